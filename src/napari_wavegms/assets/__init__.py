@@ -1,0 +1,1 @@
+"""Files that travel in the wheel: model weights and the icon."""

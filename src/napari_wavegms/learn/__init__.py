@@ -1,0 +1,1 @@
+"""Corrected pairs in, better model out: data, losses, training, metrics and evaluation."""

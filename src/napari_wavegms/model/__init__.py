@@ -1,0 +1,1 @@
+"""The network, its codec, its checkpoints and the models we ship."""

@@ -1,0 +1,1 @@
+"""The annotator's memory: corrections, the sticky split and the versions of a model."""

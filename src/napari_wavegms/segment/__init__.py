@@ -1,0 +1,1 @@
+"""Image in, mask out: preparation, prediction, stacks and clean-up."""

@@ -1,0 +1,1 @@
+"""The panels inside napari; the only room that knows napari and Qt."""
