@@ -1,0 +1,224 @@
+"""Clean up a mask: fill holes, remove islands, keep the largest piece, smooth the outline.
+
+Every function takes a label array (0 is background, each other value one label) and gives a new one of the same shape
+and dtype. Labels are treated one by one, and none ever takes a pixel from another. A piece is what touches by face,
+edge or corner; a hole is background that cannot reach the array border by faces alone, the matching choice. An array
+with three axes is one volume; call these plane by plane for a stack of independent frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+Labels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class _Label(NamedTuple):
+    value: Any
+    window: tuple[slice, ...]
+    mask: Mask  # within the window
+
+
+def fill_holes(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Give each label the background that it encloses.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool
+        Label array of any shape; 0 is background. A hole inside several nested labels goes to the innermost.
+
+    Returns
+    -------
+    ndarray
+        A new array of the same shape and dtype. Labelled pixels keep their label.
+
+    Raises
+    ------
+    InputError
+        If the array does not hold integers or booleans.
+
+    Examples
+    --------
+    >>> fill_holes(np.array([[2, 2, 2], [2, 0, 2], [2, 2, 2]])).tolist()
+    [[2, 2, 2], [2, 2, 2], [2, 2, 2]]
+    """
+    from scipy import ndimage
+
+    result = _checked(labels).copy()
+    filled = [(label, ndimage.binary_fill_holes(label.mask)) for label in _each(labels)]
+    # The smaller of two filled outlines lies inside the other or apart from it.
+    for label, outline in sorted(filled, key=lambda item: int(np.count_nonzero(item[1]))):
+        inside = result[label.window]
+        inside[outline & (inside == 0)] = label.value
+    return result
+
+
+def remove_islands(labels: npt.NDArray[Scalar], min_pixels: int) -> npt.NDArray[Scalar]:
+    """Turn the pieces of each label that have fewer than `min_pixels` pixels into background.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool
+        Label array of any shape; 0 is background.
+    min_pixels : int
+        The size of the smallest piece to keep, in pixels; 0 and 1 keep all.
+
+    Returns
+    -------
+    ndarray
+        A new array of the same shape and dtype.
+
+    Raises
+    ------
+    InputError
+        If the array does not hold integers or booleans, or `min_pixels` is not a whole number from 0.
+
+    Examples
+    --------
+    >>> remove_islands(np.array([[1, 1, 0, 1, 0, 3]]), min_pixels=2).tolist()
+    [[1, 1, 0, 0, 0, 0]]
+    """
+    least = _whole(min_pixels, "The smallest island to keep", "pixels")
+    result = _checked(labels).copy()
+    for label in _each(labels):
+        pieces, sizes = _pieces(label.mask)
+        result[label.window][label.mask & (sizes < least)[pieces]] = 0
+    return result
+
+
+def keep_largest(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Keep the largest piece of each label; the others become background.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool
+        Label array of any shape; 0 is background. Of pieces of equal size the first in reading order stays.
+
+    Returns
+    -------
+    ndarray
+        A new array of the same shape and dtype.
+
+    Raises
+    ------
+    InputError
+        If the array does not hold integers or booleans.
+
+    Examples
+    --------
+    >>> keep_largest(np.array([[1, 0, 1, 1, 0, 3]])).tolist()
+    [[0, 0, 1, 1, 0, 3]]
+    """
+    result = _checked(labels).copy()
+    for label in _each(labels):
+        pieces, sizes = _pieces(label.mask)
+        largest = int(np.argmax(sizes[1:])) + 1
+        result[label.window][label.mask & (pieces != largest)] = 0
+    return result
+
+
+def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
+    """Round off outlines by a majority vote in the disc around each pixel.
+
+    A background pixel joins a label that holds more than half of its disc, and a labelled pixel becomes background
+    where background holds more than half. So the line between two touching labels stays, and what is smaller than half
+    the disc disappears. Beyond its border the array continues as in a mirror, so that a lesion cut by the border is not
+    rounded there.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool
+        Label array of any shape; 0 is background.
+    radius : int
+        Radius of the disc (of the ball, with three axes) in pixels; 0 changes nothing.
+
+    Returns
+    -------
+    ndarray
+        A new array of the same shape and dtype.
+
+    Raises
+    ------
+    InputError
+        If the array does not hold integers or booleans, or `radius` is not a whole number from 0.
+
+    Examples
+    --------
+    A spur goes and a dent is filled.
+
+    >>> spur_and_dent = np.array([[0, 0, 0], [0, 1, 0], [1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    >>> smooth(spur_and_dent, radius=1).tolist()
+    [[0, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
+    """
+    reach = _whole(radius, "The smoothing radius", "pixels")
+    result = _checked(labels).copy()
+    if not reach or not labels.any():
+        return result
+    disc = _disc(reach, labels.ndim)
+    half = np.count_nonzero(disc) / 2
+    result[(labels != 0) & (_votes(labels == 0, disc) > half)] = 0
+    for label in _each(labels):
+        window = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in label.window)
+        around = labels[window]
+        joins = (around == 0) & (_votes(around == label.value, disc) > half)
+        result[window][joins] = label.value
+    return result
+
+
+def _checked(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    if labels.dtype.kind not in "bui":
+        raise InputError(
+            f"This mask holds {labels.dtype} values; labels are whole numbers or booleans. "
+            "Threshold a probability before cleaning it up."
+        )
+    return labels
+
+
+def _whole(value: Any, what: str, unit: str) -> int:
+    if isinstance(value, (int, np.integer)) and value >= 0:
+        return int(value)
+    raise InputError(f"{what} is {value!r}; it is a whole number of {unit}, 0 or more. Round it first.")
+
+
+def _each(labels: Labels) -> Iterator[_Label]:
+    """Every label with its bounding box, so that the work grows with the lesion and not with the image."""
+    for value in np.unique(labels[labels != 0]):
+        mask = labels == value
+        window = _bounding_box(mask)
+        yield _Label(value, window, mask[window])
+
+
+def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+    places = np.nonzero(mask)
+    return tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
+
+
+def _pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+    """Number the connected pieces from 1 and count the pixels of each number (0 is what lies outside)."""
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(mask, np.ones((3,) * mask.ndim, bool))
+    return pieces, np.bincount(pieces.ravel())
+
+
+def _disc(radius: int, ndim: int) -> Mask:
+    steps = np.indices((2 * radius + 1,) * ndim) - radius
+    inside: Mask = np.sum(steps**2, axis=0) <= radius**2
+    return inside
+
+
+def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.float64]:
+    """How many pixels of the disc around each pixel are in the mask; whole numbers."""
+    from scipy import signal
+
+    mirrored = np.pad(mask, disc.shape[0] // 2, mode="symmetric")
+    counts: npt.NDArray[np.float64] = signal.oaconvolve(mirrored.astype(np.float64), disc, mode="valid")
+    return np.rint(counts)
