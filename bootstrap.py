@@ -4,9 +4,9 @@
     python3 bootstrap.py napari
     python3 bootstrap.py tox
 
-Needs Python 3.11 or newer with pip, and nothing else; nothing outside this folder is changed. The versions are the tested
-ones of `constraints.txt`. For `tox` only tox is installed here, because tox makes an environment of its own. Run it again
-at any time: what is already there is kept.
+Needs Python 3.11 or newer with pip, and nothing else; what it installs stays in this folder, in the tested versions of
+`constraints.txt`. For `tox` only tox is installed, because tox makes an environment of its own. Run it again at any
+time: what is already there is kept.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ PYTHON = PROGRAMS / ("python.exe" if os.name == "nt" else "python")
 
 def main(command: list[str]) -> int:
     """Set up the environment, run `command` in it and give back its exit code."""
-    if sys.version_info < (3, 11):
-        print(
-            f"napari-wavegms needs Python 3.11 or newer; this is {sys.version.split()[0]}. Start me with a newer one."
-        )
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older one should read a sentence
+        version = sys.version.split()[0]
+        print(f"napari-wavegms needs Python 3.11 or newer and this is {version}: start bootstrap.py with a newer one.")
         return 2
     if not command:
         print(__doc__)

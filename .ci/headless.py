@@ -3,8 +3,8 @@
     python .ci/headless.py COMMAND [ARGUMENT ...]
 
 On macOS, Windows and a Linux desktop it runs the command and no more. On Linux without a display it runs it under
-`xvfb-run`. Where apt-get exists, the libraries that Qt and OpenGL load from the system are looked for first; what is missing
-is installed for root, and named with the command to install it for everybody else.
+`xvfb-run`. Where apt-get exists, the system libraries that Qt and OpenGL load are looked for first: what is missing is
+installed for root, and named with the command to install it for everybody else.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import sys
 
-LIBRARIES = (
-    "libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libopengl0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
-    "libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxkbcommon-x11-0"
-).split()
+LIBRARIES = [
+    *("libdbus-1-3", "libegl1", "libfontconfig1", "libgl1", "libglib2.0-0", "libopengl0", "libxkbcommon-x11-0"),
+    *("libxcb-cursor0", "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-render-util0"),
+    *("libxcb-shape0", "libxcb-xinerama0"),
+]
 # Mesa draws OpenGL without a graphics card; Debian only recommends it, and xauth, to those who install xvfb.
 VIRTUAL_DISPLAY = ["libgl1-mesa-dri", "xauth", "xvfb"]
 
