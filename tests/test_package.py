@@ -1,0 +1,305 @@
+"""The walls between the rooms: who may import whom, what must not be loaded, and what the package says about itself.
+
+The rules are checked by reading the source, inside functions too, and by starting a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+import yaml
+
+import napari_wavegms
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+PACKAGE = "napari_wavegms"
+
+# Room -> the rooms of ours that it may import. A module beside the rooms (errors.py, cli.py) counts as a room.
+BASE = {"errors", "atomic"}
+CORE = {"model", "segment", "files", "learn", "review", "samples"}
+ARROWS = {
+    "errors": set(),
+    "atomic": {"errors"},
+    "assets": set(),
+    "samples": BASE,
+    "files": BASE,
+    "model": BASE | {"assets"},
+    "segment": BASE | {"model"},
+    "learn": BASE | {"model", "segment", "files"},
+    "review": BASE | {"model", "segment", "files", "learn"},
+    "widgets": BASE | CORE,
+    "commands": BASE | CORE | {"widgets"},
+    "cli": BASE | CORE | {"commands"},
+    "__main__": {"cli"},
+    "__init__": BASE | CORE,
+}
+WINDOWS = {"napari", "qtpy", "magicgui", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
+NETWORKS = {"torch", "diffusers"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: `module` in full, on `line` of `file`; `at_once` when importing the file runs it."""
+
+    file: Path
+    line: int
+    module: str
+    at_once: bool
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.line} imports {self.module}"
+
+
+def imports_of(file: Path) -> list[Import]:
+    """Every import statement of `file`; those inside functions and under TYPE_CHECKING are not `at_once`."""
+    return list(_imports_below(ast.parse(file.read_text(encoding="utf-8")), file, at_once=True))
+
+
+def _imports_below(node: ast.AST, file: Path, *, at_once: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(file, child.lineno, alias.name, at_once) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{file}:{child.lineno} has a relative import, which this walk does not follow"
+            assert child.module is not None
+            yield Import(file, child.lineno, child.module, at_once)
+            # `from package import module` imports the module too.
+            yield from (Import(file, child.lineno, f"{child.module}.{alias.name}", at_once) for alias in child.names)
+        else:
+            yield from _imports_below(child, file, at_once=at_once and not _waits(child))
+
+
+def _waits(node: ast.AST) -> bool:
+    """Whether importing the file leaves the body of `node` alone."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test).endswith("TYPE_CHECKING")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def files_of(source: Path) -> list[Path]:
+    """Every Python file of the package under `source`."""
+    return sorted((source / PACKAGE).rglob("*.py"))
+
+
+def room_of(file: Path, source: Path) -> str:
+    """First name below the package: `model` for model/codec.py, `errors` for errors.py, `__init__` for the package."""
+    return file.relative_to(source / PACKAGE).with_suffix("").parts[0]
+
+
+def strangers(source: Path) -> list[str]:
+    """Sentences on the imports of Qt and napari outside `widgets/`."""
+    outside = (file for file in files_of(source) if room_of(file, source) != "widgets")
+    return [str(found) for file in outside for found in imports_of(file) if found.module.split(".")[0] in WINDOWS]
+
+
+def wrong_arrows(source: Path) -> list[str]:
+    """Sentences on the imports between our rooms that `ARROWS` does not allow."""
+    complaints = []
+    for file in files_of(source):
+        room = room_of(file, source)
+        if room not in ARROWS:
+            complaints.append(f"{file.name} is in the room '{room}', which ARROWS does not know")
+            continue
+        for found in imports_of(file):
+            package, _, rest = found.module.partition(".")
+            target = rest.split(".")[0]
+            known = target in ARROWS or (source / PACKAGE / target).exists()
+            if package == PACKAGE and target and known and target not in ARROWS[room] | {room}:
+                complaints.append(f"{found}, and {room} must not know {target}")
+    return complaints
+
+
+def loads_at_once(file: Path, source: Path, seen: set[Path] | None = None) -> Iterator[Import]:
+    """Every import that importing `file` runs, in it and in the modules of ours that it imports."""
+    seen = set() if seen is None else seen
+    if file in seen:
+        return
+    seen.add(file)
+    for found in imports_of(file):
+        if found.at_once:
+            yield found
+            for ours in _own_files(found.module, source):
+                yield from loads_at_once(ours, source, seen)
+
+
+def _own_files(module: str, source: Path) -> Iterator[Path]:
+    """Files of ours that importing `module` runs: the module and the packages it is in."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        base = source.joinpath(*parts[:count])
+        yield from (path for path in (base / "__init__.py", base.with_suffix(".py")) if path.exists())
+
+
+def heavy_widgets(source: Path) -> list[str]:
+    """Sentences on what makes importing a module of `widgets/` import torch or diffusers."""
+    widgets = (file for file in files_of(source) if room_of(file, source) == "widgets")
+    return [
+        f"importing {file.name}: {found}"
+        for file in widgets
+        for found in loads_at_once(file, source)
+        if found.module.split(".")[0] in NETWORKS
+    ]
+
+
+def test_only_the_widgets_know_napari_and_qt() -> None:
+    assert strangers(SOURCE) == []
+
+
+def test_the_rooms_import_in_one_direction() -> None:
+    assert wrong_arrows(SOURCE) == []
+
+
+def test_no_widget_imports_torch_before_a_job_starts() -> None:
+    assert heavy_widgets(SOURCE) == []
+
+
+def write_package(source: Path, **files: str) -> Path:
+    """Make a tiny package under `source`: `widgets__panel="import torch"` writes widgets/panel.py."""
+    for name, text in {"__init__": "", **files}.items():
+        path = source / PACKAGE / f"{name.replace('__', '/') if name != '__init__' else name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return source
+
+
+def test_the_walk_finds_napari_outside_the_widgets(tmp_path: Path) -> None:
+    inside_a_function = "def show():\n    from napari.layers import Labels\n    return Labels\n"
+    write_package(tmp_path, files__masks=inside_a_function, widgets__panel="import napari")
+    assert "masks.py:2 imports napari.layers" in strangers(tmp_path)
+    assert not any("panel.py" in sentence for sentence in strangers(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("room", "statement"),
+    [
+        ("model__codec", "from napari_wavegms.segment.images import prepare"),
+        ("model__zoo", "from napari_wavegms import segment"),
+        ("files__masks", "def f():\n    import napari_wavegms.learn.metrics"),
+        ("segment__tiling", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import napari_wavegms.review"),
+        ("learn__trainer", "from napari_wavegms.widgets.panel import Panel"),
+        ("helpers", "import os"),
+    ],
+)
+def test_the_walk_finds_an_arrow_that_points_backwards(tmp_path: Path, room: str, statement: str) -> None:
+    write_package(tmp_path, segment__images="", learn__metrics="", review____init__="", **{room: statement})
+    assert len(wrong_arrows(tmp_path)) >= 1
+
+
+def test_the_walk_lets_arrows_point_forwards(tmp_path: Path) -> None:
+    forwards = "from napari_wavegms.model.codec import load_codec\nfrom napari_wavegms.errors import InputError\n"
+    assert wrong_arrows(write_package(tmp_path, model__codec="import torch", segment__images=forwards)) == []
+
+
+def test_the_walk_finds_torch_behind_two_modules(tmp_path: Path) -> None:
+    write_package(
+        tmp_path,
+        widgets__panel="from napari_wavegms.segment import segmenter",
+        segment__segmenter="import napari_wavegms.model.codec",
+        model__codec="if True:\n    import torch",
+    )
+    assert "importing panel.py: codec.py:2 imports torch" in heavy_widgets(tmp_path)
+
+
+def test_the_walk_allows_torch_inside_a_job(tmp_path: Path) -> None:
+    later = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ndef job():\n    import torch\n"
+    assert heavy_widgets(write_package(tmp_path, widgets__panel=later)) == []
+
+
+def loaded_by(statements: str) -> set[str]:
+    """Top-level names of all modules that a fresh interpreter has loaded after `statements`."""
+    code = f"{statements}\nimport sys, json; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def python_names() -> list[str]:
+    """Every `module:name` that the manifest asks napari to import."""
+    manifest = yaml.safe_load((SOURCE / PACKAGE / "napari.yaml").read_text(encoding="utf-8"))
+    return [command["python_name"] for command in manifest["contributions"]["commands"]]
+
+
+def fetch(names: list[str]) -> str:
+    """Python that imports each `module:name` as napari does."""
+    return "\n".join("from {} import {}".format(*name.split(":")) for name in names)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import napari_wavegms") & (NETWORKS | WINDOWS | {"numpy", "scipy", "skimage"}) == set()
+
+
+def test_the_manifest_commands_leave_torch_alone() -> None:
+    assert loaded_by(fetch(python_names())) & NETWORKS == set()
+
+
+def test_commands_without_a_window_leave_napari_and_scipy_alone() -> None:
+    windowless = [name for name in python_names() if not name.startswith(f"{PACKAGE}.widgets")]
+    assert windowless, "the manifest has samples and writers"
+    assert loaded_by(fetch(windowless)) & (NETWORKS | WINDOWS | {"scipy", "skimage"}) == set()
+
+
+def test_a_fresh_interpreter_tells_when_torch_is_loaded() -> None:
+    assert "torch" in loaded_by("import torch")
+
+
+def test_napari_finds_the_manifest_of_the_installed_package() -> None:
+    found = [entry.value for entry in entry_points(group="napari.manifest") if entry.name == "napari-wavegms"]
+    assert found == ["napari_wavegms:napari.yaml"]
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert napari_wavegms.__version__ == version("napari-wavegms")
+
+
+def test_every_public_name_is_there() -> None:
+    for name in napari_wavegms.__all__:
+        assert getattr(napari_wavegms, name).__name__ == name
+    assert set(napari_wavegms.__all__) <= set(dir(napari_wavegms))
+
+
+def test_public_names_are_sorted_and_known_to_type_checkers() -> None:
+    promised = {
+        found.module.rpartition(".")[2]
+        for found in imports_of(SOURCE / PACKAGE / "__init__.py")
+        if not found.at_once and found.module.rpartition(".")[2][0] != "_"
+    }
+    assert sorted(napari_wavegms.__all__) == list(napari_wavegms.__all__)
+    assert set(napari_wavegms.__all__) <= promised
+
+
+def test_a_name_nobody_promised_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Segmentor'"):
+        _ = napari_wavegms.Segmentor
+
+
+MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:home|root|Users|work|workspace|tmp|mnt|opt)/|\b[A-Za-z]:\\\w")
+
+
+def machine_paths(source: Path) -> list[str]:
+    """Places in the package that name a folder of somebody's machine."""
+    texts = [path for path in (source / PACKAGE).rglob("*") if path.suffix in {".py", ".yaml", ".md", ".json"}]
+    return [
+        f"{path.name}:{number}"
+        for path in sorted(texts)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if MACHINE_PATH.search(line)
+    ]
+
+
+def test_no_line_names_a_folder_of_somebodys_machine() -> None:
+    assert machine_paths(SOURCE) == []
+
+
+@pytest.mark.parametrize("path", ["/home/ann/scan.png", "/" + "work/data", r"C:\Users\ann", "/Users/ann/x"])
+def test_a_folder_of_somebodys_machine_would_be_found(tmp_path: Path, path: str) -> None:
+    write_package(tmp_path, samples=f"# fine\nsource = r'{path}'\n")
+    assert machine_paths(tmp_path) == ["samples.py:2"]
