@@ -1,0 +1,350 @@
+"""Which planes of an image with more than two axes to segment, and segmenting them one at a time.
+
+Needs numpy alone, so that a panel can preview what it understood of a layer before torch is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+Index = tuple[int | slice, ...]
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
+FRAME_NAMES = {"t": "frame", "time": "frame", "z": "slice", "depth": "slice", "slice": "slice"}
+# A last axis this short behind two longer ones holds channels, not columns.
+MOST_TRAILING_CHANNELS = 8
+
+
+class ChannelNeeded(InputError):
+    """Several channels and none chosen: `axis` holds them, `choices` are their indices, to offer as buttons."""
+
+    def __init__(self, axis: int, count: int) -> None:
+        self.axis = axis
+        self.choices = tuple(range(count))
+        named = " ".join(f"[{choice}]" for choice in self.choices[:8]) + (" ..." if count > 8 else "")
+        super().__init__(f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one channel: {named}.")
+
+
+class PlaneSegmenter(Protocol[S_co]):
+    """Anything that turns one plane, (H, W) or (H, W, 3 or 4), into a segmentation."""
+
+    def segment(self, plane: npt.NDArray[Any], /) -> S_co:
+        """Segment one plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """Which planes of an array are to be segmented, and where their labels go; made by `plan_stack`."""
+
+    shape: tuple[int, ...]
+    """Shape of the whole array."""
+    dtype: str
+    """Name of its dtype."""
+    rgb: bool
+    """Whether the last axis holds red, green, blue (and alpha)."""
+    plane_axes: tuple[int, int]
+    """The axes of a plane's rows and columns."""
+    channel_axis: int | None
+    """The axis of which one channel is read, or None."""
+    channel: int
+    """Index of the channel that is read; 0 without a channel axis."""
+    frame_axes: tuple[int, ...]
+    """The axes to go through, each longer than one."""
+    frame_names: tuple[str, ...]
+    """One word for each of them: "frame" or "slice"."""
+    position: tuple[int, ...] | None
+    """The one position along `frame_axes` to segment, or None for all."""
+
+    @property
+    def total(self) -> int:
+        """Number of planes to segment."""
+        return 1 if self.position is not None else math.prod(self.shape[axis] for axis in self.frame_axes)
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        """Index of each plane within the array, in order; reads (H, W), or (H, W, colours) of an RGB image."""
+        return tuple(self._index(i) for i in range(self.total))
+
+    @property
+    def kept_axes(self) -> tuple[int, ...]:
+        """The axes that the labels have too: all but those of channels and colours.
+
+        A Labels layer takes the image layer's scale, translate, units and axis labels at these axes.
+        """
+        return tuple(axis for axis in range(len(self.shape) - self.rgb) if axis != self.channel_axis)
+
+    @property
+    def labels_shape(self) -> tuple[int, ...]:
+        """Shape of the labels of the whole array; axes of length one are kept."""
+        return tuple(self.shape[axis] for axis in self.kept_axes)
+
+    def label_index(self, i: int) -> Index:
+        """Index of the mask of plane ``indices[i]`` within labels of shape `labels_shape`."""
+        index = self._index(i)
+        return tuple(index[axis] for axis in self.kept_axes)
+
+    @property
+    def sentence(self) -> str:
+        """What is to be segmented, counted from 1: "frame 3 of 12 frames of 512 x 512, channel 1 of 3"."""
+        rows, columns = (self.shape[axis] for axis in self.plane_axes)
+        channels = 1 if self.channel_axis is None else self.shape[self.channel_axis]
+        channel = f", channel {self.channel + 1} of {channels}" if channels > 1 else ""
+        colour = ("RGB" if self.shape[-1] == 3 else "RGBA") if self.rgb else "grey"
+        if not self.frame_axes:
+            return f"{colour}, {self.dtype}, {rows} x {columns}{channel}"
+        return f"{self._frames()} of {rows} x {columns}{', ' + colour if self.rgb else ''}{channel}"
+
+    def _frames(self) -> str:
+        every = _counted([self.shape[axis] for axis in self.frame_axes], self.frame_names)
+        if self.position is None:
+            return every
+        here = zip(self.frame_names, self.position, strict=True)
+        return ", ".join(f"{name} {at + 1}" for name, at in here) + f" of {every}"
+
+    def _index(self, i: int) -> Index:
+        """Whole along rows, columns and colours, one place along each other axis."""
+        index: list[int | slice] = [0] * len(self.shape)
+        for axis, at in zip(self.frame_axes, self._position(i), strict=True):
+            index[axis] = at
+        if self.channel_axis is not None:
+            index[self.channel_axis] = self.channel
+        for axis in (*self.plane_axes, *([-1] if self.rgb else [])):
+            index[axis] = slice(None)
+        return tuple(index)
+
+    def _position(self, i: int) -> tuple[int, ...]:
+        if self.position is not None or not self.frame_axes:
+            return self.position or ()
+        return tuple(int(at) for at in np.unravel_index(i, [self.shape[axis] for axis in self.frame_axes]))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDone(Generic[S]):
+    """One plane is segmented."""
+
+    index: Index
+    """Where its mask goes in labels of the plan's `labels_shape`."""
+    number: int
+    """Which of the planned planes it was, counted from 1."""
+    total: int
+    """How many planes are planned."""
+    segmentation: S
+    """What the segmenter made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackResult:
+    """How far a stack came; who stops early builds it from the last `SliceDone`."""
+
+    planes_done: int
+    total: int
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether planes are left."""
+        return self.planes_done < self.total
+
+
+def segment_planes(
+    segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan
+) -> Generator[SliceDone[S], None, StackResult]:
+    """Segment the planned planes one by one.
+
+    Each plane is read when its turn comes, so that a dask or zarr array computes no other. Closing the generator stops
+    it between two planes; whoever consumed the events has all finished ones.
+
+    Parameters
+    ----------
+    segmenter : PlaneSegmenter
+        Such as `Segmenter`; called with one plane at a time.
+    array : array-like with a shape
+        numpy, dask, zarr, h5py: whatever ``numpy.asarray(array[index])`` can read.
+    plan : StackPlan
+        What `plan_stack` made for an array of this shape.
+
+    Yields
+    ------
+    SliceDone
+        After each plane.
+
+    Returns
+    -------
+    StackResult
+        When all are done.
+
+    Raises
+    ------
+    InputError
+        If the array does not have the planned shape, or the segmenter refuses a plane, which is then named.
+    """
+    if tuple(array.shape) != plan.shape:
+        raise InputError(
+            f"This image has the shape {tuple(array.shape)}, and the plan was made for {plan.shape}. Plan it anew."
+        )
+    total = plan.total
+    for i in range(total):
+        try:
+            segmentation = segmenter.segment(np.asarray(array[plan._index(i)]))
+        except InputError as error:
+            raise InputError(f"Plane {i + 1} of {total}: {error}" if total > 1 else str(error)) from error
+        yield SliceDone(plan.label_index(i), i + 1, total, segmentation)
+    return StackResult(total, total)
+
+
+def plan_stack(
+    shape: Sequence[int],
+    dtype: npt.DTypeLike,
+    rgb: bool,
+    axis_labels: Sequence[str] | None = None,
+    current: Sequence[int] = (),
+    every: bool = False,
+    channel_axis: int | None = None,
+    channel: int | None = None,
+) -> StackPlan:
+    """Decide which planes of an array to segment.
+
+    A plane is made of the axes labelled y and x, or of the last two that are longer than one. An axis labelled c, or
+    named as `channel_axis`, holds channels, of which one is read; the other axes are frames or slices.
+
+    Parameters
+    ----------
+    shape, dtype
+        Those of the array.
+    rgb : bool
+        Whether the last axis holds 3 or 4 colours.
+    axis_labels : sequence of str, optional
+        One for each axis, that of the colours left out or not. Labels other than t, z, c, y, x tell nothing.
+    current : sequence of int
+        The index shown along each axis, that of the colours left out; of more indices than axes the last ones count.
+        Empty if nothing is shown. Channels along one of the last two axes are never looked up here: a viewer shows
+        those axes whole.
+    every : bool
+        Segment every frame, not only the current one.
+    channel_axis : int, optional
+        The axis that holds channels, if labels do not tell.
+    channel : int, optional
+        Index of the channel to read, by default the current one.
+
+    Returns
+    -------
+    StackPlan
+
+    Raises
+    ------
+    ChannelNeeded
+        If there are several channels and neither `channel` nor `current` chooses one. An unlabelled last axis too short
+        for columns counts as channels.
+    InputError
+        If there is no plane in the array, or a choice lies outside it.
+
+    Examples
+    --------
+    >>> plan_stack((12, 3, 512, 512), "uint16", rgb=False, axis_labels="tcyx", every=True, channel=0).sentence
+    '12 frames of 512 x 512, channel 1 of 3'
+    >>> plan_stack((1, 244, 320), "uint8", rgb=False).sentence
+    'grey, uint8, 244 x 320'
+    """
+    sides = tuple(int(side) for side in shape)
+    _check_array(sides, np.dtype(dtype), rgb)
+    lengths = sides[:-1] if rgb else sides
+    labels = _known_labels(axis_labels, len(lengths), rgb)
+    shown = tuple(int(at) for at in current)[-len(lengths) :] if len(current) >= len(lengths) else ()
+    channels = _find_channels(lengths, labels, rgb, channel_axis)
+    chosen = _choose_channel(lengths, channels, channel, shown)
+    plane = _find_plane(lengths, labels, channels)
+    frames = tuple(axis for axis, side in enumerate(lengths) if side > 1 and axis not in (channels, *plane))
+    names = tuple(FRAME_NAMES.get(labels[axis], "frame") for axis in frames)
+    position = None if every or not frames else _choose_frame([lengths[axis] for axis in frames], names, frames, shown)
+    return StackPlan(sides, str(np.dtype(dtype)), rgb, plane, channels, chosen, frames, names, position)
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], rgb: bool) -> None:
+    if dtype.kind not in "buif":
+        raise InputError(f"This image holds {dtype} values; Wave-GMS reads real numbers. Convert it, to float32 say.")
+    if len(shape) < 2 + rgb:
+        raise InputError(f"This image has the shape {shape}; Wave-GMS needs rows and columns. Open an image with both.")
+    if 0 in shape:
+        raise InputError(f"This image has the shape {shape}, so there is no pixel in it. Open another one.")
+    if rgb and shape[-1] not in (3, 4):
+        raise InputError(
+            f"This image has {shape[-1]} colours; RGB has 3, or 4 with alpha. Open it as grey, with a channel axis."
+        )
+
+
+def _known_labels(axis_labels: Sequence[str] | None, count: int, rgb: bool) -> list[str]:
+    if axis_labels is None:
+        return [""] * count
+    labels = [str(label).strip().lower() for label in axis_labels]
+    if len(labels) not in (count, count + rgb):
+        raise InputError(f"There are {len(labels)} axis labels for {count} axes. Give one for each axis, or none.")
+    return labels[:count]
+
+
+def _find_channels(lengths: tuple[int, ...], labels: list[str], rgb: bool, wished: int | None) -> int | None:
+    axes = len(lengths)
+    if wished is not None:
+        if not -axes <= wished < axes:
+            raise InputError(
+                f"Axis {wished} was named for the channels; this image has the axes 0 to {axes - 1}. Name one of those."
+            )
+        return wished % axes
+    labelled = [axis for axis, label in enumerate(labels) if label in CHANNEL_NAMES]
+    if labelled or rgb or axes < 3 or {"y", "x"} <= set(labels):
+        return labelled[0] if labelled else None
+    short = 1 < lengths[-1] <= MOST_TRAILING_CHANNELS < min(lengths[-3:-1])
+    return axes - 1 if short else None
+
+
+def _choose_channel(lengths: tuple[int, ...], axis: int | None, wished: int | None, shown: tuple[int, ...]) -> int:
+    count = 1 if axis is None else lengths[axis]
+    if wished is not None and not 0 <= wished < count:
+        has = _counted([count], ["channel"])
+        raise InputError(f"Channel {wished} was chosen; this image has {has}, counted from 0. Choose one of them.")
+    if wished is not None or axis is None or count == 1:
+        return wished or 0
+    if not shown or axis >= len(lengths) - 2:
+        raise ChannelNeeded(axis, count)
+    return _choose_frame([count], ("channel",), (axis,), shown)[0]
+
+
+def _find_plane(lengths: tuple[int, ...], labels: list[str], channels: int | None) -> tuple[int, int]:
+    axes = [axis for axis in range(len(lengths)) if axis != channels]
+    named = [axis for axis in axes if labels[axis] in ("y", "x")]
+    long = [axis for axis in axes if lengths[axis] > 1]
+    plane = next((pair[-2:] for pair in (named, long, axes) if len(pair) >= 2), None)
+    if plane is None:
+        raise InputError(
+            f"Beside its channels this image has one axis, of {lengths[axes[0]]}; a plane has two. Name another axis."
+        )
+    return plane[0], plane[1]
+
+
+def _choose_frame(
+    lengths: list[int], names: tuple[str, ...], axes: tuple[int, ...], shown: tuple[int, ...]
+) -> tuple[int, ...]:
+    if not shown:
+        raise InputError(
+            f"This image has {_counted(lengths, names)} and none is shown. Choose one, or segment every {names[-1]}."
+        )
+    for length, name, axis in zip(lengths, names, axes, strict=True):
+        if not 0 <= shown[axis] < length:
+            raise InputError(
+                f"The slider stands at {shown[axis]}, and this image has the {name}s 0 to {length - 1}. "
+                "Move the slider into the image."
+            )
+    return tuple(shown[axis] for axis in axes)
+
+
+def _counted(lengths: Sequence[int], names: Sequence[str]) -> str:
+    pairs = zip(lengths, names, strict=True)
+    return " x ".join(f"{length} {name}{'s' if length != 1 else ''}" for length, name in pairs)
