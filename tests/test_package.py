@@ -61,7 +61,7 @@ class Import:
 
 def imports_of(file: Path) -> list[Import]:
     """Every import statement of `file`; those inside functions and under TYPE_CHECKING are not `at_once`."""
-    return list(_imports_below(ast.parse(file.read_text(encoding="utf-8")), file, at_once=True))
+    return list(_imports_below(ast.parse(file.read_text(encoding="utf-8"), file), file, at_once=True))
 
 
 def _imports_below(node: ast.AST, file: Path, *, at_once: bool) -> Iterator[Import]:
