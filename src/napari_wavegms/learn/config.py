@@ -1,0 +1,122 @@
+"""The settings of a training run, which travel whole: config, command line, card and tooltip all read them here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from napari_wavegms.errors import InputError
+
+LEVELS = ("level3", "level2", "level1", "out")
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Random changes of a training pair; image and mask move together."""
+
+    flips_and_turns: bool = True
+    """Draw one of the eight flips and quarter turns."""
+    jitter: float = 0.1
+    """Largest relative change of brightness and contrast (and of saturation, in colour)."""
+    jitter_probability: float = 0.2
+    """Share of the samples that are jittered."""
+    shift: float = 0.15
+    """Largest shift as a share of the frame."""
+    scale: float = 0.1
+    """Largest relative change of size."""
+    rotation: float = 20.0
+    """Largest rotation in degrees."""
+    warp_probability: float = 0.4
+    """Share of the samples that are shifted, scaled and rotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides a training run but its data and its start (arXiv 2510.03216, section 3.1)."""
+
+    epochs: int = 1000
+    """Passes over the training pairs."""
+    batch: int = 12
+    """Pairs a step; fewer where there are fewer. A last small batch is used, never dropped."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW."""
+    warmup_epochs: float = 5.0
+    """Epochs of linear warm-up before the cosine decay, at most a fifth of the run."""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 leaves it alone."""
+    seed: int = 2333
+    """Decides order, augmentation and sampled latents; with the start weights it decides the run."""
+    size: int = 224
+    """Side of the working frame while training, in pixels, a multiple of 8."""
+    latent_levels: tuple[str, ...] = LEVELS
+    """Decoder levels whose latents are compared with the mask's (the official code leaves out level3)."""
+    decoded_levels: tuple[str, ...] = LEVELS
+    """Decoder levels whose decoded masks are scored with Dice."""
+    segmentation_weight: float = 1.0
+    """Weight of the soft Dice loss."""
+    latent_weight: float = 1.0
+    """Weight of the squared error between predicted and true mask latents."""
+    alignment_weight: float = 1.0
+    """Weight of the alignment of the image's latent with the teacher's; 0 trains without a teacher."""
+    alignment_l1: Literal["l1", "smooth_l1"] = "l1"
+    """Distance beside the cosine in the alignment loss: the paper's L1 or the official code's smooth L1."""
+    align_warped: bool = True
+    """Ask the teacher for every view; otherwise only for flips and turns, whose latents are computed once."""
+    sample_latent: bool = True
+    """Feed the mapper a sampled latent, as the paper does, rather than the mean."""
+    average_decay: float = 0.0
+    """Decay of an exponential average of the weights, which is then what is validated and kept; 0 keeps the raw ones."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """bfloat16 autocast where the processor computes in it (auto), never, or always."""
+    validate_every: int = 1
+    """Epochs between validations; the last epoch is always validated."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """Random changes of the training pairs."""
+
+    def __post_init__(self) -> None:
+        complaints = [*_positive(self), *_levels(self)]
+        if complaints:
+            raise InputError("This training cannot start: " + "; ".join(complaints) + ".")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for cards and history."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:
+        """Read what `as_dict` wrote; unknown names are refused."""
+        known = {entry.name for entry in fields(cls)}
+        if unknown := sorted(set(settings) - known):
+            raise InputError(f"Unknown training settings {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
+        values = dict(settings)
+        for name in ("latent_levels", "decoded_levels"):
+            values[name] = tuple(values.get(name, LEVELS))
+        values["augmentation"] = Augmentation(**values.get("augmentation", {}))
+        return cls(**values)
+
+
+def _positive(config: TrainConfig) -> list[str]:
+    complaints = [
+        f"{name} is {getattr(config, name)} and must be at least 1"
+        for name in ("epochs", "batch", "validate_every")
+        if getattr(config, name) < 1
+    ]
+    if config.size < 8 or config.size % 8:
+        complaints.append(f"size is {config.size} and must be a multiple of 8")
+    if config.learning_rate <= 0:
+        complaints.append(f"learning_rate is {config.learning_rate} and must be above 0")
+    if not 0 <= config.average_decay < 1:
+        complaints.append(f"average_decay is {config.average_decay} and must be in [0, 1)")
+    return complaints
+
+
+def _levels(config: TrainConfig) -> list[str]:
+    return [
+        f"{name} names '{level}'; levels are {', '.join(LEVELS)}"
+        for name in ("latent_levels", "decoded_levels")
+        for level in getattr(config, name)
+        if level not in LEVELS
+    ]

@@ -1,0 +1,71 @@
+"""What a training run tells while it runs; progress bars, plots, history and tests read the same events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_wavegms.learn.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStarted:
+    """The run is ready: how much there is to do, where, and from which epoch on (0 unless resumed)."""
+
+    pairs: int
+    validation: int
+    steps_per_epoch: int
+    epochs: int
+    first_epoch: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """One step of the optimiser; losses are means over the batch, before their weights."""
+
+    epoch: int
+    step: int
+    steps_per_epoch: int
+    loss: float
+    segmentation: float
+    latent: float
+    alignment: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainEpoch:
+    """One finished epoch, its files written; `dsc` and `iou` in 0–1 on the validation pairs, None if not measured."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    segmentation: float
+    latent: float
+    alignment: float
+    learning_rate: float
+    dsc: float | None
+    iou: float | None
+    best_dsc: float | None
+    improved: bool
+    seconds: float
+
+
+TrainEvent = TrainStarted | TrainStep | TrainEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished run leaves behind."""
+
+    best: Path
+    last: Path
+    history: Path
+    best_dsc: float | None
+    best_epoch: int
+    epochs: int
+    config: TrainConfig

@@ -1,0 +1,103 @@
+"""The three losses of Wave-GMS (arXiv 2510.03216, equations 1 to 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from napari_wavegms.learn.config import TrainConfig
+    from napari_wavegms.model.codec import TinyVAE
+    from napari_wavegms.model.wave_gms import Prediction
+
+DICE_SMOOTHING = 1e-5
+COSINE_SHARE = 0.9
+
+
+class Targets(NamedTuple):
+    """What a batch is compared with; `image_latents` covers the samples that `aligned` marks."""
+
+    masks: Tensor  # (B, 1, H, W) in {0, 1}
+    mask_latents: Tensor  # (B, 4, H/8, W/8)
+    image_latents: Tensor | None  # (A, 4, H/8, W/8), A <= B
+    aligned: Tensor | None  # (B,) bool, A of them true
+
+
+class Losses(NamedTuple):
+    """The terms before weighting, and their weighted sum."""
+
+    segmentation: Tensor
+    latent: Tensor
+    alignment: Tensor
+    total: Tensor
+
+
+def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """One minus the soft Dice of each sample and channel, averaged.
+
+    Parameters
+    ----------
+    probability, target : torch.Tensor of shape (B, C, H, W)
+        In [0, 1].
+
+    Notes
+    -----
+    ``1 - (2 Σpt + ε) / (Σp + Σt + ε)`` with ε = 1e-5, so that two empty masks lose nothing.
+    """
+    overlap = (probability * target).sum(dim=(2, 3))
+    total = probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
+    return (1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)).mean()
+
+
+def alignment_loss(latent: Tensor, teacher: Tensor, distance: Literal["l1", "smooth_l1"] = "l1") -> Tensor:
+    """Pull `z_MR` towards the teacher's latent of the same *image*.
+
+    Parameters
+    ----------
+    latent, teacher : torch.Tensor of shape (B, 4, H/8, W/8)
+
+    Notes
+    -----
+    ``0.9 · (1 - cosine similarity over channels, averaged over positions) + 0.1 · distance``.
+    """
+    cosine = 1 - F.cosine_similarity(latent, teacher, dim=1).mean()
+    return COSINE_SHARE * cosine + (1 - COSINE_SHARE) * getattr(F, f"{distance}_loss")(latent, teacher)
+
+
+def wave_gms_losses(
+    prediction: Prediction, image_latent: Tensor, targets: Targets, codec: TinyVAE, config: TrainConfig
+) -> Losses:
+    """All terms of one batch, summed over the supervised levels.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        The network's output.
+    image_latent : torch.Tensor of shape (B, 4, H/8, W/8)
+        What the mapper was fed: the sampled or the mean `z_MR`.
+    targets : Targets
+        Masks and latents of the batch.
+    """
+    zero = image_latent.new_zeros(())
+    heads = prediction.mask._asdict()
+    segmentation = latent = alignment = zero
+    if config.segmentation_weight:
+        chosen = [heads[level] for level in config.decoded_levels]
+        # One decoding of all levels together costs less than one each.
+        decoded = codec.decode(torch.cat(chosen)).float().chunk(len(chosen))
+        segmentation = sum((soft_dice_loss(probability, targets.masks) for probability in decoded), zero)
+    if config.latent_weight:
+        errors = (F.mse_loss(heads[level].float(), targets.mask_latents) for level in config.latent_levels)
+        latent = sum(errors, zero)
+    if config.alignment_weight and targets.image_latents is not None and len(targets.image_latents):
+        ours = image_latent if targets.aligned is None else image_latent[targets.aligned]
+        alignment = alignment_loss(ours.float(), targets.image_latents, config.alignment_l1)
+    total = (
+        config.segmentation_weight * segmentation
+        + config.latent_weight * latent
+        + config.alignment_weight * alignment
+    )
+    return Losses(segmentation, latent, alignment, total)

@@ -1,0 +1,98 @@
+"""Random views of the training pairs: image and mask turned, warped and jittered together, on the training device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_wavegms.learn.config import Augmentation
+
+TURNS = 8  # the dihedral group of the square
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """A batch ready to train on.
+
+    Attributes
+    ----------
+    images : torch.Tensor of shape (B, 3, S, S)
+    masks : torch.Tensor of shape (B, 1, S, S)
+        0 or 1.
+    turns : list of int
+        Which of the eight flips and turns each sample took.
+    plain : torch.Tensor of shape (B,), bool
+        True where nothing but a flip or turn happened, so that teacher latents can be remembered.
+    """
+
+    images: Tensor
+    masks: Tensor
+    turns: list[int]
+    plain: Tensor
+
+
+def draw_views(images: Tensor, masks: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Views:
+    """Draw one random view of each pair.
+
+    Parameters
+    ----------
+    images, masks : torch.Tensor of shape (B, 3, S, S) and (B, 1, S, S)
+        float32 in [0, 1].
+    augmentation : Augmentation
+        What may happen.
+    rng : numpy.random.Generator
+        Decides all of it.
+    """
+    b = len(images)
+    turns = [int(k) for k in rng.integers(TURNS, size=b)] if augmentation.flips_and_turns else [0] * b
+    images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
+    masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
+    warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)
+    if warped.any():
+        grid = warp_grid(int(warped.sum()), images.shape[-1], augmentation, rng).to(images)
+        images[warped] = F.grid_sample(images[warped], grid, padding_mode="reflection", align_corners=False)
+        moved = F.grid_sample(masks[warped], grid, padding_mode="reflection", align_corners=False)
+        masks[warped] = (moved >= 0.5).to(masks)
+    jittered = torch.from_numpy(rng.random(b) < augmentation.jitter_probability)
+    if jittered.any():
+        images[jittered] = jitter(images[jittered], augmentation.jitter, rng)
+    return Views(images, masks, turns, ~(warped | jittered))
+
+
+def turn(planes: Tensor, k: int) -> Tensor:
+    """The k-th of the eight flips and quarter turns of planes (..., S, S)."""
+    planes = torch.rot90(planes, k % 4, dims=(-2, -1))
+    return planes.flip(-1) if k >= 4 else planes
+
+
+def warp_grid(count: int, side: int, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Sampling grids (count, side, side, 2) of random rotations, scalings and shifts about the centre."""
+    angle = np.radians(rng.uniform(-augmentation.rotation, augmentation.rotation, count))
+    zoom = 1 / (1 + rng.uniform(-augmentation.scale, augmentation.scale, count))
+    shift = rng.uniform(-augmentation.shift, augmentation.shift, (count, 2)) * 2  # the grid spans -1 to 1
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    theta = np.stack([cosine, -sine, shift[:, 0], sine, cosine, shift[:, 1]], axis=1).reshape(count, 2, 3)
+    return F.affine_grid(torch.from_numpy(theta).float(), [count, 1, side, side], align_corners=False)
+
+
+def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    """Random brightness, contrast and saturation of images (B, 3, S, S) in [0, 1]."""
+    factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, len(images), 1, 1, 1))).to(images)
+    brightness, contrast, saturation = factors
+    images = images * brightness
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - mean) * contrast + mean
+    grey = images.mean(dim=1, keepdim=True)
+    return ((images - grey) * saturation + grey).clamp(0, 1)
+
+
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    """Factor of the learning rate: linear up over `warmup` steps, then a cosine to nearly zero at `steps`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

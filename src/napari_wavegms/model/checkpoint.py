@@ -1,0 +1,134 @@
+"""Models on disk: one `.safetensors` file with its card in the header, replaced atomically, loaded strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from napari_wavegms.atomic import replacing
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
+from napari_wavegms.model.official import translate_official
+from napari_wavegms.model.wave_gms import WaveGMS
+
+TRAINING_PREFIX = "training."
+"""Tensors under this prefix belong to an unfinished run (optimiser, averages) and are no part of the model."""
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    model: WaveGMS,
+    card: ModelCard,
+    *,
+    half: bool = False,
+    training: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write a model file.
+
+    Parameters
+    ----------
+    path : path-like
+        Where to; an existing file is replaced in one step.
+    model : WaveGMS
+        The network.
+    card : ModelCard
+        Its card; the count of parameters and, if empty, the date are filled in.
+    half : bool
+        Store float16, about 5 MB, instead of float32.
+    training : mapping of str to torch.Tensor, optional
+        State of a run that may be resumed, kept beside the weights.
+    """
+    tensors = {name: tensor.half() if half else tensor for name, tensor in model.state_dict().items()}
+    tensors |= {TRAINING_PREFIX + name: tensor for name, tensor in (training or {}).items()}
+    # Copies on the CPU: safetensors refuses tensors that share memory or lie in another layout.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    count = sum(parameter.numel() for parameter in model.parameters())
+    card = replace(card, parameters=count, created=card.created or date.today().isoformat())
+    with replacing(path) as file:
+        save_file(plain, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+    return Path(path)
+
+
+def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[WaveGMS, ModelCard]:
+    """Read a model file into a network in evaluation mode, float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a Wave-GMS model of this version; see `read_card`.
+    """
+    model, card, _ = load_training(path)
+    return model.to(device).eval(), card
+
+
+def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dict[str, Tensor]]:
+    """Read a model file with the state of its unfinished run, which is empty in a finished model."""
+    card = read_card(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
+    weights = {name: t.float() for name, t in tensors.items() if not name.startswith(TRAINING_PREFIX)}
+    training = {name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)}
+    return network_of(weights, Path(path).name), card, training
+
+
+def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str]) -> ModelCard:
+    """Turn a checkpoint of the official Wave-GMS code into a model file of ours.
+
+    Nothing but tensors is unpickled (``weights_only=True``).
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no such checkpoint.
+    """
+    source = Path(pth)
+    if not source.is_file():
+        raise CheckpointError(f"There is no file {source}. Choose an official checkpoint (.pth).")
+    try:
+        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{source.name} cannot be read as a PyTorch checkpoint of plain tensors. Get a fresh copy of the official file."
+        ) from error
+    model = network_of(translate_official(checkpoint), source.name)
+    card = ModelCard(
+        name=Path(output).stem,
+        title=f"Imported from {source.name}",
+        description="Weights of the official Wave-GMS code, for TAESD's latents.",
+        codec="taesd",
+        lineage=({"imported": source.name},),
+    )
+    save_checkpoint(output, model, card)
+    return read_card(output)
+
+
+def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
+    """A network with exactly these weights."""
+    model = WaveGMS()
+    expected = model.state_dict()
+    complaints = [
+        *(f"misses {name}" for name in expected if name not in weights),
+        *(f"has an unknown {name}" for name in weights if name not in expected),
+        *(
+            f"has {name} of shape {tuple(weights[name].shape)} where {tuple(tensor.shape)} fits"
+            for name, tensor in expected.items()
+            if name in weights and weights[name].shape != tensor.shape
+        ),
+    ]
+    if complaints:
+        more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+        raise CheckpointError(f"{source} is no Wave-GMS network: it {complaints[0]}{more}. Choose another file.")
+    model.load_state_dict(dict(weights))
+    return model

@@ -1,0 +1,229 @@
+"""The Tiny-VAE around the network: masks and images to latents, latents to probabilities.
+
+Pixels are in [0, 1] on every side of this module; the [-1, 1] of diffusers' autoencoders exists only in here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFound
+from napari_wavegms.model.mask_codec import MaskDecoder, MaskEncoder
+
+TAESD_VARIABLE = "WAVEGMS_TAESD"
+TAESD_REPOSITORY = "madebyollin/taesd"
+CODECS = ("mask-codec", "taesd")
+
+
+@runtime_checkable
+class TinyVAE(Protocol):
+    """A frozen autoencoder whose latents the network maps between."""
+
+    name: str
+    latent_channels: int
+    downscale: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the weights: the provider's name and a hash of its tensors."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Pixels (B, 1 | 3, H, W) in [0, 1] to latents (B, 4, H/8, W/8)."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, 4, H/8, W/8) to the mask's probability (B, 1, H, W) in [0, 1]."""
+
+    def to(self, device: str) -> TinyVAE:
+        """Move the weights to `device` and return self."""
+
+
+class _FrozenCodec(nn.Module):
+    latent_channels = 4
+    downscale = 8
+    name = ""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+        return f"{self.name}-{digest.hexdigest()[:12]}"
+
+    def _freeze(self) -> None:
+        self.eval().requires_grad_(False)
+
+
+class MaskCodec(_FrozenCodec):
+    """The distilled pair for masks; shipped, so that nothing has to be downloaded.
+
+    Decoding is differentiable with respect to the latents. `encode` takes masks only: the alignment teacher for images
+    is TAESD or a frozen encoder.
+    """
+
+    name = "mask-codec"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = MaskEncoder()
+        self.decoder = MaskDecoder()
+        self._freeze()
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str] | None = None) -> MaskCodec:
+        """Load the shipped weights, or those of `path`."""
+        with resources.as_file(resources.files("napari_wavegms.assets")) as assets:
+            weights = _read_safetensors(Path(path) if path else assets / "mask-codec.safetensors")
+        codec = cls()
+        _load_strictly(codec, weights, "mask codec")
+        return codec
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode masks (B, 1, H, W), or (B, 3, H, W) of three equal channels."""
+        return self.encoder(image.mean(dim=1, keepdim=True))  # type: ignore[no-any-return]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode to the mask's probability (B, 1, H, W)."""
+        return self.decoder(latents).clamp(0, 1)  # type: ignore[no-any-return]
+
+
+class Taesd(_FrozenCodec):
+    """TAESD through `diffusers.AutoencoderTiny` (MIT, madebyollin/taesd)."""
+
+    name = "taesd"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from diffusers import AutoencoderTiny  # seconds to import, so only where TAESD is asked for
+
+        # Its gradient checkpointing and tiling stay off: the one skips the rescaling, the other assumes 4 channels.
+        self.vae = AutoencoderTiny()
+        self._freeze()
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Taesd:
+        """Load weights in diffusers' or the original key layout, from a file or a folder of files."""
+        weights: dict[str, Tensor] = {}
+        for file in _taesd_files(Path(path)):
+            weights |= _diffusers_names(_read_safetensors(file), file)
+        codec = cls()
+        _load_strictly(codec.vae, {name: tensor.float() for name, tensor in weights.items()}, "TAESD")
+        return codec
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode images (B, 3, H, W) or masks (B, 1, H, W), which count as three equal channels."""
+        latents = self.vae.encode(image.expand(-1, 3, -1, -1) * 2 - 1, return_dict=False)[0]
+        return latents  # type: ignore[no-any-return]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode to the mean of the three colours, clamped to [0, 1]."""
+        pixels = self.vae.decode(latents, return_dict=False)[0]
+        return ((pixels.mean(dim=1, keepdim=True) + 1) / 2).clamp(0, 1)  # type: ignore[no-any-return]
+
+
+def load_codec(
+    name: str = "mask-codec", weights: str | os.PathLike[str] | None = None, *, allow_download: bool = False
+) -> TinyVAE:
+    """Load a codec by name.
+
+    Parameters
+    ----------
+    name : {"mask-codec", "taesd"}
+        The distilled pair that is shipped, or TAESD itself.
+    weights : path-like, optional
+        A file or folder of weights. For TAESD the default is the environment variable ``WAVEGMS_TAESD``.
+    allow_download : bool
+        Allow TAESD's weights to be fetched from the Hugging Face repository madebyollin/taesd. Off by default: the
+        network sees no network.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    WeightsNotFound
+        If TAESD's weights are nowhere and may not be downloaded.
+    CheckpointError
+        If the weights do not fit.
+    """
+    if name == "mask-codec":
+        return MaskCodec.from_file(weights)
+    if name == "taesd":
+        return Taesd.from_file(weights or os.environ.get(TAESD_VARIABLE) or _downloaded_taesd(allow_download))
+    raise InputError(f"There is no codec '{name}'; there are {' and '.join(CODECS)}. Choose one of them.")
+
+
+def _downloaded_taesd(allowed: bool) -> Path:
+    if not allowed:
+        raise WeightsNotFound(
+            f"TAESD's weights are not here; set {TAESD_VARIABLE} to their file or folder, or allow their download from "
+            f"Hugging Face ({TAESD_REPOSITORY}) with --allow-download."
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(TAESD_REPOSITORY, allow_patterns=["diffusion_pytorch_model.safetensors"]))
+    except Exception as error:  # the hub raises many kinds; to the user they are one
+        raise WeightsNotFound(
+            f"TAESD could not be downloaded from {TAESD_REPOSITORY} ({type(error).__name__}). Check the connection, "
+            f"or set {TAESD_VARIABLE} to a file or folder that holds its weights."
+        ) from error
+
+
+def _taesd_files(path: Path) -> list[Path]:
+    if path.is_file():
+        # The original layout keeps encoder and decoder in two files side by side.
+        other = {"encoder": "decoder", "decoder": "encoder"}
+        twins = [path.with_name(path.name.replace(a, b)) for a, b in other.items() if a in path.name]
+        return [path, *(twin for twin in twins if twin.is_file())]
+    for names in (("diffusion_pytorch_model.safetensors",), ("taesd_encoder.safetensors", "taesd_decoder.safetensors")):
+        if all((path / name).is_file() for name in names):
+            return [path / name for name in names]
+    raise WeightsNotFound(
+        f"{path} holds no TAESD weights; it takes diffusion_pytorch_model.safetensors, or taesd_encoder.safetensors "
+        "with taesd_decoder.safetensors. Point to a folder or file that has them."
+    )
+
+
+def _diffusers_names(weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """Original keys ("0.weight") to those of `AutoencoderTiny`, whose decoder keeps its clamp outside the layers."""
+    if any(name.startswith(("encoder.", "decoder.")) for name in weights):
+        return dict(weights)
+    decoder = "decoder" in file.name
+    part, shift = ("decoder", 1) if decoder else ("encoder", 0)
+    renamed = {}
+    for name, tensor in weights.items():
+        index, _, rest = name.partition(".")
+        if not index.isdigit():
+            raise CheckpointError(f"{file.name} is not TAESD: it holds the tensor '{name}'. Choose TAESD's own file.")
+        renamed[f"{part}.layers.{int(index) - shift}.{rest}"] = tensor
+    return renamed
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsNotFound(f"There is no weight file {path}. Choose an existing .safetensors file.")
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path.name} cannot be read as .safetensors ({error}). Get a fresh copy.") from error
+
+
+def _load_strictly(module: nn.Module, weights: Mapping[str, Tensor], what: str) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"These weights are not those of the {what}: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])[:240]

@@ -1,0 +1,66 @@
+"""Which processor to work on, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from napari_wavegms.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A torch device name and the reason it was chosen, fit to show."""
+
+    name: str
+    reason: str
+
+
+def choose_device(wish: str = "auto") -> Device:
+    """Choose CUDA, then MPS, then the CPU, or what is wished for.
+
+    Raises
+    ------
+    InputError
+        If the wish is unknown or cannot be met here.
+    """
+    if wish not in DEVICES:
+        raise InputError(f"There is no device '{wish}'; there are {', '.join(DEVICES)}. Choose one of them.")
+    if wish == "cpu":
+        return Device("cpu", "CPU: chosen")
+    missing = {"cuda": _cuda_missing(), "mps": _mps_missing()}
+    candidates = ("cuda", "mps") if wish == "auto" else (wish,)
+    for name in candidates:
+        if not missing[name]:
+            return Device(name, f"CUDA: {torch.cuda.get_device_name()}" if name == "cuda" else "MPS: Apple GPU")
+    if wish == "auto":
+        return Device("cpu", f"CPU: {missing['cuda']}")
+    raise InputError(f"The device '{wish}' cannot be used: {missing[wish]}. Choose auto or cpu.")
+
+
+def _cuda_missing() -> str:
+    if torch.cuda.is_available():
+        return ""
+    return "no CUDA GPU or driver found" if torch.backends.cuda.is_built() else "this build of torch has no CUDA"
+
+
+def _mps_missing() -> str:
+    if torch.backends.mps.is_available():
+        return ""
+    return "no Apple GPU found" if torch.backends.mps.is_built() else "this build of torch has no MPS"
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is arithmetic of the processor rather than an emulation, so that autocast pays.
+
+    On x86 it takes AVX512-BF16 or AMX, which torch's oneDNN reports.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    if device != "cpu":
+        return False
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,78 @@
+"""Key names of the official Wave-GMS checkpoints, translated to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from napari_wavegms.errors import CheckpointError
+
+# Official name -> ours, applied in this order to keys that start with the network's own prefix.
+_ENCODER_NAMES = (
+    (r"^encoder\.feature_extractor_L([123])\.", lambda found: f"encoder.levels.{int(found[1]) - 1}."),
+    (r"^encoder\.feature_aggregator\.", "encoder.aggregate."),
+    (r"\.in_layer\.", ".stem."),
+    (r"\.out_layer\.", ".head."),
+    (r"\.encoder_blocks\.", ".down."),
+    (r"\.mid_block\.res", ".middle."),
+    (r"\.decoder_blocks\.", ".up."),
+    (r"\.(norm|conv)_in\.", r".\g<1>1."),
+    (r"\.(norm|conv)_out\.", r".\g<1>2."),
+    (r"\.skip_connection\.", ".skip."),
+)
+_MAPPER_NAMES = (
+    (r"^input_blocks\.", "mapper.stem."),
+    (r"^conv([1-4])_0\.", lambda found: f"mapper.encoder.{int(found[1]) - 1}."),
+    (r"^conv[0-3]_([1-4])\.", lambda found: f"mapper.decoder.{int(found[1]) - 1}."),
+    (r"^convds([123])\.", r"mapper.heads.level\1."),
+    (r"^convds0\.", "mapper.heads.out."),
+    (r"\.resblock\.", ".residual."),
+    (r"\.proj_out\.", ".projection."),
+    (r"\.skip_connection\.", ".skip."),
+)
+
+
+def translate_official(checkpoint: object) -> dict[str, Tensor]:
+    """Rename the tensors of an official checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : object
+        What `torch.load` gave: `{"model": LMM state dict, "vae_model": E_wave state dict}`.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        A state dict for `WaveGMS`, float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the two parts are not there.
+    """
+    parts = checkpoint if isinstance(checkpoint, Mapping) else {}
+    mapper, encoder = parts.get("model"), parts.get("vae_model")
+    if not isinstance(mapper, Mapping) or not isinstance(encoder, Mapping):
+        raise CheckpointError(
+            f"The file holds {_contents(checkpoint)}; an official Wave-GMS checkpoint holds the state dicts 'model' "
+            "and 'vae_model'. Choose such a file."
+        )
+    renamed = _renamed(encoder, _ENCODER_NAMES) | _renamed(mapper, _MAPPER_NAMES)
+    return {name: tensor.float() for name, tensor in renamed.items()}
+
+
+def _renamed(state: Mapping[str, Tensor], names: tuple[tuple[str, object], ...]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, tensor in state.items():
+        for pattern, ours in names:
+            name = re.sub(pattern, ours, name)  # type: ignore[call-overload]
+        renamed[name] = tensor
+    return renamed
+
+
+def _contents(checkpoint: object) -> str:
+    if isinstance(checkpoint, Mapping):
+        return "the entries " + (", ".join(sorted(map(str, checkpoint))[:5]) or "of an empty dictionary")
+    return f"a {type(checkpoint).__name__}"

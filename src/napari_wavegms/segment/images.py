@@ -1,0 +1,199 @@
+"""Any image array to the network's frame and back: the one doorway between numpy's axes and torch's.
+
+Outside, an image is (H, W), (H, W, 3) or (H, W, 4) of any numeric dtype. Inside, it is (3, S, S) float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+Aspect = Literal["squash", "letterbox"]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a model wants its images; kept in its card.
+
+    Attributes
+    ----------
+    size : int
+        Side of the square working frame in pixels, a multiple of 8.
+    aspect : {"squash", "letterbox"}
+        Stretch the image to the square, as the paper does, or keep its aspect ratio and pad with black.
+    percentiles : tuple of float
+        The two percentiles of the finite pixels that become 0 and 1, for every dtype but bool and uint8, which are
+        taken as they are (True is 1, 255 is 1).
+    """
+
+    size: int = 224
+    aspect: Aspect = "squash"
+    percentiles: tuple[float, float] = (0.1, 99.9)
+
+    def __post_init__(self) -> None:
+        if self.size < 8 or self.size % 8:
+            raise InputError(f"The working size is {self.size}; it must be a positive multiple of 8, such as 224.")
+        if self.aspect not in get_args(Aspect):
+            raise InputError(f"The aspect rule is '{self.aspect}'; it must be 'squash' or 'letterbox'.")
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise InputError(f"The percentiles are {low} and {high}; they must ascend within 0 to 100.")
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Preprocessing:
+        """Read what `as_dict` wrote."""
+        low, high = settings["percentiles"]
+        return cls(int(settings["size"]), settings["aspect"], (float(low), float(high)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for the card."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image in the network's frame, with what is needed to go back.
+
+    Attributes
+    ----------
+    pixels : ndarray of shape (3, S, S), float32
+        Values in [0, 1].
+    shape : tuple of int
+        Rows and columns of the source.
+    frame : tuple of int
+        Top, left, height and width of the part of the frame that the image fills.
+    intensity : tuple of float or None
+        The source values that became 0 and 1; None where the dtype itself says it (bool, uint8).
+    """
+
+    pixels: FloatArray
+    shape: tuple[int, int]
+    frame: tuple[int, int, int, int]
+    intensity: tuple[float, float] | None
+
+
+def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
+    """Bring an image into the network's frame.
+
+    Parameters
+    ----------
+    image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        Any real numeric dtype. Grey is repeated to three channels; a fourth channel (alpha) is left out. NaN counts as
+        the darkest value, infinities as the ends of the range; a constant image becomes black, or its own grey for
+        bool and uint8.
+    preprocessing : Preprocessing
+        The model's wishes.
+
+    Raises
+    ------
+    InputError
+        If the array is no such image, or has no pixels.
+    """
+    array = as_image(image)
+    scaled, intensity = scale_intensity(array, preprocessing.percentiles)
+    shape = (array.shape[0], array.shape[1])
+    frame = fit_frame(shape, preprocessing)
+    top, left, height, width = frame
+    pixels = np.zeros((3, preprocessing.size, preprocessing.size), np.float32)
+    pixels[:, top : top + height, left : left + width] = resize(np.moveaxis(scaled, 2, 0), (height, width))
+    return Prepared(pixels, shape, frame, intensity)
+
+
+def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:
+    """Bring a probability map (S, S) back to the source's (H, W), float32 in [0, 1]."""
+    top, left, height, width = prepared.frame
+    inside = probability[None, top : top + height, left : left + width]
+    return resize(np.ascontiguousarray(inside, np.float32), prepared.shape)[0].clip(0, 1)
+
+
+def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing) -> npt.NDArray[np.bool_]:
+    """Bring a mask (H, W), truthy = foreground, into the network's frame: (S, S) bool, nearest neighbour."""
+    array = np.asarray(mask)
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"The mask has shape {array.shape}; a mask is a plane of (rows, columns). Pick one plane.")
+    top, left, height, width = fit_frame((array.shape[0], array.shape[1]), preprocessing)
+    rows = _nearest(array.shape[0], height)
+    columns = _nearest(array.shape[1], width)
+    framed = np.zeros((preprocessing.size, preprocessing.size), bool)
+    framed[top : top + height, left : left + width] = array[np.ix_(rows, columns)] != 0
+    return framed
+
+
+def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Check an image and bring it to (H, W, C) with C 1 or 3, dtype untouched.
+
+    Raises
+    ------
+    InputError
+        If it is not one grey, RGB or RGBA plane of real numbers with at least one pixel.
+    """
+    array = np.asarray(image)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"The image holds {array.dtype} values; Wave-GMS reads real numbers. Convert it first.")
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3:
+        raise InputError(
+            f"The image has shape {array.shape}; Wave-GMS reads one plane, (rows, columns) or (rows, columns, 3). "
+            "Pick one slice."
+        )
+    channels = array.shape[2]
+    if channels not in (1, 3, 4):
+        raise InputError(f"This image has {channels} channels; Wave-GMS reads grey or RGB. Choose one channel.")
+    if array.size == 0:
+        raise InputError(f"The image has shape {array.shape}, which is no pixel at all. Choose another image.")
+    return array[:, :, :3] if channels == 4 else array
+
+
+def scale_intensity(
+    image: npt.NDArray[Any], percentiles: tuple[float, float]
+) -> tuple[FloatArray, tuple[float, float] | None]:
+    """Scale to [0, 1] float32; also tell which source values became 0 and 1 (None for bool and uint8)."""
+    if image.dtype == np.bool_:
+        return image.astype(np.float32), None
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255), None
+    # float64 holds every integer up to uint32 and every float exactly; the ends may still overflow when subtracted.
+    values = image.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.zeros(image.shape, np.float32), (0.0, 0.0)
+    low, high = (float(value) for value in np.percentile(finite, percentiles))
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = high - low
+        scaled = (values - low) / span if 0 < span < np.inf else (values / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
+    return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1).astype(np.float32), (low, high)
+
+
+def fit_frame(shape: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """Top, left, height and width that an image of `shape` fills in the working frame."""
+    size = preprocessing.size
+    if preprocessing.aspect == "squash":
+        return 0, 0, size, size
+    scale = size / max(shape)
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return (size - height) // 2, (size - width) // 2, height, width
+
+
+def resize(planes: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Resize planes (C, H, W) bilinearly, area-weighted where they shrink."""
+    if planes.shape[1:] == shape:
+        return planes
+    import torch
+    import torch.nn.functional as F
+
+    tensor = torch.from_numpy(np.ascontiguousarray(planes))[None]
+    resized = F.interpolate(tensor, size=shape, mode="bilinear", align_corners=False, antialias=True)[0]
+    return resized.numpy()  # type: ignore[no-any-return]
+
+
+def _nearest(source: int, target: int) -> npt.NDArray[np.intp]:
+    """Source indices nearest to the centres of `target` equal cells."""
+    return np.minimum(((np.arange(target) + 0.5) * source / target).astype(np.intp), source - 1)

@@ -1,0 +1,165 @@
+"""Model files: what is saved comes back, and every wrong file has its own sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import FORMAT_VERSION, HEADER_KEY, ModelCard
+from napari_wavegms.model.checkpoint import import_official, load_checkpoint, save_checkpoint
+from napari_wavegms.model.wave_gms import WaveGMS
+
+CARD = ModelCard(name="tiny", title="A test", lineage=({"config": {"epochs": 1}},), scores={"val": {"dsc": 0.5}})
+
+
+@pytest.fixture(scope="module")
+def model() -> WaveGMS:
+    torch.manual_seed(0)
+    return WaveGMS().eval()
+
+
+@pytest.fixture
+def saved(model: WaveGMS, tmp_path: Path) -> Path:
+    return save_checkpoint(tmp_path / "tiny.safetensors", model, CARD)
+
+
+def test_weights_and_card_come_back(model: WaveGMS, saved: Path) -> None:
+    loaded, card = load_checkpoint(saved)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert card == replace(CARD, parameters=2_600_668, created=card.created)
+    assert not loaded.training
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(model: WaveGMS, saved: Path, tmp_path: Path) -> None:
+    half = save_checkpoint(tmp_path / "half.safetensors", model, CARD, half=True)
+    assert half.stat().st_size < 0.51 * saved.stat().st_size
+    loaded, _ = load_checkpoint(half)
+    for ours, theirs in zip(loaded.parameters(), model.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_card_is_read_without_torch(saved: Path) -> None:
+    script = (
+        "import sys; from napari_wavegms.model.card import read_card; "
+        f"print(read_card({str(saved)!r}).title); assert 'torch' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "A test"
+
+
+def test_the_state_of_an_unfinished_run_is_no_part_of_the_model(model: WaveGMS, tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "last.safetensors", model, CARD, training={"optimiser.0.step": torch.ones(())})
+    assert load_checkpoint(path)[1].name == "tiny"
+
+
+def test_a_failed_save_leaves_the_old_file(saved: Path, model: WaveGMS) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(TypeError):
+        save_checkpoint(saved, model, replace(CARD, scores={"a": object()}))
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == [saved.name]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    return str(caught.value)
+
+
+def test_no_file_and_a_folder(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "none.safetensors")
+    assert "is a folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 0.3, 0.99])
+def test_a_truncated_file(saved: Path, keep: float) -> None:
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    assert "truncated" in refusal(saved) or (keep < 8 and "not a .safetensors file" in refusal(saved))
+
+
+@pytest.mark.parametrize("content", [b"hello, I am a text file\n" * 9, b"\x89PNG\r\n\x1a\n" + bytes(64), bytes(64)])
+def test_another_kind_of_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert "not a .safetensors file" in refusal(path)
+
+
+def test_a_foreign_safetensors_file(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    assert "carries no model card" in refusal(tmp_path / "other.safetensors")
+
+
+def test_a_newer_format(tmp_path: Path) -> None:
+    card = CARD.as_dict() | {"format_version": FORMAT_VERSION + 1}
+    save_file({"w": torch.zeros(1)}, tmp_path / "new.safetensors", metadata={HEADER_KEY: json.dumps(card)})
+    assert f"format {FORMAT_VERSION + 1}, this is {FORMAT_VERSION}" in refusal(tmp_path / "new.safetensors")
+
+
+def test_a_damaged_card(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "bad.safetensors", metadata={HEADER_KEY: "{"})
+    assert "is damaged" in refusal(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickled_checkpoint_is_never_opened(tmp_path: Path, legacy: bool) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"model": {}}, path, _use_new_zipfile_serialization=not legacy)
+    assert "wavegms import" in refusal(path)
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
+def test_a_network_of_another_build(saved: Path, change: str) -> None:
+    tensors = load_file(saved)
+    if change == "unknown":
+        tensors["surplus"] = torch.zeros(1)
+    else:
+        stem = tensors.pop("mapper.stem.bias")
+        if change == "shape":
+            tensors["mapper.stem.bias"] = stem[:5].clone()
+    save_file(tensors, saved, metadata={HEADER_KEY: json.dumps(CARD.as_dict())})
+    told = {"missing": "misses mapper.stem.bias", "unknown": "unknown surplus", "shape": r"shape (5,) where (32,) fits"}
+    assert told[change] in refusal(saved)
+
+
+def test_an_official_checkpoint_becomes_a_model(shared: Path, tmp_path: Path) -> None:
+    source = shared / "reference" / "wave_gms_official_format.pth"
+    card = import_official(source, tmp_path / "imported.safetensors")
+    model, loaded = load_checkpoint(tmp_path / "imported.safetensors")
+    theirs = torch.load(source, weights_only=True)
+    assert loaded == card
+    assert torch.equal(model.mapper.stem.weight, theirs["model"]["input_blocks.weight"])
+    ours = sum(tensor.double().sum().item() for tensor in model.state_dict().values())
+    assert ours == pytest.approx(sum(t.double().sum().item() for part in theirs.values() for t in part.values()))
+
+
+class Malicious:
+    """Unpickling this writes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.target,)
+
+
+def test_importing_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"model": Malicious(tmp_path / "owned"), "vae_model": {}}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="plain tensors"):
+        import_official(tmp_path / "evil.pth", tmp_path / "out.safetensors")
+    assert {file.name for file in tmp_path.iterdir()} == {"evil.pth"}
+
+
+def test_another_pytorch_checkpoint_is_not_imported(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="the entries state_dict; an official"):
+        import_official(tmp_path / "other.pth", tmp_path / "out.safetensors")
