@@ -1,0 +1,140 @@
+"""The physical size of a pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_wavegms.errors import InputError
+
+PIXEL = "pixel"
+
+_PER_METRE = {"nm": 1e9, "um": 1e6, "mm": 1e3, "cm": 1e2, "m": 1.0, "inch": 1 / 0.0254}
+_OTHER_NAMES = {
+    "nanometer": "nm",
+    "nanometre": "nm",
+    "micron": "um",
+    "micrometer": "um",
+    "micrometre": "um",
+    "\\u00b5m": "um",  # ImageJ escapes its micro sign in a TIFF description
+    "\u00b5m": "um",
+    "\u03bcm": "um",
+    "millimeter": "mm",
+    "millimetre": "mm",
+    "centimeter": "cm",
+    "centimetre": "cm",
+    "meter": "m",
+    "metre": "m",
+    "in": "inch",
+    '"': "inch",
+    "px": PIXEL,
+    "": PIXEL,
+}
+
+# Resolutions that programs write for screens and printers; they say nothing about the patient.
+_PRINT_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400)
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """The size of one pixel along each spatial axis, in the order of the array.
+
+    Parameters
+    ----------
+    size : tuple of float
+        (row, column) or (slice, row, column); finite and above zero.
+    unit : str
+        ``nm``, ``um``, ``mm``, ``cm``, ``m``, ``inch`` or ``pixel``; longer names ("micrometer", "µm") are shortened,
+        unknown ones are kept as they are.
+
+    Raises
+    ------
+    InputError
+        A size that is not a positive finite number, or another count of sizes than two or three.
+
+    Examples
+    --------
+    >>> Spacing((0.5, 0.25), "millimeter").in_unit("um")
+    Spacing(size=(500.0, 250.0), unit='um')
+    """
+
+    size: tuple[float, ...]
+    unit: str
+
+    def __post_init__(self) -> None:
+        size = tuple(float(value) for value in self.size)
+        if len(size) not in (2, 3):
+            raise InputError(f"A pixel spacing has {len(size)} sizes; give (row, column) or (slice, row, column).")
+        if not all(math.isfinite(value) and value > 0 for value in size):
+            raise InputError(f"The pixel spacing {size} is not usable; give finite numbers above zero.")
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "unit", normal_unit(self.unit))
+
+    @classmethod
+    def plausible(cls, size: Sequence[float], unit: str) -> Spacing | None:
+        """The spacing, or None where a file holds numbers that cannot be one."""
+        try:
+            return cls(tuple(size), unit)
+        except InputError:
+            return None
+
+    @property
+    def is_length(self) -> bool:
+        """Whether the unit is a length that can be converted."""
+        return self.unit in _PER_METRE
+
+    def in_unit(self, unit: str) -> Spacing:
+        """The same spacing in another unit of length.
+
+        Raises
+        ------
+        InputError
+            One of the two units is not a length.
+        """
+        wanted = normal_unit(unit)
+        if wanted == self.unit:
+            return self
+        if not self.is_length or wanted not in _PER_METRE:
+            raise InputError(
+                f"A spacing in {self.unit!r} cannot be turned into {wanted!r}; "
+                f"both must be one of {', '.join(_PER_METRE)}."
+            )
+        # Multiplying before dividing keeps steps of ten exact.
+        return Spacing(tuple(value * _PER_METRE[wanted] / _PER_METRE[self.unit] for value in self.size), wanted)
+
+    def last(self, count: int) -> Spacing:
+        """The spacing of the last `count` axes: that of a plane cut from a volume."""
+        return self if count >= len(self.size) else Spacing(self.size[-count:], self.unit)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"size": list(self.size), "unit": self.unit}
+
+
+def normal_unit(name: str) -> str:
+    """The short name of a unit: ``um`` for "µm", "micron" or "Micrometers"; unknown names as they came.
+
+    Examples
+    --------
+    >>> normal_unit("Micrometers"), normal_unit("pixels"), normal_unit("furlong")
+    ('um', 'pixel', 'furlong')
+    """
+    plain = name.strip()
+    for candidate in (plain.lower(), plain.lower().removesuffix("s"), plain.lower().removesuffix("es")):
+        if candidate in _PER_METRE or candidate == PIXEL:
+            return candidate
+        if candidate in _OTHER_NAMES:
+            return _OTHER_NAMES[candidate]
+    return plain
+
+
+def from_dots_per_inch(horizontal: float, vertical: float) -> Spacing | None:
+    """Spacing in mm from a resolution, or None where it is only a screen's or a printer's (72, 96, 300 dpi, ...)."""
+    if not (math.isfinite(horizontal) and math.isfinite(vertical)) or horizontal <= 0 or vertical <= 0:
+        return None
+    # PNG rounds to whole pixels per metre: 72 dpi comes back as 72.009.
+    if any(abs(horizontal - dpi) < 0.02 for dpi in _PRINT_DPI):
+        return None
+    return Spacing((25.4 / vertical, 25.4 / horizontal), "mm")
