@@ -47,14 +47,13 @@ def find_images(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     found: dict[Path, None] = {}
     for path in paths:
         try:
-            files = _images_in(path) if path.is_dir() else [path] if path.exists() else []
+            if not path.exists():
+                raise InputError(f"There is no file or folder {path}; check the spelling.")
+            found.update(dict.fromkeys(_images_in(path) if path.is_dir() else [path]))
         except OSError as cause:
             raise InputError(
                 f"{path} cannot be opened ({cause.strerror}); check its name and access rights."
             ) from cause
-        if not files and not path.is_dir():
-            raise InputError(f"There is no file or folder {path}; check the spelling.")
-        found.update(dict.fromkeys(files))
     if not found:
         places = ", ".join(str(path) for path in paths[:_SHOWN]) or "nothing"
         raise InputError(f"No image in {places}; give {_KINDS} files, or a folder that holds them.")

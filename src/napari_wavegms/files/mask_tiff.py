@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,9 +151,15 @@ def _resolution(spacing: Spacing | None) -> dict[str, Any]:
         return {}
     rows, columns = tagged.size[-2:]
     return {
-        "resolution": (1 / columns, 1 / rows),
+        "resolution": (_rational(1 / columns), _rational(1 / rows)),
         "resolutionunit": "CENTIMETER" if tagged.is_length else "NONE",
     }
+
+
+def _rational(value: float) -> tuple[int, int]:
+    """The closest fraction of two 32-bit numbers; older tifffile is off by a thousandth for nanometres."""
+    fraction = Fraction(value).limit_denominator(int((2**32 - 1) / max(value, 1)))
+    return fraction.numerator, fraction.denominator
 
 
 def _tagged(spacing: Spacing | None) -> Spacing | None:

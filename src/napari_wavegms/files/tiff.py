@@ -69,7 +69,7 @@ def _values(path: Path, series: tifffile.TiffPageSeries) -> Decoded:
     try:
         stored = series.asarray(maxworkers=1)
     except ValueError as cause:
-        if "imagecodecs" not in str(cause):
+        if "imagecodecs" not in str(cause) and "not supported" not in str(cause):
             raise
         return _through_pillow(path, series)
     pixels, axes = _samples_last(stored, series.axes)
