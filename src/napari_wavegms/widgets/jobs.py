@@ -1,0 +1,216 @@
+"""The one place where work leaves the window's thread: an adapter around napari's generator workers.
+
+superqt's workers have two habits that would leave a panel waiting for ever, or a file half open: a `RuntimeError`
+(torch's out-of-memory and shape errors are ones) ends a worker without any signal, and stopping a worker does not close
+its generator. So here every failure comes back as an outcome, the stop flag is ours, and the generator is closed in the
+thread that ran it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker  # type: ignore[import-untyped]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from napari_wavegms.errors import WaveGMSError
+
+Work = Callable[[], Generator[Any, None, Any]]
+
+_LOG = logging.getLogger("napari_wavegms")
+
+
+class JobError(WaveGMSError):
+    """Work that failed for a reason that nobody foresaw; its cause says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: with a result, with an error, or cancelled with neither.
+
+    Attributes
+    ----------
+    result : object
+        What the generator returned.
+    error : WaveGMSError or None
+        Its text is a sentence for the user.
+    details : str
+        The traceback of an error that is ours to mend, for a report; otherwise empty.
+    cancelled : bool
+    """
+
+    result: Any = None
+    error: WaveGMSError | None = None
+    details: str = ""
+    cancelled: bool = False
+
+
+class JobRunner(QObject):
+    """Runs one generator at a time in napari's thread pool.
+
+    Signals
+    -------
+    progressed(object)
+        Each event that the running job yields.
+    ended(Outcome)
+        Once per job, last. A job that was abandoned gives neither signal any more: its answer is late.
+    """
+
+    progressed = Signal(object)
+    ended = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._ticket = 0
+        self._stop: Event | None = None
+        stops: list[Event] = []
+        self._stops = stops
+        # A viewer that closes destroys us without any other notice; the list outlives us and stops the job.
+        self.destroyed.connect(partial(_set_all, stops))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs that has neither ended nor been abandoned."""
+        return self._stop is not None
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the running job has been asked to stop."""
+        return self._stop is not None and self._stop.is_set()
+
+    def start(self, work: Work) -> None:
+        """Run a job.
+
+        Parameters
+        ----------
+        work : callable
+            Called in the worker's thread; gives the generator to run. It carries arrays and settings, never a layer
+            or a widget.
+
+        Raises
+        ------
+        JobError
+            If a job runs already.
+        """
+        if self.busy:
+            raise JobError("Wave-GMS is still working on the last request. Wait for it, or press Cancel first.")
+        self._ticket += 1
+        self._stop = Event()
+        self._stops[:] = [self._stop]
+        worker = create_worker(wave_gms_work, self._ticket, self._stop, work, _worker_class=_StoppableWorker)
+        worker.yielded.connect(self._on_yielded)
+        worker.returned.connect(self._on_returned)
+        worker.start()
+
+    def cancel(self) -> None:
+        """Ask the running job to stop at its next step; `ended` follows."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def abandon(self) -> None:
+        """Stop the running job and drop its answer."""
+        self.cancel()
+        self._stop = None
+        self._ticket += 1
+
+    def _on_yielded(self, message: tuple[int, object]) -> None:
+        ticket, event = message
+        if ticket == self._ticket and not self.cancelling:
+            self.progressed.emit(event)
+
+    def _on_returned(self, message: tuple[int, Outcome]) -> None:
+        ticket, outcome = message
+        if ticket == self._ticket:
+            self._stop = None
+            self.ended.emit(outcome)
+
+
+class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
+    """Stops as napari asks when it quits, yet through our flag, so that the generator is closed."""
+
+    def __init__(self, func: Any, ticket: int, stop: Event, work: Work) -> None:
+        super().__init__(func, ticket, stop, work)
+        self._stop = stop
+
+    def quit(self) -> None:
+        self._stop.set()
+
+
+def wave_gms_work(ticket: int, stop: Event, work: Work) -> Generator[tuple[int, Any], None, tuple[int, Outcome]]:
+    """Drain a job's generator, whatever happens; napari shows this function's name while it runs.
+
+    Parameters
+    ----------
+    ticket : int
+        Comes back with every event, so that a late answer is recognised.
+    stop : threading.Event
+        Looked at before every step.
+    work : callable
+        Gives the generator.
+
+    Yields
+    ------
+    tuple of int and object
+        The ticket and an event.
+
+    Returns
+    -------
+    tuple of int and Outcome
+    """
+    generator: Generator[Any, None, Any] | None = None
+    try:
+        generator = work()
+        while not stop.is_set():
+            try:
+                event = next(generator)
+            except StopIteration as end:
+                return ticket, Outcome(result=end.value)
+            yield ticket, event
+        return ticket, Outcome(cancelled=True)
+    except WaveGMSError as error:
+        return ticket, Outcome(error=error)
+    except Exception as error:
+        _LOG.exception("Work in the background failed")
+        return ticket, Outcome(error=_as_ours(error), details=traceback.format_exc())
+    finally:
+        if generator is not None:
+            generator.close()
+
+
+def leave_a_core_to_the_window() -> None:
+    """Keep torch off one processor core, so that the window stays quick; holds for the thread that calls it."""
+    import torch
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), _cores() - 1)))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _set_all(stops: list[Event], _destroyed: object = None) -> None:
+    for stop in stops:
+        stop.set()
+
+
+def _as_ours(error: Exception) -> JobError:
+    """Put an unforeseen failure into a sentence that says what to do."""
+    first_line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in first_line.lower():
+        remedy = "Close other programs, or choose the device cpu, and try again."
+        failure = JobError(f"The computer ran out of memory ({first_line}). {remedy}")
+    else:
+        failure = JobError(
+            f"Wave-GMS stopped unexpectedly: {first_line.rstrip('.')}. The details tell us more; please report them."
+        )
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,77 @@
+"""The probability behind a mask, as an image layer that may be had or not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+from weakref import finalize
+
+import numpy as np
+from napari.layers import Labels  # type: ignore[import-untyped]
+
+from napari_wavegms.widgets.labels_writing import read_plane
+from napari_wavegms.widgets.mask_memory import memory_of, selection
+from napari_wavegms.widgets.placement import Placement
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel  # type: ignore[import-untyped]
+    from napari.layers import Image
+
+# Ids of the probability layers that we made, each with its mask's; only these are ever updated or removed.
+_OURS: dict[Hashable, Hashable] = {}
+
+
+def is_probability_layer(layer: Image) -> bool:
+    """Whether we made this image layer; it is then no image to segment."""
+    return layer.unique_id in _OURS
+
+
+def show_probability(viewer: ViewerModel, mask: Labels) -> None:
+    """Add the probability of a mask under it, or bring the one that is there up to date."""
+    memory = memory_of(mask)
+    if memory is None:
+        return
+    data = np.zeros(mask.data.shape, np.float32)
+    for key, plane in memory.planes.items():
+        ours = plane.ours(read_plane(mask, key))
+        if ours is not None:
+            data[selection(key)] = ours.probability
+    layer = _of(viewer, mask)
+    if layer is not None:
+        layer.data = data  # an image layer has no undo history to upset
+        return
+    active = viewer.layers.selection.active
+    name = f"{mask.name} probability".replace(" mask probability", " probability")
+    layer = viewer.add_image(
+        data,
+        name=name,
+        contrast_limits=(0, 1),
+        colormap="magma",
+        blending="additive",
+        opacity=0.6,
+        **Placement.of(mask).as_arguments(),
+    )
+    _OURS[layer.unique_id] = mask.unique_id
+    finalize(getattr(layer, "__wrapped__", layer), _OURS.pop, layer.unique_id, None)
+    viewer.layers.move(len(viewer.layers) - 1, _row(viewer, mask))
+    viewer.layers.selection.active = active
+
+
+def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
+    """Remove the probability layer that we made for a mask."""
+    layer = _of(viewer, mask)
+    if layer is not None:
+        viewer.layers.remove(layer)
+
+
+def has_probability(viewer: ViewerModel, mask: Labels) -> bool:
+    """Whether the mask's probability is shown as a layer."""
+    return _of(viewer, mask) is not None
+
+
+def _of(viewer: ViewerModel, mask: Labels) -> Image | None:
+    return next((layer for layer in viewer.layers if _OURS.get(layer.unique_id) == mask.unique_id), None)
+
+
+def _row(viewer: ViewerModel, mask: Labels) -> int:
+    return next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)

@@ -1,0 +1,123 @@
+"""One press on Segment: what was asked for, what has come back, and the layer it goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wavegms.segment.stacks import SliceDone
+from napari_wavegms.widgets.mask_layers import add_mask, fill_plane, layer_by_id, mask_for, update_mask
+from napari_wavegms.widgets.mask_memory import PlaneKey, Probability, Written, plane_key, selection
+from napari_wavegms.widgets.segment_job import SegmentRequest
+from napari_wavegms.widgets.sentences import RunReport
+from napari_wavegms.widgets.time_left import TimeLeft
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel  # type: ignore[import-untyped]
+    from napari.layers import Image, Labels  # type: ignore[import-untyped]
+
+
+class SegmentRun:
+    """The window's side of a run; the worker's side is `segment_job`.
+
+    The first run makes the mask and shows each plane as it comes. A later run collects them and writes them together,
+    so that one undo brings all back.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    image : napari.layers.Image
+    request : SegmentRequest
+    model : str
+        The model's name.
+    keep_edits : bool
+        Whether a person's edits of an earlier mask stay.
+    threshold : callable
+        Gives the threshold of the moment; it may be moved while the run goes on.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        request: SegmentRequest,
+        model: str,
+        keep_edits: bool,
+        threshold: Callable[[], float],
+    ) -> None:
+        self.request = request
+        self.time_left = TimeLeft()
+        self.image_id = image.unique_id
+        self._viewer = viewer
+        self._image_name = str(image.name)
+        self._model = model
+        self._keep_edits = keep_edits
+        self._threshold = threshold
+        self._probabilities: dict[PlaneKey, Probability] = {}
+        target = mask_for(viewer, image.unique_id, request.plan)
+        self._makes_mask = target is None
+        self._mask_id = None if target is None else target.unique_id
+
+    @property
+    def mask(self) -> Labels | None:
+        """The layer that the run writes to; None before it exists and after somebody removed it."""
+        return layer_by_id(self._viewer, self._mask_id)
+
+    def lost(self) -> str:
+        """Say why the answer has nowhere to go any more; empty while it has."""
+        image = layer_by_id(self._viewer, self.image_id)
+        if image is None:
+            return f"{self._image_name} was removed while Wave-GMS worked on it; the answer was dropped."
+        if tuple((image.data[0] if image.multiscale else image.data).shape) != self.request.plan.shape:
+            return (
+                f"{self._image_name} changed while Wave-GMS worked on it; the answer was dropped. Press Segment again."
+            )
+        if self._mask_id is not None and self.mask is None:
+            return f"The mask of {self._image_name} was removed while Wave-GMS worked; the answer was dropped."
+        return ""
+
+    def take(self, done: SliceDone[Any]) -> None:
+        """Receive one plane."""
+        key = plane_key(done.index)
+        self._probabilities[key] = done.segmentation.probability
+        if not self._makes_mask:
+            return
+        written = Written(done.segmentation.probability, self._threshold())
+        mask = self.mask
+        if mask is None:
+            image = layer_by_id(self._viewer, self.image_id)
+            self._mask_id = add_mask(self._viewer, image, self.request.plan, self._model, {key: written}).unique_id
+        else:
+            fill_plane(mask, key, written)
+
+    def finish(self, seconds: float | None = None, device: str = "") -> RunReport | None:
+        """Write what is left to write, and report; None where nothing was segmented.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            What segmenting took; None for a run that was stopped.
+        device : str
+            Where it ran.
+        """
+        mask = self.mask
+        if mask is None or not self._probabilities:
+            return None
+        threshold, kept = self._threshold(), 0
+        if not self._makes_mask:
+            planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
+            kept = update_mask(mask, self._model, planes, self._keep_edits)
+        labelled = [np.count_nonzero(mask.data[selection(key)]) for key in self._probabilities]
+        pixels = sum(probability.size for probability in self._probabilities.values())
+        return RunReport(
+            image=self._image_name,
+            labelled=sum(labelled) / pixels,
+            planes=len(self._probabilities),
+            total=self.request.plan.total,
+            threshold=threshold,
+            kept=kept,
+            seconds=seconds,
+            device=device,
+        )
