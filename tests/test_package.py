@@ -30,7 +30,7 @@ ARROWS = {
     "errors": set(),
     "atomic": {"errors"},
     "assets": set(),
-    "samples": BASE,
+    "samples": BASE | {"segment"},
     "files": BASE,
     "model": BASE | {"assets"},
     "segment": BASE | {"model"},
