@@ -223,7 +223,7 @@ class _Run:
             mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)
             aligned = everything if self.config.align_warped else views.plain
             image_latents = self.image_cache and self.image_cache.latents(views.images, views, indices, aligned)
-            latent = self.model.encoder(views.images.contiguous(memory_format=torch.channels_last))
+            latent = self.model.encoder(views.images)
             fed = latent.sample(generator) if self.config.sample_latent else latent.mean
             prediction = Prediction(latent, self.model.mapper(fed))
             targets = Targets(views.masks, mask_latents, image_latents, aligned)

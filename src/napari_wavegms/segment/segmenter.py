@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_wavegms.errors import InputError
+from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import TinyVAE, load_codec
@@ -152,7 +152,7 @@ class Segmenter:
     def _frame_probability(self, prepared: Prepared) -> FloatArray:
         probability: npt.NDArray[Any] = self.codec.decode(self._latents(prepared))[0, 0].float().cpu().numpy()
         if not np.isfinite(probability).all():
-            raise InputError(
+            raise CheckpointError(
                 f"The model {self.card.name} gave values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )

@@ -1,0 +1,74 @@
+"""Random views: image and mask move together, turns form their group, and nothing changes that was not asked to."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wavegms.learn.config import Augmentation
+from napari_wavegms.learn.views import draw_views, turn, warmup_cosine
+
+STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
+
+
+def blobs(n: int = 6, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    masks = torch.zeros(n, 1, side, side)
+    for mask in masks:
+        r, c = rng.integers(6, 14, 2)
+        mask[0, r : r + 9, c : c + 12] = 1
+    return masks.expand(-1, 3, -1, -1).clone(), masks
+
+
+def test_nothing_asked_nothing_done() -> None:
+    images, masks = blobs()
+    views = draw_views(images, masks, STILL, np.random.default_rng(0))
+    assert torch.equal(views.images, images)
+    assert torch.equal(views.masks, masks)
+    assert views.plain.all()
+    assert set(views.turns) == {0}
+
+
+def test_the_eight_turns_are_different_and_invertible() -> None:
+    square = torch.arange(9.0).reshape(1, 3, 3)
+    turned = {tuple(turn(square, k).flatten().tolist()) for k in range(8)}
+    assert len(turned) == 8
+    for k in range(4):
+        assert torch.equal(turn(turn(square, k), 4 - k if k else 0), square)
+        assert torch.equal(turn(turn(square, 4 + k), 4 + k), square)  # a reflection undoes itself
+
+
+def test_image_and_mask_move_together() -> None:
+    images, masks = blobs()
+    everything = Augmentation(jitter_probability=0, warp_probability=1.0)
+    views = draw_views(images, masks, everything, np.random.default_rng(1))
+    assert not views.plain.any()
+    moved = (views.images[:, :1] >= 0.5).float()
+    assert (moved != views.masks).float().mean() < 0.01
+    assert set(views.masks.unique().tolist()) == {0.0, 1.0}
+
+
+def test_jitter_leaves_the_mask_and_the_range() -> None:
+    images, masks = blobs()
+    views = draw_views(images, masks, Augmentation(False, 0.3, 1.0, warp_probability=0), np.random.default_rng(2))
+    assert torch.equal(views.masks, masks)
+    assert not torch.equal(views.images, images)
+    assert 0 <= views.images.min() <= views.images.max() <= 1
+
+
+def test_the_callers_tensors_are_left_alone() -> None:
+    images, masks = blobs()
+    before = images.clone(), masks.clone()
+    draw_views(images, masks, Augmentation(warp_probability=1, jitter_probability=1), np.random.default_rng(3))
+    assert torch.equal(images, before[0])
+    assert torch.equal(masks, before[1])
+
+
+def test_the_rate_warms_up_and_falls_by_hand() -> None:
+    assert [warmup_cosine(step, 12, 2) for step in (0, 1)] == [0.5, 1.0]
+    assert warmup_cosine(2, 12, 2) == 1.0
+    assert warmup_cosine(7, 12, 2) == pytest.approx(0.5)
+    assert warmup_cosine(11, 12, 2) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))

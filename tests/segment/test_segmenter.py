@@ -1,0 +1,112 @@
+"""Image in, mask out: at the image's own size, always the same, and a sentence for what cannot be segmented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wavegms.errors import CheckpointError, InputError
+from napari_wavegms.model.card import ModelCard
+from napari_wavegms.model.checkpoint import save_checkpoint
+from napari_wavegms.model.device import choose_device, computes_bfloat16
+from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.zoo import listing, resolve, shipped, user_models_folder
+from napari_wavegms.segment.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    rules = {"size": 32, "aspect": "squash", "percentiles": [0.1, 99.9]}
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    return save_checkpoint(path, WaveGMS(), ModelCard(name="tiny", preprocessing=rules, threshold=0.4))
+
+
+@pytest.fixture(scope="module")
+def segmenter(model_file: Path) -> Segmenter:
+    return Segmenter.from_checkpoint(model_file, device="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (40, 60), (33, 7, 3), (20, 30, 4)])
+def test_any_image_gets_a_mask_of_its_own_size(segmenter: Segmenter, dtype: str, shape: tuple[int, ...]) -> None:
+    image = (np.random.default_rng(0).random(shape) * 100).astype(dtype)
+    result = segmenter.segment(image)
+    assert result.mask.shape == result.probability.shape == shape[:2]
+    assert result.mask.dtype == np.uint8
+    assert result.probability.dtype == np.float32
+    assert 0 <= result.probability.min() <= result.probability.max() <= 1
+    assert (result.intensity is None) == (dtype in ("bool", "uint8"))
+
+
+def test_the_same_image_gives_the_same_mask(segmenter: Segmenter) -> None:
+    image = np.random.default_rng(0).random((50, 40))
+    first, second = segmenter.segment(image), segmenter.segment(image)
+    assert np.array_equal(first.probability, second.probability)
+
+
+def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segmenter: Segmenter) -> None:
+    image = np.random.default_rng(1).random((50, 40))
+    result = segmenter.segment(image)
+    assert result.threshold == 0.4
+    moved = result.at(0.6)
+    assert np.array_equal(moved.mask, result.probability >= 0.6)
+    assert np.array_equal(moved.mask, segmenter.segment(image, threshold=0.6).mask)
+
+
+@pytest.mark.parametrize("image", [np.full((9, 9), np.nan), np.full((9, 9), np.inf), np.zeros((9, 9)), np.full((9, 9), 7, np.uint8)])
+def test_constant_and_senseless_images_are_no_error(segmenter: Segmenter, image: np.ndarray) -> None:
+    assert segmenter.segment(image).mask.shape == (9, 9)
+
+
+def test_what_cannot_be_segmented(segmenter: Segmenter) -> None:
+    with pytest.raises(InputError, match="2 channels"):
+        segmenter.segment(np.zeros((9, 9, 2)))
+    with pytest.raises(InputError, match="threshold"):
+        segmenter.segment(np.zeros((9, 9)), threshold=1.5)
+
+
+def test_weights_that_are_not_numbers_are_found_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = WaveGMS()
+    torch.nn.init.constant_(model.mapper.stem.bias, float("nan"))
+    path = save_checkpoint(tmp_path / "broken.safetensors", model, ModelCard(name="broken"))
+    with pytest.raises(CheckpointError, match="its weights are damaged"):
+        Segmenter.from_checkpoint(path, device="cpu").segment(np.zeros((9, 9), np.uint8))
+
+
+def test_models_are_found_by_name_and_by_file(model_file: Path) -> None:
+    assert resolve(model_file) == model_file
+    folder = user_models_folder()
+    folder.mkdir(parents=True)
+    (folder / "mine.safetensors").write_bytes(model_file.read_bytes())
+    (folder / "broken.safetensors").write_bytes(b"nonsense")
+    assert resolve("mine") == folder / "mine.safetensors"
+    names = [entry.name for entry in listing()]
+    assert "mine" in names
+    assert "broken" not in names
+    assert resolve("default") in shipped().values()
+
+
+def test_an_unknown_model_is_told_the_known_ones() -> None:
+    with pytest.raises(CheckpointError, match="no model 'nothing'. Known names are default, "):
+        resolve("nothing")
+
+
+def test_devices_come_with_their_reason() -> None:
+    assert choose_device("cpu").reason == "CPU: chosen"
+    chosen = choose_device("auto")
+    assert chosen.name in ("cpu", "cuda", "mps")
+    assert ":" in chosen.reason
+    with pytest.raises(InputError, match="no device 'tpu'"):
+        choose_device("tpu")
+    assert not computes_bfloat16("mps")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_here() -> None:
+    with pytest.raises(InputError, match="'cuda' cannot be used: .* Choose auto or cpu"):
+        choose_device("cuda")
