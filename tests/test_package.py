@@ -260,6 +260,17 @@ def test_the_version_is_the_installed_one() -> None:
     assert napari_wavegms.__version__ == version("napari-wavegms")
 
 
+def test_weights_manifest_and_icon_are_installed() -> None:
+    def files_in(folder: Path) -> set[Path]:
+        return {
+            path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    installed = files_in(Path(napari_wavegms.__file__).parent)
+    assert Path("napari.yaml") in installed
+    assert files_in(SOURCE / PACKAGE) - installed == set()
+
+
 def test_every_public_name_is_there() -> None:
     for name in napari_wavegms.__all__:
         assert getattr(napari_wavegms, name).__name__ == name
