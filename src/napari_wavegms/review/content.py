@@ -1,0 +1,60 @@
+"""The fingerprint of an array: what tells that two images are the same, whatever they are called."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+_WIDEST = 8  # bytes; longer floats have padding whose bytes mean nothing and differ between platforms
+
+
+def canonical(array: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The same values in C order and little-endian bytes, as every platform can write and read them.
+
+    Raises
+    ------
+    InputError
+        If the values are not real numbers of at most 64 bits.
+    """
+    values = np.asarray(array)
+    if values.dtype.kind not in "buif" or values.dtype.itemsize > _WIDEST:
+        raise InputError(
+            f"An array of {values.dtype} came; real numbers of at most 64 bits can be kept. Convert it first."
+        )
+    # ascontiguousarray would turn a single number into an array of one.
+    return np.require(values, values.dtype.newbyteorder("<"), "C")
+
+
+def content_hash(array: npt.ArrayLike) -> str:
+    """Fingerprint of an array's dtype, shape and bytes, the same on every platform.
+
+    Parameters
+    ----------
+    array : array-like
+        Real numbers of at most 64 bits, any shape. Memory layout and byte order do not matter, every bit of the
+        values does.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits (BLAKE2b of 128 bits).
+
+    Raises
+    ------
+    InputError
+        If the values are something else.
+
+    Examples
+    --------
+    >>> content_hash(np.zeros((2, 3), np.uint8)) == content_hash(np.zeros((3, 2), np.uint8))
+    False
+    """
+    values = canonical(array)
+    digest = blake2b(f"{values.dtype.str}{values.shape}".encode(), digest_size=16)
+    digest.update(values.data)
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""What the stores ask of the disk: one writer at a time, folders that outlive a power cut, a sentence on failure."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_wavegms.errors import InputError
+
+_PATIENCE = 20.0  # seconds; a correction is written in a fraction of one
+_PAUSE = 0.01
+
+
+@contextmanager
+def told(what: str, place: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence.
+
+    Parameters
+    ----------
+    what : str
+        What did not happen, as the start of the sentence.
+    place : pathlib.Path
+        The folder or file that was to be written.
+
+    Raises
+    ------
+    InputError
+        For every `OSError` in the block.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise InputError(
+            f"{what}: {place} cannot be written ({cause.strerror or cause}). Free some space, check the rights of the "
+            "folder or choose another one, then try again."
+        ) from cause
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's list of files on disk, so that a new file outlives a power cut; Windows does that by itself."""
+    if sys.platform == "win32":
+        return
+    # Some network file systems cannot; what they keep after a power cut is theirs to say.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Be the only one, among all processes and threads, in a block that takes the same lock file.
+
+    The lock is the operating system's and goes with the process that holds it, so that a killed one leaves none behind;
+    the file itself stays. Not re-entrant.
+
+    Raises
+    ------
+    InputError
+        If somebody else holds the lock for 20 seconds.
+    OSError
+        If the lock file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        _wait_for(file.fileno(), path)
+        try:
+            yield
+        finally:
+            _unlock(file.fileno())
+
+
+def _wait_for(handle: int, path: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _try_lock(handle):
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"Another program has been writing to {path.parent} for {_PATIENCE:.0f} seconds. Close other windows "
+                "of napari, or wait, then try again."
+            )
+        time.sleep(_PAUSE)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: int) -> bool:
+        os.lseek(handle, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+    def _unlock(handle: int) -> None:
+        os.lseek(handle, 0, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A file system without locks (some network drives): lines are still appended in one piece each.
+            return True
+        return True
+
+    def _unlock(handle: int) -> None:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
