@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -50,6 +51,7 @@ def device_hint(wish: str, torch_version: str | None, platform: str = sys.platfo
     return DeviceHint("checked at the first run")
 
 
+@cache
 def installed_torch() -> str | None:
     """Give the version of the installed torch, without importing it; None where there is none."""
     try:

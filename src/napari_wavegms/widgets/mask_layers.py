@@ -55,16 +55,19 @@ def add_mask(
 def fill_plane(layer: Labels, key: PlaneKey, written: Written) -> None:
     """Write one more plane into a mask that this very run has made; what a person drew there meanwhile stays.
 
-    No undo step: there was nothing to go back to.
+    An empty plane takes no undo step, for there is nothing to go back to.
     """
     memory = memory_of(layer)
     if memory is None:
         return
     before = np.array(read_plane(layer, key))
     after = memory.plane(key).renewed(before, written)
-    layer.data[selection(key)] = after
     memory.plane(key).note(written, before, after)
-    layer.refresh()
+    if before.any():
+        write_planes(layer, {key: after})
+    else:
+        layer.data[selection(key)] = after
+        layer.refresh()
 
 
 def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], keep_edits: bool) -> int:

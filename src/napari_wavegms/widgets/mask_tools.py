@@ -45,6 +45,7 @@ class MaskTools(QObject):
         self._memory: MaskMemory | None = None
         self._step: OneStep | None = None
         self._live: LiveThreshold | None = None
+        self._probability_shown = False
         # Undo comes as a refresh, like moving through a stack; one look after a burst of them is enough.
         self._look = QTimer(self)
         self._look.setSingleShot(True)
@@ -58,7 +59,8 @@ class MaskTools(QObject):
 
     def set_mask(self, mask: Labels | None) -> None:
         """Work on another mask, or on none."""
-        same = self._mask is not None and mask is not None and mask.unique_id == self._mask.unique_id
+        before = self._mask
+        same = before is not None and mask is not None and mask.unique_id == before.unique_id
         if not same:
             self._let_go()
             self._mask, self._memory = mask, memory_of(mask)
@@ -68,8 +70,11 @@ class MaskTools(QObject):
                 mask.events.set_data.connect(self._on_set_data)
                 self._on_look()
         self._panel.set_mask_there("" if mask is not None else NO_MASK)
-        if mask is not None:
-            self._panel.set_probability(has_probability(self._viewer, mask))
+        shown = mask is not None and has_probability(self._viewer, mask)
+        # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
+        if shown or (self._probability_shown if same else before is not None):
+            self._panel.set_probability(shown)
+        self._probability_shown = shown
 
     def refresh_probability(self) -> None:
         """Make the probability layer agree with the box in the panel."""

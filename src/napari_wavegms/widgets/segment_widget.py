@@ -355,7 +355,6 @@ class SegmentWidget(QWidget):
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):
             self._refused = Complaint("model", str(error))
-            self.refresh_models()
         elif isinstance(error, InputError) and not self._ready:
             self._refused = Complaint("device", str(error))
         self._refresh()

@@ -45,7 +45,8 @@ def run_sentence(report: RunReport) -> str:
     >>> run_sentence(RunReport("benign_12", 0.034, 1, 1, 0.5, seconds=0.2, device="cpu"))
     '3.4 % of benign_12 labelled in 0.2 s on CPU.'
     """
-    kept = f" Your {_pixels(report.kept, 'edited ')} were kept." if report.kept else ""
+    verb = "was" if report.kept == 1 else "were"
+    kept = f" Your {_pixels(report.kept, 'edited ')} {verb} kept." if report.kept else ""
     if report.seconds is None:
         done = f"{report.planes} of {report.total} frames of {report.image}"
         return f"Cancelled after {done}; the finished ones are kept.{kept}"

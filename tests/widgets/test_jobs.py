@@ -1,0 +1,166 @@
+"""Work in the background always ends with an outcome, and never leaves a generator open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from napari.qt.threading import GeneratorWorker
+from qtpy.QtCore import QObject, QThreadPool
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.widgets.jobs import JobError, JobRunner, Outcome
+
+
+def wait_for_threads(qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=20_000)
+
+
+class Work:
+    """Three steps; waits before each of them for the test, and notes who closed it."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.go = threading.Semaphore(0)
+        self.failure = failure
+        self.closed_in = ""
+
+    def __call__(self) -> Generator[int, None, str]:
+        try:
+            for step in range(3):
+                assert self.go.acquire(timeout=20)
+                if self.failure is not None:
+                    raise self.failure
+                yield step
+            return "done"
+        finally:
+            self.closed_in = threading.current_thread().name
+
+
+@pytest.fixture
+def runner(qtbot: Any) -> JobRunner:
+    return JobRunner()
+
+
+def record(runner: JobRunner) -> tuple[list[object], list[Outcome]]:
+    events: list[object] = []
+    outcomes: list[Outcome] = []
+    runner.progressed.connect(events.append)
+    runner.ended.connect(outcomes.append)
+    return events, outcomes
+
+
+def test_events_come_in_order_and_the_result_last(qtbot: Any, runner: JobRunner) -> None:
+    events, outcomes = record(runner)
+    work = Work()
+    work.go.release(3)
+    runner.start(work)
+    assert runner.busy
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    assert events == [0, 1, 2]
+    assert outcomes == [Outcome(result="done")]
+    assert not runner.busy
+    assert work.closed_in not in ("", threading.main_thread().name)
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "stopped unexpectedly: mat1 and mat2"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ran out of memory .* choose the device cpu"),
+        (MemoryError(), "ran out of memory"),
+        (KeyError("weight"), "stopped unexpectedly: 'weight'"),
+        (StopIteration(), "stopped unexpectedly"),
+    ],
+)
+def test_no_failure_is_swallowed(qtbot: Any, runner: JobRunner, failure: Exception, sentence: str) -> None:
+    _, outcomes = record(runner)
+    work = Work(failure)
+    work.go.release()
+    runner.start(work)
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    with pytest.raises(JobError, match=sentence):
+        raise outcomes[0].error
+    assert type(failure).__name__ in outcomes[0].details
+    assert work.closed_in
+    assert not runner.busy
+
+
+def test_our_own_errors_come_back_as_they_are(qtbot: Any, runner: JobRunner) -> None:
+    _, outcomes = record(runner)
+    failure = InputError("This image has 2 channels.")
+    work = Work(failure)
+    work.go.release()
+    runner.start(work)
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    assert outcomes == [Outcome(error=failure)]
+
+
+def test_cancel_stops_at_the_next_step_and_closes_the_generator_in_its_thread(qtbot: Any, runner: JobRunner) -> None:
+    events, outcomes = record(runner)
+    work = Work()
+    work.go.release()
+    runner.start(work)
+    qtbot.waitUntil(lambda: events == [0], timeout=20_000)
+    runner.cancel()
+    assert runner.cancelling
+    work.go.release(2)
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    assert outcomes == [Outcome(cancelled=True)]
+    assert events == [0]
+    assert work.closed_in not in ("", threading.main_thread().name)
+
+
+def test_a_second_job_is_refused_while_one_runs(qtbot: Any, runner: JobRunner) -> None:
+    work = Work()
+    runner.start(work)
+    with pytest.raises(JobError, match="still working on the last request"):
+        runner.start(Work())
+    runner.abandon()
+    work.go.release(3)
+    wait_for_threads(qtbot)
+
+
+def test_a_late_answer_is_dropped_and_the_next_job_runs(qtbot: Any, runner: JobRunner) -> None:
+    events, outcomes = record(runner)
+    late, prompt = Work(), Work()
+    late.go.release()
+    with qtbot.waitSignal(runner.progressed, timeout=20_000):
+        runner.start(late)
+    events.clear()
+    runner.abandon()
+    assert not runner.busy
+    prompt.go.release(3)
+    runner.start(prompt)
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    late.go.release(3)
+    wait_for_threads(qtbot)
+    qtbot.wait(20)
+    assert outcomes == [Outcome(result="done")]
+    assert events == [0, 1, 2]
+    assert late.closed_in
+
+
+def test_a_runner_that_is_destroyed_stops_its_job(qtbot: Any) -> None:
+    parent = QObject()
+    runner = JobRunner(parent)
+    work = Work()
+    work.go.release()
+    with qtbot.waitSignal(runner.progressed, timeout=20_000):
+        runner.start(work)
+    with qtbot.waitSignal(parent.destroyed):
+        parent.deleteLater()
+    work.go.release(2)
+    wait_for_threads(qtbot)
+    assert work.closed_in
+
+
+def test_napari_s_own_way_to_quit_workers_closes_the_generator_too(qtbot: Any, runner: JobRunner) -> None:
+    work = Work()
+    work.go.release()
+    with qtbot.waitSignal(runner.progressed, timeout=20_000):
+        runner.start(work)
+    threading.Timer(0.05, work.go.release, (2,)).start()
+    GeneratorWorker.await_workers(20_000)
+    assert work.closed_in not in ("", threading.main_thread().name)

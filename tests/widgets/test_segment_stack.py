@@ -1,0 +1,210 @@
+"""Wave-GMS Segment in a real viewer, on images with more than two axes."""
+
+from __future__ import annotations
+
+from threading import Semaphore
+from typing import Any
+
+import numpy as np
+import pytest
+
+# napari's label colours go through skimage, whose warning napari silences; a worker that ends at that moment puts the
+# filters of all threads back.
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
+
+
+@pytest.fixture
+def loop(disc: np.ndarray) -> np.ndarray:
+    """Five frames of a disc that moves to the right, (5, 40, 60)."""
+    return np.stack([np.roll(disc, 2 * frame, axis=1) for frame in range(5)])
+
+
+def sentence(desk: Any) -> str:
+    return desk.panel._plan.text()
+
+
+def test_what_would_be_segmented_is_said_beforehand(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(loop, name="loop", axis_labels=("t", "y", "x"))
+    desk.viewer.dims.set_current_step(0, 2)
+    assert sentence(desk) == "Segments frame 3 of 5 frames of 40 x 60"
+    desk.every_frame()
+    assert sentence(desk) == "Segments 5 frames of 40 x 60"
+    desk.viewer.add_image(loop[0], name="flat")
+    assert sentence(desk) == ""
+    assert desk.panel._frames.native.isHidden()
+
+
+def test_this_frame_fills_one_plane_of_a_mask_for_all(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(loop, name="loop", scale=(2, 1, 1), translate=(10, 0, 0))
+    for frame in (3, 1):
+        desk.viewer.dims.set_point(0, 10 + 2 * frame)
+        desk.run()
+    expected = (loop == 200).astype(np.uint8)
+    expected[[0, 2, 4]] = 0
+    np.testing.assert_array_equal(desk.mask.data, expected)
+    assert desk.segmenter.calls == [(40, 60)] * 2
+    desk.mask.undo()
+    assert desk.mask.data[3].any()
+    assert not desk.mask.data[1].any()
+
+
+def test_all_frames_come_one_by_one_and_cancel_keeps_the_finished_ones(
+    desk: Any, loop: np.ndarray, slow: Semaphore
+) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.widget.segment()
+    slow.release(2)
+    desk.wait_for(calls=2)
+    assert [bool(plane.any()) for plane in desk.mask.data] == [True, True, False, False, False]
+    assert desk.panel.run_row._words.text().startswith("2 of 5 done")
+    assert desk.panel.run_row._bar.value() == 2
+    desk.panel.run_row.cancel_requested.emit()
+    slow.release(3)
+    desk.finish()
+    assert desk.panel.status == "Cancelled after 2 of 5 frames of loop; the finished ones are kept."
+    np.testing.assert_array_equal(desk.mask.data[:2], loop[:2] == 200)
+    assert not desk.mask.data[2:].any()
+    assert desk.mask.mode == "paint"
+
+
+def test_a_second_run_over_all_frames_is_one_undo_step(desk: Any, loop: np.ndarray) -> None:
+    image = desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.run()
+    assert desk.panel.status.startswith("5 frames of loop segmented in")
+    first = desk.mask.data.copy()
+    image.data = loop[::-1].copy()
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, first[::-1])
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, first)
+
+
+def test_cancelling_a_second_run_keeps_the_finished_frames_as_one_step(
+    desk: Any, loop: np.ndarray, slow: Semaphore
+) -> None:
+    image = desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    slow.release(5)
+    desk.run()
+    first = desk.mask.data.copy()
+    image.data = loop[::-1].copy()
+    desk.widget.segment()
+    slow.release(2)
+    desk.wait_for(calls=7)
+    np.testing.assert_array_equal(desk.mask.data, first)
+    desk.widget.cancel()
+    slow.release(5)
+    desk.finish()
+    np.testing.assert_array_equal(desk.mask.data[:2], first[::-1][:2])
+    np.testing.assert_array_equal(desk.mask.data[2:], first[2:])
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, first)
+
+
+def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.widget.segment()
+    slow.release(2)
+    desk.wait_for(calls=2)
+    desk.segmenter.failure = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    slow.release(3)
+    desk.finish()
+    assert "ran out of memory" in desk.panel.status
+    assert desk.panel.status.endswith("The 2 finished frames are kept.")
+    assert desk.mask.data[1].any()
+
+
+def test_what_is_painted_in_a_frame_to_come_stays(desk: Any, loop: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.widget.segment()
+    slow.release()
+    desk.wait_for(calls=1)
+    desk.mask.data_setitem((np.array([3]), np.array([0]), np.array([0])), 2)
+    slow.release(4)
+    desk.finish()
+    assert desk.mask.data[3, 0, 0] == 2
+    assert desk.mask.data[3, 20, 36] == 1
+
+
+def test_edits_in_other_frames_are_no_reason_to_ask(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.run()
+    desk.mask.data_setitem((np.array([0]), np.array([0]), np.array([0])), 2)
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.run()
+    assert desk.mask.data[0, 0, 0] == 2
+    assert desk.mask.data[1].any()
+    desk.viewer.dims.set_current_step(0, 0)
+    desk.widget.segment()
+    assert not desk.panel.question.isHidden()
+
+
+def test_the_threshold_moves_the_frame_on_screen_and_settles_in_all(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(np.stack([ramp, ramp]), name="loop")
+    desk.every_frame()
+    desk.run()
+    before = desk.mask.data.copy()
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.panel.threshold_row.moved.emit(0.8)
+    np.testing.assert_array_equal(desk.mask.data[1], ramp / 255 >= 0.8)
+    np.testing.assert_array_equal(desk.mask.data[0], before[0])
+    desk.panel.threshold_row.settled.emit(0.8)
+    np.testing.assert_array_equal(desk.mask.data[0], ramp / 255 >= 0.8)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, before)
+
+
+def test_a_labelled_channel_axis_is_left_out_of_the_mask(desk: Any, loop: np.ndarray) -> None:
+    image = desk.viewer.add_image(loop, name="cells", axis_labels=("c", "y", "x"), scale=(1, 0.5, 0.5), units="um")
+    desk.viewer.dims.set_current_step(0, 1)
+    assert sentence(desk) == "Segments grey, uint8, 40 x 60, channel 2 of 5"
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, loop[1] == 200)
+    assert desk.mask.scale.tolist() == [0.5, 0.5]
+    assert desk.mask.axis_labels == ("y", "x")
+    assert desk.mask.units == image.units[1:]
+
+
+def test_a_channel_can_be_chosen_where_no_label_tells(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(loop, name="cells")
+    channels = desk.panel._channel
+    assert channels.currentText() == "no channels"
+    channels.setCurrentIndex(channels.findText("4 of 5 on axis 0"))
+    channels.activated.emit(channels.currentIndex())
+    assert sentence(desk) == "Segments grey, uint8, 40 x 60, channel 4 of 5"
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, loop[3] == 200)
+
+
+def test_trailing_channels_have_to_be_chosen(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(np.moveaxis(loop, 0, -1)[..., :2], name="pair", rgb=False)
+    assert not desk.panel.run_row.is_enabled
+    assert "This image has 2 channels" in desk.panel._channel.toolTip()
+    channels = desk.panel._channel
+    channels.setCurrentIndex(channels.findText("2 of 2"))
+    channels.activated.emit(channels.currentIndex())
+    assert desk.panel.run_row.is_enabled
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, loop[1] == 200)
+
+
+def test_a_lazy_stack_is_read_plane_by_plane(desk: Any, loop: np.ndarray) -> None:
+    dask = pytest.importorskip("dask.array")
+    desk.viewer.add_image(dask.from_array(loop, chunks=(1, 40, 60)), name="lazy", contrast_limits=(0, 255))
+    desk.every_frame()
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, loop == 200)
+
+
+def test_colour_frames(desk: Any, loop: np.ndarray) -> None:
+    desk.viewer.add_image(np.repeat(loop[..., None], 3, axis=-1), name="colour", axis_labels=("t", "y", "x"))
+    desk.every_frame()
+    assert sentence(desk) == "Segments 5 frames of 40 x 60, RGB"
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, loop == 200)
+    assert desk.segmenter.calls[0] == (40, 60, 3)
