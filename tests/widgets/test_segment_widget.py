@@ -422,3 +422,34 @@ def test_a_proxied_viewer_will_do(
     assert len(viewer.layers) == 2
     widget.panel.threshold_row.moved.emit(0.9)
     assert not viewer.layers["lesion mask"].data.any()
+
+
+def test_segment_in_the_pause_after_a_key_press_takes_nothing_for_an_edit(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    desk.run()
+    slider = desk.panel.threshold_row._slider
+    slider.triggerAction(slider.SliderAction.SliderPageStepAdd)
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.6)
+
+
+def test_a_run_that_ends_under_a_dragged_slider_is_a_step_of_its_own(
+    desk: Any, ramp: np.ndarray, slow: Semaphore
+) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    slow.release()
+    desk.run()
+    first = desk.mask.data.copy()
+    desk.widget.segment()
+    slider = desk.panel.threshold_row._slider
+    slider.setSliderDown(True)
+    slider.setSliderPosition(80)
+    slow.release()
+    desk.finish()
+    slider.setSliderPosition(30)
+    slider.setSliderDown(False)
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.3)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, first)

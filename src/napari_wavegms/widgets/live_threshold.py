@@ -36,7 +36,7 @@ class LiveThreshold:
         self._step = step
         self._memory = memory
         self._starts: dict[PlaneKey, _Start] = {}
-        self._last: dict[PlaneKey, Mask] = {}
+        self._last: dict[PlaneKey, tuple[Written, Mask]] = {}
 
     def move(self, threshold: float, keys: Collection[PlaneKey]) -> int:
         """Show a threshold in some planes.
@@ -59,8 +59,13 @@ class LiveThreshold:
         return self._step.write(lambda: self._planes(threshold, keys))
 
     def end(self) -> None:
-        """End the movement; the next one is another undo step."""
+        """End the movement, and note what it wrote; the next one is another undo step.
+
+        Has to be called before anybody asks the memory about the mask again.
+        """
         self._step.end()
+        for key, (written, plane) in self._last.items():
+            self._memory.plane(key).note(written, self._starts[key].plane, plane)
         self._starts.clear()
         self._last.clear()
 
@@ -74,10 +79,7 @@ class LiveThreshold:
             written = Written(start.probability, threshold)
             mask = written.mask().astype(start.plane.dtype, copy=False)
             planes[key] = np.where(start.edits, start.plane, mask)
-            if key in self._last:
-                memory.forget(self._last[key])
-            memory.note(written, start.plane, planes[key])
-            self._starts[key], self._last[key] = start, planes[key]
+            self._starts[key], self._last[key] = start, (written, planes[key])
         return planes
 
     def _start(self, key: PlaneKey) -> _Start | None:

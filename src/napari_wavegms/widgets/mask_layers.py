@@ -52,7 +52,7 @@ def add_mask(
     return layer
 
 
-def fill_plane(layer: Labels, key: PlaneKey, written: Written) -> None:
+def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Written) -> None:
     """Write one more plane into a mask that this very run has made; what a person drew there meanwhile stays.
 
     An empty plane takes no undo step, for there is nothing to go back to.
@@ -67,7 +67,8 @@ def fill_plane(layer: Labels, key: PlaneKey, written: Written) -> None:
         write_planes(layer, {key: after})
     else:
         layer.data[selection(key)] = after
-        layer.refresh()
+        if shown_key(viewer, layer, memory) == key:
+            layer.refresh()
 
 
 def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], keep_edits: bool) -> int:

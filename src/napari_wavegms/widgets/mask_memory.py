@@ -111,10 +111,6 @@ class PlaneMemory:
         self._remember(_fingerprint(after), written)
         self._ours = written
 
-    def forget(self, after: Mask) -> None:
-        """Forget a moment that cannot come back, because the write that made it was taken out of the undo history."""
-        self._known.pop(_fingerprint(after), None)
-
     def _remember(self, looks: bytes, ours: Written | None) -> None:
         self._known[looks] = ours
         self._known.move_to_end(looks)

@@ -78,6 +78,7 @@ class MaskTools(QObject):
 
     def refresh_probability(self) -> None:
         """Make the probability layer agree with the box in the panel."""
+        self.end_movement()
         if self._mask is None:
             return
         if self._panel.wants_probability:
@@ -99,8 +100,14 @@ class MaskTools(QObject):
         self._live.end()
         self.note_provenance()
 
+    def end_movement(self) -> None:
+        """Let the memory know where a moving threshold has brought the mask, before anybody else asks or writes."""
+        if self._live is not None:
+            self._live.end()
+
     def clean_up(self, request: CleanUp) -> None:
         """Tidy the plane on screen, as one undo step."""
+        self._panel.threshold_row.settle()
         key = self._shown()
         if self._mask is None or key is None:
             self._panel.set_status(NO_MASK if self._mask is None else "This frame has no mask yet.", "problem")
@@ -112,6 +119,7 @@ class MaskTools(QObject):
 
     def save_request(self, path: Path) -> SaveRequest | None:
         """Collect what a file of this mask needs; None without a mask."""
+        self._panel.threshold_row.settle()
         if self._mask is None or self._memory is None:
             return None
         return save_request(path, self._mask, self._provenance())
@@ -162,6 +170,7 @@ class MaskTools(QObject):
 
     def _let_go(self) -> None:
         self._look.stop()
+        self.end_movement()
         if self._step is not None and self._mask is not None:
             self._step.close()
             self._mask.events.set_data.disconnect(self._on_set_data)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -157,6 +159,7 @@ def segment_job(
     if "torch" not in sys.modules:
         yield Announced("Loading PyTorch (once)…")
     leave_a_core_to_the_window()
+    _fetch_what_napari_fetches_late()
     if not shelf.holds(request.model, request.device):
         yield Announced("Loading the model…")
     segmenter = shelf.get(request.model, request.device, load)
@@ -164,6 +167,13 @@ def segment_job(
     start = monotonic()
     stack = yield from segment_planes(segmenter, request.pixels, request.plan)
     return Finished(stack, monotonic() - start, segmenter.device.name)
+
+
+def _fetch_what_napari_fetches_late() -> None:
+    """Import here what napari imports in the window's thread, half a second long, for its first Labels layer."""
+    for module in ("pandas", "skimage.color"):
+        with suppress(ImportError):
+            import_module(module)
 
 
 def _fingerprint(model: Path, device: str) -> object:

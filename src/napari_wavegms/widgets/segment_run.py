@@ -90,7 +90,7 @@ class SegmentRun:
             image = layer_by_id(self._viewer, self.image_id)
             self._mask_id = add_mask(self._viewer, image, self.request.plan, self._model, {key: written}).unique_id
         else:
-            fill_plane(mask, key, written)
+            fill_plane(self._viewer, mask, key, written)
 
     def finish(self, seconds: float | None = None, device: str = "") -> RunReport | None:
         """Write what is left to write, and report; None where nothing was segmented.

@@ -108,6 +108,7 @@ class SegmentWidget(QWidget):
         if self._runner.busy:
             self.panel.set_status("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
             return
+        self.panel.threshold_row.settle()
         resolved = self._resolve()
         if resolved.facts is None or resolved.plan is None or resolved.complaints:
             self._say_problem(resolved.complaints[0].sentence)
@@ -325,6 +326,7 @@ class SegmentWidget(QWidget):
         if sentence := run.lost():
             self._drop(sentence)
             return
+        self._tools.end_movement()
         run.take(event)
         if event.total > 1:
             left = run.time_left.text(event.number, event.total)
@@ -339,6 +341,7 @@ class SegmentWidget(QWidget):
         if sentence := run.lost():
             self.panel.set_status(sentence, "problem")
             return
+        self._tools.end_movement()
         finished = outcome.result if isinstance(outcome.result, Finished) else None
         report = run.finish(finished.seconds, finished.device) if finished else run.finish()
         if outcome.error is not None:

@@ -68,6 +68,11 @@ class ThresholdRow(QWidget):
         for widget in (self._slider, self._number):
             widget.blockSignals(False)
 
+    def settle(self) -> None:
+        """Settle now what would settle after a pause."""
+        if self._pause.isActive():
+            self._settle()
+
     def _on_slider(self, step: int) -> None:
         self._change(step / _STEPS)
 

@@ -1,0 +1,68 @@
+"""The panel with the real network, tiny only in that its weights are random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
+
+
+@pytest.fixture
+def random_model(tmp_path: Path, seed: int) -> Path:
+    """A checkpoint of the real network with random weights."""
+    import torch
+
+    from napari_wavegms.model.card import ModelCard
+    from napari_wavegms.model.checkpoint import save_checkpoint
+    from napari_wavegms.model.wave_gms import WaveGMS
+
+    torch.manual_seed(seed)
+    path = tmp_path / "random.safetensors"
+    save_checkpoint(path, WaveGMS(), ModelCard("random"))
+    return path
+
+
+def test_the_panel_shows_what_the_segmenter_finds(
+    make_napari_viewer: Any, qtbot: Any, random_model: Path, disc: np.ndarray
+) -> None:
+    from napari_wavegms.segment.segmenter import Segmenter
+    from napari_wavegms.widgets.mask_memory import memory_of
+    from napari_wavegms.widgets.segment_widget import SegmentWidget
+
+    expected = Segmenter.from_checkpoint(random_model, device="cpu").segment(disc)
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
+    widget.panel.model_row.open_file(random_model)
+    viewer.add_image(disc, name="lesion")
+    widget.segment()
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+    mask = viewer.layers["lesion mask"]
+    shown = memory_of(mask).planes[None, None].ours(mask.data)
+    np.testing.assert_allclose(shown.probability, expected.probability, atol=1e-5)
+    np.testing.assert_array_equal(mask.data, shown.mask())
+    threshold = float(np.median(expected.probability).clip(0.02, 0.98))
+    widget.panel.threshold_row.moved.emit(threshold)
+    np.testing.assert_array_equal(mask.data, shown.probability >= np.float32(threshold))
+
+
+def test_a_file_cut_short_is_a_sentence_in_the_panel(
+    make_napari_viewer: Any, qtbot: Any, random_model: Path, disc: np.ndarray
+) -> None:
+    from napari_wavegms.widgets.segment_widget import SegmentWidget
+
+    viewer = make_napari_viewer()
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
+    widget.panel.model_row.open_file(random_model)
+    viewer.add_image(disc, name="lesion")
+    random_model.write_bytes(random_model.read_bytes()[:-1000])
+    widget.segment()
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+    assert "truncated" in widget.panel.status
+    assert not widget.panel.run_row.is_enabled
+    assert len(viewer.layers) == 1
