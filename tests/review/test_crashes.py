@@ -86,7 +86,7 @@ def test_killed_at_each_line_of_one_approval(
     tmp_path: Path, writer: ModuleType, program: subprocess.Popen[str]
 ) -> None:
     confirmed_at = 0
-    for lines in range(1, 2000, 11):
+    for lines in range(1, 2000, 17):
         folder = tmp_path / str(lines)
         confirmed = play(program, folder, 0, 1, lines)
         store = CorrectionStore(folder)
@@ -96,7 +96,7 @@ def test_killed_at_each_line_of_one_approval(
         if confirmed:
             confirmed_at = lines
             break
-    assert confirmed_at > 100, "an approval has many lines, and was killed in each eleventh of them"
+    assert confirmed_at > 100, "an approval has many lines, and was killed in every seventeenth of them"
 
 
 def test_two_programs_and_we_approve_at_the_same_time(tmp_path: Path, writer: ModuleType) -> None:

@@ -40,19 +40,6 @@ def told(what: str, place: Path) -> Iterator[None]:
         ) from cause
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the folder's list of files on disk, so that a new file outlives a power cut; Windows does that by itself."""
-    if sys.platform == "win32":
-        return
-    # Some network file systems cannot; what they keep after a power cut is theirs to say.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Be the only one, among all processes and threads, in a block that takes the same lock file.
@@ -90,6 +77,9 @@ def _wait_for(handle: int, path: Path) -> None:
 if sys.platform == "win32":
     import msvcrt
 
+    def sync_folder(folder: Path) -> None:
+        """Nothing to do: Windows keeps a folder's list of files by itself."""
+
     def _try_lock(handle: int) -> bool:
         os.lseek(handle, 0, os.SEEK_SET)
         try:
@@ -104,6 +94,16 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def sync_folder(folder: Path) -> None:
+        """Have the folder's list of files on disk, so that a new file outlives a power cut."""
+        # Some network file systems cannot; what they keep after a power cut is theirs to say.
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def _try_lock(handle: int) -> bool:
         try:
