@@ -1,11 +1,12 @@
 """Distil the shipped mask codec from TAESD.
 
-    python recipes/distil_mask_codec.py --taesd ../shared/weights/taesd --data ../shared/data/busi ../shared/data/isic2017 \
-        --output src/napari_wavegms/assets/mask-codec.safetensors
+    python recipes/distil_mask_codec.py --taesd ../shared/weights/taesd \
+        --data ../shared/data/busi ../shared/data/isic2017 --output src/napari_wavegms/assets/mask-codec.safetensors
 
-The decoder learns to paint what TAESD paints, from TAESD's latents of masks (train part of each data set, and synthetic
-blobs; hard and blurred), clean and perturbed, and, with `--model`, from the latents that a trained model predicts on the
-train images. The encoder learns TAESD's latents of the same masks, and that the pair gives the mask back.
+The decoder learns to paint what TAESD paints, from TAESD's latents of masks (train part of each data set, and
+synthetic blobs; hard and blurred), clean and perturbed, and, with `--model`, from the latents that a trained model
+predicts on the train images. The encoder learns TAESD's latents of the same masks, and that the pair gives the mask
+back.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def train_masks(folder: Path) -> list[np.ndarray]:
 
 
 def batch(masks: list[np.ndarray], rng: np.random.Generator) -> Tensor:
-    """Masks (B, 1, SIDE, SIDE) in [0, 1]: real crops at many scales, one in four a synthetic blob, one in four blurred."""
+    """Masks (B, 1, SIDE, SIDE) in [0, 1]: real crops at many scales, a quarter synthetic, a quarter blurred."""
     views = [
         synthetic(rng) if rng.random() < 0.25 else view(masks[rng.integers(len(masks))], rng) for _ in range(BATCH)
     ]

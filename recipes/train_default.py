@@ -3,8 +3,8 @@
     python recipes/train_default.py --data ../shared/data/busi --taesd ../shared/weights/taesd \
         --output src/napari_wavegms/assets/breast-ultrasound.safetensors
 
-Trains on the data set's train part only; its val part chooses the best epoch. Two stages of the same recipe: small frames
-first, where an epoch costs a third, then the paper's 224 × 224. A stopped run continues with the same command.
+Trains on the data set's train part only; its val part chooses the best epoch. Two stages of the same recipe: small
+frames first, where an epoch costs a third, then the paper's 224 × 224. A stopped run continues with the same command.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ COMMON = TrainConfig(
     augmentation=Augmentation(jitter=0.2, jitter_probability=0.3, warp_probability=0.25),
 )
 STAGES = {
-    "small": replace(COMMON, epochs=44, size=128, learning_rate=2e-3, validate_every=4),
-    "full": replace(COMMON, epochs=12, size=224, learning_rate=1e-3, warmup_epochs=1, validate_every=1),
+    "small": replace(COMMON, epochs=36, size=128, learning_rate=2e-3, validate_every=4),
+    "full": replace(COMMON, epochs=10, size=224, learning_rate=1e-3, warmup_epochs=1, validate_every=1),
 }
 
 ABOUT = {
     "title": "Lesions in breast ultrasound",
-    "description": "Wave-GMS trained on breast ultrasound images (BUSI, benign and malignant), one lesion or more an image.",
-    "data": "BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020): 460 images to learn from, 57 to choose the epoch by.",
+    "description": "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions).",
+    "data": "BUSI (Al-Dhabyani et al., Data in Brief 28:104863, 2020): 460 to learn from, 57 to choose the epoch by.",
     "terms": "Weights: BSD-3-Clause, as the program. The training images are CC0 1.0 as republished; cite their paper.",
     "command": "python recipes/train_default.py --data BUSI --taesd TAESD --output breast-ultrasound.safetensors",
 }
@@ -91,7 +91,12 @@ def score(segmenter: Segmenter, pairs: list[Pair]) -> dict[str, float | int | No
             next(scoring)
         except StopIteration as stop:
             report = stop.value
-            return {"n": len(pairs), "dsc": round(report.dsc, 4), "iou": round(report.iou, 4), "hd95": round(report.hd95, 2)}
+            return {
+                "n": len(pairs),
+                "dsc": round(report.dsc, 4),
+                "iou": round(report.iou, 4),
+                "hd95": round(report.hd95, 2),
+            }
 
 
 def _numbers(event: TrainEpoch) -> dict[str, float]:

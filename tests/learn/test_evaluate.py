@@ -48,7 +48,13 @@ def test_each_image_is_scored_in_the_working_frame() -> None:
 
 
 def test_an_undefined_distance_is_counted_and_not_averaged() -> None:
-    report = Report((ImageScored("a", 0.5, 0.25, 4.0, 1, 3), ImageScored("b", 0.0, 0.0, None, 2, 3), ImageScored("c", 1.0, 1.0, 0.0, 3, 3)))
+    report = Report(
+        (
+            ImageScored("a", 0.5, 0.25, 4.0, 1, 3),
+            ImageScored("b", 0.0, 0.0, None, 2, 3),
+            ImageScored("c", 1.0, 1.0, 0.0, 3, 3),
+        )
+    )
     assert report.as_dict() == {
         "n": 3,
         "dsc": 0.5,

@@ -55,7 +55,9 @@ def test_terms_are_summed_over_their_levels_and_weighted(batch: tuple[Prediction
     config = TrainConfig(latent_levels=("level2", "out"), decoded_levels=("out",), segmentation_weight=2.0)
     losses = wave_gms_losses(*batch, codec, config)
     prediction, latent, targets = batch
-    by_hand = sum((getattr(prediction.mask, level) - targets.mask_latents).square().mean() for level in ("level2", "out"))
+    by_hand = sum(
+        (getattr(prediction.mask, level) - targets.mask_latents).square().mean() for level in ("level2", "out")
+    )
     assert losses.latent.item() == pytest.approx(by_hand.item())
     assert losses.segmentation.item() == pytest.approx(
         soft_dice_loss(codec.decode(prediction.mask.out), targets.masks).item()

@@ -33,7 +33,9 @@ def saved(model: WaveGMS, tmp_path: Path) -> Path:
 
 def test_weights_and_card_come_back(model: WaveGMS, saved: Path) -> None:
     loaded, card = load_checkpoint(saved)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
     assert card == replace(CARD, parameters=2_600_668, created=card.created)
     assert not loaded.training
 

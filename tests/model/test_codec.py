@@ -73,7 +73,10 @@ def test_the_fingerprint_is_that_of_the_weights() -> None:
 def test_real_masks_survive_the_round_trip(shared: Path, codec: TinyVAE, dataset: str) -> None:
     folder = shared / "data" / dataset
     stems = json.loads((folder / "split.json").read_text())["val"]
-    masks = [prepare_mask(np.asarray(Image.open(folder / "masks" / f"{stem}.png").convert("L")) > 127, Preprocessing()) for stem in stems]
+    masks = [
+        prepare_mask(np.asarray(Image.open(folder / "masks" / f"{stem}.png").convert("L")) > 127, Preprocessing())
+        for stem in stems
+    ]
     truth = torch.from_numpy(np.stack(masks))[:, None]
     again = torch.cat([codec.decode(codec.encode(part.float())) for part in truth.split(16)]) >= 0.5
     assert np.mean([dice(a, b) for a, b in zip(again, truth, strict=True)]) >= 0.99
@@ -88,7 +91,9 @@ def test_both_codecs_speak_the_same_language(codec: TinyVAE, taesd: Taesd) -> No
 
 
 @torch.no_grad()
-def test_taesd_loads_from_diffusers_layout_too(shared: Path, taesd: Taesd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_taesd_loads_from_diffusers_layout_too(
+    shared: Path, taesd: Taesd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Written by diffusers' own class, so that its layout is the oracle.
     taesd.vae.save_pretrained(tmp_path)
     file = tmp_path / "diffusion_pytorch_model.safetensors"
@@ -102,7 +107,7 @@ def test_taesd_loads_from_diffusers_layout_too(shared: Path, taesd: Taesd, tmp_p
 
 def test_missing_weights_are_never_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAVEGMS_TAESD", raising=False)
-    with pytest.raises(WeightsNotFound, match="set WAVEGMS_TAESD .* or allow their download .* --allow-download"):
+    with pytest.raises(WeightsNotFound, match=r"set WAVEGMS_TAESD .* or allow their download .* --allow-download"):
         load_codec("taesd")
 
 
@@ -124,7 +129,7 @@ def test_weights_that_are_not_there_or_not_ours(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFound, match="holds no TAESD weights"):
         Taesd.from_file(tmp_path)
     (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(CheckpointError, match="cannot be read as .safetensors"):
+    with pytest.raises(CheckpointError, match=r"cannot be read as \.safetensors"):
         MaskCodec.from_file(tmp_path / "text.safetensors")
     save_file({"foreign.weight": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(CheckpointError, match="not those of the mask codec"):

@@ -21,7 +21,9 @@ from napari_wavegms.model.wavelets import haar_bands, haar_step
     channels=st.integers(1, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_the_coarsest_level_is_that_of_pywavelets(level: int, rows: int, columns: int, channels: int, seed: int) -> None:
+def test_the_coarsest_level_is_that_of_pywavelets(
+    level: int, rows: int, columns: int, channels: int, seed: int
+) -> None:
     shape = (channels, rows * 2**level, columns * 2**level)
     image = np.random.default_rng(seed).random(shape)
     approximation, details, *_ = pywt.wavedec2(image, "haar", level=level, axes=(-2, -1))

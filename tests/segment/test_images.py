@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.images import Preprocessing, as_image, fit_frame, prepare, prepare_mask, restore, scale_intensity
+from napari_wavegms.segment.images import (
+    Preprocessing,
+    as_image,
+    fit_frame,
+    prepare,
+    prepare_mask,
+    restore,
+    scale_intensity,
+)
 
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64")
 SMALL = Preprocessing(size=16)

@@ -30,7 +30,9 @@ def segmenter(model_file: Path) -> Segmenter:
     return Segmenter.from_checkpoint(model_file, device="cpu")
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "float64"]
+)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (40, 60), (33, 7, 3), (20, 30, 4)])
 def test_any_image_gets_a_mask_of_its_own_size(segmenter: Segmenter, dtype: str, shape: tuple[int, ...]) -> None:
     image = (np.random.default_rng(0).random(shape) * 100).astype(dtype)
@@ -57,7 +59,9 @@ def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segm
     assert np.array_equal(moved.mask, segmenter.segment(image, threshold=0.6).mask)
 
 
-@pytest.mark.parametrize("image", [np.full((9, 9), np.nan), np.full((9, 9), np.inf), np.zeros((9, 9)), np.full((9, 9), 7, np.uint8)])
+@pytest.mark.parametrize(
+    "image", [np.full((9, 9), np.nan), np.full((9, 9), np.inf), np.zeros((9, 9)), np.full((9, 9), 7, np.uint8)]
+)
 def test_constant_and_senseless_images_are_no_error(segmenter: Segmenter, image: np.ndarray) -> None:
     assert segmenter.segment(image).mask.shape == (9, 9)
 
@@ -92,7 +96,7 @@ def test_models_are_found_by_name_and_by_file(model_file: Path) -> None:
 
 
 def test_an_unknown_model_is_told_the_known_ones() -> None:
-    with pytest.raises(CheckpointError, match="no model 'nothing'. Known names are default, "):
+    with pytest.raises(CheckpointError, match=r"no model 'nothing'\. Known names are default"):
         resolve("nothing")
 
 
@@ -108,5 +112,5 @@ def test_devices_come_with_their_reason() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_here() -> None:
-    with pytest.raises(InputError, match="'cuda' cannot be used: .* Choose auto or cpu"):
+    with pytest.raises(InputError, match=r"'cuda' cannot be used: .* Choose auto or cpu"):
         choose_device("cuda")

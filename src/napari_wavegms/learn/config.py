@@ -67,8 +67,16 @@ class TrainConfig:
     """Ask the teacher for every view; otherwise only for flips and turns, whose latents are computed once."""
     sample_latent: bool = True
     """Feed the mapper a sampled latent, as the paper does, rather than the mean."""
+    trained: Literal["everything", "mapper"] = "everything"
+    """What learns: encoder and mapper, or the mapper alone on remembered latents of the frozen encoder."""
+    replay_share: float = 0.5
+    """Share of each epoch that is drawn from the replayed pairs, where there are any."""
+    patience: int = 0
+    """Validations without improvement after which the run stops; 0 never stops early."""
+    max_seconds: float = 0.0
+    """Seconds after which the run ends, its learning rate decayed to match; 0 is no limit. Depends on the clock."""
     average_decay: float = 0.0
-    """Decay of an exponential average of the weights, which is then what is validated and kept; 0 keeps the raw ones."""
+    """Decay of an exponential average of the weights, which is then validated and kept; 0 keeps the raw ones."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 autocast where the processor computes in it (auto), never, or always."""
     validate_every: int = 1
@@ -108,8 +116,11 @@ def _positive(config: TrainConfig) -> list[str]:
         complaints.append(f"size is {config.size} and must be a multiple of 8")
     if config.learning_rate <= 0:
         complaints.append(f"learning_rate is {config.learning_rate} and must be above 0")
-    if not 0 <= config.average_decay < 1:
-        complaints.append(f"average_decay is {config.average_decay} and must be in [0, 1)")
+    complaints += [
+        f"{name} is {getattr(config, name)} and must be in [0, 1)"
+        for name in ("average_decay", "replay_share")
+        if not 0 <= getattr(config, name) < 1
+    ]
     return complaints
 
 

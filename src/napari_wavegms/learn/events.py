@@ -24,6 +24,15 @@ class TrainStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """The device ran out of memory; the same step goes on with less of it. `sentence` says how."""
+
+    sentence: str
+    batch: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainStep:
     """One step of the optimiser; losses are means over the batch, before their weights."""
 
@@ -55,7 +64,7 @@ class TrainEpoch:
     seconds: float
 
 
-TrainEvent = TrainStarted | TrainStep | TrainEpoch
+TrainEvent = TrainStarted | MemoryShort | TrainStep | TrainEpoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def alignment_loss(latent: Tensor, teacher: Tensor, distance: Literal["l1", "smo
     ``0.9 · (1 - cosine similarity over channels, averaged over positions) + 0.1 · distance``.
     """
     cosine = 1 - F.cosine_similarity(latent, teacher, dim=1).mean()
-    return COSINE_SHARE * cosine + (1 - COSINE_SHARE) * getattr(F, f"{distance}_loss")(latent, teacher)
+    between = F.l1_loss(latent, teacher) if distance == "l1" else F.smooth_l1_loss(latent, teacher)
+    return torch.add(COSINE_SHARE * cosine, (1 - COSINE_SHARE) * between)
 
 
 def wave_gms_losses(
@@ -96,8 +97,6 @@ def wave_gms_losses(
         ours = image_latent if targets.aligned is None else image_latent[targets.aligned]
         alignment = alignment_loss(ours.float(), targets.image_latents, config.alignment_l1)
     total = (
-        config.segmentation_weight * segmentation
-        + config.latent_weight * latent
-        + config.alignment_weight * alignment
+        config.segmentation_weight * segmentation + config.latent_weight * latent + config.alignment_weight * alignment
     )
     return Losses(segmentation, latent, alignment, total)

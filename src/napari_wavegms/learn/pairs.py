@@ -72,9 +72,10 @@ def load_pairs(
         wanted = read_split(split, subset)
         by_stem = {stem: (stem, image, mask) for stem, image, mask in found}
         if missing := [stem for stem in wanted if stem not in by_stem]:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
-                f"The split {Path(split).name} names {missing[0]}{f' and {len(missing) - 1} more' * (len(missing) > 1)}, "
-                f"of which {images} and {masks} have no pair. Check the folders."
+                f"The split {Path(split).name} names {missing[0]}{more}, of which {images} and {masks} have no pair. "
+                "Check the folders."
             )
         found = [by_stem[stem] for stem in wanted]
     return [Pair(stem, read_image(image).pixels, read_mask(mask)) for stem, image, mask in found]

@@ -20,6 +20,9 @@ class ImageTeacher(Protocol):
     def encode(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 1] to latents (B, 4, H/8, W/8)."""
 
+    def to(self, device: str) -> object:
+        """Move to a device."""
+
 
 class FrozenEncoder:
     """The teacher where TAESD is absent: a frozen copy of a checkpoint's own E_wave, which was aligned with TAESD."""
@@ -30,6 +33,11 @@ class FrozenEncoder:
         self.encoder = WaveEncoder()
         self.encoder.load_state_dict(model.encoder.state_dict())
         self.encoder.to(next(model.parameters()).device).eval().requires_grad_(False)
+
+    def to(self, device: str) -> FrozenEncoder:
+        """Move to a device."""
+        self.encoder.to(device)
+        return self
 
     def encode(self, image: Tensor) -> Tensor:
         """The mean latent."""
@@ -59,6 +67,10 @@ class LatentCache:
         self._known |= {keys[i]: latent.half() for i, latent in fresh.items() if plain[i]}
         found = [fresh[i] if i in fresh else self._known[keys[i]].float() for i in wanted]
         return torch.stack(found) if found else planes.new_zeros((0, 4, planes.shape[-2] // 8, planes.shape[-1] // 8))
+
+    def forget(self) -> None:
+        """Drop what is remembered, as when the device changes."""
+        self._known.clear()
 
     @torch.no_grad()
     def _compute(self, planes: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def jitter(images: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * contrast + mean
     grey = images.mean(dim=1, keepdim=True)
-    return ((images - grey) * saturation + grey).clamp(0, 1)
+    return torch.clamp((images - grey) * saturation + grey, 0, 1)
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:

@@ -79,7 +79,9 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
     weights = {name: t.float() for name, t in tensors.items() if not name.startswith(TRAINING_PREFIX)}
-    training = {name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)}
+    training = {
+        name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)
+    }
     return network_of(weights, Path(path).name), card, training
 
 
@@ -100,7 +102,7 @@ def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str])
         checkpoint = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{source.name} cannot be read as a PyTorch checkpoint of plain tensors. Get a fresh copy of the official file."
+            f"{source.name} cannot be read as a PyTorch checkpoint of plain tensors. Get a fresh copy of the file."
         ) from error
     model = network_of(translate_official(checkpoint), source.name)
     card = ModelCard(

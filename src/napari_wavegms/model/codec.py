@@ -122,8 +122,7 @@ class Taesd(_FrozenCodec):
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode images (B, 3, H, W) or masks (B, 1, H, W), which count as three equal channels."""
-        latents = self.vae.encode(image.expand(-1, 3, -1, -1) * 2 - 1, return_dict=False)[0]
-        return latents  # type: ignore[no-any-return]
+        return self.vae.encode(image.expand(-1, 3, -1, -1) * 2 - 1, return_dict=False)[0]  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode to the mean of the three colours, clamped to [0, 1]."""

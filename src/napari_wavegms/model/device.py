@@ -53,14 +53,28 @@ def _mps_missing() -> str:
     return "no Apple GPU found" if torch.backends.mps.is_built() else "this build of torch has no MPS"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that a device has no memory left; MPS says it in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def release_memory() -> None:
+    """Give cached GPU memory back to the system."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def computes_bfloat16(device: str) -> bool:
     """Whether bfloat16 is arithmetic of the processor rather than an emulation, so that autocast pays.
 
     On x86 it takes AVX512-BF16 or AMX, which torch's oneDNN reports.
     """
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if device != "cpu":
         return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    # torch before 2.9 does not tell, and then works in float32.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

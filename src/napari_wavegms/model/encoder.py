@@ -1,4 +1,4 @@
-"""E_wave: from the Haar bands of an image to its latent `z_MR`, 1,035,692 parameters (arXiv 2510.03216, section 2.1)."""
+"""E_wave: from the Haar bands of an image to its latent `z_MR`; 1,035,692 parameters (arXiv 2510.03216, 2.1)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Latent(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """GroupNorm – SiLU – conv – GroupNorm – SiLU – dropout – conv, and a 1×1 convolution on the skip if widths differ."""
+    """GroupNorm – SiLU – conv – GroupNorm – SiLU – dropout – conv, with a 1×1 convolution on a skip that widens."""
 
     def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0) -> None:
         super().__init__()

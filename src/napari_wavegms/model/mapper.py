@@ -1,4 +1,4 @@
-"""LMM, the latent mapping model: from the image's latent to the mask's, 1,564,976 parameters (arXiv 2510.03216, section 2.2)."""
+"""LMM, the latent mapping model: from image latents to mask latents; 1,564,976 parameters (arXiv 2510.03216, 2.2)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ WIDTHS = (48, 24, 12)  # at H/8, H/4 and H/2
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions with a skip around them; no normalisation, so that tiles of an image agree with the whole."""
+    """Two 3×3 convolutions with a skip around them; no normalisation, so that tiles agree with the whole."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

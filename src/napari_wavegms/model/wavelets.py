@@ -21,7 +21,7 @@ LEVELS = (1, 2, 3)
 
 @cache
 def haar_kernels() -> Tensor:
-    """Kernels of one Haar step for a correlation of stride 2, in the order approximation, horizontal, vertical, diagonal.
+    """Kernels of one Haar step for a correlation of stride 2: approximation, horizontal, vertical, diagonal.
 
     Returns
     -------
@@ -89,4 +89,5 @@ def haar_bands(image: Tensor, level: int) -> Tensor:
     approximation = image
     for _ in range(level - 1):
         approximation = haar_step(approximation)[:, 0]
-    return haar_step(approximation).flatten(1, 2) / 2**level
+    bands = haar_step(approximation).flatten(1, 2)
+    return bands / float(2**level)

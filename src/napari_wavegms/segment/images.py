@@ -110,7 +110,8 @@ def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:
     """Bring a probability map (S, S) back to the source's (H, W), float32 in [0, 1]."""
     top, left, height, width = prepared.frame
     inside = probability[None, top : top + height, left : left + width]
-    return resize(np.ascontiguousarray(inside, np.float32), prepared.shape)[0].clip(0, 1)
+    resized: FloatArray = resize(np.ascontiguousarray(inside, np.float32), prepared.shape)[0]
+    return np.clip(resized, 0, 1)
 
 
 def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing) -> npt.NDArray[np.bool_]:
@@ -191,7 +192,7 @@ def resize(planes: FloatArray, shape: tuple[int, int]) -> FloatArray:
 
     tensor = torch.from_numpy(np.ascontiguousarray(planes))[None]
     resized = F.interpolate(tensor, size=shape, mode="bilinear", align_corners=False, antialias=True)[0]
-    return resized.numpy()  # type: ignore[no-any-return]
+    return resized.numpy()
 
 
 def _nearest(source: int, target: int) -> npt.NDArray[np.intp]:

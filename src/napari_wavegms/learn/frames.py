@@ -1,0 +1,39 @@
+"""Whole data sets in the working frame, small enough to stay in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_wavegms.segment.images import Preprocessing, prepare, prepare_mask
+
+if TYPE_CHECKING:
+    from napari_wavegms.learn.pairs import Pair
+
+
+def framed(pairs: Sequence[Pair], rules: Preprocessing) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, S, S) and masks (N, 1, S, S) in the working frame, both uint8: 0–255 and 0 or 1."""
+    side = rules.size
+    images = np.empty((len(pairs), 3, side, side), np.uint8)
+    masks = np.empty((len(pairs), 1, side, side), np.uint8)
+    for i, pair in enumerate(pairs):
+        images[i] = np.rint(prepare(pair.image, rules).pixels * 255)
+        masks[i, 0] = prepare_mask(pair.mask, rules)
+    return torch.from_numpy(images), torch.from_numpy(masks)
+
+
+def epoch_order(new: int, replayed: int, share: float, rng: np.random.Generator) -> list[int]:
+    """Indices of one epoch: every new pair once, and replayed ones (numbered after them) until they are `share` of all.
+
+    With more replayed pairs than fit, an epoch draws some of them at random; with fewer, some come twice.
+    """
+    order = np.arange(new)
+    if replayed and share:
+        wanted = max(1, round(new * share / (1 - share)))
+        rounds = [rng.permutation(replayed) for _ in range(-(-wanted // replayed))]
+        order = np.concatenate([order, new + np.concatenate(rounds)[:wanted]])
+    return [int(i) for i in rng.permutation(order)]

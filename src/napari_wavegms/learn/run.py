@@ -1,0 +1,366 @@
+"""The state of one training run and its steps; `trainer.train` is the way in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from napari_wavegms.errors import InputError, TrainingError
+from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
+from napari_wavegms.learn.frames import epoch_order, framed
+from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
+from napari_wavegms.learn.metrics import dice, iou
+from napari_wavegms.learn.run_state import pack_state, unpack_state
+from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
+from napari_wavegms.learn.views import Views, draw_views, warmup_cosine
+from napari_wavegms.model.card import ModelCard
+from napari_wavegms.model.checkpoint import load_training, save_checkpoint
+from napari_wavegms.model.device import computes_bfloat16, out_of_memory, release_memory
+from napari_wavegms.model.encoder import Latent
+from napari_wavegms.model.wave_gms import Prediction, WaveGMS
+from napari_wavegms.segment.images import Preprocessing
+
+if TYPE_CHECKING:
+    from napari_wavegms.learn.config import TrainConfig
+    from napari_wavegms.learn.pairs import Pair
+    from napari_wavegms.model.codec import TinyVAE
+
+BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "history.jsonl"
+
+
+class _Means:
+    """Mean losses of one epoch, under the names that events give them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums = dict.fromkeys(("loss", "segmentation", "latent", "alignment"), 0.0)
+
+    def add(self, losses: dict[str, float], pairs: int) -> None:
+        self.count += pairs
+        for name, value in losses.items():
+            self.sums[name] += pairs * value
+
+    def of_all(self) -> dict[str, float]:
+        return {name: value / max(1, self.count) for name, value in self.sums.items()}
+
+
+class Run:
+    """The state of one training run."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        new: int,
+        validation: Sequence[Pair],
+        start: WaveGMS,
+        codec: TinyVAE,
+        config: TrainConfig,
+        output: Path,
+        teacher: ImageTeacher | None,
+        card: ModelCard | None,
+        device: str,
+    ) -> None:
+        self.config, self.output, self.device, self.new = config, output, device, new
+        card = card or ModelCard(name=output.name)
+        rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
+        self.images, self.masks = framed(pairs, rules)
+        self.val_images, self.val_masks = framed(validation, rules)
+        self.model, self.codec = start.to(device), codec.to(device)
+        self.trained = start.mapper if config.trained == "mapper" else start
+        self.mask_cache = LatentCache(codec.encode)
+        # With a frozen encoder its own latents are remembered, and there is nothing to align.
+        frozen = config.trained == "mapper"
+        self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
+        self.encoder_cache = LatentCache(self.teacher.encode) if frozen else None
+        self.image_cache = LatentCache(self.teacher.encode) if config.alignment_weight and not frozen else None
+        decay = config.average_decay
+        self.averaged = AveragedModel(start, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self.optimiser = torch.optim.AdamW(
+            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
+        self.card = _new_card(card, rules, codec.fingerprint, config, new)
+        self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
+        self.means, self.clock, self.born = _Means(), time.perf_counter(), time.perf_counter()
+
+    best_dsc: float | None
+
+    @property
+    def pairs_per_epoch(self) -> int:
+        """Pairs that one epoch sees, replayed ones included."""
+        rng = np.random.default_rng(0)
+        return len(epoch_order(self.new, len(self.images) - self.new, self.config.replay_share, rng))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch."""
+        return -(-self.pairs_per_epoch // self.config.batch)
+
+    def started(self) -> TrainStarted:
+        """Make the folder ready and tell what is to come."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        if self.epoch == 0:
+            (self.output / HISTORY).write_text("", encoding="utf-8")
+            (self.output / BEST).unlink(missing_ok=True)  # an earlier run's best is not this run's
+        return TrainStarted(
+            pairs=self.new,
+            validation=len(self.val_images),
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.config.epochs,
+            first_epoch=self.epoch,
+            device=self.device,
+            precision="bfloat16" if self.bfloat16 else "float32",
+        )
+
+    def goes_on(self) -> bool:
+        """Whether there is another epoch to do."""
+        config = self.config
+        stale = config.patience * config.validate_every
+        tired = bool(stale) and self.best_epoch >= 0 and self.epoch - 1 - self.best_epoch >= stale
+        return self.epoch < config.epochs and not tired and (self.epoch == 0 or self._time_share() < 1)
+
+    def _time_share(self) -> float:
+        limit = self.config.max_seconds
+        return (time.perf_counter() - self.born) / limit if limit else 0.0
+
+    def train_epoch(self) -> Generator[TrainEvent, None, None]:
+        """Do one epoch, telling each step."""
+        config, epoch = self.config, self.epoch
+        self.means, self.clock = _Means(), time.perf_counter()
+        rng = np.random.default_rng((config.seed, epoch))
+        generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
+        order = epoch_order(self.new, len(self.images) - self.new, config.replay_share, rng)
+        batches = [order[first : first + config.batch] for first in range(0, len(order), config.batch)]
+        for step, batch in enumerate(batches):
+            rate = self._set_rate(epoch * len(batches) + step, config.epochs * len(batches))
+            waiting, losses = [batch], {}
+            while waiting:
+                indices = waiting.pop(0)
+                losses = self._try_step(indices, rng, generator)
+                if not losses:
+                    event, parts = self._with_less_memory(indices)
+                    waiting = parts + waiting
+                    if self.device != generator.device.type:
+                        generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
+                    yield event
+                    continue
+                self.means.add(losses, len(indices))
+            yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
+            if self._time_share() >= 1:
+                return
+
+    def _set_rate(self, step: int, steps: int) -> float:
+        per_epoch = steps // self.config.epochs
+        warmup = max(1, round(min(self.config.warmup_epochs * per_epoch, steps / 5)))
+        rate = self.config.learning_rate * warmup_cosine(max(step, int(self._time_share() * steps)), steps, warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _try_step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> dict[str, float]:
+        """Take one step; no losses come back if the device has no memory for it."""
+        try:
+            losses = self._step(indices, rng, generator)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise TrainingError(f"The training step failed: {str(error).splitlines()[0]}.") from error
+            self.optimiser.zero_grad(set_to_none=True)
+            release_memory()
+            return {}
+        if not np.isfinite(total := losses.total.item()):
+            raise TrainingError(
+                f"The loss became {total} in epoch {self.epoch + 1}; the best model so far is kept. "
+                f"Try a smaller learning rate than {self.config.learning_rate:g}."
+            )
+        parts = {name: loss.item() for name, loss in losses._asdict().items() if name != "total"}
+        return {"loss": total, **parts}
+
+    def _with_less_memory(self, indices: list[int]) -> tuple[MemoryShort, list[list[int]]]:
+        """Halve the batch from here on, or go on on the CPU where one pair is already too much."""
+        if len(indices) > 1:
+            batch = -(-len(indices) // 2)
+            # A frozen dataclass: the run's own copy shrinks, the caller's stays.
+            self.config = replace(self.config, batch=batch)
+            sentence = f"The {self.device} memory is too small for {len(indices)} pairs at once; going on with {batch}."
+            return MemoryShort(sentence, batch, self.device), [indices[:batch], indices[batch:]]
+        if self.device == "cpu":
+            raise TrainingError("There is not enough memory to learn from one pair. Close other programs.")
+        sentence = f"The {self.device} memory is too small for one pair; going on on the CPU."
+        self._move("cpu")
+        return MemoryShort(sentence, 1, "cpu"), [indices]
+
+    def _move(self, device: str) -> None:
+        self.device = device
+        self.model.to(device)
+        self.codec.to(device)
+        self.teacher.to(device)
+        if self.averaged is not None:
+            self.averaged.to(device)
+        moments = self.optimiser.state_dict()
+        self.optimiser.load_state_dict(moments)  # casts the moments to where the weights are now
+        for cache in (self.mask_cache, self.encoder_cache, self.image_cache):
+            if cache is not None:
+                cache.forget()
+        self.bfloat16 = self.config.precision != "float32" and computes_bfloat16(device)
+
+    def _step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        self.model.train()
+        images = (self.images[indices].float() / 255).to(self.device)
+        masks = self.masks[indices].float().to(self.device)
+        views = draw_views(images, masks, self.config.augmentation, rng)
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
+            everything = torch.ones(len(indices), dtype=torch.bool)
+            mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)
+            aligned = everything if self.config.align_warped else views.plain
+            teacher = self.image_cache
+            image_latents = teacher.latents(views.images, views, indices, aligned) if teacher is not None else None
+            latent, fed = self._encode(views, indices, generator)
+            prediction = Prediction(latent, self.model.mapper(fed))
+            targets = Targets(views.masks, mask_latents, image_latents, aligned)
+            losses = wave_gms_losses(prediction, fed, targets, self.codec, self.config)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.clip)
+        self.optimiser.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        return losses
+
+    def _encode(self, views: Views, indices: list[int], generator: torch.Generator) -> tuple[Latent, Tensor]:
+        """The image's latent and what of it the mapper is fed."""
+        if self.encoder_cache is not None:
+            mean = self.encoder_cache.latents(views.images, views, indices, torch.ones(len(indices), dtype=torch.bool))
+            return Latent(mean, mean), mean
+        # channels_last does not pay here: its backward pass was a third slower on AVX512-BF16.
+        latent = self.model.encoder(views.images)
+        return latent, latent.sample(generator) if self.config.sample_latent else latent.mean
+
+    def finish_epoch(self) -> TrainEpoch:
+        """Validate, write the files, tell."""
+        config, epoch = self.config, self.epoch
+        last = epoch + 1 == config.epochs or self._time_share() >= 1
+        due = (epoch + 1) % config.validate_every == 0 or last
+        dsc, overlap = self._validate() if due and len(self.val_images) else (None, None)
+        improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc)
+        if improved or not len(self.val_images):
+            self.best_dsc, self.best_epoch = dsc, epoch
+            self._save_best()
+        self.epoch = epoch + 1
+        self._save_last()
+        event = TrainEpoch(
+            epoch=epoch,
+            epochs=config.epochs,
+            **self.means.of_all(),
+            learning_rate=self.optimiser.param_groups[0]["lr"],
+            dsc=dsc,
+            iou=overlap,
+            best_dsc=self.best_dsc,
+            improved=improved,
+            seconds=time.perf_counter() - self.clock,
+        )
+        with (self.output / HISTORY).open("a", encoding="utf-8") as history:
+            history.write(json.dumps(asdict(event)) + "\n")
+        return event
+
+    def _kept_model(self) -> WaveGMS:
+        """The network that is validated and kept: the averaged one, where there is one."""
+        kept = self.model if self.averaged is None else self.averaged.module
+        assert isinstance(kept, WaveGMS)
+        return kept
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[float, float]:
+        model = self._kept_model().eval()
+        scores = []
+        for first in range(0, len(self.val_images), self.config.batch):
+            images = (self.val_images[first : first + self.config.batch].float() / 255).to(self.device)
+            # In float32, as the segmenter computes.
+            probability = self.codec.decode(model(images).mask.out).cpu().numpy()
+            truth = self.val_masks[first : first + self.config.batch].numpy().astype(bool)
+            scores += [(dice(a, b), iou(a, b)) for a, b in zip(probability >= self.card.threshold, truth, strict=True)]
+        dsc, overlap = np.mean(scores, axis=0)
+        return float(dsc), float(overlap)
+
+    def _save_best(self) -> None:
+        scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
+        card = replace(self.card, scores=self.card.scores | scores)
+        save_checkpoint(self.output / BEST, self._kept_model(), card)
+
+    def _save_last(self) -> None:
+        progress = {"epoch": self.epoch, "best_dsc": self.best_dsc, "best_epoch": self.best_epoch}
+        card = replace(self.card, scores={"unfinished": progress})
+        save_checkpoint(self.output / LAST, self.model, card, training=pack_state(self.optimiser, self.averaged))
+
+    def resume(self) -> None:
+        """Take up the run that `last.safetensors` holds, if there is one."""
+        last = self.output / LAST
+        if not last.is_file():
+            return
+        model, card, state = load_training(last)
+        if card.lineage[-1].get("config") != self.card.lineage[-1]["config"]:
+            raise InputError(
+                f"{last} was trained with other settings; a run resumes with its own. Give the same options, or "
+                "another output folder."
+            )
+        progress = card.scores["unfinished"]
+        self.model.load_state_dict(model.state_dict())
+        unpack_state(state, self.optimiser, self.averaged)
+        self.epoch = int(progress["epoch"])
+        self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
+        self._trim_history()
+
+    def _trim_history(self) -> None:
+        """Drop a half-written line and epochs that the resumed run does again."""
+        history = self.output / HISTORY
+        lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
+        history.write_text("".join(line + "\n" for line in lines[: self.epoch]), encoding="utf-8")
+
+    def leave_something(self) -> None:
+        """A run stopped before its first validation still leaves a loadable best."""
+        if not (self.output / BEST).is_file() and self.output.is_dir():
+            self._save_best()
+
+    def result(self) -> TrainResult:
+        """What the run leaves behind."""
+        return TrainResult(
+            self.output / BEST,
+            self.output / LAST,
+            self.output / HISTORY,
+            self.best_dsc,
+            self.best_epoch,
+            self.epoch,
+            self.config,
+        )
+
+
+def _new_card(card: ModelCard, rules: Preprocessing, codec: str, config: TrainConfig, pairs: int) -> ModelCard:
+    """The card of what this run makes of a model."""
+    step = {"from": card.name, "pairs": pairs, "date": date.today().isoformat(), "config": config.as_dict()}
+    return replace(
+        card,
+        preprocessing=rules.as_dict(),
+        codec=codec,
+        versions={name: _version(name) for name in ("napari-wavegms", "torch")},
+        created=date.today().isoformat(),
+        # Through JSON, so that a card from a file compares equal to a fresh one.
+        lineage=(*card.lineage, json.loads(json.dumps(step))),
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
