@@ -1,0 +1,87 @@
+"""The `wavegms` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from napari_wavegms import __version__
+from napari_wavegms.commands import demo, evaluate, import_official, info, models, segment, train
+from napari_wavegms.commands.console import prepare_streams, tell
+from napari_wavegms.commands.parser import SentenceParser
+from napari_wavegms.commands.verdict import BAD_INPUT, DONE, FAILED, verdict
+
+COMMANDS = (segment, train, evaluate, models, info, import_official, demo)
+
+_DESCRIPTION = (
+    "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "
+    "For research. Not a medical device."
+)
+_EPILOG = (
+    "Exit codes: 0 done, 1 some of the work failed, 2 the input does not fit, 130 stopped with Ctrl-C. "
+    "Nothing is downloaded unless you say --allow-download."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 some of the work failed, 2 bad input, 130 stopped with Ctrl-C.
+
+    Examples
+    --------
+    >>> main(["models", "--json", "--no-such-option"])
+    2
+    """
+    prepare_streams()
+    try:
+        options = _parse(argv)
+        return int(options.run(options))
+    except SystemExit as end:  # argparse has said everything
+        return end.code if isinstance(end.code, int) else DONE
+    except BrokenPipeError:
+        # Who read our output wants no more; Python would complain once again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        found = verdict(error)
+        if found is None:
+            raise  # a mistake of ours, which nobody can mend without the traceback
+        code, sentence = found
+        tell(sentence)
+        return code
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = SentenceParser(
+        prog="wavegms",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"wavegms {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    options, unknown = parser.parse_known_args(argv)
+    if options.command is None and not unknown:
+        parser.print_help(sys.stderr)
+        parser.exit(BAD_INPUT)
+    if unknown:
+        # The command's own help is the one that helps.
+        place = parser if options.command is None else commands.choices[options.command]
+        place.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""`wavegms demo`: the whole way on a synthetic ultrasound image, in napari or, without a screen, in files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wavegms.commands.console import duration, show, show_json, tell
+from napari_wavegms.commands.loading import load_segmenter
+from napari_wavegms.commands.parser import CODECS, Commands, add_command, add_device, add_json, add_model
+from napari_wavegms.commands.paths import checked_output_folder
+from napari_wavegms.model.card import read_card
+from napari_wavegms.model.zoo import DEFAULT, resolve
+
+if TYPE_CHECKING:
+    from napari_wavegms.samples import Phantom
+    from napari_wavegms.segment.segmenter import Segmentation
+
+_FOLDER = Path("wavegms-demo")
+
+
+def add_parser(commands: Commands) -> None:
+    """Tell argparse about the command."""
+    parser = add_command(
+        commands,
+        "demo",
+        run,
+        "Segment a synthetic ultrasound image, in napari or into files",
+        epilog="Where no window can be shown, the files are written instead. No patient is shown.",
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, help=f"folder for the pictures (default: {_FOLDER})")
+    parser.add_argument("--no-window", action="store_true", help="open no window, write the files only")
+    add_model(parser)
+    add_device(parser)
+    add_json(parser)
+    parser.set_defaults(codec=CODECS[0], taesd=None, allow_download=False)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Open the window, or write the files."""
+    path = resolve(options.model)
+    read_card(path)
+    if options.output or options.no_window or options.json:
+        _write_files(options, options.output or _FOLDER)
+    if options.no_window or options.json:
+        return 0
+    from napari_wavegms.commands.demo_window import open_window
+
+    if why_not := open_window(None if options.model == DEFAULT else path):
+        tell(f"There is no window: {why_not}.")
+        if not options.output:
+            _write_files(options, _FOLDER)
+    return 0
+
+
+def _write_files(options: argparse.Namespace, folder: Path) -> None:
+    checked_output_folder(folder)
+    segmenter = load_segmenter(options)
+    from napari_wavegms.learn.metrics import dice
+    from napari_wavegms.samples import ultrasound_phantom
+
+    phantom = ultrasound_phantom()
+    result = segmenter.segment(phantom.image)
+    dsc = dice(result.mask, phantom.mask)
+    files = _write(folder, phantom, result)
+    if options.json:
+        show_json({"dsc": dsc, "seconds": round(result.seconds, 4)} | {name: str(file) for name, file in files.items()})
+        return
+    show(f"A synthetic ultrasound image was segmented in {duration(result.seconds)}:")
+    for name, file in files.items():
+        show(f"  {name:8} {file}")
+    show(f"DSC {dsc:.3f} against the drawn lesion, on 1 synthetic image, which says little about real ones.")
+    show("Next: wavegms segment YOUR_IMAGES --output DIR")
+
+
+def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Path]:
+    from PIL import Image
+
+    from napari_wavegms.atomic import replacing
+    from napari_wavegms.files.masks import write_mask
+    from napari_wavegms.files.overlay import write_overlay
+    from napari_wavegms.files.provenance import Provenance
+
+    def file(ending: str) -> Path:
+        return folder / f"{phantom.name}{ending}"
+
+    mask: dict[str, Any] = {
+        "labels": result.mask,
+        "provenance": Provenance.now(result.model, result.threshold, phantom.name),
+    }
+    with replacing(file(".png")) as neighbour:
+        Image.fromarray(phantom.image).save(neighbour)
+    return {
+        "image": file(".png"),
+        "mask": write_mask(file("_mask.tiff"), **mask),
+        "mask_png": write_mask(file("_mask.png"), **mask),
+        "overlay": write_overlay(file("_overlay.png"), phantom.image, result.mask, phantom.mask),
+    }

@@ -1,0 +1,97 @@
+"""`wavegms info`: what a model file says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_wavegms.commands.console import show, show_json
+from napari_wavegms.commands.parser import Commands, add_command, add_json
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.zoo import resolve
+
+_WIDTH = 100
+_LABEL = 13  # width of the left column
+_TRAINING_WORDS = {
+    "epochs": "{} epochs",
+    "size": "{0} x {0} pixels",
+    "learning_rate": "learning rate {}",
+    "seed": "seed {}",
+}
+
+
+def add_parser(commands: Commands) -> None:
+    """Tell argparse about the command."""
+    parser = add_command(commands, "info", run, "Show a model's card")
+    parser.add_argument("model", metavar="MODEL", help="a model of 'wavegms models', or a .safetensors file")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the card."""
+    path = resolve(options.model)
+    card = read_card(path)
+    if options.json:
+        show_json({"path": str(path), "bytes": path.stat().st_size} | card.as_dict())
+    else:
+        for line in card_lines(card, path):
+            show(line)
+    return 0
+
+
+def card_lines(card: ModelCard, path: Path) -> Iterator[str]:
+    """Write a card for a person to read."""
+    yield f"{card.name}: {card.title}" if card.title else str(card.name)
+    if card.description:
+        yield from ("", *textwrap.wrap(str(card.description), _WIDTH))
+    yield ""
+    for label, text in _rows(card, path):
+        lines = textwrap.wrap(text, _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False)
+        yield from (f"{label if i == 0 else '':{_LABEL}}{line}" for i, line in enumerate(lines))
+    yield from ("", str(card.disclaimer))
+
+
+def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
+    yield "File", f"{path} ({path.stat().st_size / 1e6:.1f} MB, format {card.format_version})"
+    yield "Parameters", f"{card.parameters:,}"
+    yield "Images", _preparation(card.preprocessing)
+    yield "Labels", ", ".join(f"{value} {name}" for value, name in enumerate(card.class_names))
+    yield "Threshold", str(card.threshold)
+    yield "Codec", card.codec
+    for where, values in card.scores.items():
+        yield "Scores", f"{where}: {_flat(values)}"
+    yield "Data", card.data
+    for step, entry in enumerate(card.lineage, start=1):
+        yield "Training" if step == 1 else "", f"{step}. {_training(entry)}"
+    yield "Command", card.command
+    yield "Made", ", ".join([card.created, *(f"{name} {version}" for name, version in card.versions.items())])
+    yield "Terms", card.terms
+
+
+def _preparation(rules: Mapping[str, Any]) -> str:
+    size, (low, high) = rules.get("size", "?"), rules.get("percentiles", ("?", "?"))
+    fit = "squashed" if rules.get("aspect") == "squash" else "fitted with black borders"
+    return (
+        f"{fit} to {size} x {size} pixels; bool and uint8 are taken as they are, of every other type the {low} "
+        f"percentile becomes black and the {high} percentile white"
+    )
+
+
+def _training(entry: Mapping[str, Any]) -> str:
+    config = entry.get("config", {})
+    known = [words.format(config[name]) for name, words in _TRAINING_WORDS.items() if name in config]
+    rest = [f"{name} {_flat(value)}" for name, value in entry.items() if name != "config"]
+    return ", ".join([*rest, *known])
+
+
+def _flat(value: Any) -> str:
+    """Write nested values in one line; numbers of people, not of machines."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_NAMES.get(name, name)} {_flat(part)}" for name, part in value.items())
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+_NAMES = {"dsc": "DSC", "iou": "IoU", "hd95": "HD95"}

@@ -1,0 +1,122 @@
+"""`wavegms models`: what can be chosen by name."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_wavegms.commands.console import show, show_json, tell
+from napari_wavegms.commands.parser import Commands, add_command, add_json
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.zoo import (
+    DEFAULT,
+    DEFAULT_MODEL,
+    ModelEntry,
+    listing,
+    resolve,
+    user_models,
+    user_models_folder,
+)
+
+
+def add_parser(commands: Commands) -> None:
+    """Tell argparse about the command."""
+    parser = add_command(
+        commands,
+        "models",
+        run,
+        "List the models that can be chosen by name",
+        epilog=f"Your own models are the .safetensors files in {user_models_folder()}",
+    )
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table."""
+    entries = listing()
+    complaints = _unreadable(entries)
+    if options.json:
+        show_json([_as_dict(entry) for entry in entries])
+    elif entries:
+        for line in _table([_row(entry) for entry in entries]):
+            show(line)
+        show("\n* the default. 'wavegms info NAME' tells more.")
+    else:
+        show(f"There is no model yet. Put .safetensors files into {user_models_folder()}, or give a file to --model.")
+    for complaint in complaints:
+        tell(complaint)
+    return 1 if complaints else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A DSC and what it was measured on."""
+
+    dsc: float
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.dsc:.3f} on {self.where}"
+
+
+def score_of(card: ModelCard) -> Score | None:
+    """Find the first DSC among a card's scores; None where nobody measured one.
+
+    Examples
+    --------
+    >>> print(score_of(ModelCard("a", scores={"validation": {"dsc": 0.7414, "n": 57}})))
+    0.741 on validation (57 images)
+    """
+    for where, values in card.scores.items():
+        if isinstance(values, dict) and isinstance(values.get("dsc"), (int, float)):
+            count = f" ({values['n']} images)" if "n" in values else ""
+            return Score(float(values["dsc"]), f"{where}{count}")
+    return None
+
+
+def _unreadable(entries: Sequence[ModelEntry]) -> list[str]:
+    """Sentences on the user's model files that the listing leaves out."""
+    read = {entry.path for entry in entries}
+    complaints = []
+    for path in user_models().values():
+        if path not in read:
+            try:
+                read_card(path)
+            except CheckpointError as error:
+                complaints.append(str(error))
+    return complaints
+
+
+def _is_default(entry: ModelEntry) -> bool:
+    return entry.name == DEFAULT_MODEL and entry.path == resolve(DEFAULT)
+
+
+def _row(entry: ModelEntry) -> tuple[str, ...]:
+    score = score_of(entry.card)
+    mark = "*" if _is_default(entry) else " "
+    size = f"{entry.path.stat().st_size / 1e6:.1f} MB"
+    return f"{mark} {entry.name}", size, str(score) if score else "–", str(entry.card.title)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    everything = [("  name", "size", "DSC", "what it is"), *rows]
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in everything)
+    return [line.rstrip() for line in lines]
+
+
+def _as_dict(entry: ModelEntry) -> dict[str, Any]:
+    score = score_of(entry.card)
+    return {
+        "name": entry.name,
+        "default": _is_default(entry),
+        "shipped": entry.shipped,
+        "path": str(entry.path),
+        "bytes": entry.path.stat().st_size,
+        "title": entry.card.title,
+        "dsc": score.dsc if score else None,
+        "measured_on": score.where if score else None,
+    }

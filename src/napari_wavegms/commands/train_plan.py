@@ -1,0 +1,204 @@
+"""What a training run is going to be: its settings, its start and its pairs, decided before torch is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_wavegms.atomic import replacing
+from napari_wavegms.commands.console import counted, tell
+from napari_wavegms.commands.pairing import PairFiles, chosen, find_pairs, tell_unpaired
+from napari_wavegms.errors import InputError
+from napari_wavegms.learn.config import TrainConfig
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.zoo import DEFAULT, resolve, shipped, user_models
+
+SCRATCH = "scratch"
+BEST, LAST, HISTORY, SPLIT = "best.safetensors", "last.safetensors", "history.jsonl", "split.json"
+FEWEST_TO_HOLD_OUT = 5
+HELD_OUT_SHARE = 0.2
+
+# A start that knows the task needs few passes and small steps. One decoding and remembered teacher latents make a step
+# several times cheaper than the paper's recipe, which `TrainConfig` itself is.
+FINE_TUNING = TrainConfig(
+    epochs=20, batch=4, learning_rate=5e-4, warmup_epochs=1, decoded_levels=("out",), align_warped=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the weights come from: a model file, or None for random ones."""
+
+    label: str
+    path: Path | None
+    card: ModelCard | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is decided before the pairs are read.
+
+    `previous` is the card of the run that is continued, None for a new run.
+    """
+
+    config: TrainConfig
+    start: Start
+    train: list[PairFiles]
+    validation: list[PairFiles]
+    output: Path
+    previous: ModelCard | None
+
+    @property
+    def teacher_before(self) -> str:
+        """The teacher of the run that is continued, as `train` noted it."""
+        return str(_noted(self.previous).get("teacher", "")) if self.previous else ""
+
+
+def make_plan(options: argparse.Namespace) -> Plan:
+    """Decide on a run.
+
+    Raises
+    ------
+    InputError, CheckpointError
+        If something does not fit.
+    """
+    previous = _previous(options)
+    start = _start(options, previous)
+    config = _config(options, start, previous)
+    train, validation = _pairs(options, config.seed)
+    return Plan(config, start, train, validation, options.output, previous)
+
+
+def hold_out(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Draw a fifth of the names to choose the best epoch by; none where there are fewer than five.
+
+    Returns
+    -------
+    tuple of list
+        Names to learn from and names held out, both in the given order.
+
+    Examples
+    --------
+    >>> learned, held_out = hold_out("abcdefghij", seed=0)
+    >>> len(learned), len(held_out)
+    (8, 2)
+    >>> hold_out("abcd", seed=0)[1]
+    []
+    """
+    import numpy as np
+
+    if len(names) < FEWEST_TO_HOLD_OUT:
+        return list(names), []
+    count = round(HELD_OUT_SHARE * len(names))
+    drawn = set(np.random.default_rng(seed).permutation(len(names))[:count].tolist())
+    return (
+        [name for i, name in enumerate(names) if i not in drawn],
+        [name for i, name in enumerate(names) if i in drawn],
+    )
+
+
+def _previous(options: argparse.Namespace) -> ModelCard | None:
+    last, best = options.output / LAST, options.output / BEST
+    if options.resume:
+        if not last.is_file():
+            raise InputError(f"There is no {LAST} in {options.output} to continue. Check --output, or drop --resume.")
+        return read_card(last)
+    for file in (last, best):
+        if file.exists():
+            raise InputError(
+                f"{options.output} already holds {file.name} of an earlier run. Continue it with --resume, or choose "
+                "another --output."
+            )
+    return None
+
+
+def _start(options: argparse.Namespace, previous: ModelCard | None) -> Start:
+    noted = str(_noted(previous).get("start", "")) if previous else ""
+    name = options.start or noted or DEFAULT
+    label = _label(name)
+    if noted and label != noted:
+        raise InputError(f"This run started from {noted}, not from {label}; a run resumes with its own --from.")
+    if name == SCRATCH:
+        return Start(SCRATCH, None, None)
+    if noted and options.start is None and noted not in _known():
+        raise InputError(f"This run started from the file {noted}; name it again with --from, to continue it.")
+    path = resolve(name)
+    return Start(label, path, read_card(path))
+
+
+def _label(name: str) -> str:
+    """A known name as it is; of a file its name, because a card that travels should not tell folders."""
+    if name == SCRATCH or name in _known():
+        return name
+    return resolve(name).stem if name == DEFAULT else Path(name).name
+
+
+def _known() -> Mapping[str, Path]:
+    return user_models() | shipped()
+
+
+def _config(options: argparse.Namespace, start: Start, previous: ModelCard | None) -> TrainConfig:
+    given = {
+        name: getattr(options, name)
+        for name in ("epochs", "seed", "batch", "learning_rate", "size")
+        if getattr(options, name) is not None
+    }
+    if previous:
+        return _resumed(previous, given)
+    if start.card is None:
+        return replace(TrainConfig(), **given)
+    return replace(FINE_TUNING, **{"size": int(start.card.preprocessing.get("size", FINE_TUNING.size)), **given})
+
+
+def _resumed(previous: ModelCard, given: Mapping[str, Any]) -> TrainConfig:
+    noted = previous.lineage[-1].get("config") if previous.lineage else None
+    if not noted:
+        raise InputError(f"{LAST} does not tell its settings, so that its run cannot be continued. Start a new one.")
+    config = TrainConfig.from_dict(noted)
+    for name, value in given.items():
+        if getattr(config, name) != value:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"This run has {option} {getattr(config, name)}, not {value}; a run resumes with its own settings. "
+                f"Drop {option}, or choose another --output for a new run."
+            )
+    return config
+
+
+def _noted(card: ModelCard) -> Mapping[str, Any]:
+    """What `train` noted of a run before the trainer added its own entry."""
+    return card.lineage[-2] if len(card.lineage) > 1 else {}
+
+
+def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairFiles], list[PairFiles]]:
+    found = find_pairs(options.images, options.masks)
+    split = options.split or options.output / SPLIT
+    if options.split or (options.resume and split.is_file()):
+        return chosen(found, split, "train"), _validation(found, split)
+    tell_unpaired(options.images, options.masks)
+    learned, held_out = hold_out([pair.name for pair in found], seed)
+    if not held_out:
+        tell(f"With {counted(len(found), 'pair')} none is held out; the last epoch is kept.")
+    else:
+        tell(f"Held out: {len(held_out)} of {counted(len(found), 'pair')}, drawn with the seed {seed}.")
+    by_name = {pair.name: pair for pair in found}
+    return [by_name[name] for name in learned], [by_name[name] for name in held_out]
+
+
+def _validation(found: Sequence[PairFiles], split: Path) -> list[PairFiles]:
+    lists = json.loads(split.read_text(encoding="utf-8"))  # `chosen` has read it before
+    if not lists.get("val"):
+        tell(f"{split.name} holds no 'val' list; the last epoch is kept.")
+        return []
+    return chosen(found, split, "val")
+
+
+def write_split(plan: Plan) -> None:
+    """Keep which pairs were held out, for `wavegms evaluate --split` and for a resumed run."""
+    lists = {"train": [pair.name for pair in plan.train], "val": [pair.name for pair in plan.validation]}
+    with replacing(plan.output / SPLIT) as neighbour:
+        neighbour.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,35 @@
+"""From an error to an exit code and a sentence."""
+
+from __future__ import annotations
+
+from napari_wavegms.errors import TrainingError, WaveGMSError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def verdict(error: BaseException) -> tuple[int, str] | None:
+    """Give the exit code and the sentence for an error; None where it is a mistake in the program.
+
+    Examples
+    --------
+    >>> verdict(WaveGMSError("The image is odd."))
+    (2, 'The image is odd.')
+    """
+    if isinstance(error, WaveGMSError):
+        return FAILED if isinstance(error, TrainingError) else BAD_INPUT, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "Stopped."
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return FAILED, f"{place}{error.strerror or error}. Check the place and the free space."
+    if _out_of_memory(error):
+        return FAILED, "The memory does not suffice. Close other programs, take --device cpu, or a smaller --batch."
+    return None
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # torch says it with a RuntimeError, whose text differs between processors.
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error).lower() for words in ("out of memory", "allocate memory", "not enough memory"))
+    )

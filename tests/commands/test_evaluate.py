@@ -1,0 +1,133 @@
+"""`wavegms evaluate`: the table, the JSON that other programs rely on, and broken pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wavegms.learn.evaluate import evaluate
+from napari_wavegms.learn.pairs import load_pairs
+from napari_wavegms.segment.segmenter import Segmenter
+
+Run = Callable[..., Any]
+Folders = Callable[[int], tuple[Path, Path]]
+
+
+@pytest.fixture
+def score(wavegms: Run, model: Path) -> Run:
+    """Run `wavegms evaluate` with the tiny model."""
+
+    def run(folders: tuple[Path, Path], *arguments: object) -> Any:
+        images, masks = folders
+        return wavegms(
+            "evaluate", "--images", images, "--masks", masks, "--model", model, "--device", "cpu", *arguments
+        )
+
+    return run
+
+
+def test_the_json_holds_what_python_measures(score: Run, folders: Folders, model: Path, tmp_path: Path) -> None:
+    made = folders(3)
+    said = score(made, "--json", tmp_path / "scores.json")
+    assert said.code == 0
+    told = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    expected = list(evaluate(Segmenter.from_checkpoint(model, device="cpu"), load_pairs(*made)))
+    assert told["n"] == 3
+    assert [entry["name"] for entry in told["images"]] == ["scan0", "scan1", "scan2"]
+    assert [entry["dsc"] for entry in told["images"]] == [scored.dsc for scored in expected]
+    assert [entry["hd95"] for entry in told["images"]] == [scored.hd95 for scored in expected]
+    for metric in ("dsc", "iou", "hd95"):
+        assert told[metric] == pytest.approx(np.mean([entry[metric] for entry in told["images"]]))
+    assert told["failed"] == []
+
+
+def test_the_table_has_a_row_for_each_image_and_their_mean(score: Run, folders: Folders) -> None:
+    lines = score(folders(2)).out.splitlines()
+    assert lines[0].split() == ["image", "DSC", "IoU", "HD95"]
+    assert [line.split()[0] for line in lines[1:3]] == ["scan0", "scan1"]
+    assert lines[3].startswith("mean of 2")
+    first, second, mean = (float(line.split()[-3]) for line in lines[1:4])
+    assert mean == pytest.approx((first + second) / 2, abs=2e-4)
+    assert "tiny on 2 images, at 32 x 32 pixels and threshold 0.5" in lines[5]
+    assert "So few images say little about others." in lines[5]
+
+
+def test_an_empty_mask_has_no_distance_and_is_counted(score: Run, folders: Folders) -> None:
+    images, masks = folders(2)
+    Image.fromarray(np.zeros((40, 48), np.uint8)).save(masks / "scan0.png")
+    told = json.loads(score((images, masks), "--json").out)
+    assert told["images"][0]["hd95"] is None
+    assert told["images"][0]["dsc"] == 0
+    assert told["hd95_undefined"] == 1
+    assert told["hd95"] == told["images"][1]["hd95"]
+    assert "HD95 is undefined for 1 image: one of the two masks is empty." in score((images, masks)).out
+
+
+def test_a_subset_of_a_split_is_scored_in_its_order(score: Run, folders: Folders, tmp_path: Path) -> None:
+    made = folders(3)
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["scan1"], "val": ["scan2", "scan0"], "none": [], "lost": ["scan9"]}))
+    told = json.loads(score(made, "--split", split, "--subset", "val", "--json").out)
+    assert [entry["name"] for entry in told["images"]] == ["scan2", "scan0"]
+    assert told["subset"] == "val"
+
+
+@pytest.mark.parametrize(
+    ("subset", "complaint"),
+    [
+        (["--subset", "test"], "has no subset 'test'; it has train, val"),
+        (["--subset", "lost"], "names 1 pair that the folders do not hold (scan9)"),
+        (["--subset", "none"], "The 'none' list of split.json is empty"),
+        ([], "--split needs --subset"),
+    ],
+)
+def test_a_split_that_does_not_fit(
+    score: Run, folders: Folders, tmp_path: Path, subset: list[str], complaint: str
+) -> None:
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["scan0"], "val": ["scan0"], "none": [], "lost": ["scan9"]}))
+    said = score(folders(1), "--split", split, *subset)
+    assert said.code == 2
+    assert complaint in said.err
+    assert not said.out
+
+
+def test_a_broken_pair_is_reported_and_the_rest_is_scored(score: Run, folders: Folders) -> None:
+    images, masks = folders(3)
+    Image.fromarray(np.zeros((7, 7), np.uint8)).save(masks / "scan1.png")
+    said = score((images, masks), "--json")
+    assert said.code == 1
+    told = json.loads(said.out)
+    assert told["n"] == 2
+    assert [failed["name"] for failed in told["failed"]] == ["scan1"]
+    assert "they must cover the same pixels" in said.err
+
+
+def test_nothing_but_broken_pairs_is_bad_input(score: Run, folders: Folders) -> None:
+    images, masks = folders(1)
+    (masks / "scan0.png").write_text("no picture")
+    said = score((images, masks))
+    assert said.code == 2
+    assert "None of the 1 pair could be scored." in said.err
+
+
+def test_who_has_no_partner_is_named(score: Run, folders: Folders) -> None:
+    images, masks = folders(2)
+    (masks / "scan1.png").rename(masks / "other.png")
+    said = score((images, masks))
+    assert said.code == 0
+    assert "Left out: 1 image without a mask (scan1)." in said.err
+    assert "Left out: 1 mask without an image (other)." in said.err
+
+
+def test_scores_never_replace_an_input(score: Run, folders: Folders) -> None:
+    images, masks = folders(1)
+    said = score((images, masks), "--json", masks / "scan0.png")
+    assert said.code == 2
+    assert "would be overwritten. Choose another --json." in said.err

@@ -1,0 +1,128 @@
+"""`wavegms models`, `info` and `import`: model files, told about without torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_wavegms.commands.info import card_lines
+from napari_wavegms.commands.models import score_of
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.zoo import DEFAULT_MODEL, user_models_folder
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def mine(model: Path) -> Path:
+    """Put the tiny model among the user's models."""
+    folder = user_models_folder()
+    folder.mkdir(parents=True)
+    return Path(shutil.copy(model, folder / "mine.safetensors"))
+
+
+def test_the_table_names_size_score_and_title(wavegms: Run, mine: Path) -> None:
+    said = wavegms("models")
+    assert said.code == 0
+    row = next(line for line in said.out.splitlines() if line.split()[:1] == ["mine"])
+    assert f"{mine.stat().st_size / 1e6:.1f} MB" in row
+    assert "0.250 on validation (4 images)" in row
+    assert row.endswith("Random weights")
+
+
+def test_one_model_is_marked_as_the_default(wavegms: Run, model: Path) -> None:
+    folder = user_models_folder()
+    folder.mkdir(parents=True)
+    shutil.copy(model, folder / f"{DEFAULT_MODEL}.safetensors")  # where none is shipped, the user's own is the default
+    told = json.loads(wavegms("models", "--json").out)
+    assert [entry["name"] for entry in told if entry["default"]] == [DEFAULT_MODEL]
+    marked = [line for line in wavegms("models").out.splitlines() if line.startswith("* ") and "MB" in line]
+    assert [line.split()[1] for line in marked] == [DEFAULT_MODEL]
+
+
+def test_json_names_the_file(wavegms: Run, mine: Path) -> None:
+    told = {entry["name"]: entry for entry in json.loads(wavegms("models", "--json").out)}
+    assert told["mine"]["path"] == str(mine)
+    assert told["mine"]["dsc"] == 0.25
+    assert not told["mine"]["shipped"]
+
+
+def test_a_file_that_is_no_model_is_told_apart(wavegms: Run, mine: Path) -> None:
+    (mine.parent / "notes.safetensors").write_text("not a model")
+    said = wavegms("models")
+    assert said.code == 1
+    assert "notes.safetensors is not a .safetensors file" in said.err
+    assert "mine" in said.out
+
+
+def test_a_card_is_written_for_people(wavegms: Run, model: Path) -> None:
+    said = wavegms("info", model)
+    assert said.code == 0
+    for words in (
+        "tiny: Random weights",
+        "2,600,668",
+        "squashed to 32 x 32 pixels",
+        "the 0.1 percentile becomes black and the 99.9 percentile",
+        "0 background, 1 lesion",
+        "validation: DSC 0.250, n 4",
+        "CC0",
+        "Not a medical device",
+    ):
+        assert words in " ".join(said.out.split())
+
+
+def test_a_card_is_written_for_programs(wavegms: Run, model: Path) -> None:
+    told = json.loads(wavegms("info", model, "--json").out)
+    assert told["path"] == str(model)
+    assert ModelCard.from_dict(told) == read_card(model)
+
+
+def test_a_long_lineage_is_numbered(tmp_path: Path) -> None:
+    entry = {"from": "a", "pairs": 9, "config": {"epochs": 5, "size": 64, "learning_rate": 0.001, "seed": 1}}
+    file = tmp_path / "x"
+    file.touch()
+    text = " ".join(" ".join(card_lines(ModelCard("x", lineage=(entry, entry)), file)).split())
+    assert "Training 1. from a, pairs 9, 5 epochs, 64 x 64 pixels, learning rate 0.001, seed 1 2. from a" in text
+
+
+def test_a_score_without_a_dsc_is_none() -> None:
+    assert score_of(ModelCard("a", scores={"unfinished": {"epoch": 3}})) is None
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(wavegms: Run, mine: Path) -> None:
+    said = wavegms("info", "nothing")
+    assert said.code == 2
+    assert "There is no model 'nothing'. Known names are default," in said.err
+    assert "mine" in said.err
+
+
+def test_an_official_checkpoint_becomes_a_model(wavegms: Run, shared: Path, tmp_path: Path) -> None:
+    source = shared / "reference" / "wave_gms_official_format.pth"
+    said = wavegms("import", source, "--output", tmp_path / "theirs.safetensors", "--json")
+    assert said.code == 0
+    told = json.loads(said.out)
+    assert told["parameters"] == 2_600_668
+    assert read_card(tmp_path / "theirs.safetensors").name == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "complaint"),
+    [
+        ("none.pth", "out.safetensors", "There is no file"),
+        ("text.pth", "out.pth", "'out.pth' does not end in .safetensors; give --output that ending."),
+        ("text.pth", "out.safetensors", "cannot be read as a PyTorch checkpoint"),
+        ("text.safetensors", "text.safetensors", "is one of the inputs and would be overwritten"),
+    ],
+)
+def test_what_cannot_be_imported(wavegms: Run, tmp_path: Path, source: str, target: str, complaint: str) -> None:
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("not a checkpoint")
+    said = wavegms("import", tmp_path / source, "--output", tmp_path / target)
+    assert said.code == 2
+    assert complaint in said.err
+    assert (tmp_path / "text.safetensors").read_text() == "not a checkpoint"

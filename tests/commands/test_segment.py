@@ -1,0 +1,221 @@
+"""`wavegms segment`: masks on disk, one for each image, whatever else is in the folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
+from napari_wavegms.segment.segmenter import Segmenter
+
+Run = Callable[..., Any]
+Folders = Callable[[int], tuple[Path, Path]]
+
+
+@pytest.fixture
+def segment(wavegms: Run, model: Path) -> Run:
+    """Run `wavegms segment` with the tiny model."""
+
+    def run(*arguments: object) -> Any:
+        return wavegms("segment", *arguments, "--model", model, "--device", "cpu")
+
+    return run
+
+
+def test_each_image_of_a_folder_gets_the_mask_that_python_gives(
+    segment: Run, folders: Folders, model: Path, tmp_path: Path
+) -> None:
+    images, _ = folders(2)
+    said = segment(images, "--output", tmp_path / "out")
+    assert said.code == 0
+    segmenter = Segmenter.from_checkpoint(model, device="cpu")
+    for number in range(2):
+        written = tmp_path / "out" / f"scan{number}_mask.tiff"
+        expected = segmenter.segment(read_image(images / f"scan{number}.png").pixels).mask
+        np.testing.assert_array_equal(read_mask(written), expected)
+        assert str(written) in said.out
+    assert "Model tiny on CPU: chosen." in said.err
+
+
+def test_provenance_and_spacing_ride_along(segment: Run, tmp_path: Path) -> None:
+    plane = np.zeros((20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "scan.tif", plane, resolution=(200, 100), resolutionunit="CENTIMETER")
+    assert segment(tmp_path / "scan.tif", "--output", tmp_path, "--threshold", "0.3").code == 0
+    mask = read_mask_details(tmp_path / "scan_mask.tiff")
+    assert mask.spacing is not None
+    assert mask.spacing.in_unit("mm").size == pytest.approx((0.1, 0.05))
+    assert mask.provenance is not None
+    assert (mask.provenance.model, mask.provenance.threshold, mask.provenance.source) == ("tiny", 0.3, "scan.tif")
+
+
+def test_png_masks_are_indexed(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(1)
+    assert segment(images, "--output", tmp_path, "--format", "png").code == 0
+    with Image.open(tmp_path / "scan0_mask.png") as mask:
+        assert mask.mode == "P"
+        assert mask.size == (48, 40)
+
+
+def test_the_probability_reaches_the_threshold_where_the_mask_is(
+    segment: Run, folders: Folders, tmp_path: Path
+) -> None:
+    images, _ = folders(1)
+    assert segment(images, "--output", tmp_path, "--probability", "--threshold", "0.4").code == 0
+    probability = tifffile.imread(tmp_path / "scan0_probability.tiff")
+    assert probability.dtype == np.float32
+    np.testing.assert_array_equal(read_mask(tmp_path / "scan0_mask.tiff") > 0, probability >= 0.4)
+
+
+def test_equal_names_from_two_folders_do_not_meet(segment: Run, tmp_path: Path) -> None:
+    for name, shape in (("monday", (20, 20)), ("tuesday", (30, 20))):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / name / "scan.png")
+    assert segment(tmp_path / "monday", tmp_path / "tuesday" / "scan.png", "--output", tmp_path / "out").code == 0
+    assert read_mask(tmp_path / "out" / "monday_scan_mask.tiff").shape == (20, 20)
+    assert read_mask(tmp_path / "out" / "tuesday_scan_mask.tiff").shape == (30, 20)
+
+
+def test_a_stack_becomes_one_stack_of_the_masks_of_its_planes(segment: Run, model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 4000, (3, 24, 28), np.uint16)
+    tifffile.imwrite(tmp_path / "cine.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    said = segment(tmp_path / "cine.tif", "--output", tmp_path)
+    assert said.code == 0
+    assert "3 planes" in said.out
+    mask = read_mask_details(tmp_path / "cine_mask.tiff")
+    assert mask.axes == "TYX"
+    segmenter = Segmenter.from_checkpoint(model, device="cpu")
+    np.testing.assert_array_equal(mask.labels, np.stack([segmenter.segment(plane).mask for plane in stack]))
+
+
+def test_a_volume_keeps_its_three_spacings(segment: Run, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
+    volume = nibabel.Nifti1Image(np.zeros((24, 20, 2), np.int16), np.diag([0.5, 0.6, 2.0, 1.0]))
+    nibabel.save(volume, tmp_path / "brain.nii.gz")
+    assert segment(tmp_path / "brain.nii.gz", "--output", tmp_path).code == 0
+    mask = read_mask_details(tmp_path / "brain_mask.tiff")
+    assert mask.labels.shape == (2, 20, 24)
+    assert mask.spacing is not None
+    assert mask.spacing.in_unit("mm").size == pytest.approx((2.0, 0.6, 0.5))
+
+
+def test_a_stack_does_not_fit_a_png(segment: Run, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cine.tif", np.zeros((3, 24, 28), np.uint8), photometric="minisblack")
+    said = segment(tmp_path / "cine.tif", "--output", tmp_path, "--format", "png")
+    assert said.code == 2
+    assert "and a PNG holds one plane. Take --format tiff." in said.err
+
+
+def test_channels_are_chosen_by_name(segment: Run, tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (2, 24, 28)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "cells.tif", stack, imagej=True, metadata={"axes": "CYX"})
+    said = segment(tmp_path / "cells.tif", "--output", tmp_path)
+    assert said.code == 2
+    assert "cells.tif: This image has 2 channels" in said.err
+    assert "Choose one with --channel" in said.err
+    assert segment(tmp_path / "cells.tif", "--output", tmp_path, "--channel", "1").code == 0
+    assert read_mask(tmp_path / "cells_mask.tiff").shape == (24, 28)
+
+
+def test_a_broken_file_among_many_is_reported_and_the_rest_is_done(
+    segment: Run, folders: Folders, tmp_path: Path
+) -> None:
+    images, _ = folders(2)
+    (images / "scan1.png").write_bytes((images / "scan0.png").read_bytes()[:200])
+    said = segment(images, "--output", tmp_path / "out")
+    assert said.code == 1
+    assert "scan1.png is damaged or cut short" in said.err
+    assert "1 mask in" in said.err
+    assert "1 file could not be segmented" in said.err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["scan0_mask.tiff"]
+
+
+def test_nothing_but_broken_files_is_bad_input(segment: Run, tmp_path: Path) -> None:
+    (tmp_path / "scan.png").write_text("no picture")
+    said = segment(tmp_path / "scan.png", "--output", tmp_path)
+    assert said.code == 2
+    assert "scan.png is not an image that can be read here" in said.err
+
+
+def test_a_missing_input_stops_before_any_work(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(1)
+    said = segment(images, tmp_path / "no.png", "--output", tmp_path / "out")
+    assert said.code == 2
+    assert "no.png; check the spelling" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_is_never_overwritten(segment: Run, folders: Folders) -> None:
+    images, masks = folders(1)
+    kept = images / "scan0_mask.png"
+    kept.write_bytes((masks / "scan0.png").read_bytes())
+    before = kept.read_bytes()
+    said = segment(images, "--output", images, "--format", "png")
+    assert said.code == 2
+    assert "scan0_mask.png is one of the inputs and would be overwritten" in said.err
+    assert kept.read_bytes() == before
+
+
+def test_a_second_run_replaces_the_masks(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(1)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "scan0_mask.tiff").write_text("old")
+    assert segment(images, "--output", out).code == 0
+    first = read_mask(out / "scan0_mask.tiff")
+    assert segment(images, "--output", out).code == 0
+    np.testing.assert_array_equal(read_mask(out / "scan0_mask.tiff"), first)
+    assert len(list(out.iterdir())) == 1
+
+
+def test_json_tells_everything_and_nothing_else(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(2)
+    (images / "scan1.png").write_text("no picture")
+    said = segment(images, "--output", tmp_path / "out", "--json")
+    assert said.code == 1
+    told = json.loads(said.out)
+    (done,) = told["images"]
+    assert (told["model"], told["device"], told["threshold"]) == ("tiny", "cpu", 0.5)
+    assert done["mask"] == str(tmp_path / "out" / "scan0_mask.tiff")
+    assert done["labelled"] == pytest.approx(read_mask(done["mask"]).mean())
+    assert [failed["source"] for failed in told["failed"]] == [str(images / "scan1.png")]
+
+
+def test_it_is_said_how_values_were_scaled(segment: Run, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", np.linspace(100, 900, 400).reshape(20, 20).astype(np.uint16))
+    said = segment(tmp_path / "scan.tif", "--output", tmp_path)
+    assert "shown as black to white" in said.out
+    low, high = json.loads(segment(tmp_path / "scan.tif", "--output", tmp_path, "--json").out)["images"][0]["intensity"]
+    assert 100 <= low < 105
+    assert 895 < high <= 900
+
+
+def test_what_is_not_there_yet_is_said(segment: Run, tmp_path: Path) -> None:
+    said = segment(tmp_path, "--output", tmp_path, "--uncertainty")
+    assert said.code == 2
+    assert "--uncertainty is not there yet; it comes with Review." in said.err
+
+
+def test_wrong_models_and_weights_have_their_sentences(wavegms: Run, folders: Folders, model: Path) -> None:
+    images, _ = folders(1)
+    said = wavegms("segment", images, "--output", images, "--model", images / "scan0.png")
+    assert said.code == 2
+    assert "scan0.png" in said.err
+    said = wavegms("segment", images, "--output", images, "--model", model, "--codec", "taesd")
+    assert said.code == 2
+    assert "allow their download" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_taesd_decodes_where_it_is_wished_for(segment: Run, folders: Folders, shared: Path, tmp_path: Path) -> None:
+    images, _ = folders(1)
+    said = segment(images, "--output", tmp_path, "--codec", "taesd", "--taesd", shared / "weights" / "taesd")
+    assert said.code == 0
+    assert read_mask(tmp_path / "scan0_mask.tiff").shape == (40, 48)

@@ -1,0 +1,221 @@
+"""`wavegms train`: the whole recipe on three tiny images, stopped and continued."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wavegms.commands.train_plan import hold_out
+from napari_wavegms.model.card import read_card
+from napari_wavegms.model.checkpoint import load_checkpoint
+
+Run = Callable[..., Any]
+Folders = Callable[[int], tuple[Path, Path]]
+SMALL = ("--size", "32", "--batch", "12", "--epochs", "2", "--device", "cpu")
+
+
+@pytest.fixture
+def train(wavegms: Run, model: Path, tmp_path: Path) -> Run:
+    """Run `wavegms train` from the tiny model into the folder `run`."""
+
+    def run(folders: tuple[Path, Path], *arguments: object) -> Any:
+        images, masks = folders
+        return wavegms(
+            "train", "--images", images, "--masks", masks, "--output", tmp_path / "run", "--from", model, *arguments
+        )
+
+    return run
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Lines of history.jsonl."""
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_leaves_a_model_that_says_where_it_comes_from(
+    train: Run, folders: Folders, model: Path, tmp_path: Path
+) -> None:
+    made = folders(3)
+    said = train(made, *SMALL, "--seed", "5")
+    assert said.code == 0
+    best = tmp_path / "run" / "best.safetensors"
+    assert f"The model is {best}, not scored, because nothing was held out" in said.out
+    assert "With 3 pairs none is held out; the last epoch is kept." in said.err
+    assert [line.split()[1] for line in said.err.splitlines() if line.startswith("epoch ")] == ["1/2", "2/2"]
+    network, card = load_checkpoint(best)
+    assert not network.training
+    assert card.name == "run"
+    assert card.title == "tiny.safetensors, fine-tuned on 3 pairs of images and masks from 'images'"
+    assert card.data == "Nothing; then 3 pairs of images and masks from 'images'"
+    assert card.terms == "CC0"
+    assert card.scores == {}, "the scores of the start are not those of the new model"
+    assert card.lineage[-1]["config"]["seed"] == 5
+    assert card.lineage[-2]["start"] == "tiny.safetensors"
+    assert str(tmp_path) not in json.dumps(card.as_dict()), "a card does not tell folders"
+    assert len(history(tmp_path / "run")) == 2
+
+
+def test_a_finished_run_is_resumed_with_its_own_settings_alone(train: Run, folders: Folders, tmp_path: Path) -> None:
+    made = folders(1)
+    assert train(made, *SMALL, "--epochs", "1").code == 0
+    said = train(made, "--resume", "--json")
+    assert said.code == 0
+    assert "This run is done: 1 of 1 epoch." in said.err
+    assert json.loads(said.out)["epochs"] == 1
+    for arguments, complaint in (
+        (["--epochs", "7"], "This run has --epochs 1, not 7; a run resumes with its own settings."),
+        (["--from", "scratch"], "This run started from tiny.safetensors, not from scratch"),
+    ):
+        said = train(made, "--resume", *arguments)
+        assert said.code == 2
+        assert complaint in said.err
+
+
+def test_a_fifth_is_held_out_and_remembered(train: Run, folders: Folders, tmp_path: Path) -> None:
+    said = train(folders(5), *SMALL, "--json")
+    assert said.code == 0
+    told = json.loads(said.out)
+    assert (told["pairs"], told["held_out"], told["epochs"], told["finished"]) == (4, 1, 2, True)
+    assert told["best_dsc"] == max(line["dsc"] for line in history(tmp_path / "run"))
+    split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
+    assert sorted(split["train"] + split["val"]) == [f"scan{number}" for number in range(5)]
+    assert len(split["val"]) == 1
+    assert read_card(told["best"]).scores["validation"] == {"dsc": told["best_dsc"], "n": 1}
+
+
+def test_a_split_file_decides(train: Run, folders: Folders, tmp_path: Path) -> None:
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["scan2"], "val": ["scan0", "scan1"]}))
+    told = json.loads(train(folders(3), *SMALL, "--epochs", "1", "--split", split, "--json").out)
+    assert (told["pairs"], told["held_out"]) == (1, 2)
+
+
+def test_a_split_without_held_out_pairs(train: Run, folders: Folders, tmp_path: Path) -> None:
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["scan2"]}))
+    said = train(folders(3), "--size", "32", "--epochs", "1", "--split", split)
+    assert said.code == 0
+    assert "split.json holds no 'val' list; the last epoch is kept." in said.err
+
+
+def test_random_weights_without_a_teacher(wavegms: Run, folders: Folders, tmp_path: Path) -> None:
+    images, masks = folders(1)
+    places = ("--images", images, "--masks", masks, "--output", tmp_path / "run")
+    said = wavegms("train", *places, "--from", "scratch", "--epochs", "1", "--size", "32")
+    assert said.code == 0
+    assert "Teacher: none, so that latents are not aligned." in said.err
+    config = read_card(tmp_path / "run" / "best.safetensors").lineage[-1]["config"]
+    assert (config["batch"], config["learning_rate"], config["alignment_weight"]) == (12, 2e-3, 0)
+
+
+def test_taesd_teaches_where_its_weights_are(train: Run, folders: Folders, shared: Path, tmp_path: Path) -> None:
+    said = train(folders(1), "--size", "32", "--epochs", "1", "--taesd", shared / "weights" / "taesd")
+    assert said.code == 0
+    assert "Teacher: TAESD." in said.err
+    assert read_card(tmp_path / "run" / "best.safetensors").lineage[-2]["teacher"] == "TAESD"
+    said = train((tmp_path / "images", tmp_path / "masks"), "--resume")
+    assert said.code == 2
+    assert "aligned with the teacher 'TAESD' and would go on with 'own'. Give --taesd again." in said.err
+
+
+def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_path: Path) -> None:
+    made = folders(1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").write_text("precious")
+    said = train(made, *SMALL)
+    assert said.code == 2
+    assert "already holds best.safetensors of an earlier run. Continue it with --resume, or choose" in said.err
+    assert (tmp_path / "run" / "best.safetensors").read_text() == "precious"
+
+
+def test_broken_pairs_are_all_named_before_any_work(train: Run, folders: Folders, tmp_path: Path) -> None:
+    images, masks = folders(3)
+    (images / "scan0.png").write_text("no picture")
+    Image.fromarray(np.zeros((7, 7), np.uint8)).save(masks / "scan2.png")
+    said = train((images, masks), *SMALL)
+    assert said.code == 2
+    assert "scan0.png is not an image" in said.err
+    assert "The image scan2 is 40 x 48 pixels" in said.err
+    assert "2 of 3 pairs cannot be learned from." in said.err
+    assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--epochs", "0"], "This training cannot start: epochs is 0 and must be at least 1"),
+        (["--size", "30"], "size is 30 and must be a multiple of 8"),
+        (["--resume"], "There is no last.safetensors in"),
+        (["--quick"], "--quick is not there yet"),
+    ],
+)
+def test_wishes_that_cannot_be_met(train: Run, folders: Folders, arguments: list[str], complaint: str) -> None:
+    said = train(folders(1), *arguments)
+    assert said.code == 2
+    assert complaint in said.err
+    assert said.err.count("\n") <= 1
+
+
+def test_held_out_names_follow_the_seed_alone() -> None:
+    names = [f"scan{number}" for number in range(23)]
+    learned, held_out = hold_out(names, seed=1)
+    assert len(held_out) == 5
+    assert sorted(learned + held_out) == sorted(names)
+    assert hold_out(names, seed=1) == (learned, held_out)
+    assert hold_out(names, seed=2)[1] != held_out
+    assert hold_out(names[:4], seed=1) == (names[:4], [])
+
+
+def test_a_rate_that_breaks_the_run_is_failed_work(train: Run, folders: Folders, tmp_path: Path) -> None:
+    said = train(folders(1), "--size", "32", "--epochs", "9", "--learning-rate", "1e30")
+    assert said.code == 1
+    assert "Try a smaller learning rate than 1e+30." in said.err
+    load_checkpoint(tmp_path / "run" / "best.safetensors")
+
+
+def stopped_after_an_epoch(arguments: list[str]) -> tuple[int, list[str], str]:
+    """Start the command line in a process of its own and press Ctrl-C there when the first epoch is told."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "napari_wavegms.cli", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell may have started the tests with Ctrl-C switched off, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert run.stderr is not None
+    said = []
+    while line := run.stderr.readline():
+        said.append(line)
+        if line.startswith("epoch "):
+            run.send_signal(signal.SIGINT)
+            break
+    rest = run.communicate(timeout=300)[1]
+    return run.returncode, said, rest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
+def test_ctrl_c_keeps_the_best_and_the_run_can_go_on(folders: Folders, model: Path, tmp_path: Path) -> None:
+    images, masks = folders(5)
+    places = ["train", "--images", images, "--masks", masks, "--output", tmp_path / "run", "--from", model]
+    command = [str(word) for word in places]
+    code, _, rest = stopped_after_an_epoch([*command, *SMALL, "--epochs", "5000"])
+    assert code == 130, rest
+    assert f"The best model so far is {tmp_path / 'run' / 'best.safetensors'}, DSC " in rest
+    assert "Continue with --resume." in rest
+    assert "Traceback" not in rest
+    load_checkpoint(tmp_path / "run" / "best.safetensors")
+    done = len(history(tmp_path / "run"))
+
+    code, said, rest = stopped_after_an_epoch([*command, "--resume"])
+    assert code == 130, rest
+    assert any("5000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in said)
+    assert [line["epoch"] for line in history(tmp_path / "run")][: done + 1] == list(range(done + 1))
