@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtWidgets import QApplication
 
 from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
@@ -253,16 +254,21 @@ def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_
     ],
 )
 def test_a_failure_is_a_sentence_and_the_next_press_works(
-    desk: Any, disc: np.ndarray, failure: Exception, sentence: str, caplog: pytest.LogCaptureFixture
+    desk: Any, disc: np.ndarray, failure: Exception, sentence: str
 ) -> None:
     desk.viewer.add_image(disc, name="lesion")
     desk.segmenter.failure = failure
     desk.run()
     assert desk.panel.status.startswith(sentence)
     assert desk.masks == []
+    assert desk.panel._copy.isHidden() is isinstance(failure, InputError)
+    if not desk.panel._copy.isHidden():
+        desk.panel._copy.click()
+        assert "RuntimeError: shape mismatch" in QApplication.clipboard().text()
     desk.segmenter.failure = None
     desk.run()
     assert desk.masks
+    assert desk.panel._copy.isHidden()
 
 
 def test_a_model_file_that_is_gone_is_marked_until_another_is_chosen(

@@ -210,7 +210,7 @@ def _as_ours(error: Exception) -> JobError:
         failure = JobError(f"The computer ran out of memory ({first_line}). {remedy}")
     else:
         failure = JobError(
-            f"Wave-GMS stopped unexpectedly: {first_line.rstrip('.')}. The details tell us more; please report them."
+            f"Wave-GMS stopped unexpectedly: {first_line.rstrip('.')}. Copy the details and report them, please."
         )
     failure.__cause__ = error
     return failure

@@ -8,7 +8,7 @@ from typing import Literal
 
 from magicgui.widgets import CheckBox, ComboBox, RadioButtons
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.clean_up_row import CleanUpRow
@@ -65,7 +65,9 @@ class SegmentPanel(QWidget):
         self._probability = CheckBox(text="Probability layer")
         self.clean_up_row = CleanUpRow()
         self._save = QPushButton("Save mask…")
-        self.status = ""
+        self._copy = QPushButton("Copy details")
+        self._copy.setToolTip("Copy what a developer needs to know about this problem.")
+        self.status = self._details = ""
         self._description, self._plan, self._device_words, self._status = (_words() for _ in range(4))
         self._lay_out()
         self._connect()
@@ -133,10 +135,11 @@ class SegmentPanel(QWidget):
         self._save.setToolTip(why_not or "Save as TIFF with spacing and origin, or as PNG.")
 
     def set_status(self, sentence: str, kind: Literal["news", "problem"] = "news", details: str = "") -> None:
-        """Say in words what happened; `details` go into the tooltip."""
+        """Say in words what happened; `details` can be copied."""
         self.status = sentence
         _show(self._status, f"{_WARNING if kind == 'problem' and sentence else ''}{sentence}")
-        self._status.setToolTip(details)
+        self._details = details
+        self._copy.setVisible(bool(details))
 
     def _fields(self) -> dict[Field, QWidget]:
         return {
@@ -177,9 +180,10 @@ class SegmentPanel(QWidget):
         column.addWidget(self.run_row)
         column.addWidget(self.question)
         column.addLayout(threshold)
-        for widget in (self._probability.native, self.clean_up_row, self._save, self._status):
+        for widget in (self._probability.native, self.clean_up_row, self._save, self._status, self._copy):
             column.addWidget(widget)
         column.addStretch(1)
+        self._copy.hide()
         self.set_stack(False, "")
         self.set_channels((), None)
         self.threshold_row.setToolTip(
@@ -196,6 +200,7 @@ class SegmentPanel(QWidget):
         self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
         self._probability.changed.connect(self._on_probability)
         self._save.clicked.connect(self._on_save)
+        self._copy.clicked.connect(self._on_copy)
 
     def _on_wish(self, _value: object = None) -> None:
         self.wishes_changed.emit()
@@ -209,6 +214,11 @@ class SegmentPanel(QWidget):
 
     def _on_save(self) -> None:
         self.save_requested.emit()
+
+    def _on_copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self._details)
 
 
 def _words() -> QLabel:
