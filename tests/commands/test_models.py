@@ -90,6 +90,17 @@ def test_a_long_lineage_is_numbered(tmp_path: Path) -> None:
     assert "Training 1. from a, pairs 9, 5 epochs, 64 x 64 pixels, learning rate 0.001, seed 1 2. from a" in text
 
 
+def test_a_card_with_odd_values_is_damaged(wavegms: Run, model: Path, tmp_path: Path) -> None:
+    raw = model.read_bytes()
+    assert raw.count(b"[0.1, 99.9]") == 1
+    odd = tmp_path / "odd.safetensors"
+    odd.write_bytes(raw.replace(b"[0.1, 99.9]", b"12345678901"))
+    said = wavegms("info", odd)
+    assert said.code == 2
+    assert "The model card of odd.safetensors is damaged" in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_a_score_without_a_dsc_is_none() -> None:
     assert score_of(ModelCard("a", scores={"unfinished": {"epoch": 3}})) is None
 

@@ -107,6 +107,14 @@ def test_a_split_without_held_out_pairs(train: Run, folders: Folders, tmp_path: 
     assert "split.json holds no 'val' list; the last epoch is kept." in said.err
 
 
+def test_a_split_that_leaks(train: Run, folders: Folders, tmp_path: Path) -> None:
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["scan2", "scan1"], "val": ["scan1"]}))
+    said = train(folders(3), "--split", split)
+    assert said.code == 2
+    assert "split.json names scan1 under 'train' and under 'val'" in said.err
+
+
 def test_random_weights_without_a_teacher(wavegms: Run, folders: Folders, tmp_path: Path) -> None:
     images, masks = folders(1)
     places = ("--images", images, "--masks", masks, "--output", tmp_path / "run")

@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(0.234), duration(75), duration(7300)
-    ('0.23 s', '1 min 15 s', '2 h 2 min')
+    ('0.23 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 10:
         return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s"

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_wavegms.commands.console import show, show_json
 from napari_wavegms.commands.parser import Commands, add_command, add_json
+from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.zoo import resolve
 
@@ -36,9 +37,13 @@ def run(options: argparse.Namespace) -> int:
     card = read_card(path)
     if options.json:
         show_json({"path": str(path), "bytes": path.stat().st_size} | card.as_dict())
-    else:
-        for line in card_lines(card, path):
-            show(line)
+        return 0
+    try:
+        lines = list(card_lines(card, path))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise CheckpointError(f"The model card of {path.name} is damaged ({error}). Get a fresh copy.") from error
+    for line in lines:
+        show(line)
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wavegms.atomic import replacing
-from napari_wavegms.commands.console import counted, tell
+from napari_wavegms.commands.console import counted, some, tell
 from napari_wavegms.commands.pairing import PairFiles, chosen, find_pairs, tell_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.config import TrainConfig
@@ -178,7 +178,13 @@ def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairFiles], lis
     found = find_pairs(options.images, options.masks)
     split = options.split or options.output / SPLIT
     if options.split or (options.resume and split.is_file()):
-        return chosen(found, split, "train"), _validation(found, split)
+        train, validation = chosen(found, split, "train"), _validation(found, split)
+        if both := [pair.name for pair in validation if pair in train]:
+            raise InputError(
+                f"{split.name} names {some(both)} under 'train' and under 'val'; what was learned from cannot be held "
+                "out. Keep each in one list."
+            )
+        return train, validation
     tell_unpaired(options.images, options.masks)
     learned, held_out = hold_out([pair.name for pair in found], seed)
     if not held_out:
