@@ -1,0 +1,93 @@
+"""How fast to learn: the settings of each speed, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_wavegms.learn.config import Augmentation, TrainConfig
+
+Kind = Literal["refit", "training"]
+
+_TURNS_ONLY = Augmentation(jitter_probability=0.0, warp_probability=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One way to learn from corrections.
+
+    Attributes
+    ----------
+    key, title : str
+        Its name in programs and for people.
+    seconds : float
+        About how long learning takes, scoring left out.
+    promise : str
+        What learns, for a tooltip.
+    config : TrainConfig
+        Its settings; the size is taken from the start's card.
+    kind : {"refit", "training"}
+        A closed-form refit of the last head, or a training run.
+    """
+
+    key: str
+    title: str
+    seconds: float
+    promise: str
+    config: TrainConfig
+    kind: Kind = "training"
+
+
+# The numbers below are starting points; benchmarks/adapt.py decides about them.
+QUICK = Speed(
+    key="quick",
+    title="Quick",
+    seconds=25.0,
+    promise="The mapping model learns; the encoder stays as it is. Good where masks are nearly right.",
+    config=TrainConfig(
+        trained="mapper",
+        epochs=300,
+        batch=4,
+        learning_rate=1e-3,
+        warmup_epochs=1.0,
+        # Flips and turns only, so that each view's latents are computed once.
+        augmentation=_TURNS_ONLY,
+        alignment_weight=0.0,
+        sample_latent=False,
+        decoded_levels=("out",),
+        average_decay=0.9,
+        validate_every=5,
+        max_seconds=25.0,
+    ),
+)
+FULL = Speed(
+    key="full",
+    title="Full",
+    seconds=280.0,
+    promise="Encoder and mapping model learn. Good for a kind of image that the model has never seen.",
+    config=TrainConfig(
+        epochs=80,
+        batch=4,
+        learning_rate=5e-4,
+        warmup_epochs=2.0,
+        decoded_levels=("out",),
+        align_warped=False,
+        average_decay=0.9,
+        validate_every=2,
+        patience=10,
+        max_seconds=280.0,
+    ),
+)
+INSTANT = Speed(
+    key="instant",
+    title="Instant",
+    seconds=1.0,
+    promise="Only the last layer is fitted anew, in closed form.",
+    config=TrainConfig(trained="mapper", epochs=1, alignment_weight=0.0, augmentation=_TURNS_ONLY),
+    kind="refit",
+)
+
+SPEEDS = {speed.key: speed for speed in (INSTANT, QUICK, FULL)}
+
+WATCHED = 8
+"""At most so many held-out images are scored after an epoch, for the curve; all of them before and after the run."""
