@@ -199,6 +199,7 @@ def test_the_picker_follows_the_selection(desk: Any, disc: np.ndarray) -> None:
     desk.viewer.add_image(disc, name="second")
     assert shown_images(desk) == ["second", "first"]
     assert desk.panel._image.currentText() == "second"
+    assert desk.panel.status == ""
     desk.viewer.layers.selection.active = desk.mask
     assert desk.panel._image.currentText() == "first"
     first.name = "renamed"

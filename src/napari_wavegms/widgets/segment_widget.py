@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
-from napari_wavegms.segment.stacks import ChannelNeeded, SliceDone, StackPlan
+from napari_wavegms.segment.stacks import SliceDone, StackPlan
 from napari_wavegms.widgets.device_hint import device_hint, installed_torch
 from napari_wavegms.widgets.image_facts import ImageFacts
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -26,6 +25,7 @@ from napari_wavegms.widgets.mask_memory import memory_of, plane_key
 from napari_wavegms.widgets.mask_tools import MaskTools
 from napari_wavegms.widgets.model_choice import known_models
 from napari_wavegms.widgets.probability_layer import is_probability_layer
+from napari_wavegms.widgets.resolving import Resolved, resolve
 from napari_wavegms.widgets.save_dialog import SaveDialog
 from napari_wavegms.widgets.save_mask import save_job, suggested_path
 from napari_wavegms.widgets.segment_job import (
@@ -47,18 +47,6 @@ from napari_wavegms.widgets.wishes import Complaint
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]
-
-_NO_IMAGE = "No image is open. Open one with File → Open, or a sample with File → Open Sample → Wave-GMS."
-_NO_MODEL = "No model is installed here. Open a model file with the … button."
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Resolved:
-    """What a press on Segment would do, or why it can do nothing."""
-
-    facts: ImageFacts | None = None
-    plan: StackPlan | None = None
-    complaints: tuple[Complaint, ...] = ()
 
 
 class SegmentWidget(QWidget):
@@ -212,7 +200,13 @@ class SegmentWidget(QWidget):
         memory = memory_of(active) if isinstance(active, Labels) else None
         chosen = memory.image_id if memory is not None else getattr(active, "unique_id", None)
         if any(layer.unique_id == chosen for layer in self._images()):
-            self._choose(chosen)
+            self._choose_anew(chosen)
+
+    def _choose_anew(self, image_id: Hashable | None) -> None:
+        """Take the image that a person turned to; what was said about another is over."""
+        if image_id != self._image_id:
+            self.panel.set_status("")
+            self._choose(image_id)
 
     def _choose(self, image_id: Hashable | None) -> None:
         if image_id != self._image_id:
@@ -228,33 +222,19 @@ class SegmentWidget(QWidget):
         resolved = self._resolve()
         plan = resolved.plan
         panel.set_description(resolved.facts.description if resolved.facts else "")
-        panel.set_stack(plan is not None and bool(plan.frame_axes), _stack_sentence(plan))
+        panel.set_stack(resolved.has_frames, resolved.preview)
         panel.set_complaints(resolved.complaints)
         self._show_device()
         target = mask_for(self._viewer, self._image_id, plan) if plan is not None else None
         newest = next((layer for layer, _ in masks_of(self._viewer, self._image_id)), None)
         self._tools.set_mask(target or newest)
 
-    def _resolve(self) -> _Resolved:
+    def _resolve(self) -> Resolved:
         image = layer_by_id(self._viewer, self._image_id)
-        if image is None:
-            return _Resolved(complaints=(Complaint("image", _NO_IMAGE),))
-        facts = ImageFacts.of(image, tuple(self._viewer.dims.point))
-        complaints = [] if self._refused is None else [self._refused]
-        self._offer_channels(facts)
-        plan = None
-        try:
-            plan = facts.plan(self.panel.wishes)
-        except ChannelNeeded as error:
-            complaints.append(Complaint("channel", str(error)))
-        except InputError as error:
-            complaints.append(Complaint("image", str(error)))
-        if self.panel.wishes.model is None:
-            complaints.append(Complaint("model", _NO_MODEL))
-        hint = device_hint(self.panel.wishes.device, installed_torch())
-        if hint.impossible:
-            complaints.append(Complaint("device", hint.sentence))
-        return _Resolved(facts, plan, tuple(complaints))
+        facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
+        if facts is not None:
+            self._offer_channels(facts)
+        return resolve(facts, self.panel.wishes, self._refused)
 
     def _offer_channels(self, facts: ImageFacts) -> None:
         wishes = self.panel.wishes
@@ -272,7 +252,7 @@ class SegmentWidget(QWidget):
         self.panel.question.hide()
         self._refused = None
         if self.panel.wishes.image != self._image_id:
-            self._choose(self.panel.wishes.image)
+            self._choose_anew(self.panel.wishes.image)
         else:
             self._refresh()
 
@@ -390,10 +370,3 @@ def _scrolled(panel: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
-
-
-def _stack_sentence(plan: StackPlan | None) -> str:
-    """Say which planes would be segmented; nothing for a plain image, whose description says it all."""
-    if plan is None or (not plan.frame_axes and plan.channel_axis is None):
-        return ""
-    return f"Segments {plan.sentence}"
