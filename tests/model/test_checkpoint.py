@@ -107,6 +107,24 @@ def test_a_newer_format(tmp_path: Path) -> None:
     assert f"format {FORMAT_VERSION + 1}, this is {FORMAT_VERSION}" in refusal(tmp_path / "new.safetensors")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"preprocessing": None},
+        {"preprocessing": {"size": 224}},
+        {"preprocessing": {"size": "large", "aspect": "squash", "percentiles": [0, 1]}},
+        {"threshold": 2},
+        {"scores": []},
+        {"name": 5},
+        {"lineage": 5},
+    ],
+)
+def test_a_card_with_senseless_values(tmp_path: Path, damage: dict[str, object]) -> None:
+    card = json.dumps(CARD.as_dict() | damage)
+    save_file({"w": torch.zeros(1)}, tmp_path / "bad.safetensors", metadata={HEADER_KEY: card})
+    assert "The model card of bad.safetensors is damaged" in refusal(tmp_path / "bad.safetensors")
+
+
 def test_a_damaged_card(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "bad.safetensors", metadata={HEADER_KEY: "{"})
     assert "is damaged" in refusal(tmp_path / "bad.safetensors")

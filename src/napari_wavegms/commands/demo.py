@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         _write_files(options, options.output or _FOLDER)
     if options.no_window or options.json:
         return 0
-    from napari_wavegms.commands.demo_window import open_window
+    from napari_wavegms.widgets.demo_window import open_window
 
     if why_not := open_window(None if options.model == DEFAULT else path):
         tell(f"There is no window: {why_not}.")

@@ -114,8 +114,10 @@ def _positive(config: TrainConfig) -> list[str]:
     ]
     if config.size < 8 or config.size % 8:
         complaints.append(f"size is {config.size} and must be a multiple of 8")
-    if config.learning_rate <= 0:
+    if not 0 < config.learning_rate < float("inf"):  # also not a number
         complaints.append(f"learning_rate is {config.learning_rate} and must be above 0")
+    if not 0 <= config.seed < 2**32:
+        complaints.append(f"seed is {config.seed} and must be in [0, 2**32)")
     complaints += [
         f"{name} is {getattr(config, name)} and must be in [0, 1)"
         for name in ("average_decay", "replay_share")

@@ -295,7 +295,7 @@ class Run:
 
     def _save_best(self) -> None:
         scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
-        card = replace(self.card, scores=self.card.scores | scores)
+        card = replace(self.card, scores=scores)
         save_checkpoint(self.output / BEST, self._kept_model(), card)
 
     def _save_last(self) -> None:
@@ -347,11 +347,12 @@ class Run:
 
 def _new_card(card: ModelCard, rules: Preprocessing, codec: str, config: TrainConfig, pairs: int) -> ModelCard:
     """The card of what this run makes of a model."""
-    step = {"from": card.name, "pairs": pairs, "date": date.today().isoformat(), "config": config.as_dict()}
+    step = {"pairs": pairs, "date": date.today().isoformat(), "config": config.as_dict()}
     return replace(
         card,
         preprocessing=rules.as_dict(),
         codec=codec,
+        scores={},  # those of the start are not those of what becomes of it
         versions={name: _version(name) for name in ("napari-wavegms", "torch")},
         created=date.today().isoformat(),
         # Through JSON, so that a card from a file compares equal to a fresh one.

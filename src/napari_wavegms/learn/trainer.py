@@ -64,7 +64,8 @@ def train(
     teacher : ImageTeacher, optional
         Gives the image latents to align with; by default a frozen copy of `start`'s encoder.
     card : ModelCard, optional
-        The card to start from; lineage, scores and preprocessing are filled in.
+        The card of the model to make, with the lineage of its start; this run's settings, scores and preprocessing are
+        filled in.
     device : str
         A torch device name.
     resume : bool

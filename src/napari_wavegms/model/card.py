@@ -81,7 +81,22 @@ class ModelCard:
         kept = {name: value for name, value in values.items() if name in known}
         for name in ("class_names", "lineage"):
             kept[name] = tuple(kept.get(name, ()))
-        return cls(**kept)
+        card = cls(**kept)
+        _check(card)
+        return card
+
+
+def _check(card: ModelCard) -> None:
+    """Refuse values that would only be stumbled over later; raises TypeError or ValueError."""
+    for name, kind in (("name", str), ("codec", str), ("preprocessing", dict), ("scores", dict), ("versions", dict)):
+        if not isinstance(getattr(card, name), kind):
+            raise TypeError(f"its {name} is {getattr(card, name)!r}")
+    rules = card.preprocessing
+    low, high = (float(value) for value in rules.get("percentiles", ()))
+    if not (isinstance(rules.get("size"), int) and isinstance(rules.get("aspect"), str) and low < high):
+        raise ValueError(f"its preprocessing is {rules}")
+    if not 0 < float(card.threshold) < 1:
+        raise ValueError(f"its threshold is {card.threshold}")
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
