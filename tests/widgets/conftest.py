@@ -119,6 +119,20 @@ def model_file(tmp_data_home: Path) -> Path:
     return write_model(tmp_data_home / "models" / "tiny.safetensors", title="A tiny model", threshold=0.5)
 
 
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the real network with random weights."""
+    import torch
+
+    from napari_wavegms.model.checkpoint import save_checkpoint
+    from napari_wavegms.model.wave_gms import WaveGMS
+
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    save_checkpoint(path, WaveGMS(), ModelCard("random"))
+    return path
+
+
 @pytest.fixture
 def segmenter() -> BrightnessSegmenter:
     return BrightnessSegmenter()

@@ -11,33 +11,18 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
 
 
-@pytest.fixture
-def random_model(tmp_path: Path, seed: int) -> Path:
-    """A checkpoint of the real network with random weights."""
-    import torch
-
-    from napari_wavegms.model.card import ModelCard
-    from napari_wavegms.model.checkpoint import save_checkpoint
-    from napari_wavegms.model.wave_gms import WaveGMS
-
-    torch.manual_seed(seed)
-    path = tmp_path / "random.safetensors"
-    save_checkpoint(path, WaveGMS(), ModelCard("random"))
-    return path
-
-
 def test_the_panel_shows_what_the_segmenter_finds(
-    make_napari_viewer: Any, qtbot: Any, random_model: Path, disc: np.ndarray
+    make_napari_viewer: Any, qtbot: Any, model: Path, disc: np.ndarray
 ) -> None:
     from napari_wavegms.segment.segmenter import Segmenter
     from napari_wavegms.widgets.mask_memory import memory_of
     from napari_wavegms.widgets.segment_widget import SegmentWidget
 
-    expected = Segmenter.from_checkpoint(random_model, device="cpu").segment(disc)
+    expected = Segmenter.from_checkpoint(model, device="cpu").segment(disc)
     viewer = make_napari_viewer()
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
-    widget.panel.model_row.open_file(random_model)
+    widget.panel.model_row.open_file(model)
     viewer.add_image(disc, name="lesion")
     widget.segment()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
@@ -51,16 +36,18 @@ def test_the_panel_shows_what_the_segmenter_finds(
 
 
 def test_a_file_cut_short_is_a_sentence_in_the_panel(
-    make_napari_viewer: Any, qtbot: Any, random_model: Path, disc: np.ndarray
+    make_napari_viewer: Any, qtbot: Any, model: Path, disc: np.ndarray, tmp_path: Path
 ) -> None:
     from napari_wavegms.widgets.segment_widget import SegmentWidget
 
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(model.read_bytes())
     viewer = make_napari_viewer()
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
-    widget.panel.model_row.open_file(random_model)
+    widget.panel.model_row.open_file(cut)
     viewer.add_image(disc, name="lesion")
-    random_model.write_bytes(random_model.read_bytes()[:-1000])
+    cut.write_bytes(model.read_bytes()[:-1000])
     widget.segment()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
     assert "truncated" in widget.panel.status
