@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wavegms.widgets.demo_window import no_screen, open_window
 from napari_wavegms.files.reading import read_image, read_mask
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.samples import ultrasound_phantom
+from napari_wavegms.widgets.demo_window import no_screen, open_window
 
 Run = Callable[..., Any]
 
