@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels  # type: ignore[import-untyped]
 from napari.utils.notifications import show_error  # type: ignore[import-untyped]
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.stacks import SliceDone, StackPlan
@@ -28,6 +28,7 @@ from napari_wavegms.widgets.probability_layer import is_probability_layer
 from napari_wavegms.widgets.resolving import Resolved, resolve
 from napari_wavegms.widgets.save_dialog import SaveDialog
 from napari_wavegms.widgets.save_mask import save_job, suggested_path
+from napari_wavegms.widgets.scrolled import ScrolledPanel
 from napari_wavegms.widgets.segment_job import (
     SHELF,
     Announced,
@@ -82,7 +83,7 @@ class SegmentWidget(QWidget):
         self._events = ViewerEvents(napari_viewer)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(_scrolled(self.panel))
+        column.addWidget(ScrolledPanel(self.panel))
         self._connect()
         self._open()
 
@@ -360,13 +361,3 @@ class SegmentWidget(QWidget):
         self.panel.set_status(sentence, "problem", details)
         if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
             show_error(sentence)
-
-
-def _scrolled(panel: QWidget) -> QScrollArea:
-    """Let a panel be scrolled where the window is low."""
-    area = QScrollArea()
-    area.setWidget(panel)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return area
