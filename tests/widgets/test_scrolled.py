@@ -19,5 +19,5 @@ def test_a_dock_is_as_wide_as_its_panel_needs_even_after_it_grew(qtbot: QtBot) -
     window.show()
     for width in (80, 400, 120):
         label.setMinimumWidth(width)
-        qtbot.waitUntil(lambda: panel.width() >= panel.minimumSizeHint().width() >= width)
+        qtbot.waitUntil(lambda needed=width: panel.width() >= panel.minimumSizeHint().width() >= needed)
         assert window.minimumSizeHint().height() < 200
