@@ -1,0 +1,46 @@
+"""The corrections kept before, as the panel sees them, and which of the open pairs are among them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+from napari_wavegms.files.writing import smallest_labels
+from napari_wavegms.review.content import content_hash
+from napari_wavegms.review.corrections import Approval, Correction, CorrectionStore
+from napari_wavegms.widgets.finetune_pairs import OpenPair
+from napari_wavegms.widgets.finetune_rows import PairRow
+
+
+def kept_rows(corrections: list[Correction], open_pairs: list[OpenPair], left_out: set[Hashable]) -> list[PairRow]:
+    """Rows of the corrections whose images are not open."""
+    shown = {report.content for pair in open_pairs for report in pair.reports}
+    return [
+        PairRow(kept.image, kept.name, f"{_how_much(kept)}, kept", included=kept.image not in left_out)
+        for kept in corrections
+        if kept.image not in shown
+    ]
+
+
+def with_kept_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
+    """Let an open pair say that it is kept already."""
+    if pair.ready and not to_keep(store, pair):
+        return replace(pair, row=replace(pair.row, summary=pair.row.summary.replace("ready", "kept")))
+    return pair
+
+
+def to_keep(store: CorrectionStore, pair: OpenPair) -> list[Approval]:
+    """What of an open pair is ready and not kept yet, or not as it is now."""
+    fresh = []
+    for drawn in pair.ready:
+        kept = store.find(content_hash(drawn.candidate.image))
+        if kept is None or kept.mask != content_hash(smallest_labels(drawn.candidate.mask)):
+            fresh.append(drawn)
+    return [drawn.approval() for drawn in fresh]
+
+
+def _how_much(kept: Correction) -> str:
+    changed = kept.changed_share
+    share = kept.labelled / (kept.shape[0] * kept.shape[1]) if changed is None else changed
+    percent = "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
+    return f"{percent} {'labelled' if changed is None else 'changed'}"
