@@ -18,16 +18,9 @@ from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.review.content import content_hash
-from napari_wavegms.review.fine_tune import (
-    LEARNED,
-    FineTuneRequest,
-    FineTuneResult,
-    Material,
-    Scored,
-    Stage,
-    fine_tune,
-    recover,
-)
+from napari_wavegms.review.fine_tune import fine_tune, recover
+from napari_wavegms.review.fine_tune_events import FineTuneRequest, FineTuneResult, Scored, Stage
+from napari_wavegms.review.material import LEARNED, Material
 from napari_wavegms.review.speeds import SPEEDS, Speed
 from napari_wavegms.review.versions import ModelVersions
 
@@ -106,7 +99,7 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert result.version is not None
     assert result.verdict is not None
     assert result.before.keys() == result.after.keys() == {"p10", "p11"}
-    assert "on 2 held-out images, which means little" in result.sentence
+    assert "on 2 held-out images, which means little" in result.comparison
     assert (result.version.parent, result.version.title) == ("tiny", "Quick, 2 corrections")
     assert start_file.read_bytes() == bytes_before
     assert left_in_work(tmp_path) == ["training.lock"]
@@ -132,7 +125,7 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
     events, result = drain(fine_tune(request_of(held_out=())))
     assert not any(isinstance(event, Scored) for event in events)
-    assert "not yet measurable" in result.sentence
+    assert "not yet measurable" in result.comparison
     assert not result.version.promoted
 
 

@@ -9,175 +9,36 @@ import gc
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from napari_wavegms.atomic import replacing
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
-from napari_wavegms.learn.evaluate import ImageScored
-from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainStep
-from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.model.card import ModelCard
+from napari_wavegms.learn.events import TrainEpoch, TrainStep
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.disk import locked, told
-from napari_wavegms.review.gate import MAX_FALL, Verdict, judge, measure
-from napari_wavegms.review.speeds import QUICK, WATCHED, Speed
-from napari_wavegms.review.split import worth
+from napari_wavegms.review.fine_tune_events import (
+    FineTuneEvent,
+    FineTuneRequest,
+    FineTuneResult,
+    Scored,
+    Stage,
+    StageName,
+    before_and_after,
+)
+from napari_wavegms.review.gate import Verdict, judge, measure
+from napari_wavegms.review.material import LEARNED
+from napari_wavegms.review.speeds import WATCHED
 from napari_wavegms.review.versions import ModelVersions, Version
 
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
 
-__all__ = ["FineTuneEvent", "FineTuneRequest", "FineTuneResult", "Material", "Scored", "Stage", "fine_tune", "recover"]
-
-LEARNED = "learned"
-"""Key of a card's lineage entry under which the content hashes of the images stand that were learned from."""
-
 _BEST, _LAST, _HISTORY = "best.safetensors", "last.safetensors", "history.jsonl"
 _NOTE, _LOCK = "run.json", "training.lock"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FineTuneRequest:
-    """All that a fine-tuning needs.
-
-    Attributes
-    ----------
-    pairs : tuple of Pair
-        What to learn from.
-    start : pathlib.Path
-        The model file to start from; it is only read.
-    start_name : str
-        What the user calls it: ``v2``, ``default``. The file's stem where it is empty.
-    held_out : tuple of Pair
-        What to score on, image by image; may be empty, then nothing can be measured and nothing is promoted.
-    replay : tuple of Pair
-        Earlier pairs to mix in, so that they are not forgotten.
-    current : pathlib.Path, optional
-        The model in use, which the new one has to be as good as; the start by default.
-    speed : Speed
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    versions : pathlib.Path, optional
-        Folder of the versions; the user's by default.
-    work : pathlib.Path, optional
-        Folder for the unfinished run; ``training`` beside `versions` by default. One run at a time uses it.
-    seed : int
-    max_fall : float
-        What a single held-out image may lose; see `napari_wavegms.review.gate.judge`.
-    """
-
-    pairs: tuple[Pair, ...]
-    start: Path
-    start_name: str = ""
-    held_out: tuple[Pair, ...] = ()
-    replay: tuple[Pair, ...] = ()
-    current: Path | None = None
-    speed: Speed = QUICK
-    device: str = "auto"
-    versions: Path | None = None
-    work: Path | None = None
-    seed: int = 2333
-    max_fall: float = MAX_FALL
-
-
-StageName = Literal["before", "learning", "after"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Another part of the work begins."""
-
-    name: StageName
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One held-out image was scored, with the model before or after."""
-
-    stage: StageName
-    image: ImageScored
-
-
-FineTuneEvent = Stage | Scored | TrainEvent
-
-
-@dataclass(frozen=True, slots=True)
-class FineTuneResult:
-    """What a fine-tuning came to.
-
-    Attributes
-    ----------
-    version : Version or None
-        What was kept, promoted or not; None where it was stopped before anything was learned.
-    verdict : Verdict or None
-    before, after : dict of str to float
-        DSC by held-out image.
-    epochs : int
-    seconds : float
-    stopped : bool
-        Whether it was stopped before its end.
-    sentence : str
-        All of it for the user.
-    """
-
-    version: Version | None
-    verdict: Verdict | None
-    before: dict[str, float]
-    after: dict[str, float]
-    epochs: int
-    seconds: float
-    stopped: bool
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """Pairs on their sides, as a start with its lineage may use them.
-
-    Attributes
-    ----------
-    new : tuple of Pair
-        Not learned from before, or all where none is new.
-    replay : tuple of Pair
-        Learned from before.
-    held_out : tuple of Pair
-        Never learned from.
-    """
-
-    new: tuple[Pair, ...]
-    replay: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
-
-    @classmethod
-    def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], *lineages: ModelCard) -> Material:
-        """Sort pairs by what the cards say was learned from.
-
-        Parameters
-        ----------
-        train, held_out : sequence of Pair
-            As `napari_wavegms.review.split.StickySplit` divides them. Where all are held out, they are learned from
-            after all, because one pair is enough to start, and nothing is measured on them any more.
-        *lineages : ModelCard
-            Cards of the start and of the model in use.
-        """
-        known = {content for card in lineages for content in learned(card)}
-        seen = {id(pair) for pair in (*train, *held_out) if content_hash(pair.image) in known}
-        clean = tuple(pair for pair in held_out if id(pair) not in seen)
-        if not train:
-            train, clean = held_out, ()
-        new = tuple(pair for pair in train if id(pair) not in seen)
-        replay = tuple(pair for pair in train if id(pair) in seen)
-        return cls(new or replay, replay if new else (), clean)
-
-
-def learned(card: ModelCard) -> set[str]:
-    """Content hashes of all images that a model and its forebears were fine-tuned on."""
-    return {str(content) for step in card.lineage for content in step.get(LEARNED, ())}
 
 
 def fine_tune(
@@ -398,28 +259,16 @@ class _Tuning:
             epochs=self.epochs,
             seconds=time.perf_counter() - self.clock,
             stopped=self.stopped,
+            comparison=before_and_after(verdict) if verdict is not None else "",
             sentence=_sentence(version, verdict),
         )
-
-
-def before_and_after(verdict: Verdict) -> str:
-    """The two numbers, and what they were measured on.
-
-    Examples
-    --------
-    >>> before_and_after(judge({"a": 0.61}, {"a": 0.74}))
-    'Before 0.61 → now 0.74 on 1 held-out image, which means little'
-    """
-    if verdict.mean_before is None or verdict.mean_after is None:
-        return f"Before and after: {worth(verdict.images)}"
-    return f"Before {verdict.mean_before:.2f} → now {verdict.mean_after:.2f} {worth(verdict.images)}"
 
 
 def _sentence(version: Version | None, verdict: Verdict | None) -> str:
     if version is None or verdict is None:
         return "Stopped before anything was learned; nothing has changed."
     kept = f"{version.name} is in use now" if version.promoted else f"{version.name} is kept, {verdict.reason}"
-    return f"{before_and_after(verdict)}. {kept}."
+    return f"{kept}."
 
 
 def _keep(

@@ -18,14 +18,9 @@ from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.card import read_card
 from napari_wavegms.review.corrections import Approval, CorrectionStore
-from napari_wavegms.review.fine_tune import (
-    FineTuneEvent,
-    FineTuneRequest,
-    FineTuneResult,
-    Material,
-    fine_tune,
-    recover,
-)
+from napari_wavegms.review.fine_tune import fine_tune, recover
+from napari_wavegms.review.fine_tune_events import FineTuneEvent, FineTuneRequest, FineTuneResult
+from napari_wavegms.review.material import Material
 from napari_wavegms.review.preflight import Candidate, PairReport, Trouble, check_pairs, ready_pairs
 from napari_wavegms.review.speeds import Speed
 from napari_wavegms.review.split import StickySplit

@@ -5,7 +5,7 @@ Arrays are looked at where they lie; `copied` gives what may leave the window's 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,9 @@ class Decisions:
     remedies: dict[tuple[Hashable, Trouble], Remedy] = field(default_factory=dict)
 
 
-def open_pairs(viewer: ViewerModel, decisions: Decisions) -> list[OpenPair]:
+def open_pairs(
+    viewer: ViewerModel, decisions: Decisions, unchanged: Mapping[Hashable, OpenPair] | None = None
+) -> list[OpenPair]:
     """Look at all open images that have, or could have, a mask.
 
     Parameters
@@ -123,6 +125,8 @@ def open_pairs(viewer: ViewerModel, decisions: Decisions) -> list[OpenPair]:
     viewer : ViewerModel
     decisions : Decisions
         What a person said about earlier proposals.
+    unchanged : mapping of hashable to OpenPair, optional
+        Pairs of which nothing but their mask could have changed, and it did not, by the image's id.
 
     Returns
     -------
@@ -148,7 +152,10 @@ def open_pairs(viewer: ViewerModel, decisions: Decisions) -> list[OpenPair]:
             masks=(("no mask", None), *((str(layer.name), layer.unique_id) for layer in masks)),
             mask=None if mask is None else mask.unique_id,
         )
-        if mask is not None:
+        known = (unchanged or {}).get(image.unique_id)
+        if known is not None and mask is not None and known.row.mask == mask.unique_id:
+            pairs.append(known)
+        elif mask is not None:
             pairs.append(_looked_at(row, image, mask, decisions, tuple(viewer.dims.point)))
         elif masks:
             pairs.append(OpenPair(replace(row, problem=why_not.get(image.unique_id, ""))))
@@ -203,7 +210,7 @@ def _summary(reports: Sequence[PairReport]) -> str:
 
 def _mended(candidate: Candidate, key: Hashable, decisions: Decisions) -> Candidate:
     """Carry out what a person has decided about this pair's problems, as long as there are such problems."""
-    for _ in Trouble:
+    for _ in Trouble if any(known == key for known, _ in decisions.remedies) else ():
         problem = next(
             (p for p in check_pairs([candidate])[0].problems if (key, p.trouble) in decisions.remedies), None
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import monotonic
 
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainStarted, TrainStep
-from napari_wavegms.review.fine_tune import Scored, Stage, before_and_after
+from napari_wavegms.review.fine_tune_events import Scored, Stage
 from napari_wavegms.review.speeds import Speed
-from napari_wavegms.widgets.finetune_job import Divided, Taught
+from napari_wavegms.widgets.finetune_job import Divided
 from napari_wavegms.widgets.finetune_panel import FineTunePanel
 from napari_wavegms.widgets.finetune_plot import Curves
 from napari_wavegms.widgets.segment_job import Announced
@@ -70,13 +70,6 @@ class FineTuneRun:
     def end(self) -> None:
         """Draw what is left to draw."""
         self._draw()
-
-    def outcome(self, taught: Taught) -> tuple[str, bool]:
-        """The two numbers in words, and whether there is something to look at."""
-        verdict = taught.result.verdict
-        if verdict is None:
-            return "", False
-        return before_and_after(verdict) + ".", bool(taught.held_out)
 
     def _on_step(self, step: TrainStep) -> None:
         done = step.epoch + (step.step + 1) / step.steps_per_epoch

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from napari_wavegms.files.writing import smallest_labels
 from napari_wavegms.review.content import content_hash
-from napari_wavegms.review.corrections import Approval, Correction, CorrectionStore
-from napari_wavegms.widgets.finetune_pairs import OpenPair
+from napari_wavegms.review.corrections import Correction, CorrectionStore
+from napari_wavegms.widgets.finetune_pairs import Drawn, OpenPair
 from napari_wavegms.widgets.finetune_rows import PairRow
 
 
@@ -29,14 +29,15 @@ def with_kept_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
     return pair
 
 
-def to_keep(store: CorrectionStore, pair: OpenPair) -> list[Approval]:
+def to_keep(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:
     """What of an open pair is ready and not kept yet, or not as it is now."""
+    contents = {id(drawn): report.content for drawn, report in zip(pair.drawn, pair.reports, strict=True)}
     fresh = []
     for drawn in pair.ready:
-        kept = store.find(content_hash(drawn.candidate.image))
+        kept = store.find(contents[id(drawn)])
         if kept is None or kept.mask != content_hash(smallest_labels(drawn.candidate.mask)):
             fresh.append(drawn)
-    return [drawn.approval() for drawn in fresh]
+    return fresh
 
 
 def _how_much(kept: Correction) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from napari.layers import Labels  # type: ignore[import-untyped]
 from napari.utils.notifications import show_error  # type: ignore[import-untyped]
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
@@ -37,6 +36,7 @@ from napari_wavegms.widgets.finetune_panel import FineTunePanel
 from napari_wavegms.widgets.finetune_rows import PairRow
 from napari_wavegms.widgets.finetune_run import FineTuneRun
 from napari_wavegms.widgets.finetune_store import kept_rows, to_keep, with_kept_noted
+from napari_wavegms.widgets.finetune_strokes import Strokes
 from napari_wavegms.widgets.finetune_words import scrolled
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.segment_job import Announced
@@ -71,15 +71,10 @@ class FineTuneWidget(QWidget):
         self._decisions = Decisions()
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
-        self._watched: list[Labels] = []
         self._run: FineTuneRun | None = None
         self._last: Taught | None = None
         self._stop = Event()
-        # Strokes come in bursts; one look after them is enough.
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(250)
-        self._soon.timeout.connect(self.refresh_pairs)
+        self._strokes = Strokes(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(scrolled(self.panel))
@@ -122,7 +117,7 @@ class FineTuneWidget(QWidget):
         """Store the corrections of the open pairs."""
         self.refresh_pairs()
         try:
-            approvals = [approval for pair in self._pairs for approval in to_keep(self._store, pair)]
+            approvals = [drawn.approval() for pair in self._pairs for drawn in to_keep(self._store, pair)]
         except WaveGMSError as error:
             self._say_problem(str(error))
             return
@@ -176,9 +171,18 @@ class FineTuneWidget(QWidget):
 
     def refresh_pairs(self) -> None:
         """Look at the open layers and the kept corrections again."""
-        self._soon.stop()
-        self._watch()
-        self._pairs = [with_kept_noted(self._store, pair) for pair in open_pairs(self._viewer, self._decisions)]
+        self._strokes.watch(self._viewer)
+        self._look_at_pairs({})
+
+    def _on_strokes(self) -> None:
+        """Look again only at what was painted in; large images take their time."""
+        painted = self._strokes.masks
+        self._look_at_pairs({pair.row.key: pair for pair in self._pairs if pair.row.mask not in painted})
+
+    def _look_at_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
+        self._strokes.forget()
+        found = open_pairs(self._viewer, self._decisions, unchanged)
+        self._pairs = [with_kept_noted(self._store, pair) for pair in found]
         corrections = self._store.corrections()
         kept = kept_rows(corrections, self._pairs, self._decisions.left_out)
         folder_rows = [row for read in self._folders.values() for row in self._rows_of(read)]
@@ -221,6 +225,7 @@ class FineTuneWidget(QWidget):
         self._looker.progressed.connect(self._on_looking)
         self._looker.ended.connect(self._on_looked)
         self._events.layers_changed.connect(self._on_layers)
+        self._strokes.ended.connect(self._on_strokes)
 
     def _open(self) -> None:
         if self._events.is_open:
@@ -233,8 +238,7 @@ class FineTuneWidget(QWidget):
 
     def _close(self) -> None:
         self._events.close()
-        self._soon.stop()
-        self._unwatch()
+        self._strokes.close()
         for runner in (self._learner, self._helper, self._looker):
             runner.abandon()
         self._run = None
@@ -243,23 +247,6 @@ class FineTuneWidget(QWidget):
     def _on_layers(self) -> None:
         self.panel.set_looking(finetune_look.is_shown(self._viewer))
         self.refresh_pairs()
-
-    def _watch(self) -> None:
-        """Hear of strokes in every mask."""
-        self._unwatch()
-        self._watched = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
-        for layer in self._watched:
-            layer.events.paint.connect(self._on_stroke)
-            layer.events.data.connect(self._on_stroke)
-
-    def _unwatch(self) -> None:
-        for layer in self._watched:
-            layer.events.paint.disconnect(self._on_stroke)
-            layer.events.data.disconnect(self._on_stroke)
-        self._watched = []
-
-    def _on_stroke(self, _event: object = None) -> None:
-        self._soon.start()
 
     def _rows_of(self, read: FolderRead) -> list[PairRow]:
         return [
@@ -360,7 +347,10 @@ class FineTuneWidget(QWidget):
         taught = outcome.result
         if isinstance(taught, Taught):
             self._last = taught
-            self.panel.set_outcome(*run.outcome(taught) if run is not None else ("", False))
+            comparison = taught.result.comparison
+            self.panel.set_outcome(
+                f"{comparison}." if comparison else "", can_look=bool(taught.held_out and comparison)
+            )
             self.panel.set_status(taught.result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
