@@ -14,7 +14,8 @@ import pytest
 from hypothesis import settings
 
 # Read when torch, napari and the hub's client are imported, so set before any test imports them.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# One thread: on the tests' tiny tensors a second one costs more in waiting than it brings, above all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NAPARI_CONFIG"] = ""  # napari keeps its settings in memory and leaves the user's file alone
 os.environ["HF_HUB_OFFLINE"] = "1"
 
