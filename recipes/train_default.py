@@ -36,7 +36,7 @@ COMMON = TrainConfig(
     augmentation=Augmentation(jitter=0.2, jitter_probability=0.3, warp_probability=0.25),
 )
 STAGES = {
-    "small": replace(COMMON, epochs=36, size=128, learning_rate=2e-3, validate_every=4),
+    "small": replace(COMMON, epochs=36, size=128, learning_rate=2e-3, validate_every=36),
     "full": replace(COMMON, epochs=10, size=224, learning_rate=1e-3, warmup_epochs=1, validate_every=1),
 }
 
