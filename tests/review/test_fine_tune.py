@@ -19,7 +19,8 @@ from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.fine_tune import fine_tune, recover
-from napari_wavegms.review.fine_tune_events import FineTuneRequest, FineTuneResult, Scored, Stage
+from napari_wavegms.review.fine_tune_events import FineTuneRequest, FineTuneResult, Scored, Stage, before_and_after
+from napari_wavegms.review.gate import judge
 from napari_wavegms.review.material import LEARNED, Material
 from napari_wavegms.review.speeds import SPEEDS, Speed
 from napari_wavegms.review.versions import ModelVersions
@@ -227,6 +228,14 @@ def test_one_pair_is_enough_even_where_it_would_be_held_out() -> None:
     assert (material.new, material.held_out) == ((only,), ())
     again = Material.of((only,), (), ModelCard("m", lineage=({LEARNED: [content_hash(only.image)]},)))
     assert (again.new, again.replay) == ((only,), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [(0.61, 0.74, "Before 0.61 → now 0.74 on 1"), (0.9391, 0.9399, "Before 0.939 → now 0.940 on 1")],
+)
+def test_a_difference_is_seen(before: float, after: float, words: str) -> None:
+    assert before_and_after(judge({"a": before}, {"a": after})).startswith(words)
 
 
 @pytest.mark.parametrize("speed", SPEEDS.values(), ids=lambda speed: speed.key)

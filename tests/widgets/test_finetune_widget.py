@@ -147,7 +147,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     assert curves.before == pytest.approx(version.before["held_out_2"])
     assert "on 1 held-out image, which means little." in lesson.panel._outcome.sentence
     assert lesson.panel.status.endswith("v1 is in use now." if version.promoted else f"{version.reason}.")
-    assert lesson.panel.versions.rows[0].words.startswith(f"v1  {version.dsc:.2f}  20")
+    assert lesson.panel.versions.rows[0].words.startswith(f"v1   {version.dsc:.2f} on 1   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
 
@@ -220,6 +220,19 @@ def test_a_window_closed_during_a_run_keeps_what_was_learned(lesson: Class) -> N
     assert version.reason == "not promoted: stopped before it was scored"
 
 
+def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
+    lesson: Class, tiny_weights: Path, tmp_data_home: Path
+) -> None:
+    work = tmp_data_home / "training"
+    work.mkdir()
+    (work / "best.safetensors").write_bytes(tiny_weights.read_bytes())
+    (work / "history.jsonl").write_text("{}\n")
+    lesson.viewer.window.add_dock_widget(FineTuneWidget(lesson.viewer), name="opened later")
+    lesson.wait(lambda: len(lesson.versions.versions()) == 1)
+    assert lesson.versions.versions()[0].reason == "not promoted: the program ended before it was scored"
+    assert not (work / "best.safetensors").exists()
+
+
 def test_a_failure_is_a_sentence_and_the_models_stay(lesson: Class, tmp_data_home: Path) -> None:
     lesson.open("train")
     (tmp_data_home / "models" / "breast-ultrasound.safetensors").write_bytes(b"nonsense")
@@ -246,6 +259,14 @@ def test_every_problem_has_its_remedy_beside_it(lesson: Class) -> None:
     assert not lesson.row("small mask").included
     lesson.panel.pairs.included.emit(row.key, True)
     assert lesson.row("small mask").included
+
+
+def test_what_waits_for_a_decision_stands_on_top(lesson: Class) -> None:
+    for number in range(3):
+        mask = lesson.open("train", number)
+    mask.data = np.zeros_like(mask.data)
+    lesson.wait(lambda: lesson.panel.pairs.rows[0].name == "train_2")
+    assert "1 of them will be left out" in lesson.panel._ready.sentence
 
 
 def test_a_stroke_shows_in_the_list(lesson: Class) -> None:

@@ -279,7 +279,7 @@ def _keep(
 
     best = work / _BEST
     network, card = load_checkpoint(best)
-    step = dict(card.lineage[-1]) | {"from": note.parent, LEARNED: note.learned}
+    step = dict(card.lineage[-1] if card.lineage else {}) | {"from": note.parent, LEARNED: note.learned}
     # The start's scores are not its own.
     scores = {"held-out corrections": {"dsc": math.fsum(after.values()) / len(after), "n": len(after)}} if after else {}
     card = replace(card, title=note.title, scores=scores, lineage=(*card.lineage[:-1], step))

@@ -124,4 +124,7 @@ def before_and_after(verdict: Verdict) -> str:
     """
     if verdict.mean_before is None or verdict.mean_after is None:
         return f"Before and after: {worth(verdict.images)}"
-    return f"Before {verdict.mean_before:.2f} → now {verdict.mean_after:.2f} {worth(verdict.images)}"
+    before, after = verdict.mean_before, verdict.mean_after
+    # As many digits as it takes to see a difference.
+    digits = next((n for n in range(2, 5) if f"{before:.{n}f}" != f"{after:.{n}f}"), 2)
+    return f"Before {before:.{digits}f} → now {after:.{digits}f} {worth(verdict.images)}"

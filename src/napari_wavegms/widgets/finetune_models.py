@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.review.split import worth
@@ -53,14 +54,33 @@ def version_rows(versions: ModelVersions) -> list[VersionRow]:
 
 def _row(entry: VersionEntry) -> VersionRow:
     version = entry.version
-    score = "no score" if version.dsc is None else f"{version.dsc:.2f}"
-    when = version.created.replace("T", " ")[:16]
+    score = "no score" if version.dsc is None else f"{version.dsc:.2f} on {len(version.after)}"
+    words = f"{version.name}   {score}   {when(version.created)}"
     measured = "" if version.dsc is None else f"DSC {version.dsc:.2f} {worth(len(version.after))}. "
     details = (
         f"{version.title}, from {version.parent or 'an unknown model'}, {version.created}. {measured}{version.reason}"
     )
     if entry.missing:
-        return VersionRow(version.number, f"{version.name}  {score}  {when}", "file is gone", details=details)
+        return VersionRow(version.number, words, "file is gone", details=details)
     note = "in use" if entry.in_use else "" if version.promoted else version.reason
     action = "" if entry.in_use else "use" if version.promoted else "use anyway"
-    return VersionRow(version.number, f"{version.name}  {score}  {when}", note, action, details)
+    return VersionRow(version.number, words, note, action, details)
+
+
+def when(created: str, now: datetime | None = None) -> str:
+    """A time as people say it, in their own time zone.
+
+    Examples
+    --------
+    >>> when("2026-11-21T23:30:00", datetime.fromisoformat("2026-11-22T08:00:00"))
+    'yesterday 23:30'
+    """
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return ""
+    if moment.tzinfo is not None:
+        moment = moment.astimezone()
+    days = ((now or datetime.now(moment.tzinfo)).date() - moment.date()).days
+    day = {0: "today", 1: "yesterday"}.get(days, f"{moment:%Y-%m-%d}")
+    return f"{day} {moment:%H:%M}"

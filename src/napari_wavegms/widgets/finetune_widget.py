@@ -186,7 +186,9 @@ class FineTuneWidget(QWidget):
         corrections = self._store.corrections()
         kept = kept_rows(corrections, self._pairs, self._decisions.left_out)
         folder_rows = [row for read in self._folders.values() for row in self._rows_of(read)]
-        self.panel.pairs.set_rows([*(pair.row for pair in self._pairs), *folder_rows, *kept])
+        rows = [*(pair.row for pair in self._pairs), *folder_rows, *kept]
+        # What waits for a decision stands on top, where it is seen.
+        self.panel.pairs.set_rows(sorted(rows, key=lambda row: row.ready or not row.included))
         self._count(len(corrections), len(folder_rows))
         self.panel.set_keep(sum(len(to_keep(self._store, pair)) for pair in self._pairs))
         self._judge_start()
