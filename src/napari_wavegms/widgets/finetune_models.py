@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from napari_wavegms.errors import CheckpointError
+from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.review.split import worth
 from napari_wavegms.review.versions import STARTING_MODEL, ModelVersions, VersionEntry
 from napari_wavegms.widgets.finetune_rows import VersionRow
@@ -32,6 +32,14 @@ def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], st
         return [*known, *learned], why
     score = "not yet measured" if current.dsc is None else f"DSC {current.dsc:.2f} {worth(len(current.after))}"
     return [*learned, *known], f"Best so far: {current.name} is in use, {score}."
+
+
+def models_for_segmenting() -> list[ModelChoice]:
+    """All models, the version in use first; the installed ones alone where the index of versions cannot be read."""
+    try:
+        return models_to_start_from(ModelVersions())[0]
+    except InputError:  # the Fine-tune panel says what is wrong with it; segmenting goes on
+        return known_models()
 
 
 def version_rows(versions: ModelVersions) -> list[VersionRow]:

@@ -17,13 +17,13 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.stacks import SliceDone, StackPlan
 from napari_wavegms.widgets.device_hint import device_hint, installed_torch
+from napari_wavegms.widgets.finetune_models import models_for_segmenting
 from napari_wavegms.widgets.image_facts import ImageFacts
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.keys import SEGMENT_KEY, Key
 from napari_wavegms.widgets.mask_layers import hand_to_painter, layer_by_id, mask_for, masks_of
 from napari_wavegms.widgets.mask_memory import memory_of, plane_key
 from napari_wavegms.widgets.mask_tools import MaskTools
-from napari_wavegms.widgets.model_choice import known_models
 from napari_wavegms.widgets.probability_layer import is_probability_layer
 from napari_wavegms.widgets.resolving import Resolved, resolve
 from napari_wavegms.widgets.save_dialog import SaveDialog
@@ -126,8 +126,8 @@ class SegmentWidget(QWidget):
         self._saver.start(partial(save_job, request))
 
     def refresh_models(self) -> None:
-        """Read the list of models again, as after a training."""
-        self.panel.model_row.set_models(known_models())
+        """Read the list of models again, as after a training; the best so far comes first."""
+        self.panel.model_row.set_models(models_for_segmenting())
 
     def event(self, event: QEvent | None) -> bool:
         """Notice when napari closes the dock, or opens it again."""
