@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_wavegms.commands.train_plan import hold_out
@@ -62,6 +63,13 @@ def test_a_run_leaves_a_model_that_says_where_it_comes_from(
     assert card.lineage[-2]["start"] == "tiny.safetensors"
     assert str(tmp_path) not in json.dumps(card.as_dict()), "a card does not tell folders"
     assert len(history(tmp_path / "run")) == 2
+
+
+def test_quick_leaves_the_encoder_as_it_is(train: Run, folders: Folders, model: Path, tmp_path: Path) -> None:
+    assert train(folders(1), *SMALL, "--quick").code == 0
+    before, after = load_checkpoint(model)[0], load_checkpoint(tmp_path / "run" / "best.safetensors")[0]
+    assert all(torch.equal(a, b) for a, b in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True))
+    assert not torch.equal(before.mapper.stem.weight, after.mapper.stem.weight)
 
 
 def test_a_finished_run_is_resumed_with_its_own_settings_alone(train: Run, folders: Folders, tmp_path: Path) -> None:
@@ -163,7 +171,7 @@ def test_broken_pairs_are_all_named_before_any_work(train: Run, folders: Folders
         (["--epochs", "0"], "This training cannot start: epochs is 0 and must be at least 1"),
         (["--size", "30"], "size is 30 and must be a multiple of 8"),
         (["--resume"], "There is no last.safetensors in"),
-        (["--quick"], "--quick is not there yet"),
+        (["--quick", "--from", "scratch"], "--quick keeps the start's encoder"),
     ],
 )
 def test_wishes_that_cannot_be_met(train: Run, folders: Folders, arguments: list[str], complaint: str) -> None:

@@ -16,6 +16,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.zoo import DEFAULT, resolve, shipped, user_models
+from napari_wavegms.review.speeds import QUICK
 
 SCRATCH = "scratch"
 BEST, LAST, HISTORY, SPLIT = "best.safetensors", "last.safetensors", "history.jsonl", "split.json"
@@ -150,8 +151,13 @@ def _config(options: argparse.Namespace, start: Start, previous: ModelCard | Non
     if previous:
         return _resumed(previous, given)
     if start.card is None:
+        if options.quick:
+            raise InputError("--quick keeps the start's encoder, and random weights have none worth keeping. Drop it.")
         return replace(TrainConfig(), **given)
-    return replace(FINE_TUNING, **{"size": int(start.card.preprocessing.get("size", FINE_TUNING.size)), **given})
+    return replace(
+        QUICK.config if options.quick else FINE_TUNING,
+        **{"size": int(start.card.preprocessing.get("size", FINE_TUNING.size)), **given},
+    )
 
 
 def _resumed(previous: ModelCard, given: Mapping[str, Any]) -> TrainConfig:
