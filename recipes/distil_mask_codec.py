@@ -1,7 +1,14 @@
 """Distil the shipped mask codec from TAESD.
 
     python recipes/distil_mask_codec.py --taesd ../shared/weights/taesd \
-        --data ../shared/data/busi ../shared/data/isic2017 --output src/napari_wavegms/assets/mask-codec.safetensors
+        --data ../shared/data/busi ../shared/data/isic2017 --samples 960 --steps 1500 --output runs/first.safetensors
+
+and, once a model was trained with that, again with what the model predicts:
+
+    python recipes/distil_mask_codec.py --taesd ../shared/weights/taesd \
+        --data ../shared/data/busi ../shared/data/isic2017 --samples 960 --steps 1200 --rate 1e-3 \
+        --start runs/first.safetensors --model runs/default/full/best.safetensors \
+        --output src/napari_wavegms/assets/mask-codec.safetensors
 
 The decoder learns to paint what TAESD paints, from TAESD's latents of masks (train part of each data set, and
 synthetic blobs; hard and blurred), clean and perturbed, and, with `--model`, from the latents that a trained model
