@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, 
 
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.finetune_rows import PairRow, VersionRow
-from napari_wavegms.widgets.finetune_words import Words, scrolled
+from napari_wavegms.widgets.finetune_words import Words
+from napari_wavegms.widgets.scrolled import ScrolledPanel
 
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
 _TALLEST = 230  # pixels; more rows are scrolled
@@ -29,7 +30,7 @@ class _RowList(QWidget):
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
         self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._area = scrolled(self._inside)
+        self._area = ScrolledPanel(self._inside)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(self._area)

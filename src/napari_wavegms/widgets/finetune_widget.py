@@ -37,8 +37,8 @@ from napari_wavegms.widgets.finetune_rows import PairRow
 from napari_wavegms.widgets.finetune_run import FineTuneRun
 from napari_wavegms.widgets.finetune_store import kept_rows, to_keep, with_kept_noted
 from napari_wavegms.widgets.finetune_strokes import Strokes
-from napari_wavegms.widgets.finetune_words import scrolled
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.scrolled import ScrolledPanel
 from napari_wavegms.widgets.segment_job import Announced
 from napari_wavegms.widgets.viewer_events import ViewerEvents
 
@@ -77,7 +77,7 @@ class FineTuneWidget(QWidget):
         self._strokes = Strokes(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scrolled(self.panel))
+        column.addWidget(ScrolledPanel(self.panel))
         self._connect()
         self._open()
 

@@ -1,11 +1,11 @@
-"""A line of words that never widens the dock, and how a panel is scrolled where the window is low."""
+"""A line of words that never widens the dock."""
 
 from __future__ import annotations
 
 import re
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 _LONG_WORD = re.compile(r"\S{25,}")
 
@@ -33,30 +33,3 @@ class Words(QLabel):
         # A long file or layer name may be broken after its punctuation; the break takes no width.
         self.setText(_LONG_WORD.sub(lambda word: re.sub(r"([/\\_.-])", "\\1\u200b", word[0]), sentence))
         self.setVisible(bool(sentence))
-
-
-class _Scrolled(QScrollArea):
-    """Scrolls up and down only, so it is never narrower than what it holds."""
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Notice when the panel needs another width; a scroll area keeps that to itself."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return super().eventFilter(watched, event)
-
-    def minimumSizeHint(self) -> QSize:
-        """As wide as the panel has to be, bar included."""
-        hint, inside, bar = super().minimumSizeHint(), self.widget(), self.verticalScrollBar()
-        if inside is not None and bar is not None:
-            hint.setWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
-        return hint
-
-
-def scrolled(panel: QWidget) -> QScrollArea:
-    """Let a panel be scrolled up and down, without a frame."""
-    area = _Scrolled()
-    area.setWidget(panel)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return area
