@@ -13,6 +13,7 @@ import tifffile
 from qtpy.QtCore import QThreadPool
 
 from napari_wavegms.learn.config import Augmentation, TrainConfig
+from napari_wavegms.model import zoo
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.corrections import CorrectionStore
 from napari_wavegms.review.preflight import Remedy
@@ -108,8 +109,14 @@ class Class:
 
 @pytest.fixture
 def lesson(
-    tiny_weights: Path, tmp_data_home: Path, qtbot: Any, make_napari_viewer: Callable[..., Any]
+    tiny_weights: Path,
+    tmp_data_home: Path,
+    qtbot: Any,
+    make_napari_viewer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Class]:
+    # An installation whose only model is a tiny one; the shipped one would learn for minutes.
+    monkeypatch.setattr(zoo, "_ASSETS", tmp_data_home / "no assets")
     model = tmp_data_home / "models" / "breast-ultrasound.safetensors"
     model.parent.mkdir(parents=True)
     model.write_bytes(tiny_weights.read_bytes())
