@@ -14,12 +14,13 @@ from napari_wavegms.commands.console import counted, some, tell
 from napari_wavegms.commands.pairing import PairFiles, chosen, find_pairs, tell_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.config import TrainConfig
+from napari_wavegms.learn.run_files import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.zoo import DEFAULT, resolve, shipped, user_models
 from napari_wavegms.review.speeds import QUICK
 
 SCRATCH = "scratch"
-BEST, LAST, HISTORY, SPLIT = "best.safetensors", "last.safetensors", "history.jsonl", "split.json"
+SPLIT = "split.json"
 FEWEST_TO_HOLD_OUT = 5
 HELD_OUT_SHARE = 0.2
 

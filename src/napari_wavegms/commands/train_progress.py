@@ -6,9 +6,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.commands.console import bar, counted, duration, show, show_json, tell
-from napari_wavegms.commands.train_plan import BEST, HISTORY, LAST, Plan
+from napari_wavegms.commands.train_plan import Plan
 from napari_wavegms.commands.verdict import DONE, INTERRUPTED
 from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
+from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 
 if TYPE_CHECKING:
     from tqdm import tqdm

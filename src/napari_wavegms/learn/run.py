@@ -21,6 +21,7 @@ from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, Tra
 from napari_wavegms.learn.frames import epoch_order, framed
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
 from napari_wavegms.learn.metrics import dice, iou
+from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 from napari_wavegms.learn.run_state import pack_state, unpack_state
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
 from napari_wavegms.learn.views import Views, draw_views, warmup_cosine
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.model.codec import TinyVAE
-
-BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "history.jsonl"
 
 
 class _Means:

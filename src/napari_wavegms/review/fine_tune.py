@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from napari_wavegms.atomic import replacing
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.learn.events import TrainEpoch, TrainStep
+from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.disk import locked, told
 from napari_wavegms.review.fine_tune_events import (
@@ -37,7 +38,6 @@ from napari_wavegms.review.versions import ModelVersions, Version
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
 
-_BEST, _LAST, _HISTORY = "best.safetensors", "last.safetensors", "history.jsonl"
 _NOTE, _LOCK = "run.json", "training.lock"
 
 
@@ -102,7 +102,7 @@ def recover(versions: Path | None = None, work: Path | None = None) -> Version |
     """
     known = ModelVersions(versions)
     work = work or known.folder.parent / "training"
-    if not (work / _HISTORY).is_file():
+    if not (work / HISTORY).is_file():
         return None
     with told("The unfinished training was not kept", work), locked(work / _LOCK):
         return _take_in_leftover(work, known)
@@ -145,7 +145,7 @@ class _Tuning:
 
     @property
     def best(self) -> Path:
-        return self.work / _BEST
+        return self.work / BEST
 
     def run(self) -> Generator[FineTuneEvent, None, FineTuneResult]:
         request = self.request
@@ -277,7 +277,7 @@ def _keep(
     """Let a run's best tell where it comes from, and keep it as a version."""
     from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
 
-    best = work / _BEST
+    best = work / BEST
     network, card = load_checkpoint(best)
     step = dict(card.lineage[-1] if card.lineage else {}) | {"from": note.parent, LEARNED: note.learned}
     # The start's scores are not its own.
@@ -292,8 +292,8 @@ def _keep(
 
 def _take_in_leftover(work: Path, versions: ModelVersions) -> Version | None:
     """Keep the best of a run that was killed; only while its lock is ours."""
-    history = work / _HISTORY
-    if not ((work / _BEST).is_file() and history.is_file() and history.stat().st_size):
+    history = work / HISTORY
+    if not ((work / BEST).is_file() and history.is_file() and history.stat().st_size):
         _clear(work)
         return None
     try:
@@ -310,7 +310,7 @@ def _take_in_leftover(work: Path, versions: ModelVersions) -> Version | None:
 
 def _clear(work: Path) -> None:
     """Remove an ended run's files; whatever else lies there is somebody's."""
-    for name in (_BEST, _LAST, _HISTORY, _NOTE):
+    for name in (BEST, LAST, HISTORY, _NOTE):
         with suppress(OSError):
             (work / name).unlink()
     for leftover in work.glob(".*-*.safetensors"):  # half-written neighbours of a killed run

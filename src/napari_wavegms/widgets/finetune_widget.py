@@ -9,9 +9,8 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error  # type: ignore[import-untyped]
-from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.errors import WaveGMSError
 from napari_wavegms.review.corrections import CorrectionStore
@@ -19,6 +18,7 @@ from napari_wavegms.review.preflight import Remedy
 from napari_wavegms.review.speeds import FULL, QUICK, Speed
 from napari_wavegms.review.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.widgets import finetune_look
+from napari_wavegms.widgets.docked import DockedWidget
 from napari_wavegms.widgets.finetune_job import (
     FolderRead,
     Looked,
@@ -50,7 +50,7 @@ _NO_PAIR = "There is no pair of image and mask yet. Open an image and segment it
 _LOOK_AT_MOST = 12
 
 
-class FineTuneWidget(QWidget):
+class FineTuneWidget(DockedWidget):
     """The dock widget that napari opens.
 
     Parameters
@@ -192,16 +192,6 @@ class FineTuneWidget(QWidget):
         self._count(len(corrections), len(folder_rows))
         self.panel.set_keep(sum(len(to_keep(self._store, pair)) for pair in self._pairs))
         self._judge_start()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice when napari closes the dock, or opens it again."""
-        # A closed dock gets no close event: napari takes its widget out, and that is all that can be seen of it.
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._close()
-            else:
-                self._open()
-        return super().event(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models and corrections whenever the panel comes into view."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels  # type: ignore[import-untyped]
 from napari.utils.notifications import show_error  # type: ignore[import-untyped]
-from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.stacks import SliceDone, StackPlan
 from napari_wavegms.widgets.device_hint import device_hint, installed_torch
+from napari_wavegms.widgets.docked import DockedWidget
 from napari_wavegms.widgets.finetune_models import models_for_segmenting
 from napari_wavegms.widgets.image_facts import ImageFacts
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(DockedWidget):
     """The dock widget that napari opens.
 
     Parameters
@@ -128,16 +128,6 @@ class SegmentWidget(QWidget):
     def refresh_models(self) -> None:
         """Read the list of models again, as after a training; the best so far comes first."""
         self.panel.model_row.set_models(models_for_segmenting())
-
-    def event(self, event: QEvent | None) -> bool:
-        """Notice when napari closes the dock, or opens it again."""
-        # A closed dock gets no close event: napari takes its widget out, and that is all that can be seen of it.
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._close()
-            else:
-                self._open()
-        return super().event(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models whenever the panel comes into view."""
