@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
         b, c, h, w = x.shape
         normed = self.norm(x)
         # Positions become tokens of one head: (B, 1, H·W, C).
-        q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None] for conv in (self.q, self.k, self.v))
+        q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in (self.q, self.k, self.v))
         mixed = F.scaled_dot_product_attention(q, k, v)[:, 0]
         return x + self.projection(mixed.transpose(1, 2).reshape(b, c, h, w))  # type: ignore[no-any-return]
 
