@@ -13,7 +13,7 @@ from napari_wavegms.commands import parser
 from napari_wavegms.commands.verdict import verdict
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFound
 
-NAMES = ("segment", "train", "evaluate", "models", "info", "import", "demo")
+NAMES = ("segment", "train", "evaluate", "models", "info", "import", "demo", "bench")
 
 
 def fresh(*arguments: str) -> subprocess.CompletedProcess[str]:

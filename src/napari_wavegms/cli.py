@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from napari_wavegms import __version__
-from napari_wavegms.commands import demo, evaluate, import_official, info, models, segment, train
+from napari_wavegms.commands import bench, demo, evaluate, import_official, info, models, segment, train
 from napari_wavegms.commands.console import prepare_streams, tell
 from napari_wavegms.commands.parser import SentenceParser
 from napari_wavegms.commands.verdict import BAD_INPUT, DONE, FAILED, verdict
 
-COMMANDS = (segment, train, evaluate, models, info, import_official, demo)
+COMMANDS = (segment, train, evaluate, models, info, import_official, demo, bench)
 
 _DESCRIPTION = (
     "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "

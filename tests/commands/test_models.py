@@ -12,8 +12,11 @@ import pytest
 
 from napari_wavegms.commands.info import card_lines
 from napari_wavegms.commands.models import score_of
+from napari_wavegms.commands.named import named_model
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.zoo import DEFAULT_MODEL, user_models_folder
+from napari_wavegms.review.gate import judge
+from napari_wavegms.review.versions import ModelVersions
 
 Run = Callable[..., Any]
 
@@ -137,3 +140,29 @@ def test_what_cannot_be_imported(wavegms: Run, tmp_path: Path, source: str, targ
     assert said.code == 2
     assert complaint in said.err
     assert (tmp_path / "text.safetensors").read_text() == "not a checkpoint"
+
+
+def learned(model: Path, *promotions: bool) -> list[Path]:
+    """Keep versions as the Fine-tune panel does."""
+    versions = ModelVersions()
+    for promote in promotions:
+        versions.add(
+            model, judge({"a": 0.5}, {"a": 0.6 if promote else 0.4}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
+        )
+    return [versions.path(version.number) for version in versions.versions()]
+
+
+def test_learned_versions_are_listed_and_go_by_their_names(wavegms: Run, model: Path) -> None:
+    files = learned(model, True, False)
+    said = wavegms("models")
+    assert "Learned in the Fine-tune panel:" in said.out
+    assert any(line.strip().startswith("v1: 0.60") and line.endswith("in use") for line in said.out.splitlines())
+    told = {entry["name"]: entry for entry in json.loads(wavegms("models", "--json").out)}
+    assert (told["v1"]["in_use"], told["v2"]["in_use"]) == (True, False)
+    assert [named_model(name) for name in ("v1", "v2", "in-use")] == [files[0], files[1], files[0]]
+
+
+def test_nothing_is_in_use_before_anything_was_learned(wavegms: Run) -> None:
+    said = wavegms("info", "in-use")
+    assert said.code == 2
+    assert said.err == ("No version is in use yet, because none was learned. Fine-tune a model, or name another.\n")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_wavegms.commands.console import show, show_json
+from napari_wavegms.commands.named import named_model
 from napari_wavegms.commands.parser import Commands, add_command, add_json
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.zoo import resolve
 
 _WIDTH = 100
 _LABEL = 13  # width of the left column
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the card."""
-    path = resolve(options.model)
+    path = named_model(options.model)
     card = read_card(path)
     if options.json:
         show_json({"path": str(path), "bytes": path.stat().st_size} | card.as_dict())

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from napari_wavegms.commands.console import tell
+from napari_wavegms.commands.named import named_model
 from napari_wavegms.model.card import read_card
-from napari_wavegms.model.zoo import resolve
 
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
@@ -22,7 +22,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     CheckpointError, WeightsNotFound, InputError
         If the model, the codec's weights or the device are not to be had.
     """
-    path = resolve(options.model)
+    path = named_model(options.model)
     read_card(path)  # a wrong file is found before the seconds that torch takes
     from napari_wavegms.model.codec import load_codec
     from napari_wavegms.segment.segmenter import Segmenter

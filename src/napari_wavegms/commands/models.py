@@ -20,6 +20,7 @@ from napari_wavegms.model.zoo import (
     user_models,
     user_models_folder,
 )
+from napari_wavegms.review.versions import ModelVersions, VersionEntry
 
 
 def add_parser(commands: Commands) -> None:
@@ -39,9 +40,12 @@ def run(options: argparse.Namespace) -> int:
     entries = listing()
     complaints = _unreadable(entries)
     if options.json:
-        show_json([_as_dict(entry) for entry in entries])
+        versions = ModelVersions().listing()
+        show_json([*(_as_dict(entry) for entry in entries), *(_version_as_dict(version) for version in versions)])
     elif entries:
         for line in _table([_row(entry) for entry in entries]):
+            show(line)
+        for line in _version_lines(ModelVersions().listing()):
             show(line)
         show("\n* the default. 'wavegms info NAME' tells more.")
     else:
@@ -106,6 +110,26 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in everything)
     return [line.rstrip() for line in lines]
+
+
+def _version_lines(versions: Sequence[VersionEntry]) -> list[str]:
+    """What the Fine-tune panel has learned, newest first."""
+    return ["", "Learned in the Fine-tune panel:", *(f"  {entry.sentence}" for entry in versions)] if versions else []
+
+
+def _version_as_dict(entry: VersionEntry) -> dict[str, Any]:
+    version = entry.version
+    return {
+        "name": version.name,
+        "default": False,
+        "shipped": False,
+        "in_use": entry.in_use,
+        "path": str(entry.path),
+        "bytes": version.size,
+        "title": version.title,
+        "dsc": version.dsc,
+        "measured_on": f"held-out corrections ({len(version.after)} images)" if version.after else None,
+    }
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:

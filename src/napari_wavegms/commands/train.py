@@ -24,8 +24,8 @@ _EPILOG = """\
 Writes to DIR: best.safetensors (the best epoch on the held-out pairs), last.safetensors (to --resume from),
 history.jsonl (a line an epoch) and split.json (which pairs were held out), each as soon as there is something to write.
 Without --split a fifth of the pairs is held out, none below five pairs. Ctrl-C stops and keeps the best.
-From a model: 20 epochs in batches of 4 at a rate of 0.0005. From scratch: the paper's recipe, 1000 epochs in batches of
-12 at a rate of 0.002, which takes a GPU or days. TAESD's weights make a better teacher than the model's own encoder."""
+From a model: 600 steps, or 20 epochs where that is more. From scratch: the paper's recipe, 1000 epochs in batches of 12
+at a rate of 0.002, which takes a GPU or days. TAESD's weights make a better teacher than the model's own encoder."""
 
 
 def add_parser(commands: Commands) -> None:

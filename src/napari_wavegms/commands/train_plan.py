@@ -11,24 +11,22 @@ from typing import Any
 
 from napari_wavegms.atomic import replacing
 from napari_wavegms.commands.console import counted, some, tell
+from napari_wavegms.commands.named import IN_USE, named_model
 from napari_wavegms.commands.pairing import PairFiles, chosen, find_pairs, tell_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.run_files import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.zoo import DEFAULT, resolve, shipped, user_models
-from napari_wavegms.review.speeds import QUICK
+from napari_wavegms.model.zoo import DEFAULT, learned_models, shipped, user_models
+from napari_wavegms.review.speeds import FULL, QUICK
 
 SCRATCH = "scratch"
 SPLIT = "split.json"
 FEWEST_TO_HOLD_OUT = 5
 HELD_OUT_SHARE = 0.2
 
-# A start that knows the task needs few passes and small steps. One decoding and remembered teacher latents make a step
-# several times cheaper than the paper's recipe, which `TrainConfig` itself is.
-FINE_TUNING = TrainConfig(
-    epochs=20, batch=4, learning_rate=5e-4, warmup_epochs=1, decoded_levels=("out",), align_warped=False
-)
+FEWEST_STEPS = 600
+FEWEST_EPOCHS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +70,8 @@ def make_plan(options: argparse.Namespace) -> Plan:
     start = _start(options, previous)
     config = _config(options, start, previous)
     train, validation = _pairs(options, config.seed)
+    if start.card is not None and previous is None and not (options.quick or options.epochs):
+        config = _long_enough(config, len(train))
     return Plan(config, start, train, validation, options.output, previous)
 
 
@@ -128,7 +128,7 @@ def _start(options: argparse.Namespace, previous: ModelCard | None) -> Start:
         return Start(SCRATCH, None, None)
     if noted and options.start is None and noted not in _known():
         raise InputError(f"This run started from the file {noted}; name it again with --from, to continue it.")
-    path = resolve(name)
+    path = named_model(name)
     return Start(label, path, read_card(path))
 
 
@@ -136,11 +136,11 @@ def _label(name: str) -> str:
     """A known name as it is; of a file its name, because a card that travels should not tell folders."""
     if name == SCRATCH or name in _known():
         return name
-    return resolve(name).stem if name == DEFAULT else Path(name).name
+    return named_model(name).stem if name in (DEFAULT, IN_USE) else Path(name).name
 
 
 def _known() -> Mapping[str, Path]:
-    return user_models() | shipped()
+    return learned_models() | user_models() | shipped()
 
 
 def _config(options: argparse.Namespace, start: Start, previous: ModelCard | None) -> TrainConfig:
@@ -155,10 +155,17 @@ def _config(options: argparse.Namespace, start: Start, previous: ModelCard | Non
         if options.quick:
             raise InputError("--quick keeps the start's encoder, and random weights have none worth keeping. Drop it.")
         return replace(TrainConfig(), **given)
-    return replace(
-        QUICK.config if options.quick else FINE_TUNING,
-        **{"size": int(start.card.preprocessing.get("size", FINE_TUNING.size)), **given},
-    )
+    # Without a clock, so that the same seed gives the same run.
+    full = replace(FULL.config, max_seconds=0.0, validation_share=0.0, patience=0)
+    size = int(start.card.preprocessing.get("size", full.size))
+    return replace(QUICK.config if options.quick else full, **{"size": size, **given})
+
+
+def _long_enough(config: TrainConfig, pairs: int) -> TrainConfig:
+    """As many epochs as it takes a few pairs to be learned, and a validation in about every thirtieth of the run."""
+    steps = -(-pairs // config.batch)
+    epochs = max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps))
+    return replace(config, epochs=epochs, validate_every=max(1, epochs // 30))
 
 
 def _resumed(previous: ModelCard, given: Mapping[str, Any]) -> TrainConfig:

@@ -21,6 +21,7 @@ from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, Tra
 from napari_wavegms.learn.frames import epoch_order, framed
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
 from napari_wavegms.learn.metrics import dice, iou
+from napari_wavegms.learn.pace import Pace
 from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 from napari_wavegms.learn.run_state import pack_state, unpack_state
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.model.codec import TinyVAE
+
+
+FILES_SHARE = 0.05
+"""Largest share of the time that goes into files; an epoch of one image takes less time than writing what it gave."""
 
 
 class _Means:
@@ -73,8 +78,11 @@ class Run:
         self.config, self.output, self.device, self.new = config, output, device, new
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        self.images, self.masks = framed(pairs, rules)
-        self.val_images, self.val_masks = framed(validation, rules)
+        self.side = config.small_size if config.small_share else config.size
+        self.frames = {
+            side: (framed(pairs, replace(rules, size=side)), framed(validation, replace(rules, size=side)))
+            for side in {self.side, config.size}
+        }
         self.model, self.codec = start.to(device), codec.to(device)
         self.trained = start.mapper if config.trained == "mapper" else start
         self.mask_cache = LatentCache(codec.encode)
@@ -92,8 +100,31 @@ class Run:
         self.card = _new_card(card, rules, codec.fingerprint, config, new)
         self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
         self.means, self.clock, self.born = _Means(), time.perf_counter(), time.perf_counter()
+        self.saving = Pace(FILES_SHARE)
+        self.validating = Pace(config.validation_share or 1)
+        self.newest_is_kept = False
 
     best_dsc: float | None
+
+    @property
+    def images(self) -> Tensor:
+        """Images to learn from at the size of this part of the run, (N, 3, S, S) uint8."""
+        return self.frames[self.side][0][0]
+
+    @property
+    def masks(self) -> Tensor:
+        """Their masks, (N, 1, S, S) uint8, 0 or 1."""
+        return self.frames[self.side][0][1]
+
+    @property
+    def val_images(self) -> Tensor:
+        """Images to choose the best epoch by."""
+        return self.frames[self.side][1][0]
+
+    @property
+    def val_masks(self) -> Tensor:
+        """Their masks."""
+        return self.frames[self.side][1][1]
 
     @property
     def pairs_per_epoch(self) -> int:
@@ -136,6 +167,7 @@ class Run:
     def train_epoch(self) -> Generator[TrainEvent, None, None]:
         """Do one epoch, telling each step."""
         config, epoch = self.config, self.epoch
+        self._grow()
         self.means, self.clock = _Means(), time.perf_counter()
         rng = np.random.default_rng((config.seed, epoch))
         generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
@@ -158,6 +190,24 @@ class Run:
             yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
             if self._time_share() >= 1:
                 return
+
+    def _grow(self) -> None:
+        """Go over from small frames to the full ones when their share of the run is over.
+
+        The network does not carry over between sizes by itself, so scores from before do not compete with those after.
+        """
+        progress = max(self.epoch / self.config.epochs, self._time_share())
+        if self.side == self.config.size or progress < self.config.small_share:
+            return
+        self._work_at(self.config.size)
+        self.best_dsc, self.best_epoch = None, -1
+        self.validating = Pace(self.config.validation_share or 1)
+
+    def _work_at(self, side: int) -> None:
+        self.side = side
+        for cache in (self.mask_cache, self.encoder_cache, self.image_cache):
+            if cache is not None:
+                cache.forget()
 
     def _set_rate(self, step: int, steps: int) -> float:
         per_epoch = steps // self.config.epochs
@@ -250,14 +300,16 @@ class Run:
         """Validate, write the files, tell."""
         config, epoch = self.config, self.epoch
         last = epoch + 1 == config.epochs or self._time_share() >= 1
-        due = (epoch + 1) % config.validate_every == 0 or last
+        due = ((epoch + 1) % config.validate_every == 0 and self.validating.is_due()) or last
         dsc, overlap = self._validate() if due and len(self.val_images) else (None, None)
         improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc)
+        self.epoch, self.newest_is_kept = epoch + 1, improved
         if improved or not len(self.val_images):
             self.best_dsc, self.best_epoch = dsc, epoch
+        if improved:
             self._save_best()
-        self.epoch = epoch + 1
-        self._save_last()
+        if self.saving.is_due() or last:
+            self._save_newest()
         event = TrainEpoch(
             epoch=epoch,
             epochs=config.epochs,
@@ -279,8 +331,20 @@ class Run:
         assert isinstance(kept, WaveGMS)
         return kept
 
-    @torch.inference_mode()
+    def _save_newest(self) -> None:
+        """Write what a run is resumed from, and the newest model where none is chosen by validation."""
+        with self.saving.measured():
+            if not len(self.val_images):
+                self._save_best()
+                self.newest_is_kept = True
+            self._save_last()
+
     def _validate(self) -> tuple[float, float]:
+        with self.validating.measured():
+            return self._scores()
+
+    @torch.inference_mode()
+    def _scores(self) -> tuple[float, float]:
         model = self._kept_model().eval()
         scores = []
         for first in range(0, len(self.val_images), self.config.batch):
@@ -294,11 +358,12 @@ class Run:
 
     def _save_best(self) -> None:
         scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
-        card = replace(self.card, scores=scores)
+        # What has seen small frames only works best on such.
+        card = replace(self.card, scores=scores, preprocessing=self.card.preprocessing | {"size": self.side})
         save_checkpoint(self.output / BEST, self._kept_model(), card)
 
     def _save_last(self) -> None:
-        progress = {"epoch": self.epoch, "best_dsc": self.best_dsc, "best_epoch": self.best_epoch}
+        progress = {"epoch": self.epoch, "best_dsc": self.best_dsc, "best_epoch": self.best_epoch, "size": self.side}
         card = replace(self.card, scores={"unfinished": progress})
         save_checkpoint(self.output / LAST, self.model, card, training=pack_state(self.optimiser, self.averaged))
 
@@ -315,6 +380,7 @@ class Run:
             )
         progress = card.scores["unfinished"]
         self.model.load_state_dict(model.state_dict())
+        self._work_at(int(progress["size"]))
         unpack_state(state, self.optimiser, self.averaged)
         self.epoch = int(progress["epoch"])
         self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
@@ -327,8 +393,11 @@ class Run:
         history.write_text("".join(line + "\n" for line in lines[: self.epoch]), encoding="utf-8")
 
     def leave_something(self) -> None:
-        """A run stopped before its first validation still leaves a loadable best."""
-        if not (self.output / BEST).is_file() and self.output.is_dir():
+        """A run stopped before its first validation, or without any, still leaves a loadable best."""
+        if not self.output.is_dir():
+            return
+        unwritten = self.epoch and not len(self.val_images) and not self.newest_is_kept
+        if unwritten or not (self.output / BEST).is_file():
             self._save_best()
 
     def result(self) -> TrainResult:

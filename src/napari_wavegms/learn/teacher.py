@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -28,11 +29,7 @@ class FrozenEncoder:
     """The teacher where TAESD is absent: a frozen copy of a checkpoint's own E_wave, which was aligned with TAESD."""
 
     def __init__(self, model: WaveGMS) -> None:
-        from napari_wavegms.model.encoder import WaveEncoder
-
-        self.encoder = WaveEncoder()
-        self.encoder.load_state_dict(model.encoder.state_dict())
-        self.encoder.to(next(model.parameters()).device).eval().requires_grad_(False)
+        self.encoder = copy.deepcopy(model.encoder).eval().requires_grad_(False)
 
     def to(self, device: str) -> FrozenEncoder:
         """Move to a device."""
@@ -65,7 +62,8 @@ class LatentCache:
         missing = [i for i in wanted if not plain[i] or keys[i] not in self._known]
         fresh = dict(zip(missing, self._compute(planes[missing]), strict=True)) if missing else {}
         self._known |= {keys[i]: latent.half() for i, latent in fresh.items() if plain[i]}
-        found = [fresh[i] if i in fresh else self._known[keys[i]].float() for i in wanted]
+        # Rounded the first time too, so that a resumed run, whose memory is empty, sees the same.
+        found = [self._known[keys[i]].float() if plain[i] else fresh[i] for i in wanted]
         return torch.stack(found) if found else planes.new_zeros((0, 4, planes.shape[-2] // 8, planes.shape[-1] // 8))
 
     def forget(self) -> None:

@@ -42,8 +42,9 @@ def train(
     """Train a network on pairs of images and masks.
 
     Closing the generator stops the run; `best.safetensors` then holds the best epoch so far, or the state at the stop
-    if no epoch was finished. Everything random follows from the seed and the epoch, so a run resumed from
-    `last.safetensors` continues as if it had not been stopped.
+    if none was validated. Everything random follows from the seed and the epoch, so a run resumed from
+    `last.safetensors` continues as if it had not been stopped; that file is written after each epoch, or after some of
+    them where writing would take more than a twentieth of the time.
 
     Parameters
     ----------

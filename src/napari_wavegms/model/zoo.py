@@ -1,4 +1,4 @@
-"""Names of models: the shipped ones in the package, the user's own in their data folder. No torch."""
+"""Names of models: those in the package, and the user's own and learned ones in their data folder. No torch."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def user_models_folder() -> Path:
     return (Path(home) if home else user_data_path("napari-wavegms", appauthor=False)) / "models"
 
 
+def versions_folder() -> Path:
+    """Where model versions that were learned live: ``$WAVEGMS_HOME/versions``, or the platform's data folder."""
+    return user_models_folder().parent / "versions"
+
+
+def learned_models() -> dict[str, Path]:
+    """Names and files of the versions that were learned, ``v1`` first; `review.versions` knows more about them."""
+    files = (file for file in versions_folder().glob("v*.safetensors") if file.stem[1:].isdecimal())
+    return {file.stem: file for file in sorted(files, key=lambda file: int(file.stem[1:]))}
+
+
 def shipped() -> dict[str, Path]:
     """Names and files of the models in the package."""
     return {file.stem: file for file in sorted(_ASSETS.glob("*.safetensors")) if file.stem not in _NOT_MODELS}
@@ -46,7 +57,7 @@ def user_models() -> dict[str, Path]:
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find a model by name (shipped, user's, or "default") or by file.
+    """Find a model by name (shipped, user's, learned, or "default") or by file.
 
     Raises
     ------
@@ -54,7 +65,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
         If there is neither a model nor a file of that name.
     """
     name = os.fspath(name_or_path)
-    known = user_models() | shipped()
+    known = learned_models() | user_models() | shipped()
     if name == DEFAULT:
         name = DEFAULT_MODEL
     if name in known:
@@ -62,7 +73,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     path = Path(name).expanduser()
     if path.exists() or path.suffix == ".safetensors":
         return path
-    names = ", ".join([DEFAULT, *known])
+    names = ", ".join([DEFAULT, *shipped(), *user_models(), *learned_models()])
     raise CheckpointError(f"There is no model '{name}'. Known names are {names}; or give a .safetensors file.")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from napari_wavegms.atomic import replacing
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import read_card
-from napari_wavegms.model.zoo import user_models_folder
+from napari_wavegms.model.zoo import versions_folder
 from napari_wavegms.review.disk import sync_folder, told
 from napari_wavegms.review.gate import Verdict, judge
 from napari_wavegms.review.ledger import KIND, Ledger, Record
@@ -31,11 +31,6 @@ _VERSION = "version"
 _USE = "use"
 _BACK = "back"
 _NAME = re.compile(r"v([1-9][0-9]*)\.safetensors")
-
-
-def versions_folder() -> Path:
-    """Where the user's model versions are kept: ``$WAVEGMS_HOME/versions``, or the platform's data folder."""
-    return user_models_folder().parent / "versions"
 
 
 @dataclass(frozen=True, slots=True)
