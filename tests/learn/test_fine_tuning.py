@@ -13,14 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError, TrainingError
-from napari_wavegms.learn import run as runs
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, TrainStarted, TrainStep
 from napari_wavegms.learn.frames import epoch_order
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.teacher import FrozenEncoder
 from napari_wavegms.learn.trainer import train
-from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import MaskCodec
 from napari_wavegms.model.wave_gms import WaveGMS
@@ -154,40 +152,3 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(TrainingError, match=r"could not be written to .*taken"):
         next(train(pairs(1), [], start(), codec(), TINY, tmp_path / "taken"))
-
-
-GROWING = replace(TINY, epochs=4, size=32, small_size=16, small_share=0.5)
-
-
-def sizes_of_best(folder: Path, config: TrainConfig, validation: list[Pair]) -> list[int]:
-    """The working size that the kept model asks for, after each epoch."""
-    run = train(pairs(2), validation, start(), codec(), config, folder)
-    best = folder / "best.safetensors"
-    return [read_card(best).preprocessing["size"] for event in run if isinstance(event, TrainEpoch)]
-
-
-@pytest.mark.parametrize("held_out", [0, 1])
-def test_small_frames_come_first_and_what_is_kept_tells_its_own_size(
-    tmp_path: Path, held_out: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runs, "FILES_SHARE", 1)  # each epoch is written, however short it is
-    assert sizes_of_best(tmp_path, GROWING, pairs(held_out, "v")) == [16, 16, 32, 32]
-
-
-def test_scores_of_small_frames_do_not_compete_with_those_of_full_ones(tmp_path: Path) -> None:
-    events = train(pairs(2), pairs(1, "v"), start(), codec(), GROWING, tmp_path)
-    epochs = [event for event in events if isinstance(event, TrainEpoch)]
-    assert epochs[2].improved
-    assert epochs[3].best_dsc == max(epoch.dsc for epoch in epochs[2:] if epoch.dsc is not None)
-
-
-def test_a_run_resumed_after_it_has_grown_ends_as_if_it_had_not_been_stopped(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(train(pairs(2), [], start(), codec(), GROWING, whole))
-    first = train(pairs(2), [], start(), codec(), GROWING, parts)
-    while not (isinstance(event := next(first), TrainEpoch) and event.epoch == 2):
-        pass
-    first.close()
-    list(train(pairs(2), [], start(), codec(), GROWING, parts, resume=True))
-    one, other = (load_checkpoint(folder / "best.safetensors")[0] for folder in (whole, parts))
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

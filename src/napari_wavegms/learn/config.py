@@ -51,10 +51,6 @@ class TrainConfig:
     """Decides order, augmentation and sampled latents; with the start weights it decides the run."""
     size: int = 224
     """Side of the working frame while training, in pixels, a multiple of 8."""
-    small_share: float = 0.0
-    """Share of the run, at its beginning, on smaller frames, where a step costs less; 0 is none."""
-    small_size: int = 128
-    """Side of those frames in pixels, a multiple of 8."""
     latent_levels: tuple[str, ...] = LEVELS
     """Decoder levels whose latents are compared with the mask's (the official code leaves out level3)."""
     decoded_levels: tuple[str, ...] = LEVELS
@@ -118,18 +114,15 @@ def _positive(config: TrainConfig) -> list[str]:
         for name in ("epochs", "batch", "validate_every")
         if getattr(config, name) < 1
     ]
-    complaints += [
-        f"{name} is {getattr(config, name)} and must be a multiple of 8"
-        for name in ("size", "small_size")
-        if getattr(config, name) < 8 or getattr(config, name) % 8
-    ]
+    if config.size < 8 or config.size % 8:
+        complaints.append(f"size is {config.size} and must be a multiple of 8")
     if not 0 < config.learning_rate < float("inf"):  # also not a number
         complaints.append(f"learning_rate is {config.learning_rate} and must be above 0")
     if not 0 <= config.seed < 2**32:
         complaints.append(f"seed is {config.seed} and must be in [0, 2**32)")
     complaints += [
         f"{name} is {getattr(config, name)} and must be in [0, 1)"
-        for name in ("average_decay", "replay_share", "validation_share", "small_share")
+        for name in ("average_decay", "replay_share", "validation_share")
         if not 0 <= getattr(config, name) < 1
     ]
     return complaints

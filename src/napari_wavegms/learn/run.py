@@ -78,11 +78,8 @@ class Run:
         self.config, self.output, self.device, self.new = config, output, device, new
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        self.side = config.small_size if config.small_share else config.size
-        self.frames = {
-            side: (framed(pairs, replace(rules, size=side)), framed(validation, replace(rules, size=side)))
-            for side in {self.side, config.size}
-        }
+        self.images, self.masks = framed(pairs, rules)
+        self.val_images, self.val_masks = framed(validation, rules)
         self.model, self.codec = start.to(device), codec.to(device)
         self.trained = start.mapper if config.trained == "mapper" else start
         self.mask_cache = LatentCache(codec.encode)
@@ -99,32 +96,13 @@ class Run:
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
         self.card = _new_card(card, rules, codec.fingerprint, config, new)
         self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
+        self.unimproved = 0  # validations since the best one
         self.means, self.clock, self.born = _Means(), time.perf_counter(), time.perf_counter()
         self.saving = Pace(FILES_SHARE)
         self.validating = Pace(config.validation_share or 1)
         self.newest_is_kept = False
 
     best_dsc: float | None
-
-    @property
-    def images(self) -> Tensor:
-        """Images to learn from at the size of this part of the run, (N, 3, S, S) uint8."""
-        return self.frames[self.side][0][0]
-
-    @property
-    def masks(self) -> Tensor:
-        """Their masks, (N, 1, S, S) uint8, 0 or 1."""
-        return self.frames[self.side][0][1]
-
-    @property
-    def val_images(self) -> Tensor:
-        """Images to choose the best epoch by."""
-        return self.frames[self.side][1][0]
-
-    @property
-    def val_masks(self) -> Tensor:
-        """Their masks."""
-        return self.frames[self.side][1][1]
 
     @property
     def pairs_per_epoch(self) -> int:
@@ -156,8 +134,7 @@ class Run:
     def goes_on(self) -> bool:
         """Whether there is another epoch to do."""
         config = self.config
-        stale = config.patience * config.validate_every
-        tired = bool(stale) and self.best_epoch >= 0 and self.epoch - 1 - self.best_epoch >= stale
+        tired = bool(config.patience) and self.unimproved >= config.patience
         return self.epoch < config.epochs and not tired and (self.epoch == 0 or self._time_share() < 1)
 
     def _time_share(self) -> float:
@@ -167,7 +144,6 @@ class Run:
     def train_epoch(self) -> Generator[TrainEvent, None, None]:
         """Do one epoch, telling each step."""
         config, epoch = self.config, self.epoch
-        self._grow()
         self.means, self.clock = _Means(), time.perf_counter()
         rng = np.random.default_rng((config.seed, epoch))
         generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
@@ -190,24 +166,6 @@ class Run:
             yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
             if self._time_share() >= 1:
                 return
-
-    def _grow(self) -> None:
-        """Go over from small frames to the full ones when their share of the run is over.
-
-        The network does not carry over between sizes by itself, so scores from before do not compete with those after.
-        """
-        progress = max(self.epoch / self.config.epochs, self._time_share())
-        if self.side == self.config.size or progress < self.config.small_share:
-            return
-        self._work_at(self.config.size)
-        self.best_dsc, self.best_epoch = None, -1
-        self.validating = Pace(self.config.validation_share or 1)
-
-    def _work_at(self, side: int) -> None:
-        self.side = side
-        for cache in (self.mask_cache, self.encoder_cache, self.image_cache):
-            if cache is not None:
-                cache.forget()
 
     def _set_rate(self, step: int, steps: int) -> float:
         per_epoch = steps // self.config.epochs
@@ -303,6 +261,7 @@ class Run:
         due = ((epoch + 1) % config.validate_every == 0 and self.validating.is_due()) or last
         dsc, overlap = self._validate() if due and len(self.val_images) else (None, None)
         improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc)
+        self.unimproved = 0 if improved else self.unimproved + (dsc is not None)
         self.epoch, self.newest_is_kept = epoch + 1, improved
         if improved or not len(self.val_images):
             self.best_dsc, self.best_epoch = dsc, epoch
@@ -358,12 +317,11 @@ class Run:
 
     def _save_best(self) -> None:
         scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
-        # What has seen small frames only works best on such.
-        card = replace(self.card, scores=scores, preprocessing=self.card.preprocessing | {"size": self.side})
+        card = replace(self.card, scores=scores)
         save_checkpoint(self.output / BEST, self._kept_model(), card)
 
     def _save_last(self) -> None:
-        progress = {"epoch": self.epoch, "best_dsc": self.best_dsc, "best_epoch": self.best_epoch, "size": self.side}
+        progress = {name: getattr(self, name) for name in ("epoch", "best_dsc", "best_epoch", "unimproved")}
         card = replace(self.card, scores={"unfinished": progress})
         save_checkpoint(self.output / LAST, self.model, card, training=pack_state(self.optimiser, self.averaged))
 
@@ -380,10 +338,10 @@ class Run:
             )
         progress = card.scores["unfinished"]
         self.model.load_state_dict(model.state_dict())
-        self._work_at(int(progress["size"]))
         unpack_state(state, self.optimiser, self.averaged)
         self.epoch = int(progress["epoch"])
         self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
+        self.unimproved = int(progress.get("unimproved", 0))
         self._trim_history()
 
     def _trim_history(self) -> None:
