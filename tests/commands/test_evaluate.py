@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wavegms.learn.evaluate import evaluate
+from napari_wavegms.commands.overlays import SHEET, chosen_images
+from napari_wavegms.files.contact_sheet import TILE
+from napari_wavegms.files.overlay import TRUTH_COLOR
+from napari_wavegms.learn.evaluate import ImageScored, evaluate
 from napari_wavegms.learn.pairs import load_pairs
 from napari_wavegms.segment.segmenter import Segmenter
 
@@ -131,3 +134,49 @@ def test_scores_never_replace_an_input(score: Run, folders: Folders) -> None:
     said = score((images, masks), "--json", masks / "scan0.png")
     assert said.code == 2
     assert "would be overwritten. Choose another --json." in said.err
+
+
+def test_the_contact_sheet_shows_all_where_they_are_few(score: Run, folders: Folders, tmp_path: Path) -> None:
+    said = score(folders(3), "--overlays", tmp_path / "sheet", "--json")
+    assert said.code == 0
+    assert f"The contact sheet is {tmp_path / 'sheet' / SHEET}." in said.err
+    assert json.loads(said.out)["n"] == 3, "nothing but the scores on stdout"
+    assert [path.name for path in (tmp_path / "sheet").iterdir()] == [SHEET]
+    with Image.open(tmp_path / "sheet" / SHEET) as image:
+        pixels = np.asarray(image)
+    assert (pixels == TRUTH_COLOR).all(axis=-1).any()
+    assert image.width >= 3 * TILE
+
+
+def scored(count: int) -> list[ImageScored]:
+    return [ImageScored(f"scan{n}", (n * 7 % count) / count, 0.0, None, n + 1, count) for n in range(count)]
+
+
+def test_worst_median_and_best_are_chosen_by_dsc() -> None:
+    sections = chosen_images(scored(9), each=2)
+    assert [heading for heading, _ in sections] == ["The 2 worst", "The 2 around the median", "The 2 best"]
+    assert [[round(one.dsc * 9) for one in images] for _, images in sections] == [[0, 1], [3, 4], [7, 8]]
+
+
+def test_no_image_is_on_the_sheet_twice() -> None:
+    for count in range(1, 40):
+        names = [one.name for _, images in chosen_images(scored(count), each=3) for one in images]
+        assert len(set(names)) == len(names) == min(count, 9)
+
+
+def test_the_contact_sheet_never_replaces_an_input(score: Run, folders: Folders) -> None:
+    images, masks = folders(1)
+    for folder in (images, masks):
+        (folder / "scan0.png").rename(folder / SHEET)
+    before = (masks / SHEET).read_bytes()
+    said = score((images, masks), "--overlays", masks)
+    assert said.code == 2
+    assert "would be overwritten. Choose another --overlays." in said.err
+    assert (masks / SHEET).read_bytes() == before
+
+
+def test_a_broken_pair_is_left_out_of_the_contact_sheet(score: Run, folders: Folders, tmp_path: Path) -> None:
+    images, masks = folders(2)
+    (masks / "scan1.png").write_text("no picture")
+    assert score((images, masks), "--overlays", tmp_path / "sheet").code == 1
+    assert (tmp_path / "sheet" / SHEET).is_file()

@@ -72,3 +72,13 @@ def test_the_rate_warms_up_and_falls_by_hand() -> None:
     assert warmup_cosine(2, 12, 2) == 1.0
     assert warmup_cosine(7, 12, 2) == pytest.approx(0.5)
     assert warmup_cosine(11, 12, 2) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))
+
+
+def test_upright_views_are_mirrored_at_most() -> None:
+    planes = torch.arange(16.0).reshape(1, 1, 4, 4).expand(40, 1, 4, 4).clone()
+    upright = Augmentation(jitter_probability=0, warp_probability=0, upright=True)
+    views = draw_views(planes.expand(-1, 3, -1, -1).clone(), planes, upright, np.random.default_rng(0))
+    mirrored = [bool(torch.equal(view[0], planes[0, 0].flip(-1))) for view in views.masks]
+    as_is = [bool(torch.equal(view[0], planes[0, 0])) for view in views.masks]
+    assert all(a != b for a, b in zip(mirrored, as_is, strict=True))
+    assert 10 < sum(mirrored) < 30

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.commands.console import about, bar, counted, show, tell
 from napari_wavegms.commands.loading import load_segmenter
+from napari_wavegms.commands.overlays import sheet_target, write_overlays
 from napari_wavegms.commands.pairing import PairFiles, add_folders, chosen, find_pairs, tell_unpaired
 from napari_wavegms.commands.parser import Commands, add_codec, add_command, add_device, add_model
 from napari_wavegms.commands.paths import checked_output_file
@@ -43,6 +44,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--json", metavar="FILE", nargs="?", const=_STDOUT, help="write the scores as JSON (without FILE: print them)"
     )
+    parser.add_argument(
+        "--overlays",
+        metavar="DIR",
+        type=Path,
+        help="draw a contact sheet of the worst, middle and best images, with both outlines",
+    )
 
 
 @dataclass(slots=True)
@@ -56,7 +63,11 @@ class _Scores:
 def run(options: argparse.Namespace) -> int:
     """Score all pairs and print the table."""
     files = _files(options)
-    target = None if options.json in (None, _STDOUT) else _json_target(options, files)
+    inputs = _inputs(options, files)
+    target = None
+    if options.json not in (None, _STDOUT):
+        target = checked_output_file(Path(options.json), inputs, option="--json")
+    sheet = sheet_target(options.overlays, inputs) if options.overlays else None
     segmenter = load_segmenter(options)
     scores = _Scores()
     _score(segmenter, files, scores, quiet=options.json == _STDOUT)
@@ -74,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
     if target:
         _write(target, text)
         tell(f"The scores are in {target}.")
+    if sheet:
+        write_overlays(sheet, segmenter, files, report)
+        tell(f"The contact sheet is {sheet}.")
     return FAILED if scores.failed else DONE
 
 
@@ -89,11 +103,9 @@ def _files(options: argparse.Namespace) -> list[PairFiles]:
     return found
 
 
-def _json_target(options: argparse.Namespace, files: Sequence[PairFiles]) -> Path:
+def _inputs(options: argparse.Namespace, files: Sequence[PairFiles]) -> list[Path]:
     inputs = [path for pair in files for path in (pair.image, pair.mask)]
-    if options.split:
-        inputs.append(options.split)
-    return checked_output_file(Path(options.json), inputs, option="--json")
+    return [*inputs, options.split] if options.split else inputs
 
 
 def _score(segmenter: Segmenter, files: Sequence[PairFiles], scores: _Scores, *, quiet: bool) -> None:

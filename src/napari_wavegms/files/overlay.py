@@ -51,7 +51,7 @@ def overlay(image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None)
     >>> overlay([[0, 0], [0, 0]], [[1, 0], [0, 0]])[0].tolist()
     [[230, 159, 0], [0, 0, 0]]
     """
-    canvas = _visible(np.asarray(image))
+    canvas = visible(np.asarray(image))
     mask = _fitting(labels, canvas)
     thickness = max(1, round(max(mask.shape) / _PIXELS_PER_LINE))
     colors = label_colors()[np.where(mask > 255, (mask - 2) % 254 + 2, mask)].astype(np.float64)
@@ -82,7 +82,7 @@ def write_overlay(
     return Path(path)
 
 
-def _visible(image: NDArray[Any]) -> NDArray[np.float64]:
+def visible(image: NDArray[Any]) -> NDArray[np.float64]:
     """(H, W, 3) from 0 to 255."""
     if image.dtype.kind not in "buif" or image.size == 0:
         raise InputError(f"An overlay needs an image of real numbers; {image.dtype} of shape {image.shape} came.")

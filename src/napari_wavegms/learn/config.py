@@ -29,6 +29,8 @@ class Augmentation:
     """Largest rotation in degrees."""
     warp_probability: float = 0.4
     """Share of the samples that are shifted, scaled and rotated."""
+    upright: bool = False
+    """Of the flips and turns draw only the mirror image, for images that have an up and a down, such as ultrasound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_wavegms.errors import InputError, TrainingError
+from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
 from napari_wavegms.learn.frames import epoch_order, framed
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
@@ -34,7 +35,6 @@ from napari_wavegms.model.wave_gms import Prediction, WaveGMS
 from napari_wavegms.segment.images import Preprocessing
 
 if TYPE_CHECKING:
-    from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.model.codec import TinyVAE
 
@@ -331,7 +331,9 @@ class Run:
         if not last.is_file():
             return
         model, card, state = load_training(last)
-        if card.lineage[-1].get("config") != self.card.lineage[-1]["config"]:
+        # Settings that have come since then have their defaults.
+        noted = card.lineage[-1].get("config")
+        if not noted or TrainConfig.from_dict(noted) != self.config:
             raise InputError(
                 f"{last} was trained with other settings; a run resumes with its own. Give the same options, or "
                 "another output folder."

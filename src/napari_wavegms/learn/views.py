@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_wavegms.learn.config import Augmentation
 
 TURNS = 8  # the dihedral group of the square
+UPRIGHT = (0, 4)  # as it is, and mirrored left to right
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def draw_views(images: Tensor, masks: Tensor, augmentation: Augmentation, rng: n
         Decides all of it.
     """
     b = len(images)
-    turns = [int(k) for k in rng.integers(TURNS, size=b)] if augmentation.flips_and_turns else [0] * b
+    choice = UPRIGHT if augmentation.upright else range(TURNS)
+    turns = [int(k) for k in rng.choice(choice, size=b)] if augmentation.flips_and_turns else [0] * b
     images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
     masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
     warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)

@@ -1,0 +1,55 @@
+"""Score models on the val parts of data sets, seen or never seen, into the lab file.
+
+    python recipes/score.py --models breast-ultrasound skin-lesion generalist --data BUSI ISIC KVASIR
+
+Each data set is a folder with images/, masks/ and split.json. `wavegms evaluate` gives the same scores image by image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lab import LAB, command, machine, record
+from scoring import score
+from sets import read_set
+
+from napari_wavegms.model.codec import load_codec
+from napari_wavegms.segment.segmenter import Segmenter
+
+
+def main() -> None:
+    options = parse()
+    codec = load_codec("taesd", options.taesd) if options.taesd else load_codec("mask-codec")
+    for folder in options.data:
+        pairs = read_set(folder, options.subset, options.limit)
+        for name in options.models:
+            segmenter = Segmenter.from_checkpoint(name, options.device, codec)
+            record(
+                options.lab,
+                segmenter.card.name if codec.name == "mask-codec" else f"{segmenter.card.name}, decoded by taesd",
+                score(segmenter, pairs),
+                data=f"{folder.name} {options.subset}",
+                codec=codec.name,
+                size=segmenter.preprocessing.size,
+                parameters=segmenter.card.parameters,
+                device=machine(segmenter.device.name),
+                command=command(sys.argv[1:]),
+            )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", metavar="NAME|FILE", default=["default"])
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--subset", default="val")
+    parser.add_argument("--taesd", type=Path, help="decode with TAESD's weights in this folder, not the mask codec")
+    parser.add_argument("--limit", type=int, help="only so many images of each set")
+    parser.add_argument("--lab", type=Path, default=LAB, help=f"file that gets a line a result (default: {LAB})")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

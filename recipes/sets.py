@@ -1,0 +1,22 @@
+"""Pairs of one or several data sets in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from napari_wavegms.learn.pairs import Pair, load_pairs
+
+
+def read_set(folder: Path, subset: str, limit: int | None = None) -> list[Pair]:
+    """Pairs of one subset of a folder with images/, masks/ and split.json; with a limit, that many spread over it."""
+    pairs = load_pairs(folder / "images", folder / "masks", folder / "split.json", subset)
+    return pairs if limit is None or limit >= len(pairs) else [pairs[i * len(pairs) // limit] for i in range(limit)]
+
+
+def joined(sets: Sequence[tuple[str, Sequence[Pair]]]) -> list[Pair]:
+    """All pairs of named sets; with more than one, names tell the set, so that no two pairs share one."""
+    if len(sets) == 1:
+        return list(sets[0][1])
+    return [replace(pair, name=f"{name}/{pair.name}", group=name) for name, pairs in sets for pair in pairs]
