@@ -100,8 +100,15 @@ def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[st
 
 def stem_of(path: str | os.PathLike[str]) -> str:
     """The file's name without its ending; ``scan.nii.gz`` is ``scan``."""
-    name = Path(path).name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+    place = path if isinstance(path, Path) else Path(path)
+    return place.name[: -len(".nii.gz")] if place.name.lower().endswith(".nii.gz") else place.stem
+
+
+def natural(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Sort key, text and numbers in turn: ``scan2`` before ``scan10``; the name itself settles ``a1`` and ``a01``."""
+    parts = re.split(r"(\d+)", name.casefold())
+    pairs = zip(parts[::2], [*parts[1::2], "-1"], strict=True)
+    return [(text, int(number)) for text, number in pairs], name
 
 
 def _by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
@@ -121,18 +128,11 @@ def _by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if _is_image(path)), key=_natural)
+    return sorted((path for path in folder.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
 
 
 def _is_image(path: Path) -> bool:
     return not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES) and path.is_file()
-
-
-def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:
-    """Text and numbers in turn: ``scan2`` before ``scan10``; the name itself settles ``a1`` and ``a01``."""
-    parts = re.split(r"(\d+)", path.name.casefold())
-    pairs = zip(parts[::2], [*parts[1::2], "-1"], strict=True)
-    return [(text, int(number)) for text, number in pairs], path.name
 
 
 def _some(stems: dict[str, Path]) -> str:

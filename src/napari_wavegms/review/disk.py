@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from napari_wavegms.errors import InputError
 
@@ -61,6 +62,21 @@ def locked(path: Path) -> Iterator[None]:
             yield
         finally:
             _unlock(file.fileno())
+
+
+def held(path: Path) -> BinaryIO | None:
+    """Take a lock file for as long as the returned file stays open, or the process lives; None where it is taken.
+
+    Raises
+    ------
+    OSError
+        If the lock file cannot be made.
+    """
+    file = path.open("ab")
+    if _try_lock(file.fileno()):
+        return file
+    file.close()
+    return None
 
 
 def _wait_for(handle: int, path: Path) -> None:

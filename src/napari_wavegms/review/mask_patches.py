@@ -1,0 +1,244 @@
+"""What changed between two states of a mask, small enough to be written down after every stroke.
+
+A patch names the pixels that changed, as run lengths, and the values that they got. It holds nothing of what was there
+before, so that a patch that is lost takes only its own pixels with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+Labels = npt.NDArray[Any]
+
+_BAND_PIXELS = 2**18  # as many as are copied and looked through in a fraction of a millisecond
+_WIDTHS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
+
+
+class Band(NamedTuple):
+    """Whole rows of one plane of a mask: what is copied and compared at a time, so that nobody waits for a whole stack.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Which plane, along the mask's leading axes; empty for a mask of rows and columns.
+    top, bottom : int
+        The rows ``top:bottom``.
+    """
+
+    plane: tuple[int, ...]
+    top: int
+    bottom: int
+
+    def of(self, mask: Labels) -> Labels:
+        """Give these rows of a mask, (rows, W); a view where the mask can give one."""
+        place: Any = (*self.plane, slice(self.top, self.bottom))
+        rows: Labels = mask[place]
+        return rows
+
+
+def band_height(shape: tuple[int, ...]) -> int:
+    """How many rows a band has in masks of this shape; the last one of a plane may have fewer."""
+    return max(1, _BAND_PIXELS // max(1, shape[-1]))
+
+
+def bands_of(shape: tuple[int, ...]) -> Iterator[Band]:
+    """Give all bands of a mask of this shape."""
+    step, rows = band_height(shape), shape[-2]
+    for plane in np.ndindex(shape[:-2]):
+        for top in range(0, rows, step):
+            yield Band(plane, top, min(top + step, rows))
+
+
+def checked_mask(mask: Labels) -> Labels:
+    """Give a mask in bytes of one order.
+
+    Raises
+    ------
+    InputError
+        If it is no array of whole numbers with rows and columns.
+    """
+    if mask.ndim < 2 or mask.dtype.kind not in "bui":
+        raise InputError(
+            f"A mask of {mask.dtype} and shape {mask.shape} came; the journal keeps whole numbers in rows and columns. "
+            "Convert it to labels first."
+        )
+    return mask.astype(mask.dtype.newbyteorder("<"), copy=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """Pixels of one plane that changed.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Which plane.
+    top, left : int
+        Where `changed` lies in it.
+    changed : ndarray of bool, shape (h, w)
+    values : ndarray of shape (count of `changed`,)
+        What they are now, row by row.
+    """
+
+    plane: tuple[int, ...]
+    top: int
+    left: int
+    changed: npt.NDArray[np.bool_]
+    values: Labels
+
+    def of(self, mask: Labels) -> Labels:
+        """Give the place of the patch in a mask, a view."""
+        rows, columns = self.changed.shape
+        box: Any = (*self.plane, slice(self.top, self.top + rows), slice(self.left, self.left + columns))
+        place: Labels = mask[box]
+        return place
+
+    def as_list(self) -> list[Any]:
+        """Plain values for JSON."""
+        one = self.values[0].item()
+        pixels = _packed(self.changed)
+        values = int(one) if (self.values == one).all() else _text(self.values.tobytes())
+        return [list(self.plane), self.top, self.left, *self.changed.shape, pixels, values]
+
+    @classmethod
+    def from_list(cls, plain: list[Any], dtype: npt.DTypeLike) -> Patch:
+        """Read what `as_list` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, zlib.error
+            If it is something else.
+        """
+        plane, top, left, rows, columns, pixels, values = plain
+        changed = _unpacked(pixels, (int(rows), int(columns)))
+        count = int(np.count_nonzero(changed))
+        if isinstance(values, str):
+            numbers = np.frombuffer(_bytes(values), dtype)
+            if numbers.size != count:
+                raise ValueError(f"{numbers.size} values for {count} pixels")
+        else:
+            numbers = np.full(count, values, dtype)
+        return cls(tuple(int(place) for place in plane), int(top), int(left), changed, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Pixels that were given a label, lost theirs, got another one; and those that now differ from the beginning."""
+
+    added: int = 0
+    removed: int = 0
+    relabelled: int = 0
+    differing: int = 0
+
+
+class MaskState:
+    """A mask that follows its patches, and knows how far it is from where it began.
+
+    Parameters
+    ----------
+    mask : ndarray of whole numbers, shape (..., H, W)
+        Copied.
+    """
+
+    def __init__(self, mask: Labels) -> None:
+        self.mask: Labels = np.array(mask, order="C")
+        self.differing = 0
+        # The planes as they were, kept from the first change of each; all others are as they began.
+        self._began: dict[tuple[int, ...], Labels] = {}
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
+        """A mask without any label."""
+        return cls(np.zeros(shape, dtype))
+
+    def patches_to(self, bands: Mapping[Band, Labels]) -> list[Patch]:
+        """What has to change so that these bands are as given; empty where nothing does."""
+        found = (_patch(band, band.of(self.mask), now) for band, now in bands.items())
+        return [patch for patch in found if patch is not None]
+
+    def change_of(self, patches: Iterable[Patch]) -> Change:
+        """Count what patches would change, in pixels; none of them is applied."""
+        added = removed = relabelled = 0
+        differing = self.differing
+        for patch in patches:
+            was = patch.of(self.mask)[patch.changed]
+            began = self._began.get(patch.plane)
+            start = was if began is None else _in_plane(patch, began)
+            had, has = was != 0, patch.values != 0
+            added += int(np.count_nonzero(~had & has))
+            removed += int(np.count_nonzero(had & ~has))
+            relabelled += int(np.count_nonzero(had & has))
+            differing += int(np.count_nonzero(patch.values != start)) - int(np.count_nonzero(was != start))
+        return Change(added, removed, relabelled, differing)
+
+    def apply(self, patches: Iterable[Patch]) -> None:
+        """Change the mask."""
+        for patch in patches:
+            # One by one: two patches may lie in the same plane.
+            self.differing = self.change_of([patch]).differing
+            if patch.plane not in self._began:
+                self._began[patch.plane] = self.mask[patch.plane].copy()
+            patch.of(self.mask)[patch.changed] = patch.values
+
+    def reformed(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
+        """The same mask in another dtype; in another shape, an empty one that began empty."""
+        if shape != self.mask.shape:
+            return MaskState.empty(shape, dtype)
+        other = MaskState(self.mask.astype(dtype))
+        other._began = dict(self._began)
+        other.differing = self.differing
+        return other
+
+
+def _in_plane(patch: Patch, labels: Labels) -> Labels:
+    rows, columns = patch.changed.shape
+    place: Labels = labels[patch.top : patch.top + rows, patch.left : patch.left + columns][patch.changed]
+    return place
+
+
+def _patch(band: Band, was: Labels, now: Labels) -> Patch | None:
+    differs = was != now
+    rows = np.flatnonzero(differs.any(axis=1))
+    if not rows.size:
+        return None
+    columns = np.flatnonzero(differs.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    changed = differs[box].copy()
+    return Patch(band.plane, band.top + int(rows[0]), int(columns[0]), changed, now[box][changed])
+
+
+def _packed(changed: npt.NDArray[np.bool_]) -> str:
+    """Run lengths of unchanged, changed, unchanged ... pixels, their low bytes first: a third of zlib on the pixels."""
+    ends = np.flatnonzero(np.diff(changed.ravel().view(np.int8), prepend=0, append=0))
+    runs = np.diff(ends, prepend=0)
+    width = next(width for width in _WIDTHS if runs.max() <= np.iinfo(width).max)
+    shuffled = runs.astype(width).view(np.uint8).reshape(runs.size, width.itemsize).T
+    return _text(bytes([width.itemsize]) + shuffled.tobytes())
+
+
+def _unpacked(text: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    data = _bytes(text)
+    shuffled = np.frombuffer(data, np.uint8, offset=1).reshape(data[0], -1)
+    runs = np.ascontiguousarray(shuffled.T).view(f"<u{data[0]}").ravel().astype(np.int64)
+    rest = shape[0] * shape[1] - int(runs.sum())
+    if runs.size % 2 or rest < 0:
+        raise ValueError("run lengths that do not fit")
+    is_changed = np.arange(runs.size + 1) % 2 == 1
+    return np.repeat(is_changed, np.append(runs, rest)).reshape(shape)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text, validate=True))

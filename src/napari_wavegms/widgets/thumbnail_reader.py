@@ -1,0 +1,152 @@
+"""Small pictures of images, read one after the other in the background; what was asked for last is read first.
+
+Plain Python, without signals: the window looks for what is done when it has time, and nothing here outlives it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.reading import read_image
+from napari_wavegms.review.items import Item
+from napari_wavegms.segment.images import as_image, scale_intensity
+
+ReadPlane = Callable[[Item], npt.NDArray[np.generic]]
+
+SIDE = 88  # pixels; twice what is shown, for screens with fine pixels
+_MOST_WAITING = 64  # a few screens full; what was scrolled past is not worth reading
+_LINGER = 0.5  # seconds; scrolling asks for one row after the other
+_LARGEST_FILE = 2**28  # bytes; it would have to be read as a whole
+_PERCENTILES = (0.5, 99.5)
+
+
+def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
+    """Read the plane of an item's file that stands for it: of a stack the middle one.
+
+    Returns
+    -------
+    ndarray of shape (H, W) or (H, W, 3 or 4)
+
+    Raises
+    ------
+    InputError
+        If the item has no file, or it cannot be read.
+    """
+    if item.path is None:
+        raise InputError(f"{item.name} has no file. Open the image to see it.")
+    if item.path.is_file() and item.path.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{item.name} is too large for a small picture. Open the image to see it.")
+    loaded = read_image(item.path)
+    plane: npt.NDArray[np.generic] = loaded.pixels
+    for _axis in range(loaded.pixels.ndim - (3 if loaded.axes.endswith("S") else 2)):
+        plane = plane[plane.shape[0] // 2]
+    return plane
+
+
+def small_picture(plane: npt.NDArray[np.generic]) -> QImage:
+    """Shrink an image so that it fits a square of `SIDE` pixels, its proportions kept.
+
+    Parameters
+    ----------
+    plane : ndarray of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        Any real dtype; all but bool and uint8 are spread from dark to bright.
+
+    Raises
+    ------
+    InputError
+        If the array is no such image.
+    """
+    image = as_image(plane)
+    # Four pixels for each one that is shown are enough, whatever the size of the image.
+    step = max(1, max(image.shape[:2]) // (4 * SIDE))
+    scaled, _ = scale_intensity(image[::step, ::step], _PERCENTILES)
+    pixels = np.broadcast_to(np.rint(scaled * 255).astype(np.uint8), (*scaled.shape[:2], 3))
+    pixels = np.ascontiguousarray(pixels)
+    rows, columns = pixels.shape[:2]
+    picture = QImage(pixels.tobytes(), columns, rows, 3 * columns, QImage.Format.Format_RGB888)
+    # Copied, because a picture that needs no scaling would still live in our array's memory.
+    return picture.copy().scaled(
+        SIDE, SIDE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+    )
+
+
+class ThumbnailReader:
+    """Reads small pictures in a thread that ends soon after there is nothing left to read.
+
+    Parameters
+    ----------
+    read : callable
+        Gives an item's plane; called in that thread.
+    """
+
+    def __init__(self, read: ReadPlane) -> None:
+        self._read = read
+        self._guard = threading.Condition()
+        self._wanted: dict[str, Item] = {}  # the newest wish last
+        self._done: deque[tuple[str, QImage | str]] = deque()
+        self._reading: str | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being read, or waits to be taken."""
+        with self._guard:
+            return bool(self._wanted or self._reading or self._done)
+
+    def want(self, item: Item) -> None:
+        """Ask for a picture; asking again makes it the next one."""
+        with self._guard:
+            if item.key == self._reading or any(key == item.key for key, _ in self._done):
+                return
+            self._wanted.pop(item.key, None)
+            self._wanted[item.key] = item
+            while len(self._wanted) > _MOST_WAITING:
+                del self._wanted[next(iter(self._wanted))]
+            self._guard.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="wave_gms_thumbnails", daemon=True)
+                self._thread.start()
+
+    def take(self) -> list[tuple[str, QImage | str]]:
+        """Give what was read since the last time: keys with their picture, or with the sentence why there is none."""
+        with self._guard:
+            done = list(self._done)
+            self._done.clear()
+            return done
+
+    def stop(self) -> None:
+        """Forget all wishes; what is just being read is dropped."""
+        with self._guard:
+            self._wanted.clear()
+            self._done.clear()
+            self._reading = None
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                self._reading = None
+                if not self._wanted and not self._guard.wait_for(lambda: self._wanted, _LINGER):
+                    self._thread = None
+                    return
+                key, item = self._wanted.popitem()
+                self._reading = key
+            picture = self._picture(item)
+            with self._guard:
+                if self._reading == key:
+                    self._done.append((key, picture))
+
+    def _picture(self, item: Item) -> QImage | str:
+        try:
+            return small_picture(self._read(item))
+        except InputError as error:
+            return str(error)
+        except Exception as error:  # a layer's pixels may come from anywhere; one picture is not worth a crash
+            return f"{item.name} cannot be shown ({type(error).__name__}). Open the image to see more."
