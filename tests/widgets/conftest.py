@@ -13,14 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
+from qtpy.QtGui import QKeySequence, QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
+from napari_wavegms.segment.images import Preprocessing
+from napari_wavegms.widgets.camera import camera_of
 from napari_wavegms.widgets.segment_job import SegmenterShelf
 from napari_wavegms.widgets.segment_panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
 from napari_wavegms.widgets.segment_widget import SegmentWidget
 
 PATIENCE = 30_000  # ms; a busy machine is no reason to fail
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
 
 
 @dataclass
@@ -31,6 +37,7 @@ class BrightnessSegmenter:
     loads: int = 0
     steps: Semaphore | None = None
     failure: Exception | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     device = SimpleNamespace(name="cpu", reason="CPU: this build of torch has no CUDA")
 
     def load(self, model: Path, device: str) -> BrightnessSegmenter:
@@ -99,6 +106,44 @@ class Desk:
         self.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=PATIENCE)
 
 
+class Hand:
+    """A mouse over a viewer that is shown."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._canvas = viewer.window._qt_viewer.canvas
+
+    def press(self, layer: Any, place: tuple[float, ...]) -> None:
+        self._send(QEvent.Type.MouseMove, layer, place, NONE, NONE)
+        self._send(QEvent.Type.MouseButtonPress, layer, place, LEFT, LEFT)
+
+    def move(self, layer: Any, place: tuple[float, ...]) -> None:
+        QTest.qWait(12)  # vispy drops movements that follow each other within 10 ms; no hand is as quick
+        self._send(QEvent.Type.MouseMove, layer, place, NONE, LEFT)
+
+    def release(self, layer: Any, place: tuple[float, ...]) -> None:
+        self._send(QEvent.Type.MouseButtonRelease, layer, place, LEFT, NONE)
+
+    def drag(self, layer: Any, start: tuple[float, ...], end: tuple[float, ...], steps: int = 4) -> None:
+        self.press(layer, start)
+        for part in np.linspace(0, 1, steps + 1)[1:]:
+            self.move(layer, tuple(np.add(start, np.multiply(part, np.subtract(end, start)))))
+        self.release(layer, end)
+
+    def key(self, key: str) -> None:
+        """Press a key such as ``"Alt+B"`` while the canvas has the focus."""
+        pressed = QKeySequence(key)[0]
+        QTest.keyClick(self._canvas.native, pressed.key(), pressed.keyboardModifiers())
+
+    def _send(self, kind: QEvent.Type, layer: Any, place: tuple[float, ...], button: Any, buttons: Any) -> None:
+        camera, native = camera_of(self._viewer), self._canvas.native
+        world = np.asarray(layer.data_to_world(place))[-2:]
+        y, x = (world - np.asarray(camera.center)[-2:]) * camera.zoom + np.array([native.height(), native.width()]) / 2
+        at = QPointF(float(x), float(y))
+        event = QMouseEvent(kind, at, native.mapToGlobal(at), button, buttons, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(native, event)
+
+
 def write_model(path: Path, **card: Any) -> Path:
     """Write a file that carries a model card and no tensors."""
     text = json.dumps(ModelCard(path.stem, **card).as_dict())
@@ -156,6 +201,12 @@ def desk(
     desk = Desk(viewer, widget, segmenter, qtbot)
     yield desk
     desk.let_threads_end()
+
+
+@pytest.fixture
+def hand_over() -> type[Hand]:
+    """Give a mouse and keys over a viewer that is shown: `hand_over(viewer)`."""
+    return Hand
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
@@ -56,7 +57,7 @@ def test_a_new_threshold_leaves_edits_alone_and_replacing_does_not() -> None:
     plane[2, 1] = 1
     kept = memory.renewed(plane, Written(RAMP, 0.8))
     assert kept[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1]
-    replaced = memory.renewed(plane, Written(RAMP, 0.8), keep_edits=False)
+    replaced = memory.renewed(plane, Written(RAMP, 0.8), "replace")
     assert replaced[2].tolist() == [0] * 8 + [1, 1, 1]
 
 
@@ -100,3 +101,20 @@ def test_edited_pixels_are_counted_over_planes() -> None:
     data[0] = noted(memory.plane((0, None, None)), data[0], 0.5)
     data[0, 0, 0] = data[1, 0, :2] = 1
     assert memory.edited_pixels(data, [(0, None, None), (1, None, None)]) == 3
+
+
+def test_each_way_of_overwriting_is_one_undo_step(make_napari_viewer: Any) -> None:
+    from napari_wavegms.segment.stacks import plan_stack
+    from napari_wavegms.widgets.mask_layers import add_mask, update_mask
+
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros(RAMP.shape, np.uint8))
+    key = (None, None)
+    mask = add_mask(viewer, image, plan_stack(RAMP.shape, "uint8", rgb=False), "one", {key: Written(RAMP, 0.5)})
+    mask.data_setitem((np.array([0]), np.array([0])), 3)
+    drawn = mask.data.copy()
+    for how in ("keep mine", "fill empty", "replace"):
+        update_mask(mask, "two", {key: Written(1 - RAMP, 0.5)}, how)
+        assert (mask.data[0, 0] == 3) == (how != "replace")
+        mask.undo()
+        np.testing.assert_array_equal(mask.data, drawn)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels  # type: ignore[import-untyped]
 
+from napari_wavegms.review.overwrite import Overwrite
 from napari_wavegms.segment.stacks import StackPlan
 from napari_wavegms.widgets.labels_writing import read_plane, write_planes
 from napari_wavegms.widgets.mask_memory import MaskMemory, PlaneKey, Written, memory_of, remember_mask, selection
@@ -71,7 +72,7 @@ def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Writt
             layer.refresh()
 
 
-def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], keep_edits: bool) -> int:
+def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], how: Overwrite) -> int:
     """Write a run's results into a mask that an earlier run made, as one undo step.
 
     Returns
@@ -83,9 +84,9 @@ def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], k
     if memory is None:
         return 0
     memory.model = model
-    kept = memory.edited_pixels(layer.data, planes) if keep_edits else 0
+    kept = memory.edited_pixels(layer.data, planes) if how == "keep mine" else 0
     befores = {key: np.array(read_plane(layer, key)) for key in planes}
-    afters = {key: memory.plane(key).renewed(befores[key], planes[key], keep_edits) for key in planes}
+    afters = {key: memory.plane(key).renewed(befores[key], planes[key], how) for key in planes}
     write_planes(layer, afters)
     for key, written in planes.items():
         memory.plane(key).note(written, befores[key], afters[key])

@@ -16,6 +16,7 @@ from weakref import finalize
 import numpy as np
 import numpy.typing as npt
 
+from napari_wavegms.review.overwrite import Overwrite, merged
 from napari_wavegms.segment.threshold import threshold_probability
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class PlaneMemory:
         changed: npt.NDArray[np.bool_] = current != (0 if ours is None else ours.mask())
         return changed
 
-    def renewed(self, current: Mask, written: Written, keep_edits: bool = True) -> Mask:
+    def renewed(self, current: Mask, written: Written, how: Overwrite = "keep mine") -> Mask:
         """Make the plane that a new probability or threshold asks for.
 
         Parameters
@@ -94,16 +95,16 @@ class PlaneMemory:
             The plane as it is now.
         written : Written
             What is to be written.
-        keep_edits : bool
-            Leave every edited pixel as it is.
+        how : {"keep mine", "fill empty", "replace"}
+            What becomes of the pixels that a person drew.
 
         Returns
         -------
         ndarray of shape (H, W)
             Of `current`'s dtype.
         """
-        mask = written.mask().astype(current.dtype, copy=False)
-        return np.where(self.edits(current), current, mask) if keep_edits else mask
+        ours = self.ours(current)
+        return merged(current, written.mask(), None if ours is None else ours.mask(), how)
 
     def note(self, written: Written, before: Mask, after: Mask) -> None:
         """Note a write of ours, with the whole plane as it was before and after it, edits included."""

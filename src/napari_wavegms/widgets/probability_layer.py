@@ -12,6 +12,7 @@ from napari.layers import Labels  # type: ignore[import-untyped]
 from napari_wavegms.widgets.labels_writing import read_plane
 from napari_wavegms.widgets.mask_memory import memory_of, selection
 from napari_wavegms.widgets.placement import Placement
+from napari_wavegms.widgets.view_layers import is_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]
@@ -22,8 +23,8 @@ _OURS: dict[Hashable, Hashable] = {}
 
 
 def is_probability_layer(layer: Image) -> bool:
-    """Whether we made this image layer; it is then no image to segment."""
-    return layer.unique_id in _OURS
+    """Whether we made this image layer, to show something; it is then no image to segment."""
+    return layer.unique_id in _OURS or is_view(layer)
 
 
 def show_probability(viewer: ViewerModel, mask: Labels) -> None:

@@ -108,7 +108,7 @@ class SegmentRun:
         threshold, kept = self._threshold(), 0
         if not self._makes_mask:
             planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
-            kept = update_mask(mask, self._model, planes, self._keep_edits)
+            kept = update_mask(mask, self._model, planes, "keep mine" if self._keep_edits else "replace")
         labelled = [np.count_nonzero(mask.data[selection(key)]) for key in self._probabilities]
         pixels = sum(probability.size for probability in self._probabilities.values())
         return RunReport(

@@ -1,0 +1,80 @@
+"""What a new prediction may do to a mask that somebody has worked on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+
+Overwrite = Literal["keep mine", "fill empty", "replace"]
+"""The three modes; `EXPLAINED` has a sentence for each."""
+
+DEFAULT: Overwrite = "keep mine"
+EXPLAINED: dict[Overwrite, str] = {
+    "keep mine": "The model draws anew what it had drawn; every pixel that you changed stays as it is.",
+    "fill empty": "The model draws only where nothing is labelled; it removes nothing.",
+    "replace": "The model draws everything anew; what you drew goes, and Ctrl+Z brings it back.",
+}
+
+
+def merged(
+    mine: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    ours_before: npt.NDArray[Any] | None,
+    how: Overwrite = DEFAULT,
+    *,
+    approved: bool = False,
+) -> npt.NDArray[Any]:
+    """Bring a mask and a new prediction together.
+
+    Parameters
+    ----------
+    mine : ndarray of int, any shape
+        The mask as it is now.
+    predicted : ndarray of int or bool of the same shape
+        The new prediction.
+    ours_before : ndarray of the same shape, or None
+        The prediction that the mask began from: where `mine` differs from it, a person has drawn. None if there was
+        none; everything labelled is then drawn by a person.
+    how : {"keep mine", "fill empty", "replace"}
+    approved : bool
+        An approved mask is never overwritten, whatever `how` says.
+
+    Returns
+    -------
+    ndarray
+        A new array of the shape and dtype of `mine`.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, a predicted label does not fit into the mask's dtype, or the mode is unknown.
+
+    Examples
+    --------
+    >>> merged(np.array([0, 2, 1, 0]), np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])).tolist()
+    [1, 2, 0, 0]
+    """
+    if how not in get_args(Overwrite):
+        raise InputError(f"The mode is '{how}'; it is one of {', '.join(get_args(Overwrite))}.")
+    for what, other in (("prediction", predicted), ("earlier prediction", ours_before)):
+        if other is not None and other.shape != mine.shape:
+            raise InputError(
+                f"The mask has shape {mine.shape} and the {what} {other.shape}; they must be of one image."
+            )
+    if approved:
+        return mine.copy()
+    drawn = predicted.astype(mine.dtype)
+    if not np.array_equal(drawn, predicted):
+        raise InputError(
+            f"The prediction has the label {predicted.max()}, which a mask of {mine.dtype} cannot hold. "
+            "Convert the layer with Convert Data Type first."
+        )
+    if how == "replace":
+        return drawn
+    stays = mine != 0 if how == "fill empty" or ours_before is None else mine != ours_before
+    merge: npt.NDArray[Any] = np.where(stays, mine, drawn)
+    return merge
