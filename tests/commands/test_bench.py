@@ -49,7 +49,7 @@ def test_it_measures_on_phantoms_where_no_data_is_given(
     [
         (["--draws", "0"], "There is nothing to measure without a draw of at least one correction."),
         (["--known", "."], "--known says where the model comes from and --new where it is to go; give --new too."),
-        (["--speed", "slow"], "--speed is 'slow'; choose instant, quick or full."),
+        (["--speed", "slow"], "--speed is 'slow'; choose quick or full."),
     ],
 )
 def test_what_cannot_be_measured_is_refused(wavegms: Callable[..., Any], options: list[str], sentence: str) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.segment.segmenter import Segmenter
+from napari_wavegms.segment.uncertainty import BAND
 
 Run = Callable[..., Any]
 Folders = Callable[[int], tuple[Path, Path]]
@@ -71,6 +72,28 @@ def test_the_probability_reaches_the_threshold_where_the_mask_is(
     probability = tifffile.imread(tmp_path / "scan0_probability.tiff")
     assert probability.dtype == np.float32
     np.testing.assert_array_equal(read_mask(tmp_path / "scan0_mask.tiff") > 0, probability >= 0.4)
+
+
+def test_the_uncertainty_is_zero_where_the_model_is_sure_and_one_at_the_threshold(
+    segment: Run, folders: Folders, tmp_path: Path
+) -> None:
+    images, _ = folders(1)
+    said = segment(images, "--output", tmp_path, "--probability", "--uncertainty", "--threshold", "0.4", "--json")
+    assert said.code == 0
+    written = tmp_path / "scan0_uncertainty.tiff"
+    assert json.loads(said.out)["images"][0]["uncertainty"] == str(written)
+    doubt, probability = tifffile.imread(written), tifffile.imread(tmp_path / "scan0_probability.tiff")
+    assert doubt.dtype == np.float32
+    expected = np.where(probability >= 0.4, (1 - probability) / 0.6, probability / 0.4)
+    np.testing.assert_allclose(doubt, np.where(expected < BAND, 0, expected), atol=1e-6)
+
+
+def test_an_uncertainty_map_never_overwrites_an_input(segment: Run, tmp_path: Path) -> None:
+    for name in ("scan.tiff", "scan_uncertainty.tiff"):
+        tifffile.imwrite(tmp_path / name, np.zeros((20, 20), np.uint8))
+    said = segment(tmp_path, "--output", tmp_path, "--uncertainty")
+    assert said.code == 2
+    assert "scan_uncertainty.tiff is one of the inputs and would be overwritten" in said.err
 
 
 def test_equal_names_from_two_folders_do_not_meet(segment: Run, tmp_path: Path) -> None:
@@ -195,12 +218,6 @@ def test_it_is_said_how_values_were_scaled(segment: Run, tmp_path: Path) -> None
     low, high = json.loads(segment(tmp_path / "scan.tif", "--output", tmp_path, "--json").out)["images"][0]["intensity"]
     assert 100 <= low < 105
     assert 895 < high <= 900
-
-
-def test_what_is_not_there_yet_is_said(segment: Run, tmp_path: Path) -> None:
-    said = segment(tmp_path, "--output", tmp_path, "--uncertainty")
-    assert said.code == 2
-    assert "--uncertainty is not there yet; it comes with Review." in said.err
 
 
 def test_wrong_models_and_weights_have_their_sentences(wavegms: Run, folders: Folders, model: Path) -> None:

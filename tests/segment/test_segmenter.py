@@ -50,6 +50,14 @@ def test_the_same_image_gives_the_same_mask(segmenter: Segmenter) -> None:
     assert np.array_equal(first.probability, second.probability)
 
 
+def test_the_image_latents_ride_along(segmenter: Segmenter) -> None:
+    image = np.random.default_rng(0).random((50, 40))
+    latents = segmenter.segment(image).latents
+    assert latents is not None
+    assert (latents.shape, latents.dtype) == ((4, 4, 4), np.float32)
+    np.testing.assert_array_equal(latents, segmenter.image_latents(image))
+
+
 def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segmenter: Segmenter) -> None:
     image = np.random.default_rng(1).random((50, 40))
     result = segmenter.segment(image)

@@ -13,14 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
+from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
+from napari_wavegms.review.items import Item
 from napari_wavegms.segment.images import Preprocessing
+from napari_wavegms.segment.threshold import threshold_probability
 from napari_wavegms.widgets.camera import camera_of
+from napari_wavegms.widgets.review_image import Shown
+from napari_wavegms.widgets.review_panel import ReviewPanel
+from napari_wavegms.widgets.review_widget import ReviewWidget
 from napari_wavegms.widgets.segment_job import SegmenterShelf
 from napari_wavegms.widgets.segment_panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
 from napari_wavegms.widgets.segment_widget import SegmentWidget
@@ -220,3 +226,163 @@ def disc() -> np.ndarray:
 def ramp() -> np.ndarray:
     """Brightness that grows from left to right, so that each threshold gives another mask, (40, 60)."""
     return np.broadcast_to(np.linspace(0, 255, 60).astype(np.uint8), (40, 60)).copy()
+
+
+def write_images(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write grey images of 24 x 32 with a bright patch each, no two alike: scan_1.png and on."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number in range(1, count + 1):
+        pixels = rng.integers(0, 90, (24, 32)).astype(np.uint8)
+        top, left = rng.integers(8, 12, 2)
+        pixels[top : top + 8, left : left + 12] = 150 + rng.integers(0, 90, (8, 12))
+        Image.fromarray(pixels).save(folder / f"scan_{number}.png")
+    return folder
+
+
+class Prejudiced:
+    """The brightness segmenter, which may change its mind."""
+
+    def __init__(self, segmenter: Any) -> None:
+        self._segmenter = segmenter
+        self.device = segmenter.device
+        self.bonus = 0
+
+    def load(self, model: Path, device: str) -> Prejudiced:
+        return self
+
+    def segment(self, image: Any) -> Any:
+        return self._segmenter.segment(np.minimum(image.astype(int) + self.bonus, 255))
+
+
+@dataclass
+class ReviewRoom:
+    """A viewer with Wave-GMS Review, and what a person does in it."""
+
+    viewer: Any
+    widget: ReviewWidget
+    segmenter: Prejudiced
+    qtbot: Any
+    is_closed: bool = False
+
+    @classmethod
+    def of(cls, viewer: Any, segmenter: Any, qtbot: Any) -> ReviewRoom:
+        mind = Prejudiced(segmenter)
+        widget = ReviewWidget(viewer, load=mind.load, shelf=SegmenterShelf())
+        viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
+        models = widget.panel.model_row
+        models.combo.setCurrentIndex([choice.name for choice in models.combo.values].index("tiny"))
+        widget._on_model()
+        room = cls(viewer, widget, mind, qtbot)
+        room.wait(lambda: not widget._seeker.busy)
+        return room
+
+    @property
+    def panel(self) -> ReviewPanel:
+        return self.widget.panel
+
+    @property
+    def shown(self) -> Shown:
+        assert self.widget.shown is not None
+        return self.widget.shown
+
+    @property
+    def mask(self) -> Labels:
+        return self.shown.mask
+
+    @property
+    def item(self) -> Item:
+        return self.panel.list.worklist.item(self.shown.key)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """What the model draws on the image on screen."""
+        grey = self.shown.picture.pixels.astype(int) + self.segmenter.bonus
+        return threshold_probability(np.minimum(grey, 255).astype(np.float32) / 255, 0.5)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the panel asks about edits that were left behind."""
+        return self.panel.question.isVisibleTo(self.panel)
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(until, timeout=PATIENCE)
+
+    def wait_shown(self) -> None:
+        """Wait until an image is on screen and the model has looked at it."""
+        self.wait(lambda: not self.widget.busy and self.widget.shown is not None)
+        self.wait(lambda: bool(self.shown.memory.planes))
+
+    def open(self, folder: Path) -> None:
+        self.widget.open_folder(folder)
+        self.wait(lambda: self.panel.list.worklist is not None)
+        self.wait_shown()
+
+    def show(self, key: str) -> None:
+        self.widget.show_item(key)
+        self.wait_shown()
+
+    def stroke(self, place: tuple[int, int], label: int = 1) -> np.ndarray:
+        """Paint a spot, and give the mask as it is then."""
+        self.mask.paint(place, label)
+        return np.array(self.mask.data)
+
+    def approve(self) -> None:
+        """Approve, and wait until the next image is there."""
+        key = self.shown.key
+        last = self.panel.list.next_key() is None
+        self.widget.approve()
+        self.wait(lambda: not self.widget.busy)
+        assert self.panel.list.worklist.item(key).state == "approved"
+        if not last:
+            self.wait(lambda: self.widget.shown is not None and self.shown.key != key)
+        self.wait_shown()
+
+    def state_of(self, name: str) -> str:
+        return next(item.state for item in self.panel.list.worklist.items() if item.name == name)
+
+    def kill(self) -> None:
+        """Let all that is confirmed be on disk, and then vanish without any notice."""
+        self.widget.journal.watch.settle()
+        writer = self.widget.journal.writer
+        assert writer.flush(20)
+        writer._heard.clear()  # nobody is told any more
+        writer.journal._owner.release()  # as the operating system does
+        self._stop()
+        self.widget._close = lambda: None  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.widget._close()
+        self._stop()
+        self.wait(lambda: not self.widget.predictions.busy)
+
+    def _stop(self) -> None:
+        self.is_closed = True
+        self.widget.predictions.use(None)
+        for runner in (self.widget._opener, self.widget._lister, self.widget._seeker):
+            runner.abandon()
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Callable[..., Path]:
+    """Write a folder of images: `scans(count, seed=0)`."""
+    return lambda count, seed=0: write_images(tmp_path / "scans", count, seed)
+
+
+@pytest.fixture
+def open_room(
+    model_file: Path, qtbot: Any, make_napari_viewer: Callable[..., Any], segmenter: BrightnessSegmenter
+) -> Iterator[Callable[[], ReviewRoom]]:
+    """Open a window with Wave-GMS Review, one after the other over the same data."""
+    rooms: list[ReviewRoom] = []
+
+    def make() -> ReviewRoom:
+        rooms.append(ReviewRoom.of(make_napari_viewer(), segmenter, qtbot))
+        return rooms[-1]
+
+    yield make
+    for room in rooms:
+        room.close()
+    # A thread that outlives its window may bring the interpreter down with it.
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=PATIENCE)

@@ -40,6 +40,7 @@ def test_the_panel_can_be_opened_from_napari_s_layers_menu(manifest: PluginManif
     assert set(manifest.contributions.menus) <= {menu.value for menu in MenuId.contributables()}
     assert [item.command for item in manifest.contributions.menus["napari/layers/segment"]] == [
         "napari-wavegms.segment",
+        "napari-wavegms.review",
         "napari-wavegms.fine_tune",
     ]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_wavegms.review.adaptation import Adapted, Clinic
 
 _STDOUT = "-"
-_SPEEDS = ("instant", "quick", "full")  # kept beside review.speeds, which need not be loaded to print help
+_SPEEDS = ("quick", "full")  # kept beside review.speeds, which need not be loaded to print help
 
 _EPILOG = """\
 Adapts a model to a kind of image that it has never seen, with ten corrections, as the Fine-tune panel does, and scores
@@ -42,8 +42,8 @@ def add_parser(commands: Commands) -> None:
         metavar="NAME",
         nargs="+",
         type=one_of(*_SPEEDS),
-        default=["quick", "full"],
-        help=f"any of {', '.join(_SPEEDS)} (default: quick full)",
+        default=list(_SPEEDS),
+        help="quick, full or both (default: both)",
     )
     parser.add_argument("--draws", metavar="N", type=whole, default=3, help="draws of corrections (default: 3)")
     parser.add_argument("--corrections", metavar="N", type=whole, default=10, help="corrections a draw (default: 10)")

@@ -22,7 +22,6 @@ from napari_wavegms.commands.parser import (
 )
 from napari_wavegms.commands.paths import checked_output_folder, distinct, refuse_overwriting, result_names
 from napari_wavegms.commands.verdict import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
-from napari_wavegms.errors import InputError
 
 if TYPE_CHECKING:
     from napari_wavegms.commands.segment_file import Done, Job
@@ -51,8 +50,12 @@ def add_parser(commands: Commands) -> None:
         help="probability from which a pixel is lesion (default: the model's, mostly 0.5)",
     )
     parser.add_argument("--probability", action="store_true", help="also write DIR/<name>_probability.tiff, 0 to 1")
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write DIR/<name>_uncertainty.tiff: 1 on the mask's edge, 0 where the model is sure",
+    )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
-    parser.add_argument("--uncertainty", action="store_true", help=argparse.SUPPRESS)
     add_codec(parser)
     add_json(parser)
 
@@ -73,8 +76,6 @@ class _Outcome:
 
 def run(options: argparse.Namespace) -> int:
     """Segment everything that can be."""
-    if options.uncertainty:
-        raise InputError("--uncertainty is not there yet; it comes with Review. Leave it out, or take --probability.")
     jobs = _jobs(options)
     checked_output_folder(options.output)
     segmenter = load_segmenter(options)
@@ -104,10 +105,11 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
             file,
             mask=options.output / f"{name}_mask.{options.format}",
             probability=options.output / f"{name}_probability.tiff" if options.probability else None,
+            uncertainty=options.output / f"{name}_uncertainty.tiff" if options.uncertainty else None,
         )
         for file, name in zip(files, result_names(files), strict=True)
     ]
-    refuse_overwriting([path for job in jobs for path in (job.mask, job.probability) if path], files)
+    refuse_overwriting([path for job in jobs for path in job.results], files)
     return jobs
 
 

@@ -16,6 +16,7 @@ from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
 from napari_wavegms.segment.stacks import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.threshold import threshold_probability
+from napari_wavegms.segment.uncertainty import uncertainty_map
 
 if TYPE_CHECKING:
     from napari_wavegms.segment.segmenter import Segmenter
@@ -27,7 +28,13 @@ class Job:
 
     source: Path
     mask: Path
-    probability: Path | None
+    probability: Path | None = None
+    uncertainty: Path | None = None
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The files to be written."""
+        return tuple(path for path in (self.mask, self.probability, self.uncertainty) if path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Done:
             "source": str(self.job.source),
             "mask": str(self.job.mask),
             "probability": str(self.job.probability) if self.job.probability else None,
+            "uncertainty": str(self.job.uncertainty) if self.job.uncertainty else None,
             "shape": list(self.shape),
             "planes": self.planes,
             "labelled": self.labelled,
@@ -133,4 +141,8 @@ def _write(
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
     if job.probability:
         write_probability_tiff(job.probability, probability, loaded.spacing, axes, provenance)
+    if job.uncertainty:
+        # Doubt depends on the threshold, which the provenance tells.
+        doubt = uncertainty_map(probability, provenance.threshold)
+        write_probability_tiff(job.uncertainty, doubt, loaded.spacing, axes, provenance)
     write_mask(job.mask, mask, loaded.spacing, axes, provenance)

@@ -38,6 +38,9 @@ class ModelCard:
         One entry a training, oldest first: start, data, configuration, date.
     scores : dict
         Measured scores and on what.
+    familiarity : dict
+        What the training images look like to the encoder, see `napari_wavegms.review.familiarity`; empty where nobody
+        has measured it.
     data, terms, command : str
         Training data, the terms the file may be used under, and the command that rebuilds it.
     created : str
@@ -61,6 +64,7 @@ class ModelCard:
     threshold: float = 0.5
     lineage: tuple[dict[str, Any], ...] = ()
     scores: dict[str, Any] = field(default_factory=dict)
+    familiarity: dict[str, Any] = field(default_factory=dict)
     data: str = ""
     terms: str = ""
     command: str = ""
@@ -88,7 +92,8 @@ class ModelCard:
 
 def _check(card: ModelCard) -> None:
     """Refuse values that would only be stumbled over later; raises TypeError or ValueError."""
-    for name, kind in (("name", str), ("codec", str), ("preprocessing", dict), ("scores", dict), ("versions", dict)):
+    texts, tables = ("name", "codec"), ("preprocessing", "scores", "familiarity", "versions")
+    for name, kind in (*((text, str) for text in texts), *((table, dict) for table in tables)):
         if not isinstance(getattr(card, name), kind):
             raise TypeError(f"its {name} is {getattr(card, name)!r}")
     rules = card.preprocessing

@@ -59,6 +59,20 @@ def save_checkpoint(
     return Path(path)
 
 
+def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
+    """Give a model file another card; its tensors stay as they are, bit by bit.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a Wave-GMS model; see `read_card`.
+    """
+    read_card(path)
+    tensors = _tensors_of(path)
+    with replacing(path) as file:
+        save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+
+
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[WaveGMS, ModelCard]:
     """Read a model file into a network in evaluation mode, float32.
 
@@ -74,15 +88,19 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
 def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dict[str, Tensor]]:
     """Read a model file with the state of its unfinished run, which is empty in a finished model."""
     card = read_card(path)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
+    tensors = _tensors_of(path)
     weights = {name: t.float() for name, t in tensors.items() if not name.startswith(TRAINING_PREFIX)}
     training = {
         name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)
     }
     return network_of(weights, Path(path).name), card, training
+
+
+def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
 
 
 def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str]) -> ModelCard:

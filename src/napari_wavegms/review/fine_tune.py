@@ -21,6 +21,7 @@ from napari_wavegms.learn.events import TrainEpoch, TrainStep
 from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.disk import locked, told
+from napari_wavegms.review.familiarity import remember
 from napari_wavegms.review.fine_tune_events import (
     FineTuneEvent,
     FineTuneRequest,
@@ -153,10 +154,11 @@ class _Tuning:
         self.note = replace(self.note, before=before)
         if not self.stopped:
             yield Stage("learning", f"Learning on {self.device.reason}…")
-            yield from self._refit() if request.speed.kind == "refit" else self._train()
+            yield from self._train()
         if not self.steps:
             return self._result(None, None)
         self.after = yield from self._score("after", self.best)
+        remember(self.best, request.pairs, request.replay, self.device.name)
         verdict = judge(before, self.after, request.max_fall)
         return self._result(self._keep(verdict), verdict)
 
@@ -207,15 +209,6 @@ class _Tuning:
                 yield event
                 if self._asked_to_stop():
                     break
-
-    def _refit(self) -> Generator[FineTuneEvent, None, None]:
-        from napari_wavegms.review.instant import refit_file
-
-        request = self.request
-        self._write_note()
-        refit_file(request.start, [*request.pairs, *request.replay], self.codec, self.best, self.device.name)
-        self.steps = 1
-        yield from ()
 
     def _asked_to_stop(self) -> bool:
         self.stopped = self.stopped or self.stop()

@@ -17,7 +17,7 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device
-from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.wave_gms import Prediction, WaveGMS
 from napari_wavegms.model.zoo import resolve
 from napari_wavegms.segment.images import FloatArray, Prepared, Preprocessing, prepare, restore
 from napari_wavegms.segment.threshold import threshold_probability
@@ -41,6 +41,8 @@ class Segmentation:
         Time it took.
     model, device : str
         Name of the model and of the torch device.
+    latents : ndarray of shape (4, S/8, S/8), float32, or None
+        What the encoder made of the image, in the working frame; see `napari_wavegms.review.familiarity`.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -50,6 +52,7 @@ class Segmentation:
     seconds: float
     model: str
     device: str
+    latents: FloatArray | None = None
 
     def at(self, threshold: float) -> Segmentation:
         """The same probability with another threshold; the network does not run."""
@@ -127,7 +130,8 @@ class Segmenter:
         # Checked before the network runs, so that a typing error costs no time.
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
         prepared = prepare(image, self.preprocessing)
-        probability = restore(self._frame_probability(prepared), prepared)
+        latents, found = self._look(prepared)
+        probability = restore(found, prepared)
         return Segmentation(
             mask=threshold_probability(probability, threshold),
             probability=probability,
@@ -136,28 +140,37 @@ class Segmenter:
             seconds=time.perf_counter() - started,
             model=self.card.name,
             device=self.device.name,
+            latents=latents,
         )
 
     @torch.inference_mode()
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
-        return self._latents(prepare(image, self.preprocessing))[0].float().cpu()
+        return self._predict(prepare(image, self.preprocessing)).mask.out[0].float().cpu()
 
     @torch.inference_mode()
+    def image_latents(self, image: npt.ArrayLike) -> FloatArray:
+        """Mean of the image's latents (4, S/8, S/8), float32; the mapping model does not run."""
+        return self.model.encoder(self._pixels(prepare(image, self.preprocessing))).mean[0].float().cpu().numpy()  # type: ignore[no-any-return]
+
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) in the working frame, where the paper measures its scores."""
-        return self._frame_probability(prepare(image, self.preprocessing))
+        return self._look(prepare(image, self.preprocessing))[1]
 
     @torch.inference_mode()
-    def _frame_probability(self, prepared: Prepared) -> FloatArray:
-        probability: npt.NDArray[Any] = self.codec.decode(self._latents(prepared))[0, 0].float().cpu().numpy()
+    def _look(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
+        """The image's latents (4, S/8, S/8) and the mask's probability (S, S)."""
+        prediction = self._predict(prepared)
+        probability: npt.NDArray[Any] = self.codec.decode(prediction.mask.out)[0, 0].float().cpu().numpy()
         if not np.isfinite(probability).all():
             raise CheckpointError(
                 f"The model {self.card.name} gave values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )
-        return probability
+        return prediction.image.mean[0].float().cpu().numpy(), probability
 
-    def _latents(self, prepared: Prepared) -> Tensor:
-        pixels = torch.from_numpy(prepared.pixels)[None].to(self.device.name)
-        return self.model(pixels).mask.out  # type: ignore[no-any-return]
+    def _predict(self, prepared: Prepared) -> Prediction:
+        return self.model(self._pixels(prepared))  # type: ignore[no-any-return]
+
+    def _pixels(self, prepared: Prepared) -> Tensor:
+        return torch.from_numpy(prepared.pixels)[None].to(self.device.name)

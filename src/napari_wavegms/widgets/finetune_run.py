@@ -38,7 +38,7 @@ class FineTuneRun:
         self._note = ""
         panel.set_outcome("", False)
         panel.plot.set_curves(Curves())
-        panel.plot.setVisible(speed.kind == "training")
+        panel.plot.setVisible(True)
         panel.learn_row.set_busy("Gathering the pairs…")
 
     def stopping(self) -> None:

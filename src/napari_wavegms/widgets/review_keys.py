@@ -55,6 +55,7 @@ class Action:
 
 ACTIONS = (
     Action("approve", "Approve", "Alt+A", "Lock this mask, keep it for learning and go on to the next image."),
+    Action("withdraw", "Un-approve", "Alt+Z", "Take the approval back, so that the mask can be changed again."),
     Action("next", "Next", "Alt+Right", "Go to the next image of the list."),
     Action("previous", "Previous", "Alt+Left", "Go back to the image before."),
     Action("skip", "Skip", "Alt+K", "Leave this image for later."),

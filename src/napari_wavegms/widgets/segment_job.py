@@ -159,7 +159,7 @@ def segment_job(
     if "torch" not in sys.modules:
         yield Announced("Loading PyTorch (once)…")
     leave_a_core_to_the_window()
-    _fetch_what_napari_fetches_late()
+    fetch_what_napari_fetches_late()
     if not shelf.holds(request.model, request.device):
         yield Announced("Loading the model…")
     segmenter = shelf.get(request.model, request.device, load)
@@ -169,7 +169,7 @@ def segment_job(
     return Finished(stack, monotonic() - start, segmenter.device.name)
 
 
-def _fetch_what_napari_fetches_late() -> None:
+def fetch_what_napari_fetches_late() -> None:
     """Import here what napari imports in the window's thread, half a second long, for its first Labels layer."""
     for module in ("pandas", "skimage.color"):
         with suppress(ImportError):
