@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, help="an SVG")
     parser.add_argument("--model", default="default")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--at-once", type=int, default=5, help="corrections between two updates")
     parser.add_argument("--steps", type=int, default=120, help="of an update, four images each")
@@ -144,9 +144,8 @@ def tell(rounds: list[dict[str, Any]]) -> None:
         cells = [f"{means[order][count]:.3f} ± {spreads[order][count]:.3f}" for order in ORDERS]
         gap = every[ORDERS[0]][count] - every[ORDERS[1]][count]
         rank = np.nanmean([ranks[order][count] for order in ORDERS])
-        print(
-            f"| {count} | {' | '.join(cells)} | {gap.mean():+.3f} ({(gap > 0).sum()} of {len(gap)} up) | {rank:.2f} |"
-        )
+        paired = f"{gap.mean():+.3f} (above in {(gap > 0).sum()} of {len(gap)})"
+        print(f"| {count} | {' | '.join(cells)} | {paired} | {rank:.2f} |")
 
 
 def drawn(rounds: list[dict[str, Any]], measured_on: str) -> str:

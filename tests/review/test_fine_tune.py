@@ -245,3 +245,11 @@ def test_each_speed_stops_in_its_time(speed: Speed) -> None:
 
 def _longer(speed: Speed, epochs: int) -> Speed:
     return replace(speed, config=replace(speed.config, epochs=epochs))
+
+
+@pytest.mark.parametrize(("held_out", "epochs"), [(4, 6), (5, 3)])
+def test_a_few_held_out_images_do_not_end_a_run_early(request_of: Any, held_out: int, epochs: int) -> None:
+    # Nothing moves, so that no epoch is better than the first, and the second in vain would be the last.
+    config = replace(TINY.config, epochs=6, patience=2, learning_rate=1e-12, weight_decay=0.0)
+    request = request_of(held_out=pairs(held_out, 10), speed=replace(TINY, config=config))
+    assert drain(fine_tune(request))[1].epochs == epochs
