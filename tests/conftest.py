@@ -24,6 +24,7 @@ settings.register_profile("house", derandomize=True, deadline=None, database=Non
 settings.load_profile("house")
 
 SEED = 2333
+_EXIT = pytest.StashKey[int]()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -68,3 +69,22 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the windows of Review come last: what they leave to the garbage collector has brought down later tests."""
+    items.sort(key=lambda item: item.path.name.startswith("test_review_") and item.path.parent.name == "widgets")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Note how the tests ended."""
+    session.config.stash[_EXIT] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End at once: Python takes the Qt objects of closed windows down in any order, which may end in a crash."""
+    if _EXIT in config.stash and "PyQt6" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[_EXIT])

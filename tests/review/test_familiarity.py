@@ -169,7 +169,7 @@ def test_another_encoder_or_frame_puts_the_light_out(network: WaveGMS, tmp_path:
     larger = replace(told, preprocessing=told.preprocessing | {"size": 32})
     assert Familiarity.of(larger, model) is None
     with torch.no_grad():
-        model.mapper.stem.bias += 1  # Quick and Instant change only the mapper
+        model.mapper.stem.bias += 1  # Quick changes only the mapper
         assert Familiarity.of(told, model) is not None
         model.encoder.aggregate.head.bias += 1e-3
     assert Familiarity.of(told, model) is None

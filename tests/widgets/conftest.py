@@ -351,6 +351,11 @@ class ReviewRoom:
         self._stop()
         self.widget._close = lambda: None  # type: ignore[method-assign]
 
+    def bury(self) -> None:
+        """What the operating system does for a program that was killed: let go of threads, timers and connections."""
+        self.widget.__dict__.pop("_close", None)
+        self.widget._close()
+
     def close(self) -> None:
         if not self.is_closed:
             self.widget._close()
@@ -384,5 +389,6 @@ def open_room(
     yield make
     for room in rooms:
         room.close()
+        room.bury()
     # A thread that outlives its window may bring the interpreter down with it.
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=PATIENCE)

@@ -85,6 +85,8 @@ class TrainConfig:
     """Epochs between validations; the last epoch is always validated."""
     validation_share: float = 0.0
     """Share of the time that validations may take before they become rarer; 0 is no limit. Depends on the clock."""
+    keep: Literal["best", "last"] = "best"
+    """Which of the validated epochs is kept: the best, or the last, as where there are too few pairs to tell."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Random changes of the training pairs."""
 

@@ -260,7 +260,7 @@ class Run:
         last = epoch + 1 == config.epochs or self._time_share() >= 1
         due = ((epoch + 1) % config.validate_every == 0 and self.validating.is_due()) or last
         dsc, overlap = self._validate() if due and len(self.val_images) else (None, None)
-        improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc)
+        improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc or config.keep == "last")
         self.unimproved = 0 if improved else self.unimproved + (dsc is not None)
         self.epoch, self.newest_is_kept = epoch + 1, improved
         if improved or not len(self.val_images):

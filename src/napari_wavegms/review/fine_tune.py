@@ -191,8 +191,8 @@ class _Tuning:
         network, _ = load_checkpoint(request.start)
         size = int(self.card.preprocessing["size"])
         config = replace(request.speed.config, size=size, seed=request.seed)
-        if len(request.held_out) < FEW:  # their score jumps too much to end a run by
-            config = replace(config, patience=0)
+        if len(request.held_out) < FEW:  # their score jumps too much to end a run by, or to choose an epoch by
+            config = replace(config, patience=0, keep="last")
         self._write_note()
         events = train(
             request.pairs,
