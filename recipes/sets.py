@@ -9,10 +9,12 @@ from pathlib import Path
 from napari_wavegms.learn.pairs import Pair, load_pairs
 
 
-def read_set(folder: Path, subset: str, limit: int | None = None) -> list[Pair]:
+def read_set(folder: Path, subset: str, limit: int | None = None, upright: bool = False) -> list[Pair]:
     """Pairs of one subset of a folder with images/, masks/ and split.json; with a limit, that many spread over it."""
     pairs = load_pairs(folder / "images", folder / "masks", folder / "split.json", subset)
-    return pairs if limit is None or limit >= len(pairs) else [pairs[i * len(pairs) // limit] for i in range(limit)]
+    if limit is not None and limit < len(pairs):
+        pairs = [pairs[i * len(pairs) // limit] for i in range(limit)]
+    return [replace(pair, upright=upright) for pair in pairs]
 
 
 def joined(sets: Sequence[tuple[str, Sequence[Pair]]]) -> list[Pair]:

@@ -29,6 +29,9 @@ UPRIGHT = replace(
     augmentation=replace(COMMON.augmentation, upright=True),
 )
 
+# From a model that knows one of two data sets to one that knows both.
+JOINT = replace(LONG, epochs=14, validate_every=2, average_decay=0.998)
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -37,9 +40,11 @@ class DataSet:
     name: str
     citation: str
     terms: str
+    upright: bool = False
+    """Whether its images have an up and a down, and are mirrored at most where data sets are learned together."""
 
 
-BUSI = DataSet("BUSI", "Al-Dhabyani et al., Data in Brief 28:104863, 2020", "CC0 1.0 as republished")
+BUSI = DataSet("BUSI", "Al-Dhabyani et al., Data in Brief 28:104863, 2020", "CC0 1.0 as republished", upright=True)
 ISIC = DataSet("ISIC-2017", "task 1, Codella et al., ISBI 2018", "CC-0")
 
 
@@ -51,6 +56,8 @@ class Recipe:
     description: str
     sets: tuple[DataSet, ...]
     stages: dict[str, TrainConfig]
+    start: str = ""
+    """The shipped model that it goes on from; random weights if empty."""
 
     def data(self, learned: list[int], chosen: list[int]) -> str:
         """The card's words on the training data; counts are of the data sets in order."""
@@ -80,13 +87,15 @@ RECIPES = {
         "Skin lesions in dermoscopy",
         "Wave-GMS trained on dermoscopic photographs (ISIC-2017, moles and melanomas).",
         (ISIC,),
-        {"small": replace(SMALL, epochs=24, validate_every=24), "full": replace(FULL, epochs=20, validate_every=2)},
+        {"full": replace(FULL, epochs=20, validate_every=2)},
+        start="generalist",
     ),
     "generalist": Recipe(
         "Lesions in breast ultrasound and dermoscopy",
         "Wave-GMS trained on breast ultrasound (BUSI) and dermoscopic photographs (ISIC-2017) together: a start for "
         "fine-tuning on other kinds of image.",
         (BUSI, ISIC),
-        {"small": replace(SMALL, epochs=24, validate_every=24), "long": replace(LONG, epochs=30)},
+        {"joint": JOINT},
+        start="breast-ultrasound",
     ),
 }

@@ -2,13 +2,13 @@
 
     python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD \
         --output src/napari_wavegms/assets/breast-ultrasound.safetensors
-    python recipes/train_shipped.py skin-lesion --data ISIC --taesd TAESD \
-        --output src/napari_wavegms/assets/skin-lesion.safetensors
     python recipes/train_shipped.py generalist --data BUSI ISIC --taesd TAESD \
         --output src/napari_wavegms/assets/generalist.safetensors
+    python recipes/train_shipped.py skin-lesion --data ISIC --taesd TAESD \
+        --output src/napari_wavegms/assets/skin-lesion.safetensors
 
 Trains on the train parts only; the val parts choose the best epoch. A stopped run continues with the same command.
-`--start FILE` starts from given weights instead of random ones; `--stages long` leaves out the others then.
+Each goes on from the one before; `--start FILE` starts from other weights, and `--stages` names the stages to do then.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = choose_device(options.device).name
     learned, held_out = (
         [
-            (source.name, read_set(folder, subset, options.limit))
+            (source.name, read_set(folder, subset, options.limit, source.upright and len(recipe.sets) > 1))
             for source, folder in zip(recipe.sets, options.data, strict=True)
         ]
         for subset in ("train", "val")
@@ -152,7 +152,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--taesd", type=Path, required=True, help="folder of TAESD's weights, the alignment teacher")
     parser.add_argument("--output", type=Path, required=True, help="the model file to ship")
     parser.add_argument("--run", type=Path, help="folder of the run's own files (default: runs/MODEL)")
-    parser.add_argument("--start", metavar="NAME|FILE", help="a model to start from instead of random weights")
+    parser.add_argument("--start", metavar="NAME|FILE", help="a model to start from instead of the recipe's")
     parser.add_argument("--stages", nargs="+", metavar="STAGE", help="only these stages of the recipe")
     parser.add_argument(
         "--epochs", nargs="+", type=_stage_epochs, metavar="STAGE=N", default=[], help="other epochs than the recipe's"
@@ -165,6 +165,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.epochs = dict(options.epochs)
     options.run = options.run or Path("runs") / options.model
+    options.start = options.start or RECIPES[options.model].start
     if len(options.data) != (expected := len(RECIPES[options.model].sets)):
         names = ", ".join(source.name for source in RECIPES[options.model].sets)
         parser.error(f"{options.model} learns from {expected} data sets in this order: {names}")

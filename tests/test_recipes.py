@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from napari_wavegms.model.card import read_card
+from napari_wavegms.model.zoo import resolve
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -84,16 +85,18 @@ def test_a_generalist_is_trained_shipped_and_not_trained_again(
     taesd, output = shared / "weights" / "taesd", tmp_path / "generalist.safetensors"
     folders = [str(data_set(tmp_path / name, seed)) for seed, name in enumerate(("busi", "isic"))]
     words = ["generalist", "--data", *folders, "--taesd", str(taesd), "--output", str(output), "--device", "cpu"]
-    words += ["--run", str(tmp_path / "run"), "--size", "32", "--epochs", "small=1", "long=1"]
+    words += ["--run", str(tmp_path / "run"), "--size", "32", "--epochs", "joint=2"]
     recipe("train_shipped").main(words)
     card = read_card(output)
     assert set(card.scores) == {"BUSI val", "ISIC-2017 val"}
-    assert [(step["pairs"], step["config"]["size"]) for step in card.lineage] == [(4, 32), (4, 32)]
+    *before, step = card.lineage
+    assert (step["pairs"], step["config"]["size"], step["config"]["epochs"]) == (4, 32, 2)
+    assert before == list(read_card(resolve("breast-ultrasound")).lineage), "it goes on from the other shipped model"
     assert "2 to learn from, 1 to choose the epoch by" in card.data
     assert str(tmp_path) not in card.command
     assert '"epoch"' in capsys.readouterr().out
     recipe("train_shipped").main(words)
-    assert '"epoch"' not in capsys.readouterr().out, "both stages were done"
+    assert '"epoch"' not in capsys.readouterr().out, "the stage was done"
     with pytest.raises(SystemExit, match="holds a run with other settings"):
         recipe("train_shipped").main([*words, "--seed", "1"])
 

@@ -82,3 +82,14 @@ def test_upright_views_are_mirrored_at_most() -> None:
     as_is = [bool(torch.equal(view[0], planes[0, 0])) for view in views.masks]
     assert all(a != b for a, b in zip(mirrored, as_is, strict=True))
     assert 10 < sum(mirrored) < 30
+
+
+def test_one_pair_of_a_batch_may_stand_upright_while_another_turns() -> None:
+    planes = torch.arange(16.0).reshape(1, 1, 4, 4).expand(80, 1, 4, 4).clone()
+    still = Augmentation(jitter_probability=0, warp_probability=0)
+    stands = [True, False] * 40
+    views = draw_views(planes.expand(-1, 3, -1, -1).clone(), planes, still, np.random.default_rng(0), stands)
+    rows_stay_rows = [bool(view[0, 0].min() == 0 and view[0, 0].max() == 3) for view in views.masks]
+    assert all(rows_stay_rows[0::2])
+    assert {views.turns[i] for i in range(0, 80, 2)} == {0, 4}
+    assert {views.turns[i] for i in range(1, 80, 2)} == set(range(8))

@@ -29,12 +29,15 @@ class Pair:
         Zero is background.
     group : str
         What may not be torn apart by a split: a patient, a volume. The name by default.
+    upright : bool
+        Whether up and down mean something in it, as in ultrasound; training then mirrors it at most, never turns it.
     """
 
     name: str
     image: npt.NDArray[Any]
     mask: npt.NDArray[Any]
     group: str = ""
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.mask.shape:

@@ -79,6 +79,7 @@ class Run:
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
         self.images, self.masks = framed(pairs, rules)
+        self.upright = [pair.upright for pair in pairs]
         self.val_images, self.val_masks = framed(validation, rules)
         self.model, self.codec = start.to(device), codec.to(device)
         self.trained = start.mapper if config.trained == "mapper" else start
@@ -225,7 +226,7 @@ class Run:
         self.model.train()
         images = (self.images[indices].float() / 255).to(self.device)
         masks = self.masks[indices].float().to(self.device)
-        views = draw_views(images, masks, self.config.augmentation, rng)
+        views = draw_views(images, masks, self.config.augmentation, rng, [self.upright[i] for i in indices])
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
             everything = torch.ones(len(indices), dtype=torch.bool)
             mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from napari_wavegms.learn.config import Augmentation
 
 TURNS = 8  # the dihedral group of the square
-UPRIGHT = (0, 4)  # as it is, and mirrored left to right
+QUARTERS = 4  # turns below this are not mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,13 @@ class Views:
     plain: Tensor
 
 
-def draw_views(images: Tensor, masks: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Views:
+def draw_views(
+    images: Tensor,
+    masks: Tensor,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    upright: Sequence[bool] | None = None,
+) -> Views:
     """Draw one random view of each pair.
 
     Parameters
@@ -48,10 +55,14 @@ def draw_views(images: Tensor, masks: Tensor, augmentation: Augmentation, rng: n
         What may happen.
     rng : numpy.random.Generator
         Decides all of it.
+    upright : sequence of bool, optional
+        Which of the pairs have an up and a down; all where `augmentation` says so.
     """
     b = len(images)
-    choice = UPRIGHT if augmentation.upright else range(TURNS)
-    turns = [int(k) for k in rng.choice(choice, size=b)] if augmentation.flips_and_turns else [0] * b
+    stand = [True] * b if augmentation.upright else upright or [False] * b
+    drawn = rng.integers(TURNS, size=b) if augmentation.flips_and_turns else np.zeros(b, int)
+    # What stands upright keeps of its turn the mirror image only.
+    turns = [int(k - k % QUARTERS if stands else k) for k, stands in zip(drawn, stand, strict=True)]
     images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
     masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
     warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)
@@ -68,8 +79,8 @@ def draw_views(images: Tensor, masks: Tensor, augmentation: Augmentation, rng: n
 
 def turn(planes: Tensor, k: int) -> Tensor:
     """The k-th of the eight flips and quarter turns of planes (..., S, S)."""
-    planes = torch.rot90(planes, k % 4, dims=(-2, -1))
-    return planes.flip(-1) if k >= 4 else planes
+    planes = torch.rot90(planes, k % QUARTERS, dims=(-2, -1))
+    return planes.flip(-1) if k >= QUARTERS else planes
 
 
 def warp_grid(count: int, side: int, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
