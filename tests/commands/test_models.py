@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from napari_wavegms.commands.info import card_lines
-from napari_wavegms.commands.models import score_of
+from napari_wavegms.commands.models import scores_of
 from napari_wavegms.commands.named import named_model
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.zoo import DEFAULT_MODEL, user_models_folder
@@ -104,8 +104,12 @@ def test_a_card_with_odd_values_is_damaged(wavegms: Run, model: Path, tmp_path: 
     assert said.err.count("\n") == 1
 
 
-def test_a_score_without_a_dsc_is_none() -> None:
-    assert score_of(ModelCard("a", scores={"unfinished": {"epoch": 3}})) is None
+def test_every_set_of_images_that_a_model_was_scored_on_is_told() -> None:
+    scores = {"BUSI val": {"dsc": 0.8, "n": 57}, "unfinished": {"epoch": 3}, "ISIC val": {"dsc": 0.86}}
+    assert [str(score) for score in scores_of(ModelCard("a", scores=scores))] == [
+        "0.800 on BUSI val (57 images)",
+        "0.860 on ISIC val",
+    ]
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(wavegms: Run, mine: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_wavegms.commands.console import show, show_json, tell
@@ -66,19 +66,21 @@ class Score:
         return f"{self.dsc:.3f} on {self.where}"
 
 
-def score_of(card: ModelCard) -> Score | None:
-    """Find the first DSC among a card's scores; None where nobody measured one.
+def scores_of(card: ModelCard) -> list[Score]:
+    """The DSC on each set of images that the card has scores of.
 
     Examples
     --------
-    >>> print(score_of(ModelCard("a", scores={"validation": {"dsc": 0.7414, "n": 57}})))
+    >>> for score in scores_of(ModelCard("a", scores={"validation": {"dsc": 0.7414, "n": 57}, "unfinished": {}})):
+    ...     print(score)
     0.741 on validation (57 images)
     """
+    found = []
     for where, values in card.scores.items():
         if isinstance(values, dict) and isinstance(values.get("dsc"), (int, float)):
             count = f" ({values['n']} images)" if "n" in values else ""
-            return Score(float(values["dsc"]), f"{where}{count}")
-    return None
+            found.append(Score(float(values["dsc"]), f"{where}{count}"))
+    return found
 
 
 def _unreadable(entries: Sequence[ModelEntry]) -> list[str]:
@@ -99,10 +101,10 @@ def _is_default(entry: ModelEntry) -> bool:
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
-    score = score_of(entry.card)
+    scores = ", ".join(map(str, scores_of(entry.card)))
     mark = "*" if _is_default(entry) else " "
     size = f"{entry.path.stat().st_size / 1e6:.1f} MB"
-    return f"{mark} {entry.name}", size, str(score) if score else "–", str(entry.card.title)
+    return f"{mark} {entry.name}", size, scores or "–", str(entry.card.title)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -133,7 +135,7 @@ def _version_as_dict(entry: VersionEntry) -> dict[str, Any]:
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:
-    score = score_of(entry.card)
+    scores = scores_of(entry.card)
     return {
         "name": entry.name,
         "default": _is_default(entry),
@@ -141,6 +143,7 @@ def _as_dict(entry: ModelEntry) -> dict[str, Any]:
         "path": str(entry.path),
         "bytes": entry.path.stat().st_size,
         "title": entry.card.title,
-        "dsc": score.dsc if score else None,
-        "measured_on": score.where if score else None,
+        "dsc": scores[0].dsc if scores else None,
+        "measured_on": scores[0].where if scores else None,
+        "scores": [asdict(score) for score in scores],
     }
