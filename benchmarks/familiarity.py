@@ -6,7 +6,8 @@
 Each is a folder with images/, masks/ and split.json. The light is measured on the train part of `--known` with the
 model's own encoder, and compared on the val parts. Colour could make it too easy: so foreign images are also shown in
 grey, and the means and deviations of the three colours alone play a light of their own. What else turns it on is told
-by known images that were turned, mirrored, brightened and so on, and by the package's phantoms. With `--corrections`:
+by known images that were turned, mirrored, brightened and so on, and by the package's phantoms. A model of two kinds
+of image takes both: `--known BUSI ISIC --foreign KVASIR --model generalist`. With `--corrections`:
 the colours after that many train images of the first foreign data set were learned from by the mapping model alone.
 """
 
@@ -34,14 +35,15 @@ Values = npt.NDArray[np.float64]
 def main() -> None:
     options = parse()
     segmenter = Segmenter.from_checkpoint(options.model, device="cpu")
-    train, val = (images(options.known, subset) for subset in ("train", "val"))
-    known = Familiarity.fit(map(segmenter.image_latents, train))
+    kinds = [images(folder, "train") for folder in options.known]
+    val = [image for folder in options.known for image in images(folder, "val")]
+    known = Familiarity.fit(*(map(segmenter.image_latents, train) for train in kinds))
     if options.corrections:
         corrected(known, segmenter, options)
         return
-    colours = ColourLight(train, segmenter)
+    colours = ColourLight([image for train in kinds for image in train], segmenter)
     at_home = [known.distance(segmenter.image_latents(image)) for image in val], colours.distances(val)
-    rows = [row(f"{options.known.name} val", val, known, *at_home)]
+    rows = [row(f"{' and '.join(folder.name for folder in options.known)} val", val, known, *at_home)]
     print("| images | n | AUROC | AUROC of colours alone | median distance | green | amber | red |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     show(rows[0])
@@ -55,7 +57,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--known", type=Path, required=True, help="data set that the model learned from")
+    parser.add_argument("--known", type=Path, nargs="+", required=True, help="data sets that the model learned from")
     parser.add_argument("--foreign", type=Path, nargs="+", required=True)
     parser.add_argument("--model", default="default")
     parser.add_argument("--corrections", type=int, nargs="+")
@@ -79,7 +81,7 @@ def groups(val: list[Image], foreign: list[Path]) -> Iterable[tuple[str, list[Im
 
 def corrected(known: Familiarity, segmenter: Segmenter, options: argparse.Namespace, draws: int = 3) -> None:
     """Shares of green, amber and red on each val part, means over draws of the corrections."""
-    parts = {folder.name: images(folder, "val") for folder in (options.known, *options.foreign)}
+    parts = {folder.name: images(folder, "val") for folder in (*options.known, *options.foreign)}
     seen = {name: [segmenter.image_latents(image) for image in part] for name, part in parts.items()}
     pool = [segmenter.image_latents(image) for image in images(options.foreign[0], "train")]
     print(f"| corrections of {options.foreign[0].name} | " + " | ".join(f"{name} val" for name in seen) + " |")

@@ -121,6 +121,26 @@ def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: Fa
     assert known.with_corrections([]) is known
 
 
+def test_what_lies_between_two_kinds_is_unlike_both() -> None:
+    both = Familiarity.fit(latents(200), latents(100, seed=1, centre=3))
+    colours = {
+        centre: [both.light(both.distance(image)).colour for image in latents(40, seed=2, centre=centre)]
+        for centre in (0.0, 1.5, 3.0)
+    }
+    assert colours[0.0].count("green") >= 34
+    assert colours[3.0].count("green") >= 34
+    assert set(colours[1.5]) == {"red"}
+    assert "the 300 images" in both.light(0.0).sentence
+    one_cloud = Familiarity.fit([*latents(200), *latents(100, seed=1, centre=3)])
+    assert {one_cloud.light(one_cloud.distance(image)).colour for image in latents(9, 2, 1.5)} == {"green"}
+
+
+def test_cards_of_the_first_release_had_one_cloud(known: Familiarity) -> None:
+    told = known.as_dict()
+    (only,) = told["trained"]
+    assert Familiarity.from_dict(told | {"trained": only}) is not None
+
+
 def test_a_constant_image_is_a_number_away(known: Familiarity) -> None:
     assert np.isfinite(known.distance(np.zeros((4, 2, 2))))
     flat = Familiarity.fit([np.full((4, 2, 2), 0.5)] * LEAST_IMAGES)
@@ -180,14 +200,14 @@ def test_what_a_fine_tuned_model_says_depends_on_its_encoder(network: WaveGMS, t
     file = save_checkpoint(tmp_path / "m.safetensors", network, card())
     assert remember(file, pairs(LEAST_IMAGES - 1)) == {}
     first = remember(file, pairs(LEAST_IMAGES - 1), pairs(1))
-    assert (first["trained"]["count"], first["corrections"]) == (LEAST_IMAGES, None)
+    assert (first["trained"][0]["count"], first["corrections"]) == (LEAST_IMAGES, None)
     # The encoder stayed: the new are added, and the replayed are not counted again.
     second = remember(file, pairs(3), pairs(5))
-    assert (second["trained"]["count"], second["corrections"]["count"]) == (LEAST_IMAGES, 3)
+    assert (second["trained"][0]["count"], second["corrections"]["count"]) == (LEAST_IMAGES, 3)
     other = replace(read_card(file), familiarity=second | {"encoder": "another"})
     assert after_fine_tuning(other, network, latents(5), latents(5)) == {}
     anew = after_fine_tuning(other, network, latents(5), latents(LEAST_IMAGES))
-    assert (anew["trained"]["count"], anew["corrections"]) == (LEAST_IMAGES + 5, None)
+    assert (anew["trained"][0]["count"], anew["corrections"]) == (LEAST_IMAGES + 5, None)
 
 
 def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None:

@@ -128,8 +128,8 @@ class Familiarity:
 
     Attributes
     ----------
-    trained : Cloud
-        The training images.
+    trained : tuple of Cloud
+        The training images, a cloud for each kind of image: between ultrasound and photographs lies nothing familiar.
     corrections : Cloud or None
         Images of later fine-tunings that left the encoder as it was.
     limits : tuple of float
@@ -138,13 +138,13 @@ class Familiarity:
         Fingerprint of the encoder that looked.
     """
 
-    trained: Cloud
+    trained: tuple[Cloud, ...]
     corrections: Cloud | None
     limits: tuple[float, float]
     encoder: str = ""
 
     @classmethod
-    def fit(cls, latents: Iterable[npt.ArrayLike], encoder: str = "") -> Familiarity:
+    def fit(cls, *kinds: Iterable[npt.ArrayLike], encoder: str = "") -> Familiarity:
         """Measure training images.
 
         The limits come from images that are held out in turn, five times a fifth: `GREEN_SHARE` and `AMBER_SHARE` of
@@ -152,28 +152,26 @@ class Familiarity:
 
         Parameters
         ----------
-        latents : iterable of array-like of shape (4, h, w)
-            One of each image, as `Segmenter.image_latents` and `Segmentation.latents` give them.
+        *kinds : iterable of array-like of shape (4, h, w)
+            For each kind of image the latents of each of its images, as `Segmenter.image_latents` and
+            `Segmentation.latents` give them.
         encoder : str
             See `encoder_fingerprint`.
 
         Raises
         ------
         InputError
-            If there are fewer than `LEAST_IMAGES`.
+            If there are fewer than `LEAST_IMAGES` of a kind.
         """
-        points = _points(latents)
-        if len(points) < LEAST_IMAGES:
+        points = [_points(latents) for latents in kinds]
+        if (least := min(map(len, points))) < LEAST_IMAGES:
             raise InputError(
-                f"{len(points)} training images came; to tell what is unlike them it takes {LEAST_IMAGES}. Add more, "
+                f"{least} training images came; to tell what is unlike them it takes {LEAST_IMAGES}. Add more, "
                 "or go without the light."
             )
-        folds = np.random.default_rng(0).permutation(np.arange(len(points)) % _FOLDS)
-        held_out = np.concatenate(
-            [Cloud.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)]
-        )
+        held_out = np.concatenate([_held_out_distances(kind) for kind in points])
         green, amber = (float(limit) for limit in np.quantile(held_out, (GREEN_SHARE, AMBER_SHARE)))
-        return cls(Cloud.of(points), None, (green, amber), encoder)
+        return cls(tuple(map(Cloud.of, points)), None, (green, amber), encoder)
 
     @classmethod
     def of(cls, card: ModelCard, network: WaveGMS) -> Familiarity | None:
@@ -201,10 +199,11 @@ class Familiarity:
             If they have another shape.
         """
         point = describe(latents)[None]
-        distance = float(self.trained.distances(point)[0])
+        distances = [cloud.distances(point)[0] for cloud in self.trained]
         if self.corrections is not None:
-            distance = min(distance, float(self.corrections.distances(point, like=self.trained.spread)[0]))
-        return distance
+            like = np.mean([cloud.spread for cloud in self.trained], axis=0)
+            distances.append(self.corrections.distances(point, like)[0])
+        return float(min(distances))
 
     def light(self, distance: float) -> Light:
         """The light for a distance; what is no number is red."""
@@ -232,14 +231,14 @@ class Familiarity:
 
     @property
     def _count(self) -> int:
-        return self.trained.count + (0 if self.corrections is None else self.corrections.count)
+        return sum(cloud.count for cloud in self.trained) + (self.corrections.count if self.corrections else 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `ModelCard.familiarity`, about 2 kB."""
         return {
             "encoder": self.encoder,
             "limits": _short(np.asarray(self.limits)),
-            "trained": self.trained.as_dict(),
+            "trained": [cloud.as_dict() for cloud in self.trained],
             "corrections": None if self.corrections is None else self.corrections.as_dict(),
         }
 
@@ -247,9 +246,10 @@ class Familiarity:
     def from_dict(cls, values: Mapping[str, Any]) -> Familiarity | None:
         """Read what `as_dict` wrote; None for anything else, because a light is no reason to refuse a model."""
         try:
-            more = values["corrections"]
+            kinds, more = values["trained"], values["corrections"]
             green, amber = (float(limit) for limit in values["limits"])
-            trained = Cloud.from_dict(values["trained"])
+            # The first cards had one cloud and no list of them.
+            trained = tuple(map(Cloud.from_dict, [kinds] if isinstance(kinds, Mapping) else kinds))
             return cls(trained, Cloud.from_dict(more) if more else None, (green, amber), str(values["encoder"]))
         except (KeyError, TypeError, ValueError):
             return None
@@ -305,7 +305,7 @@ def after_fine_tuning(
         return known.with_corrections(new).as_dict()
     if len(new) + len(replayed) < LEAST_IMAGES:
         return {}
-    return Familiarity.fit([*new, *replayed], encoder_fingerprint(network, card.preprocessing)).as_dict()
+    return Familiarity.fit([*new, *replayed], encoder=encoder_fingerprint(network, card.preprocessing)).as_dict()
 
 
 def remember(
@@ -351,6 +351,12 @@ def remember(
     familiarity = after_fine_tuning(card, network, [*map(seen, new)], [*map(seen, replayed)])
     rewrite_card(file, replace(card, familiarity=familiarity))
     return familiarity
+
+
+def _held_out_distances(points: Array) -> Array:
+    """Distances of each fifth of a kind's points to the cloud of the others."""
+    folds = np.random.default_rng(0).permutation(np.arange(len(points)) % _FOLDS)
+    return np.concatenate([Cloud.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)])
 
 
 def _points(latents: Iterable[npt.ArrayLike]) -> Array:
