@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -154,6 +156,36 @@ def test_a_runner_that_is_destroyed_stops_its_job(qtbot: Any) -> None:
     work.go.release(2)
     wait_for_threads(qtbot)
     assert work.closed_in
+
+
+def test_a_runner_that_is_collected_stops_its_job(qtbot: Any) -> None:
+    runner = JobRunner()
+    runner.itself = runner  # type: ignore[attr-defined]
+    work = Work()
+    work.go.release()
+    with qtbot.waitSignal(runner.progressed, timeout=20_000):
+        runner.start(work)
+    del runner
+    gc.collect()
+    work.go.release(2)
+    wait_for_threads(qtbot)
+    assert work.go.acquire(blocking=False), "it went on to its last step"
+
+
+def test_jobs_that_overlap_leave_the_filters_of_warnings_alone(qtbot: Any) -> None:
+    filters, show = list(warnings.filters), warnings.showwarning
+    runners, works = (JobRunner(), JobRunner()), (Work(), Work())
+    for runner, work in zip(runners, works, strict=True):
+        work.go.release()
+        with qtbot.waitSignal(runner.progressed, timeout=20_000):
+            runner.start(work)
+    meanwhile = list(warnings.filters)
+    for work in works:
+        work.go.release(2)
+        qtbot.waitUntil(lambda work=work: bool(work.closed_in), timeout=20_000)
+    wait_for_threads(qtbot)
+    assert meanwhile == filters
+    assert (warnings.filters, warnings.showwarning) == (filters, show)
 
 
 def test_napari_s_own_way_to_quit_workers_closes_the_generator_too(qtbot: Any, runner: JobRunner) -> None:

@@ -13,7 +13,6 @@ import os
 import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 from typing import Any
 
@@ -21,6 +20,7 @@ from napari.qt.threading import GeneratorWorker, create_worker  # type: ignore[i
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.widgets.gone import when_gone
 
 Work = Callable[[], Generator[Any, None, Any]]
 
@@ -73,7 +73,7 @@ class JobRunner(QObject):
         stops: list[Event] = []
         self._stops = stops
         # A viewer that closes destroys us without any other notice; the list outlives us and stops the job.
-        self.destroyed.connect(partial(_set_all, stops))
+        when_gone(self, _set_all, stops)
 
     @property
     def busy(self) -> bool:
@@ -142,6 +142,25 @@ class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
     def quit(self) -> None:
         self._stop.set()
 
+    def run(self) -> None:
+        """As superqt has it, but for `warnings.catch_warnings`, which is one for all threads.
+
+        Whoever leaves it puts back what was there when he entered: two jobs that overlap leave the program with the
+        filters of the first one, for ever, and undo what napari is silencing in the window's thread.
+        """
+        self.started.emit()
+        self._running = True
+        try:
+            result = self.work()
+            if isinstance(result, Exception):
+                raise result
+            self.returned.emit(result)
+        except Exception as error:
+            self.errored.emit(error)
+        self._running = False
+        self.finished.emit()
+        self._finished.emit(self)
+
 
 def wave_gms_work(ticket: int, stop: Event, work: Work) -> Generator[tuple[int, Any], None, tuple[int, Outcome]]:
     """Drain a job's generator, whatever happens; napari shows this function's name while it runs.
@@ -197,7 +216,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _set_all(stops: list[Event], _destroyed: object = None) -> None:
+def _set_all(stops: list[Event]) -> None:
     for stop in stops:
         stop.set()
 

@@ -17,6 +17,7 @@ from napari_wavegms.review.journal_records import Answer, Edit, EditTarget
 from napari_wavegms.review.journal_writer import JournalWriter
 from napari_wavegms.review.settings import editor_name
 from napari_wavegms.widgets.changed_bands import ChangedBands
+from napari_wavegms.widgets.gone import when_gone
 from napari_wavegms.widgets.journal_words import saved_sentence
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ _QUIET = 0.25  # seconds without a change after which a burst is over
 _LONGEST = 0.75  # seconds after which a burst is written down that is not over
 _PAUSE = 30.0  # seconds; who does not edit for longer is away
 _PORTION = 0.003  # seconds that a search may keep the window at a time
+
+
+class _News(QObject):
+    """Brings news from the writer's thread to the window's.
+
+    The writer holds it: a signal of the watch itself would be emitted into freed memory where Qt destroys the watch at
+    that very moment, and PyQt does not notice.
+    """
+
+    written = Signal(str, object)
 
 
 class JournalWatch(QObject):
@@ -54,7 +65,6 @@ class JournalWatch(QObject):
 
     saved = Signal(str)
     edited = Signal(object)
-    _written = Signal(str, object)  # from the writer's thread into the window's
 
     def __init__(
         self, writer: JournalWriter, parent: QObject | None = None, clock: Callable[[], float] = time.monotonic
@@ -76,9 +86,9 @@ class JournalWatch(QObject):
         self._timer = _timer(self, round(_QUIET * 1000), self._on_quiet, once=True)
         self._ticker = _timer(self, 1000, self._tell)
         self._searcher = _timer(self, 0, self._search)
-        self._written.connect(self._on_written)
-        stop = writer.listen(self._written.emit)
-        self.destroyed.connect(lambda _gone=None: stop())
+        news = _News()
+        news.written.connect(self._on_written)
+        when_gone(self, writer.listen(lambda image, what: news.written.emit(image, what)))
 
     @property
     def image(self) -> str:

@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QPixmap
 
 from napari_wavegms.review.items import Item
+from napari_wavegms.widgets.gone import when_gone
 from napari_wavegms.widgets.thumbnail_reader import ReadPlane, ThumbnailReader, plane_of_file
 
 _KEPT = 400  # pictures of at most 31 kB
@@ -34,12 +35,11 @@ class Thumbnails(QObject):
     def __init__(self, read: ReadPlane = plane_of_file, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._pictures: OrderedDict[str, QPixmap | str] = OrderedDict()
-        self._reader = reader = ThumbnailReader(read)
+        self._reader = ThumbnailReader(read)
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_EVERY)
         self._timer.timeout.connect(self._take)
-        # A viewer that closes destroys us without any other notice.
-        self.destroyed.connect(lambda: reader.stop())
+        when_gone(self, self._reader.stop)  # a viewer that closes destroys us without any other notice
 
     def __len__(self) -> int:
         return len(self._pictures)
