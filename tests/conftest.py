@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -24,7 +25,6 @@ settings.register_profile("house", derandomize=True, deadline=None, database=Non
 settings.load_profile("house")
 
 SEED = 2333
-_EXIT = pytest.StashKey[int]()
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -71,20 +71,20 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the windows of Review come last: what they leave to the garbage collector has brought down later tests."""
-    items.sort(key=lambda item: item.path.name.startswith("test_review_") and item.path.parent.name == "widgets")
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was imported.
+
+    napari has it look through everything whenever a layer goes, and so does each training at its end: a third of a
+    second of processor time for the half million objects of torch, napari and their kin, hundreds of times over.
+    """
+    gc.collect()
+    gc.freeze()
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Note how the tests ended."""
-    session.config.stash[_EXIT] = int(exitstatus)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End at once: Python takes the Qt objects of closed windows down in any order, which may end in a crash."""
-    if _EXIT in config.stash and "PyQt6" in sys.modules:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(config.stash[_EXIT])
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep all windows in one process where several share the tests: they would take the keyboard from each other."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.parent.name == "widgets" or "qtbot" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("windows"))

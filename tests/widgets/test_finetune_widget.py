@@ -23,8 +23,6 @@ from napari_wavegms.review.versions import ModelVersions
 from napari_wavegms.widgets.finetune_pairs import SHOWN_BY_US
 from napari_wavegms.widgets.finetune_widget import FineTuneWidget
 
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
-
 PATIENCE = 60_000  # ms; a busy machine is no reason to fail
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
 SHORT = Speed(

@@ -143,7 +143,7 @@ class Day:
             self.masks[self.room.item.name] = np.array(self.room.mask.data)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_a_day_with_kills_loses_no_stroke(
     open_room: Callable[[], Any], scans: Callable[..., Path], number: int
 ) -> None:

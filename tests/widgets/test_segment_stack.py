@@ -8,10 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-# napari's label colours go through skimage, whose warning napari silences; a worker that ends at that moment puts the
-# filters of all threads back.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
-
 
 @pytest.fixture
 def loop(disc: np.ndarray) -> np.ndarray:

@@ -15,10 +15,6 @@ from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.widgets.clean_up import CleanUp
 
-# napari's label colours go through skimage, whose warning napari silences; a worker that ends at that moment puts the
-# filters of all threads back.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB:UserWarning")
-
 
 def shown_images(desk: Any) -> list[str]:
     return [desk.panel._image.itemText(row) for row in range(desk.panel._image.count())]
