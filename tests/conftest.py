@@ -79,12 +79,3 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep all windows in one process where several share the tests: they would take the keyboard from each other."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.parent.name == "widgets" or "qtbot" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("windows"))
