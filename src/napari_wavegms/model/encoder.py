@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_wavegms.model.fused_norm import in_best_layout, norm_act
 from napari_wavegms.model.wavelets import LEVELS, haar_bands
 
 BAND_CHANNELS = 12  # four bands of three colours
 LATENT_CHANNELS = 4
 WIDTHS = (16, 32, 32)
 LOGVAR_RANGE = (-30.0, 20.0)
+_SILU = nn.SiLU()
 
 
 class Latent(NamedTuple):
@@ -42,8 +44,8 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        h = self.conv1(norm_act(x, self.norm1, _SILU))
+        h = self.conv2(self.dropout(norm_act(h, self.norm2, _SILU)))
         return self.skip(x) + h  # type: ignore[no-any-return]
 
 
@@ -104,7 +106,7 @@ class WaveEncoder(nn.Module):
         """
         features = []
         for level, extractor in zip(LEVELS, self.levels, strict=True):
-            maps = extractor(haar_bands(image, level))  # (B, 12, H/2^L, W/2^L)
+            maps = extractor(in_best_layout(haar_bands(image, level)))  # (B, 12, H/2^L, W/2^L)
             features.append(F.avg_pool2d(maps, 2 ** (LEVELS[-1] - level)))
         mean, logvar = self.aggregate(torch.cat(features, dim=1)).chunk(2, dim=1)
         return Latent(mean, logvar)

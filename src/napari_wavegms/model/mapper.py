@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_wavegms.model.encoder import LATENT_CHANNELS
+from napari_wavegms.model.fused_norm import in_best_layout, norm_act
 
 ENCODER_WIDTHS = (32, 64, 128, 128)
 DECODER_WIDTHS = (128, 64, 32, 32)
@@ -25,8 +26,19 @@ class MaskLatents(NamedTuple):
     out: Tensor
 
 
-def _norm_act_conv(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(
+class _NormActConv(nn.Sequential):
+    """GroupNorm, activation and 3×3 convolution."""
+
+    def __init__(self, norm: nn.GroupNorm, activation: nn.PReLU | nn.SiLU, conv: nn.Conv2d) -> None:
+        super().__init__(norm, activation, conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, activation, conv = self
+        return conv(norm_act(x, norm, activation))  # type: ignore[no-any-return,arg-type]
+
+
+def _norm_act_conv(channels_in: int, channels_out: int) -> _NormActConv:
+    return _NormActConv(
         nn.GroupNorm(GROUPS, channels_in, eps=1e-6),
         nn.PReLU(),
         nn.Conv2d(channels_in, channels_out, 3, padding=1),
@@ -60,7 +72,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
-        normed = self.norm(x)
+        normed = norm_act(x, self.norm)
         # Positions become tokens of one head: (B, 1, H·W, C).
         q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in (self.q, self.k, self.v))
         mixed = F.scaled_dot_product_attention(q, k, v)[:, 0]
@@ -76,8 +88,8 @@ class ResidualAttentionBlock(nn.Sequential):
         self.attention = SelfAttention(channels_out)
 
 
-def _head(channels: int) -> nn.Sequential:
-    return nn.Sequential(
+def _head(channels: int) -> _NormActConv:
+    return _NormActConv(
         nn.GroupNorm(GROUPS, channels),
         nn.SiLU(),
         nn.Conv2d(channels, LATENT_CHANNELS, 3, padding=1, bias=False),
@@ -104,7 +116,7 @@ class LatentMapper(nn.Module):
 
     def features(self, latent: Tensor) -> list[Tensor]:
         """Maps of the four decoder blocks, coarse to final: (B, 128 | 64 | 32 | 32, H/8, W/8)."""
-        x = self.stem(latent)
+        x = self.stem(in_best_layout(latent))
         skips = [x]
         for block in self.encoder:
             x = block(x)
