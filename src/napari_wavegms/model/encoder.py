@@ -104,9 +104,12 @@ class WaveEncoder(nn.Module):
         Latent
             Mean and log-variance (not clamped) of `z_MR`.
         """
+        dtype = self.aggregate.stem.weight.dtype
         features = []
         for level, extractor in zip(LEVELS, self.levels, strict=True):
-            maps = extractor(in_best_layout(haar_bands(image, level)))  # (B, 12, H/2^L, W/2^L)
+            # Bands are differences of pixels, so that they are taken before anything is rounded.
+            bands = haar_bands(image, level).to(dtype)
+            maps = extractor(in_best_layout(bands))  # (B, 12, H/2^L, W/2^L)
             features.append(F.avg_pool2d(maps, 2 ** (LEVELS[-1] - level)))
-        mean, logvar = self.aggregate(torch.cat(features, dim=1)).chunk(2, dim=1)
+        mean, logvar = self.aggregate(in_best_layout(torch.cat(features, dim=1))).chunk(2, dim=1)
         return Latent(mean, logvar)

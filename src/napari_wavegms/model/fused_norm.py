@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from napari_wavegms.model.device import computes_bfloat16
 
 _ROW = 256  # values that a row of the kernels has at least, where the map allows
+_LARGE = 1024  # positions from which torch's own kernel has a quick loop for channels_last
 _WORTH_A_THREAD = 100_000  # values of a map
 
 
@@ -36,8 +36,8 @@ def norm_act(x: Tensor, norm: nn.GroupNorm, activation: nn.PReLU | nn.SiLU | Non
     activation : torch.nn.PReLU of one slope, torch.nn.SiLU or None
     """
     if not _fits(x):
-        normed = norm(x)
-        return normed if activation is None else activation(normed)  # type: ignore[no-any-return]
+        normed = _normed(x, norm)
+        return normed if activation is None else activation(normed)
     slope = activation.weight if isinstance(activation, nn.PReLU) else None
     silu = isinstance(activation, nn.SiLU)
     return _NormAct.apply(x, norm.weight, norm.bias, slope, norm.num_groups, norm.eps, silu)  # type: ignore[no-any-return,no-untyped-call]
@@ -55,7 +55,16 @@ def fuses(device: torch.device) -> bool:
 
 def in_best_layout(x: Tensor) -> Tensor:
     """Bring a map into the layout that the convolutions behind it are fastest in."""
-    return x.contiguous(memory_format=torch.channels_last) if fuses(x.device) else x
+    looks = x.device.type == "cpu" and x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+    return x.contiguous(memory_format=torch.channels_last) if looks or fuses(x.device) else x
+
+
+def _normed(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Have torch normalise a map; it is slow at small ones in channels_last."""
+    small = x.shape[2] * x.shape[3] < _LARGE
+    if small and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return norm(x.contiguous()).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return norm(x)  # type: ignore[no-any-return]
 
 
 def _fits(x: Tensor) -> bool:
@@ -65,7 +74,13 @@ def _fits(x: Tensor) -> bool:
 
 @cache
 def _available() -> bool:
-    return computes_bfloat16("cpu") and find_spec("numba") is not None
+    if not computes_bfloat16("cpu"):
+        return False
+    try:
+        import napari_wavegms.model.norm_kernels  # noqa: F401
+    except (ImportError, RuntimeError):  # no numba, one that does not fit numpy, or nowhere to keep compiled code
+        return False
+    return True
 
 
 class _NormAct(torch.autograd.Function):

@@ -17,7 +17,8 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device
-from napari_wavegms.model.wave_gms import Prediction, WaveGMS
+from napari_wavegms.model.inference import Inference
+from napari_wavegms.model.wave_gms import WaveGMS
 from napari_wavegms.model.zoo import resolve
 from napari_wavegms.segment.images import FloatArray, Prepared, Preprocessing, prepare, restore
 from napari_wavegms.segment.threshold import threshold_probability
@@ -87,6 +88,7 @@ class Segmenter:
         self.device = device
         self.preprocessing = Preprocessing.from_dict(card.preprocessing)
         self.threshold = card.threshold
+        self._inference = Inference(self.model, self.codec, device.name)
 
     @classmethod
     def from_checkpoint(
@@ -143,34 +145,29 @@ class Segmenter:
             latents=latents,
         )
 
-    @torch.inference_mode()
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
-        return self._predict(prepare(image, self.preprocessing)).mask.out[0].float().cpu()
+        return self._inference.mask_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu()
 
-    @torch.inference_mode()
     def image_latents(self, image: npt.ArrayLike) -> FloatArray:
         """Mean of the image's latents (4, S/8, S/8), float32; the mapping model does not run."""
-        return self.model.encoder(self._pixels(prepare(image, self.preprocessing))).mean[0].float().cpu().numpy()  # type: ignore[no-any-return]
+        return self._inference.image_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu().numpy()
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) in the working frame, where the paper measures its scores."""
         return self._look(prepare(image, self.preprocessing))[1]
 
-    @torch.inference_mode()
     def _look(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
         """The image's latents (4, S/8, S/8) and the mask's probability (S, S)."""
-        prediction = self._predict(prepared)
-        probability: npt.NDArray[Any] = self.codec.decode(prediction.mask.out)[0, 0].float().cpu().numpy()
+        latents, decoded = self._inference.look(_pixels(prepared))
+        probability: npt.NDArray[Any] = decoded[0, 0].cpu().numpy()
         if not np.isfinite(probability).all():
             raise CheckpointError(
                 f"The model {self.card.name} gave values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )
-        return prediction.image.mean[0].float().cpu().numpy(), probability
+        return latents[0].cpu().numpy(), probability
 
-    def _predict(self, prepared: Prepared) -> Prediction:
-        return self.model(self._pixels(prepared))  # type: ignore[no-any-return]
 
-    def _pixels(self, prepared: Prepared) -> Tensor:
-        return torch.from_numpy(prepared.pixels)[None].to(self.device.name)
+def _pixels(prepared: Prepared) -> Tensor:
+    return torch.from_numpy(prepared.pixels)[None]

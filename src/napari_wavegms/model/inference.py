@@ -1,0 +1,61 @@
+"""A network and its codec as they are quickest at looking, without learning."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from napari_wavegms.model.codec import TinyVAE
+from napari_wavegms.model.device import multiplies_bfloat16
+from napari_wavegms.model.wave_gms import WaveGMS
+
+
+class Look(NamedTuple):
+    """What is seen in images, all float32."""
+
+    latents: Tensor  # (B, 4, H/8, W/8), the images'
+    probability: Tensor  # (B, 1, H, W), the masks', in [0, 1]
+
+
+class Inference:
+    """A copy of a network in bfloat16 where the processor has matrix units for it, otherwise the network itself.
+
+    The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps.
+
+    Parameters
+    ----------
+    model : WaveGMS
+        In evaluation mode. What happens to its weights later is not seen here.
+    codec : TinyVAE
+    device : str
+        Where both of them are.
+    bfloat16 : bool, optional
+        Whether to compute in it; by default where it pays.
+    """
+
+    def __init__(self, model: WaveGMS, codec: TinyVAE, device: str, bfloat16: bool | None = None) -> None:
+        self.bfloat16 = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
+        self._device, self._codec, self._model = device, codec, model
+        if self.bfloat16:
+            half = copy.deepcopy(model).bfloat16()
+            self._model = half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def look(self, images: Tensor) -> Look:
+        """Look at images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
+        prediction = self._model(images.to(self._device))
+        probability = self._codec.decode(prediction.mask.out.float())
+        return Look(prediction.image.mean.float(), probability)
+
+    @torch.inference_mode()
+    def image_latents(self, images: Tensor) -> Tensor:
+        """The images' latents alone (B, 4, H/8, W/8), float32; the mapping model does not run."""
+        return self._model.encoder(images.to(self._device)).mean.float()  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def mask_latents(self, images: Tensor) -> Tensor:
+        """The masks' latents (B, 4, H/8, W/8), float32."""
+        return self._model(images.to(self._device)).mask.out.float()  # type: ignore[no-any-return]
