@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,20 +117,23 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
 def _work(
     segmenter: Segmenter, jobs: list[Job], threshold: float, options: argparse.Namespace, outcome: _Outcome
 ) -> None:
-    from napari_wavegms.commands.segment_file import segment_file
+    from napari_wavegms.commands.segment_file import Done
+    from napari_wavegms.commands.segment_many import segment_many
 
-    with bar(len(jobs), "Segmenting", "image", silent=len(jobs) == 1) as progress:
-        for job in jobs:
-            try:
-                outcome.done.append(segment_file(segmenter, job, threshold, options.channel))
-            except Exception as error:
-                if (found := verdict(error)) is None:
-                    raise
+    with (
+        bar(len(jobs), "Segmenting", "image", silent=len(jobs) == 1) as progress,
+        closing(segment_many(segmenter, jobs, threshold, options.channel)) as finished,
+    ):
+        for job, result in finished:
+            if isinstance(result, Done):
+                outcome.done.append(result)
+                if not options.json:
+                    show(str(result))
+            elif (found := verdict(result)) is None:
+                raise result
+            else:
                 outcome.failed.append((job.source, about(job.source.name, found[1])))
                 tell(outcome.failed[-1][1])
-            else:
-                if not options.json:
-                    show(str(outcome.done[-1]))
             progress.update()
 
 

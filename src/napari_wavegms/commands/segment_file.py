@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,9 @@ class Done:
         return f"{self.job.mask}  {planes}{found} in {duration(self.seconds)}{scaled}"
 
 
-def segment_file(segmenter: Segmenter, job: Job, threshold: float, channel: int | None = None) -> Done:
+def segment_file(
+    segmenter: Segmenter, job: Job, threshold: float, channel: int | None = None, stop: Event | None = None
+) -> Done:
     """Segment one file, plane by plane where it is a stack, and write the results.
 
     Parameters
@@ -85,9 +88,14 @@ def segment_file(segmenter: Segmenter, job: Job, threshold: float, channel: int 
         In (0, 1).
     channel : int, optional
         The channel to read where there are several, from 0.
+    stop : threading.Event, optional
+        Given where several files are segmented at once, whose bars would overwrite each other. When set, the work
+        stops before the next plane, and nothing is written.
 
     Raises
     ------
+    InterruptedError
+        If it was stopped.
     InputError
         If the file cannot be read, is no image, or its results cannot be written.
     """
@@ -97,8 +105,10 @@ def segment_file(segmenter: Segmenter, job: Job, threshold: float, channel: int 
         raise InputError(f"{job.source} holds {plan.sentence}, and a PNG holds one plane. Take --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
     seconds, intensity = 0.0, None
-    with bar(plan.total, job.source.name, "plane", silent=plan.total == 1) as progress:
+    with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
         for plane in segment_planes(segmenter, loaded.pixels, plan):
+            if stop is not None and stop.is_set():
+                raise InterruptedError(f"{job.source} was stopped.")
             probability[plane.index] = plane.segmentation.probability
             seconds += plane.segmentation.seconds
             intensity = plane.segmentation.intensity
