@@ -49,10 +49,12 @@ class ReferenceSegmenter:
         self.preprocessing = Segmenter.from_checkpoint(model, "cpu").preprocessing
 
     def probability(self, image: np.ndarray) -> np.ndarray:
+        """Probability (H, W) of an image."""
         prepared = prepare(image, self.preprocessing)
         return restore(self.frame_probability(image), prepared)
 
     def frame_probability(self, image: np.ndarray) -> np.ndarray:
+        """Probability (S, S) in the working frame."""
         pixels = torch.from_numpy(prepare(image, self.preprocessing).pixels)[None]
         with torch.no_grad(), explicit_attention():
             return self.codec.decode(self.network(pixels).mask.out)[0, 0].numpy()
@@ -87,6 +89,7 @@ class TrainingStep:
         self.rng, self.generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 
     def __call__(self) -> None:
+        """Take the next step."""
         indices = list(range(self.batch))
         if not self.reference:
             self.run._step(indices, self.rng, self.generator)
