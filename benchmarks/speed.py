@@ -1,6 +1,6 @@
 """How fast we are against the official pipeline with the same weights; `reference_path.py` is that pipeline.
 
-    python benchmarks/speed.py [ROW…] [--rounds N] [--files N] [--batch N] [--json FILE]
+    python benchmarks/speed.py [ROW…] [--rounds N] [--files N] [--images N] [--batch N] [--json FILE]
 
 Rows are image, masks, files, step, first, large; by default all. The two paths take turns within a run, and ratios are
 of neighbours in time: median, with quartiles. Both wall time and processor time (of all threads) are told; on a machine
@@ -64,7 +64,7 @@ def image(options: argparse.Namespace) -> dict[str, Any]:
     return compared(*zip(*rounds, strict=True))
 
 
-def masks(_: argparse.Namespace) -> dict[str, Any]:
+def masks(options: argparse.Namespace) -> dict[str, Any]:
     """Agreement of the masks, and what either scores, on the val images of BUSI."""
     from reference_path import ReferenceSegmenter
 
@@ -79,7 +79,7 @@ def masks(_: argparse.Namespace) -> dict[str, Any]:
     plain = Segmenter.from_checkpoint(MODEL, "cpu")
     plain._inference = type(ours._inference)(plain.model, plain.codec, "cpu", bfloat16=False)
     rows = []
-    for pair in pairs:
+    for pair in pairs[:: max(1, len(pairs) // options.images)]:
         truth = prepare_mask(pair.mask, ours.preprocessing)
         official, quick, exact = (each.frame_probability(pair.image) >= 0.5 for each in (reference, ours, plain))
         scores = [dice(each, truth) for each in (official, quick, exact)]
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("row", nargs="*", choices=[*ROWS, []], default=list(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--images", type=int, default=10_000, help="of BUSI val, evenly chosen (default: all)")
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
