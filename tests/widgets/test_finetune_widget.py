@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from napari_wavegms.review.split import draw
 from napari_wavegms.review.versions import ModelVersions
 from napari_wavegms.widgets.finetune_pairs import SHOWN_BY_US
 from napari_wavegms.widgets.finetune_widget import FineTuneWidget
+from napari_wavegms.widgets.thumbnails import SHOWN
 
 PATIENCE = 60_000  # ms; a busy machine is no reason to fail
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
@@ -147,6 +150,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     [version] = lesson.versions.versions()
     assert (version.parent, version.title) == ("breast-ultrasound", "Quick, 2 corrections")
     assert version.after.keys() == {"held_out_2"}
+    assert lesson.panel.device_row.words.startswith("CPU: ")
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
@@ -235,7 +239,7 @@ def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
     lesson.viewer.window.add_dock_widget(FineTuneWidget(lesson.viewer), name="opened later")
     lesson.wait(lambda: len(lesson.versions.versions()) == 1)
     assert lesson.versions.versions()[0].reason == "not promoted: the program ended before it was scored"
-    assert not (work / "best.safetensors").exists()
+    lesson.wait(lambda: not (work / "best.safetensors").exists())  # cleared away once the version is kept
 
 
 def test_a_failure_is_a_sentence_and_the_models_stay(lesson: Class, tmp_data_home: Path) -> None:
@@ -279,6 +283,55 @@ def test_a_stroke_shows_in_the_list(lesson: Class) -> None:
     mask.paint((1, 1), 0)
     mask.data_setitem(np.nonzero(mask.data), 0)
     lesson.wait(lambda: lesson.row("train_0").summary == "mask is empty")
+
+
+def test_each_pair_shows_its_image_with_the_outline_of_its_mask(lesson: Class) -> None:
+    mask = lesson.open("train")
+    thumbnails = lesson.panel.pairs._thumbnails
+    lesson.panel.pairs.grab()  # paints, as a window would; the picture is asked for
+    lesson.wait(lambda: thumbnails.picture(lesson.row("train_0").picture) is not None)
+    shown = lesson.panel.pairs.grab().toImage()
+    assert any(_is_yellow(shown.pixelColor(x, y)) for x in range(SHOWN) for y in range(SHOWN))
+    before = lesson.row("train_0").picture
+    mask.paint((1, 1), 1)
+    lesson.wait(lambda: lesson.row("train_0").picture != before)
+
+
+def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
+    lesson.open("train")
+    row = lesson.panel.device_row
+    row.choose("mps" if sys.platform != "darwin" else "cuda")
+    assert not lesson.panel.learn_row.is_enabled
+    assert row.words in lesson.panel.learn_row._button.toolTip()
+    row.choose("cpu")
+    assert lesson.panel.learn_row.is_enabled
+    lesson.learn()
+    lesson.end()
+    assert row.words == "CPU: chosen"
+
+
+def test_a_run_gives_its_memory_back(lesson: Class) -> None:
+    from napari_wavegms.model.wave_gms import WaveGMS
+
+    before = _alive(WaveGMS)
+    lesson.open("train")
+    lesson.open("held_out", 1)
+    lesson.learn("long")
+    lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
+    assert _alive(WaveGMS) > before
+    lesson.widget.stop()
+    lesson.end()
+    lesson.threads_end()
+    assert _alive(WaveGMS) == before
+
+
+def _is_yellow(colour: Any) -> bool:
+    return min(colour.red(), colour.green()) > colour.blue() + 100
+
+
+def _alive(kind: type) -> int:
+    gc.collect()
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 def test_a_stack_gives_its_labelled_frames(lesson: Class) -> None:

@@ -21,7 +21,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.review.items import Item
 from napari_wavegms.review.queue_order import next_key
 from napari_wavegms.review.worklist import OpenLayer, Worklist
-from napari_wavegms.widgets.thumbnail_reader import SIDE, plane_of_file, small_picture
+from napari_wavegms.widgets.thumbnail_reader import SIDE, Outlined, plane_of_file, small_picture
 from napari_wavegms.widgets.thumbnails import Thumbnails
 from napari_wavegms.widgets.worklist_model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.widgets.worklist_words import counts_line, details, gone_sentence, mark_of, nothing_shown
@@ -354,3 +354,22 @@ def test_a_view_that_closes_leaves_no_thread(qtbot: Any, thumbnails: Thumbnails,
         return all(thread.name != "wave_gms_thumbnails" for thread in threading.enumerate())
 
     qtbot.waitUntil(no_thread)
+
+
+def test_a_mask_is_drawn_as_an_outline_of_the_same_place() -> None:
+    image, mask = np.zeros((200, 400), np.uint8), np.zeros((200, 400), np.uint8)
+    mask[50:150, 100:300] = 7
+    picture = small_picture(Outlined(image, mask))
+
+    def is_yellow(x: float, y: float) -> bool:  # in pixels of the image
+        colour = picture.pixelColor(round(x * SIDE / 400), round(y * SIDE / 400))
+        return bool(min(colour.red(), colour.green()) > 150 > 100 > colour.blue())
+
+    assert all(is_yellow(x, y) for x, y in ((100, 100), (300, 100), (200, 50), (200, 150)))
+    assert not any(is_yellow(x, y) for x, y in ((200, 100), (50, 100), (350, 100), (200, 20), (200, 180)))
+
+
+def test_a_mask_that_does_not_fit_or_covers_nothing_leaves_the_image_as_it_is() -> None:
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for mask in (np.ones((4, 4), np.uint8), np.zeros((8, 8), np.uint8)):
+        assert small_picture(Outlined(image, mask)) == small_picture(image)

@@ -154,7 +154,7 @@ class _Tuning:
         before = yield from self._score("before", request.current or request.start)
         self.note = replace(self.note, before=before)
         if not self.stopped:
-            yield Stage("learning", f"Learning on {self.device.reason}…")
+            yield Stage("learning", f"Learning on {self.device.reason}…", self.device.reason)
             yield from self._train()
         if not self.steps:
             return self._result(None, None)

@@ -64,10 +64,11 @@ StageName = Literal["before", "learning", "after"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Another part of the work begins."""
+    """Another part of the work begins; with the learning it is known where it is done, and why."""
 
     name: StageName
     sentence: str
+    device_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from napari_wavegms.review.preflight import Candidate, PairReport, Trouble, chec
 from napari_wavegms.review.speeds import Speed
 from napari_wavegms.review.split import StickySplit
 from napari_wavegms.review.versions import Version
+from napari_wavegms.widgets.finetune_rows import PairPicture
 from napari_wavegms.widgets.jobs import leave_a_core_to_the_window
 from napari_wavegms.widgets.segment_job import Announced
 
@@ -170,6 +171,11 @@ class FolderRead:
     candidates: tuple[Candidate, ...]
     reports: tuple[PairReport, ...]
 
+    def picture(self, number: int) -> PairPicture:
+        """What is shown of a pair."""
+        candidate = self.candidates[number]
+        return PairPicture(f"{self.folder} {number}", candidate.name, lambda: (candidate.image, candidate.mask))
+
 
 def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
     """Read the pairs of a folder with `images` and `masks` inside.
@@ -213,7 +219,9 @@ class Looked:
     corrected: npt.NDArray[np.uint8]
 
 
-def look_job(pairs: Sequence[Pair], before: Path, after: Path) -> Generator[Announced, None, Looked]:
+def look_job(
+    pairs: Sequence[Pair], before: Path, after: Path, device: str = "auto"
+) -> Generator[Announced, None, Looked]:
     """Segment held-out images with the model before and the model after.
 
     Raises
@@ -228,7 +236,7 @@ def look_job(pairs: Sequence[Pair], before: Path, after: Path) -> Generator[Anno
     rows, columns = (max(pair.mask.shape[axis] for pair in pairs) for axis in (0, 1))
     stacks = {name: np.zeros((len(pairs), rows, columns), np.uint8) for name in ("before", "after", "corrected")}
     images = np.zeros((len(pairs), rows, columns, 3), np.uint8)
-    models = {"before": Segmenter.from_checkpoint(before), "after": Segmenter.from_checkpoint(after)}
+    models = {name: Segmenter.from_checkpoint(path, device) for name, path in (("before", before), ("after", after))}
     for i, pair in enumerate(pairs):
         yield Announced(f"Segmenting held-out image {i + 1} of {len(pairs)}…")
         height, width = pair.mask.shape

@@ -7,15 +7,18 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.choice_list import ChoiceList
-from napari_wavegms.widgets.finetune_rows import PairRow, VersionRow
+from napari_wavegms.widgets.finetune_rows import PairPicture, PairRow, VersionRow
 from napari_wavegms.widgets.finetune_words import Words
 from napari_wavegms.widgets.scrolled import ScrolledPanel
+from napari_wavegms.widgets.thumbnail_reader import Outlined
+from napari_wavegms.widgets.thumbnails import SHOWN, Thumbnails, paint_picture
 
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
-_TALLEST = 230  # pixels; more rows are scrolled
+_TALLEST = 260  # pixels; more rows are scrolled
 
 
 class _RowList(QWidget):
@@ -84,6 +87,7 @@ class PairsList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._thumbnails = Thumbnails(_outlined, self)
         self._list = _RowList(self._make)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -99,7 +103,13 @@ class PairsList(QWidget):
         self._list.set_rows(rows)
 
     def _make(self, row: PairRow) -> QWidget:
-        frame, column = _row_frame()
+        frame = _row_frame()
+        across = QHBoxLayout(frame)
+        across.setContentsMargins(0, 3, 4, 3)
+        across.addWidget(_Picture(row.picture, self._thumbnails), 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        across.addLayout(column, 1)
         box = QCheckBox(row.name)
         box.setChecked(row.included)
         box.setToolTip(f"{row.name}: learn from it, or leave it out")
@@ -123,14 +133,12 @@ class PairsList(QWidget):
         masks.set_choices(row.masks, row.mask)
         masks.chosen.connect(lambda: self.mask_chosen.emit(row.key, masks.value))
         line = QHBoxLayout()
-        line.addSpacing(20)
         line.addWidget(QLabel("mask"))
         line.addWidget(masks, 1)
         return line
 
     def _remedy_line(self, row: PairRow) -> QHBoxLayout:
         line = QHBoxLayout()
-        line.addSpacing(20)
         for remedy in row.remedies:
             button = QPushButton(str(remedy))
             button.clicked.connect(partial(_emit, self.remedy_chosen, row.key, remedy))
@@ -168,7 +176,10 @@ class VersionsList(QWidget):
         self._list.set_rows(rows)
 
     def _make(self, row: VersionRow) -> QWidget:
-        frame, column = _row_frame()
+        frame = _row_frame()
+        column = QVBoxLayout(frame)
+        column.setContentsMargins(0, 3, 4, 3)
+        column.setSpacing(2)
         frame.setToolTip(row.details)
         line = QHBoxLayout()
         line.addWidget(Words(row.words), 1)
@@ -184,14 +195,37 @@ class VersionsList(QWidget):
         return frame
 
 
-def _row_frame() -> tuple[QFrame, QVBoxLayout]:
+class _Picture(QWidget):
+    """A pair's small picture, asked for when it is first seen."""
+
+    def __init__(self, pictured: PairPicture | None, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self._pictured, self._thumbnails = pictured, thumbnails
+        self.setFixedSize(SHOWN, SHOWN)
+        thumbnails.arrived.connect(self._on_arrived)
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Paint it, or a grey square until it comes."""
+        picture = None if self._pictured is None else self._thumbnails.picture(self._pictured)
+        painter = QPainter(self)
+        paint_picture(painter, self.rect(), picture)
+        painter.end()
+
+    def _on_arrived(self, keys: list[str]) -> None:
+        if self._pictured is not None and self._pictured.key in keys:
+            self.setToolTip(self._thumbnails.problem(self._pictured.key))
+            self.update()
+
+
+def _outlined(pictured: PairPicture) -> Outlined:
+    return Outlined(*pictured.load())
+
+
+def _row_frame() -> QFrame:
     frame = QFrame()
     frame.setObjectName("wavegmsRow")
     frame.setStyleSheet(_ROW_STYLE)
-    column = QVBoxLayout(frame)
-    column.setContentsMargins(0, 3, 4, 3)
-    column.setSpacing(2)
-    return frame, column
+    return frame
 
 
 def _emit(signal: Any, *values: object) -> None:

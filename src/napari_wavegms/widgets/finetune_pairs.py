@@ -15,10 +15,11 @@ from napari.layers import Image, Labels  # type: ignore[import-untyped]
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.napari_writers import spacing_from_scale
 from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.corrections import Approval
 from napari_wavegms.review.matching import ImageLayer, LabelsLayer, match_layers
 from napari_wavegms.review.preflight import Candidate, PairReport, Problem, Remedy, Trouble, check_pairs, mend
-from napari_wavegms.widgets.finetune_rows import PairRow
+from napari_wavegms.widgets.finetune_rows import PairPicture, PairRow
 from napari_wavegms.widgets.image_facts import ImageFacts
 from napari_wavegms.widgets.mask_layers import layer_by_id
 from napari_wavegms.widgets.mask_memory import memory_of, plane_key
@@ -197,8 +198,18 @@ def _looked_at(
         ready=any(report.ready for report in reports),
         problem=first.sentence if first else "",
         remedies=first.remedies if first else (),
+        picture=_picture(drawn[len(drawn) // 2], reports[len(drawn) // 2]),
     )
     return OpenPair(row, drawn, reports)
+
+
+def _picture(drawn: Drawn, report: PairReport) -> PairPicture | None:
+    """The picture of a plane as it is now; of a stack one stands for all."""
+    candidate = drawn.candidate
+    if not report.content:
+        return None
+    key = f"{report.content} {content_hash(candidate.mask)}"
+    return PairPicture(key, candidate.name, lambda: (candidate.image, candidate.mask))
 
 
 def _summary(reports: Sequence[PairReport]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wavegms.review.speeds import Speed
+from napari_wavegms.widgets.device_row import DeviceRow
 from napari_wavegms.widgets.finetune_lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune_plot import LearningPlot
 from napari_wavegms.widgets.finetune_row import LearnRow
@@ -44,6 +45,7 @@ class FineTunePanel(QWidget):
     pairs : PairsList
     versions : VersionsList
     model_row : ModelRow
+    device_row : DeviceRow
     learn_row : LearnRow
     plot : LearningPlot
     status : str
@@ -59,6 +61,7 @@ class FineTunePanel(QWidget):
         self.pairs = PairsList()
         self.versions = VersionsList()
         self.model_row = ModelRow()
+        self.device_row = DeviceRow()
         self.learn_row = LearnRow()
         self.plot = LearningPlot()
         self.status = self._details = ""
@@ -142,6 +145,8 @@ class FineTunePanel(QWidget):
         grid.addWidget(QLabel("Start from"), 1, 0)
         grid.addWidget(self.model_row, 1, 1)
         grid.addWidget(self._why_start, 2, 1)
+        grid.addWidget(QLabel("Device"), 3, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(self.device_row, 3, 1)
         outcome = QHBoxLayout()
         outcome.addWidget(self._outcome, 1)
         outcome.addWidget(self._look)

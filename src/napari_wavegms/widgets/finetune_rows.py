@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
 
 from napari_wavegms.review.preflight import Remedy
+
+Planes = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PairPicture:
+    """Where a pair's small picture comes from.
+
+    Attributes
+    ----------
+    key : str
+        Tells image and mask from all others; another mask has another key.
+    name : str
+        What the user calls the image.
+    load : callable
+        Gives the image (H, W[, C]) and its mask; called in a thread in the background.
+    """
+
+    key: str
+    name: str
+    load: Callable[[], Planes] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +53,7 @@ class PairRow:
         Masks to choose from, by name and id; empty where there is no choice, as for kept corrections.
     mask : hashable or None
         The id of the chosen one.
+    picture : PairPicture or None
     """
 
     key: Hashable
@@ -40,6 +65,7 @@ class PairRow:
     remedies: tuple[Remedy, ...] = ()
     masks: tuple[tuple[str, Hashable], ...] = ()
     mask: Hashable | None = None
+    picture: PairPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)

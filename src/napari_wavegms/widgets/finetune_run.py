@@ -24,11 +24,13 @@ class FineTuneRun:
     ----------
     panel : FineTunePanel
     speed : Speed
+    device : str
+        What was wished for.
     """
 
-    def __init__(self, panel: FineTunePanel, speed: Speed) -> None:
+    def __init__(self, panel: FineTunePanel, speed: Speed, device: str = "auto") -> None:
         self._panel = panel
-        self._speed = speed
+        self._speed, self._device = speed, device
         self._started: TrainStarted | None = None
         self._since = self._drawn = monotonic()
         self._before: list[float] = []
@@ -56,6 +58,8 @@ class FineTuneRun:
             self._on_epoch(event)
         elif isinstance(event, Announced | Stage):
             row.set_words(event.sentence)
+            if isinstance(event, Stage) and event.device_reason:
+                self._panel.device_row.tell(self._device, event.device_reason)
             if isinstance(event, Stage) and event.name == "after" and self._stopping:
                 row.offer_to_skip()
         elif isinstance(event, Divided):

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
+from functools import partial
 
 from napari_wavegms.files.writing import smallest_labels
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.corrections import Correction, CorrectionStore
 from napari_wavegms.widgets.finetune_pairs import Drawn, OpenPair
-from napari_wavegms.widgets.finetune_rows import PairRow
+from napari_wavegms.widgets.finetune_rows import PairPicture, PairRow, Planes
 
 
-def kept_rows(corrections: list[Correction], open_pairs: list[OpenPair], left_out: set[Hashable]) -> list[PairRow]:
+def kept_rows(store: CorrectionStore, open_pairs: list[OpenPair], left_out: set[Hashable]) -> list[PairRow]:
     """Rows of the corrections whose images are not open."""
     shown = {report.content for pair in open_pairs for report in pair.reports}
     return [
-        PairRow(kept.image, kept.name, f"{_how_much(kept)}, kept", included=kept.image not in left_out)
-        for kept in corrections
+        PairRow(
+            kept.image,
+            kept.name,
+            f"{_how_much(kept)}, kept",
+            included=kept.image not in left_out,
+            picture=PairPicture(f"{kept.image} {kept.mask}", kept.name, partial(_planes, store, kept)),
+        )
+        for kept in store.corrections()
         if kept.image not in shown
     ]
+
+
+def _planes(store: CorrectionStore, kept: Correction) -> Planes:
+    loaded = store.load(kept)
+    return loaded.image, loaded.mask
 
 
 def with_kept_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:

@@ -100,7 +100,7 @@ class FineTuneWidget(DockedWidget):
         if self.busy or luggage is None or not self.panel.learn_row.is_enabled:
             return
         self._stop = Event()
-        self._run = FineTuneRun(self.panel, luggage.speed)
+        self._run = FineTuneRun(self.panel, luggage.speed, luggage.device)
         self.panel.set_status("")
         self._learner.start(partial(finetune_job, luggage, self._stop.is_set))
 
@@ -150,7 +150,8 @@ class FineTuneWidget(DockedWidget):
             finetune_look.hide(self._viewer)
         elif taught is not None and taught.result.version is not None and not self._looker.busy:
             after = self._versions.path(taught.result.version.number)
-            self._looker.start(partial(look_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after))
+            job = partial(look_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after, self.panel.device_row.wish)
+            self._looker.start(job)
         self.panel.set_looking(finetune_look.is_shown(self._viewer))
 
     # What is seen
@@ -183,13 +184,12 @@ class FineTuneWidget(DockedWidget):
         self._strokes.forget()
         found = open_pairs(self._viewer, self._decisions, unchanged)
         self._pairs = [with_kept_noted(self._store, pair) for pair in found]
-        corrections = self._store.corrections()
-        kept = kept_rows(corrections, self._pairs, self._decisions.left_out)
+        kept = kept_rows(self._store, self._pairs, self._decisions.left_out)
         folder_rows = [row for read in self._folders.values() for row in self._rows_of(read)]
         rows = [*(pair.row for pair in self._pairs), *folder_rows, *kept]
         # What waits for a decision stands on top, where it is seen.
         self.panel.pairs.set_rows(sorted(rows, key=lambda row: row.ready or not row.included))
-        self._count(len(corrections), len(folder_rows))
+        self._count(len(self._store.corrections()), len(folder_rows))
         self.panel.set_keep(sum(len(to_keep(self._store, pair)) for pair in self._pairs))
         self._judge_start()
 
@@ -211,6 +211,7 @@ class FineTuneWidget(DockedWidget):
         panel.look_requested.connect(self.look)
         panel.versions.use_requested.connect(self.use)
         panel.model_row.chosen.connect(self._judge_start)
+        panel.device_row.chosen.connect(self._judge_start)
         self._learner.progressed.connect(self._on_progress)
         self._learner.ended.connect(self._on_end)
         self._helper.ended.connect(self._on_helped)
@@ -250,6 +251,7 @@ class FineTuneWidget(DockedWidget):
                 ready=report.ready,
                 problem=report.problems[0].sentence if report.problems else "",
                 remedies=report.problems[0].remedies if report.problems else (),
+                picture=read.picture(number),
             )
             for number, report in enumerate(read.reports)
         ]
@@ -272,6 +274,8 @@ class FineTuneWidget(DockedWidget):
             why_not = f"No pair is ready: {_why(rows[0])}" if rows else _NO_PAIR
         elif self.panel.model_row.choice is None:
             why_not = _NO_MODEL
+        else:
+            why_not = self.panel.device_row.why_not
         self.panel.learn_row.set_why_not(why_not)
 
     # What was decided about pairs
@@ -321,6 +325,7 @@ class FineTuneWidget(DockedWidget):
             start_name=choice.name,
             current=None if current is None else self._versions.path(current.number),
             speed=self.panel.speed,
+            device=self.panel.device_row.wish,
         )
 
     def _open_left_out(self) -> set[Hashable]:

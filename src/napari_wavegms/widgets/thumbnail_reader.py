@@ -8,24 +8,49 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage
+from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.review.items import Item
 from napari_wavegms.segment.images import as_image, scale_intensity
 
-ReadPlane = Callable[[Item], npt.NDArray[np.generic]]
+
+class Pictured(Protocol):
+    """What a small picture can be made of: known by its key, called by its name."""
+
+    @property
+    def key(self) -> str:
+        """Another picture has another key."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlined:
+    """An image whose picture shows the outline of a mask; what is not 0 in the mask is inside."""
+
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+
+
+ReadPlane = Callable[[Any], npt.NDArray[np.generic] | Outlined]
+"""Gives what is shown of something pictured."""
 
 SIDE = 88  # pixels; twice what is shown, for screens with fine pixels
 _MOST_WAITING = 64  # a few screens full; what was scrolled past is not worth reading
 _LINGER = 0.5  # seconds; scrolling asks for one row after the other
 _LARGEST_FILE = 2**28  # bytes; it would have to be read as a whole
 _PERCENTILES = (0.5, 99.5)
+_INK, _EDGE = QColor("#f0e442"), QColor(0, 0, 0, 190)  # bright on a dark edge, to be seen on any image
 
 
 def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
@@ -51,19 +76,25 @@ def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
     return plane
 
 
-def small_picture(plane: npt.NDArray[np.generic]) -> QImage:
+def small_picture(plane: npt.NDArray[np.generic] | Outlined) -> QImage:
     """Shrink an image so that it fits a square of `SIDE` pixels, its proportions kept.
 
     Parameters
     ----------
-    plane : ndarray of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Any real dtype; all but bool and uint8 are spread from dark to bright.
+    plane : Outlined, or ndarray of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        Any real dtype; all but bool and uint8 are spread from dark to bright. A mask of another size than its image
+        is not drawn.
 
     Raises
     ------
     InputError
         If the array is no such image.
     """
+    if isinstance(plane, Outlined):
+        picture = small_picture(plane.image)
+        if plane.mask.shape == plane.image.shape[:2]:
+            _draw_outline(picture, plane.mask)
+        return picture
     image = as_image(plane)
     # Four pixels for each one that is shown are enough, whatever the size of the image.
     step = max(1, max(image.shape[:2]) // (4 * SIDE))
@@ -78,6 +109,27 @@ def small_picture(plane: npt.NDArray[np.generic]) -> QImage:
     )
 
 
+def _draw_outline(picture: QImage, mask: npt.NDArray[Any]) -> None:
+    """Draw the edges between labelled and unlabelled pixels of a mask of any size, on a picture of the same whole."""
+    step = max(1, max(mask.shape) // (2 * SIDE))
+    coarse = np.pad(mask[::step, ::step] != 0, 1)
+    path = QPainterPath()
+    for row, column in np.argwhere(coarse[1:] != coarse[:-1]):  # between `row` and the next one
+        path.moveTo(column - 1, row)
+        path.lineTo(column, row)
+    for row, column in np.argwhere(coarse[:, 1:] != coarse[:, :-1]):
+        path.moveTo(column, row - 1)
+        path.lineTo(column, row)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.scale(picture.width() * step / mask.shape[1], picture.height() * step / mask.shape[0])
+    for colour, width in ((_EDGE, 4.0), (_INK, 2.0)):
+        pen = QPen(colour, width)
+        pen.setCosmetic(True)  # as wide whatever the scale
+        painter.strokePath(path, pen)
+    painter.end()
+
+
 class ThumbnailReader:
     """Reads small pictures in a thread that ends soon after there is nothing left to read.
 
@@ -90,7 +142,7 @@ class ThumbnailReader:
     def __init__(self, read: ReadPlane) -> None:
         self._read = read
         self._guard = threading.Condition()
-        self._wanted: dict[str, Item] = {}  # the newest wish last
+        self._wanted: dict[str, Pictured] = {}  # the newest wish last
         self._done: deque[tuple[str, QImage | str]] = deque()
         self._reading: str | None = None
         self._thread: threading.Thread | None = None
@@ -101,7 +153,7 @@ class ThumbnailReader:
         with self._guard:
             return bool(self._wanted or self._reading or self._done)
 
-    def want(self, item: Item) -> None:
+    def want(self, item: Pictured) -> None:
         """Ask for a picture; asking again makes it the next one."""
         with self._guard:
             if item.key == self._reading or any(key == item.key for key, _ in self._done):
@@ -143,7 +195,7 @@ class ThumbnailReader:
                 if self._reading == key:
                     self._done.append((key, picture))
 
-    def _picture(self, item: Item) -> QImage | str:
+    def _picture(self, item: Pictured) -> QImage | str:
         try:
             return small_picture(self._read(item))
         except InputError as error:

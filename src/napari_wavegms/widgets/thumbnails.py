@@ -1,15 +1,17 @@
-"""The small pictures of a worklist: read when a row is painted, the latest few hundred kept."""
+"""The small pictures of a list: read when a row is painted, the latest few hundred kept."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QPixmap
+from qtpy.QtCore import QObject, QPointF, QRect, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor, QPainter, QPixmap
 
-from napari_wavegms.review.items import Item
 from napari_wavegms.widgets.gone import when_gone
-from napari_wavegms.widgets.thumbnail_reader import ReadPlane, ThumbnailReader, plane_of_file
+from napari_wavegms.widgets.thumbnail_reader import SIDE, Pictured, ReadPlane, ThumbnailReader, plane_of_file
+
+SHOWN = SIDE // 2
+"""Side of the square that a picture is shown in, in pixels of the screen as Qt counts them."""
 
 _KEPT = 400  # pictures of at most 31 kB
 _LOOK_EVERY = 40  # ms
@@ -44,7 +46,7 @@ class Thumbnails(QObject):
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def picture(self, item: Item) -> QPixmap | None:
+    def picture(self, item: Pictured) -> QPixmap | None:
         """Give the picture if it is there, and have it read if it is not."""
         found = self._pictures.get(item.key)
         if found is None:
@@ -76,6 +78,21 @@ class Thumbnails(QObject):
             self._timer.stop()
         if done:
             self.arrived.emit([key for key, _ in done])
+
+
+def paint_picture(painter: QPainter, square: QRect, picture: QPixmap | None) -> None:
+    """Paint a picture in the middle of a square, or a grey square while there is none."""
+    if picture is None:
+        painter.fillRect(square, QColor(128, 128, 128, 40))
+        return
+    size = picture.deviceIndependentSize()
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.drawPixmap(
+        QPointF(
+            square.left() + (square.width() - size.width()) / 2, square.top() + (square.height() - size.height()) / 2
+        ),
+        picture,
+    )
 
 
 def _fine(pixmap: QPixmap) -> QPixmap:

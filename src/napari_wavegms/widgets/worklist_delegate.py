@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, QPointF, QRect, QSize, Qt
-from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPalette, QPixmap
+from qtpy.QtCore import QModelIndex, QRect, QSize, Qt
+from qtpy.QtGui import QColor, QFontMetrics, QPainter, QPalette
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_wavegms.review.items import Item
-from napari_wavegms.widgets.thumbnail_reader import SIDE
+from napari_wavegms.widgets.thumbnails import SHOWN, paint_picture
 from napari_wavegms.widgets.worklist_model import ITEM_ROLE
 from napari_wavegms.widgets.worklist_words import STATE_COLOURS, state_line
 
-_PICTURE = SIDE // 2
 _EDGE = 3
-ROW_HEIGHT = _PICTURE + 2 * _EDGE
+ROW_HEIGHT = SHOWN + 2 * _EDGE
 _GAP = 8
 _MIDDLE = 128
 
@@ -32,9 +31,9 @@ class WorklistDelegate(QStyledItemDelegate):
         item: Item = index.data(ITEM_ROLE)
         _paint_ground(painter, option)
         painter.save()
-        square = QRect(option.rect.left() + _EDGE, option.rect.top() + _EDGE, _PICTURE, _PICTURE)
-        _paint_picture(painter, square, index.data(Qt.ItemDataRole.DecorationRole))
-        words = option.rect.adjusted(_PICTURE + _EDGE + _GAP, _EDGE + 2, -_EDGE, -_EDGE - 2)
+        square = QRect(option.rect.left() + _EDGE, option.rect.top() + _EDGE, SHOWN, SHOWN)
+        paint_picture(painter, square, index.data(Qt.ItemDataRole.DecorationRole))
+        words = option.rect.adjusted(SHOWN + _EDGE + _GAP, _EDGE + 2, -_EDGE, -_EDGE - 2)
         ink = option.palette.color(QPalette.ColorRole.Text)
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         _paint_words(painter, words, item, ink, ink if selected else _state_colour(item, ink))
@@ -46,17 +45,6 @@ def _paint_ground(painter: QPainter, option: QStyleOptionViewItem) -> None:
     style = widget.style()
     if style is not None:
         style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, widget)
-
-
-def _paint_picture(painter: QPainter, square: QRect, picture: QPixmap | None) -> None:
-    if picture is None:
-        painter.fillRect(square, QColor(128, 128, 128, 40))
-        return
-    size = picture.deviceIndependentSize()
-    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-    painter.drawPixmap(
-        QPointF(square.left() + (_PICTURE - size.width()) / 2, square.top() + (_PICTURE - size.height()) / 2), picture
-    )
 
 
 def _paint_words(painter: QPainter, place: QRect, item: Item, ink: QColor, second: QColor) -> None:
