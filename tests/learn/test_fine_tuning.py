@@ -80,6 +80,19 @@ def test_the_frozen_encoder_is_asked_once_a_view(tmp_path: Path, monkeypatch: py
     assert asked == [3]
 
 
+def test_replayed_pairs_keep_upright_while_new_ones_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    encode = FrozenEncoder.encode
+    monkeypatch.setattr(FrozenEncoder, "encode", lambda self, image: asked.append(len(image)) or encode(self, image))
+    turning = replace(STILL, flips_and_turns=True)
+    config = replace(TINY, trained="mapper", epochs=60, augmentation=turning)
+    for replayed, views in ((None, 8 + 8), (replace(turning, upright=True), 8 + 2)):
+        asked.clear()
+        changed = replace(config, replay_augmentation=replayed)
+        list(train(pairs(1), [], start(), codec(), changed, tmp_path, replay=pairs(2)[1:]))
+        assert sum(asked) == views  # each view of each pair once, and 60 epochs come across all of them
+
+
 def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     # At this rate nothing changes, so the first validation stays the best.
     config = replace(TINY, epochs=30, patience=2, learning_rate=1e-12, weight_decay=0.0)

@@ -89,6 +89,8 @@ class TrainConfig:
     """Which of the validated epochs is kept: the best, or the last, as where there are too few pairs to tell."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Random changes of the training pairs."""
+    replay_augmentation: Augmentation | None = None
+    """Random changes of the replayed pairs, where they are other ones."""
 
     def __post_init__(self) -> None:
         complaints = [*_positive(self), *_levels(self)]
@@ -109,6 +111,8 @@ class TrainConfig:
         for name in ("latent_levels", "decoded_levels"):
             values[name] = tuple(values.get(name, LEVELS))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
+        if (replayed := values.get("replay_augmentation")) is not None:
+            values["replay_augmentation"] = Augmentation(**replayed)
         return cls(**values)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from napari_wavegms.learn.pace import Pace
 from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
 from napari_wavegms.learn.run_state import pack_state, unpack_state
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
-from napari_wavegms.learn.views import Views, draw_views, warmup_cosine
+from napari_wavegms.learn.views import Views, draw_views, joined, warmup_cosine
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_training, save_checkpoint
 from napari_wavegms.model.device import computes_bfloat16, out_of_memory, release_memory
@@ -225,9 +226,8 @@ class Run:
 
     def _step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
         self.model.train()
-        images = (self.images[indices].float() / 255).to(self.device)
-        masks = self.masks[indices].float().to(self.device)
-        views = draw_views(images, masks, self.config.augmentation, rng, [self.upright[i] for i in indices])
+        indices = sorted(indices, key=self._is_replayed)
+        views = self._views(indices, rng)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
             everything = torch.ones(len(indices), dtype=torch.bool)
             mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)
@@ -246,6 +246,21 @@ class Run:
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         return losses
+
+    def _is_replayed(self, index: int) -> bool:
+        return index >= self.new
+
+    def _views(self, indices: list[int], rng: np.random.Generator) -> Views:
+        """Random views of new pairs, then of replayed ones, each group by its own rules."""
+        new, replayed = self.config.augmentation, self.config.replay_augmentation
+        parts = []
+        for again, group in groupby(indices, self._is_replayed):
+            chosen = list(group)
+            images = (self.images[chosen].float() / 255).to(self.device)
+            masks = self.masks[chosen].float().to(self.device)
+            rules = replayed if again and replayed is not None else new
+            parts.append(draw_views(images, masks, rules, rng, [self.upright[i] for i in chosen]))
+        return joined(parts)
 
     def _encode(self, views: Views, indices: list[int], generator: torch.Generator) -> tuple[Latent, Tensor]:
         """The image's latent and what of it the mapper is fed."""

@@ -77,6 +77,16 @@ def draw_views(
     return Views(images, masks, turns, ~(warped | jittered))
 
 
+def joined(parts: Sequence[Views]) -> Views:
+    """Views of several groups as one batch, in their order."""
+    return Views(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.masks for part in parts]),
+        [k for part in parts for k in part.turns],
+        torch.cat([part.plain for part in parts]),
+    )
+
+
 def turn(planes: Tensor, k: int) -> Tensor:
     """The k-th of the eight flips and quarter turns of planes (..., S, S)."""
     planes = torch.rot90(planes, k % QUARTERS, dims=(-2, -1))

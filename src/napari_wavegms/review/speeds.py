@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 
 _TURNS_ONLY = Augmentation(jitter_probability=0.0, warp_probability=0.0)
+# What is replayed is to be kept as it is known: nobody will ask for ultrasound that lies on its side, and rehearsing it
+# so costs more than it saves.
+_REPLAYED_PLAINLY = replace(_TURNS_ONLY, upright=True)
+_REPLAYED_MILDLY = Augmentation(jitter=0.2, jitter_probability=0.3, warp_probability=0.25, upright=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ QUICK = Speed(
         warmup_epochs=5.0,
         # Flips and turns only, so that each view's latents are computed once.
         augmentation=_TURNS_ONLY,
+        replay_augmentation=_REPLAYED_PLAINLY,
         alignment_weight=0.0,
         sample_latent=False,
         decoded_levels=("out",),
@@ -68,6 +73,7 @@ FULL = Speed(
         warmup_epochs=5.0,
         # Few images, much change: stronger than the paper's.
         augmentation=Augmentation(jitter=0.3, jitter_probability=0.8, warp_probability=0.6),
+        replay_augmentation=_REPLAYED_MILDLY,
         # A quarter more time a step, and no better on a new clinic; what is forgotten is replay's business.
         alignment_weight=0.0,
         decoded_levels=("out",),
