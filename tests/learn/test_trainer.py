@@ -113,6 +113,16 @@ def test_a_run_resumes_with_its_own_settings_only(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, learning_rate=1e-4), resume=True)
 
 
+def test_settings_survive_the_card() -> None:
+    config = replace(TINY, replay_augmentation=Augmentation(upright=True))
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+
+
+def test_a_run_that_nobody_will_resume_writes_no_state(tmp_path: Path) -> None:
+    list(train(pairs(1), [], start(), codec(), TINY, tmp_path, resumable=False))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "history.jsonl"]
+
+
 def test_a_run_stopped_at_once_leaves_a_loadable_best(tmp_path: Path) -> None:
     generator = train(pairs(2), pairs(1), start(), codec(), TINY, tmp_path)
     assert isinstance(next(generator), TrainStarted)

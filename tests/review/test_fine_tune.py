@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,43 @@ def test_empty_masks_and_vanished_models_are_sentences(request_of: Any, tmp_path
     with pytest.raises(CheckpointError, match="does not exist"):
         drain(fine_tune(request_of(start=tmp_path / "gone.safetensors")))
     assert reasons(tmp_path) == []
+
+
+@contextmanager
+def disk_with_room_for(size: int) -> Iterator[None]:
+    """A stand-in for a full disk that needs no disk of its own: no file may grow beyond `size` bytes."""
+    limits = pytest.importorskip("resource", reason="Windows has no such limit")
+    before = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
+    request_of: Any, tmp_path: Path, start_file: Path
+) -> None:
+    before = start_file.read_bytes()
+    with disk_with_room_for(100_000), pytest.raises(TrainingError, match=r"could not be written to .* Make room"):
+        drain(fine_tune(request_of()))
+    assert start_file.read_bytes() == before
+    assert ModelVersions(tmp_path / "versions").versions() == []
+    assert left_in_work(tmp_path) == ["training.lock"]
+
+
+def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of: Any, tmp_path: Path) -> None:
+    longer = replace(TINY, config=replace(TINY.config, epochs=9))
+    run = fine_tune(request_of(speed=longer))
+    for event in run:
+        if isinstance(event, TrainEpoch):
+            break
+    with disk_with_room_for(100_000), pytest.raises(TrainingError, match="could not be written"):
+        drain(run)
+    assert ModelVersions(tmp_path / "versions").versions() == []
+    version = recover(tmp_path / "versions")
+    assert version is not None
+    assert not version.promoted
 
 
 def test_a_killed_run_is_found_again(request_of: Any, tmp_path: Path, start_file: Path) -> None:

@@ -104,6 +104,7 @@ class Run:
         self.saving = Pace(FILES_SHARE)
         self.validating = Pace(config.validation_share or 1)
         self.newest_is_kept = False
+        self.resumable = True
 
     best_dsc: float | None
 
@@ -312,7 +313,8 @@ class Run:
             if not len(self.val_images):
                 self._save_best()
                 self.newest_is_kept = True
-            self._save_last()
+            if self.resumable:
+                self._save_last()
 
     def _validate(self) -> tuple[float, float]:
         with self.validating.measured():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from safetensors import SafetensorError
 
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.events import TrainEvent, TrainResult
@@ -38,6 +37,7 @@ def train(
     card: ModelCard | None = None,
     device: str = "cpu",
     resume: bool = False,
+    resumable: bool = True,
 ) -> Generator[TrainEvent, None, TrainResult]:
     """Train a network on pairs of images and masks.
 
@@ -71,6 +71,8 @@ def train(
         A torch device name.
     resume : bool
         Continue from `last.safetensors` in `output`, if it is there.
+    resumable : bool
+        Write `last.safetensors`, four times as large as the model.
 
     Yields
     ------
@@ -92,6 +94,7 @@ def train(
     if not any(pair.mask.any() for pair in pairs):
         raise InputError("All masks are empty, so there is nothing to learn. Draw at least one structure.")
     run = Run([*pairs, *replay], len(pairs), validation, start, codec, config, Path(output), teacher, card, device)
+    run.resumable = resumable
     try:
         with _writing(run.output):
             if resume:
@@ -117,8 +120,10 @@ def _writing(folder: Path) -> Iterator[None]:
     """Turn what a full or vanished disk raises into a sentence."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "The disk is full" if full else f"Writing failed ({error.strerror or error})"
         raise TrainingError(
-            f"The run's files could not be written to {folder} ({getattr(error, 'strerror', None) or error}). "
-            "What was written before is untouched; make room, or choose another folder."
+            f"{why}: what is learned could not be written to {folder}. The models are untouched. Make room there and "
+            "try again."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -54,8 +55,7 @@ def save_checkpoint(
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     count = sum(parameter.numel() for parameter in model.parameters())
     card = replace(card, parameters=count, created=card.created or date.today().isoformat())
-    with replacing(path) as file:
-        save_file(plain, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+    _write(path, plain, card)
     return Path(path)
 
 
@@ -69,8 +69,20 @@ def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
     """
     read_card(path)
     tensors = _tensors_of(path)
-    with replacing(path) as file:
-        save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+    _write(path, tensors, card)
+
+
+def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: ModelCard) -> None:
+    """Replace the file; what the disk refuses is an `OSError`, which safetensors tells in words only."""
+    try:
+        with replacing(path) as file:
+            save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+    except SafetensorError as error:
+        told = re.search(r"([^:]*) \(os error (\d+)\)", str(error))
+        if told is None:
+            raise
+        number = int(told[2])  # Windows has numbers of its own, which the last argument is for
+        raise OSError(number, told[1].strip(), os.fspath(path), number) from error
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[WaveGMS, ModelCard]:

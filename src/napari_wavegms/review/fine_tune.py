@@ -204,6 +204,7 @@ class _Tuning:
             replay=request.replay,
             card=self.card,
             device=self.device.name,
+            resumable=False,  # what is stopped here is kept as a version, never taken up again
         )
         with closing(events):
             for event in events:

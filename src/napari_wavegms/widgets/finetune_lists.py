@@ -115,27 +115,26 @@ class PairsList(QWidget):
         box.setToolTip(f"{row.name}: learn from it, or leave it out")
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.toggled.connect(partial(self.included.emit, row.key))
+        column.addWidget(box)
         state = QLabel(row.summary if row.included else "left out")
         state.setEnabled(row.included)
-        first = QHBoxLayout()
-        first.addWidget(box, 1)
-        first.addWidget(state)
-        column.addLayout(first)
-        if row.masks and row.included:
-            column.addLayout(self._mask_line(row))
+        second = QHBoxLayout()
+        second.addWidget(state)
+        # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
+        second.addWidget(self._mask_choice(row), 1) if row.masks and row.included else second.addStretch(1)
+        column.addLayout(second)
         if row.problem and row.included:
             column.addWidget(Words(f"⚠ {row.problem}"))
             column.addLayout(self._remedy_line(row))
         return frame
 
-    def _mask_line(self, row: PairRow) -> QHBoxLayout:
+    def _mask_choice(self, row: PairRow) -> ChoiceList:
         masks = ChoiceList("no mask")
+        masks.setMinimumContentsLength(2)
+        masks.setAccessibleName(f"mask of {row.name}")
         masks.set_choices(row.masks, row.mask)
         masks.chosen.connect(lambda: self.mask_chosen.emit(row.key, masks.value))
-        line = QHBoxLayout()
-        line.addWidget(QLabel("mask"))
-        line.addWidget(masks, 1)
-        return line
+        return masks
 
     def _remedy_line(self, row: PairRow) -> QHBoxLayout:
         line = QHBoxLayout()

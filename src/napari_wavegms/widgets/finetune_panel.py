@@ -153,8 +153,9 @@ class FineTunePanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
-        parts: list[QWidget | QLayout] = [top, self.pairs, self._ready, self._keep, grid, self.learn_row, self.plot]
-        for part in (*parts, outcome, self._versions_label, self.versions, self._status, self._copy):
+        # What became of a press stands right below the button, where it is seen without scrolling.
+        parts: list[QWidget | QLayout] = [top, self.pairs, self._ready, self._keep, grid, self.learn_row, self._status]
+        for part in (*parts, self._copy, outcome, self.plot, self._versions_label, self.versions):
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
         column.addStretch(1)
         hidden: tuple[QWidget, ...] = (self.plot, self._look, self._copy, self._versions_label)
