@@ -65,3 +65,10 @@ def test_a_draw_can_be_repeated(plan: AdaptationPlan) -> None:
     once, again = (next(iter(measure_adaptation(replace(plan, known=None)))) for _ in range(2))
     assert replace(once, seconds=0) == replace(again, seconds=0)
     assert (once.known_before, once.known_after, once.replayed) == (None, None, 0)
+
+
+def test_a_run_can_be_as_long_as_steps_say_whatever_the_clock_says(plan: AdaptationPlan) -> None:
+    hasty = [replace(speed, config=replace(speed.config, max_seconds=1e-6)) for speed in SPEEDS[:1]]
+    adapted = next(iter(measure_adaptation(replace(plan, speeds=hasty, steps=12))))
+    # An epoch shows each new pair and as many replayed ones, four a step.
+    assert adapted.epochs == round(12 / -(-2 * adapted.learned // 4)) > 1

@@ -50,6 +50,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--replayed", metavar="N", type=whole, default=10, help="earlier corrections, of the known kind (default: 10)"
     )
+    parser.add_argument(
+        "--steps", metavar="N", type=whole, default=0, help="end after N steps, not by the clock (for a busy machine)"
+    )
     add_device(parser)
     parser.add_argument(
         "--json", metavar="FILE", nargs="?", const=_STDOUT, help="write the figures as JSON (without FILE: print them)"
@@ -91,6 +94,7 @@ def _measure(options: argparse.Namespace) -> list[Adapted]:
         draws=options.draws,
         corrections=options.corrections,
         replayed=options.replayed,
+        steps=options.steps,
         device=options.device,
     )
     import torch
@@ -103,10 +107,16 @@ def _measure(options: argparse.Namespace) -> list[Adapted]:
         tell(
             f"draw {adapted.draw}, {adapted.speed}: DSC {adapted.before:.3f} → {adapted.after:.3f} in "
             f"{duration(adapted.seconds)}, {counted(adapted.epochs, 'epoch')}, "
-            f"{'promoted' if adapted.promoted else 'not promoted'}"
+            f"{'promoted' if adapted.promoted else 'not promoted'}{_forgotten(adapted)}"
         )
     tell(f"All of it took {duration(time.perf_counter() - began)}.")
     return results
+
+
+def _forgotten(adapted: Adapted) -> str:
+    if adapted.known_before is None or adapted.known_after is None:
+        return ""
+    return f"; on what it knew {adapted.known_before:.3f} → {adapted.known_after:.3f}"
 
 
 def _clinics(new: Path | None, known: Path | None) -> tuple[Clinic, Clinic | None]:

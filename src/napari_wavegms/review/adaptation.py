@@ -88,6 +88,8 @@ class AdaptationPlan:
         How many are drawn from the new clinic's train pairs.
     replayed : int
         How many are drawn from the known clinic's train pairs, as corrections learned from before.
+    steps : int
+        About how many steps a run takes, so that a busy machine measures the same; 0 leaves the end to the clock.
     device : str
     """
 
@@ -98,6 +100,7 @@ class AdaptationPlan:
     draws: int = 3
     corrections: int = 10
     replayed: int = 10
+    steps: int = 0
     device: str = "auto"
 
 
@@ -139,7 +142,7 @@ def _adapt(plan: AdaptationPlan, draw: int, speed: Speed, folder: Path) -> Adapt
         start=plan.start,
         held_out=material.held_out,
         replay=tuple(replayed),
-        speed=speed,
+        speed=_by_steps(speed, plan.steps, len(material.new), len(replayed)) if plan.steps else speed,
         device=plan.device,
         versions=folder / "versions",
         seed=draw,
@@ -166,6 +169,26 @@ def _adapt(plan: AdaptationPlan, draw: int, speed: Speed, folder: Path) -> Adapt
         replayed=len(replayed),
         epochs=result.epochs,
         promoted=result.version.promoted,
+    )
+
+
+def _by_steps(speed: Speed, steps: int, new: int, replayed: int) -> Speed:
+    """A speed that ends after whole epochs of about so many steps together, and not by the clock."""
+    from napari_wavegms.learn.frames import epoch_order
+
+    config = speed.config
+    order = epoch_order(new, replayed, config.replay_share, np.random.default_rng(0))
+    epochs = max(1, round(steps / -(-len(order) // config.batch)))
+    return replace(
+        speed,
+        config=replace(
+            config,
+            epochs=epochs,
+            max_seconds=0.0,
+            validation_share=0.0,
+            patience=0,
+            validate_every=max(1, epochs // 10),
+        ),
     )
 
 
