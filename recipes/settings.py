@@ -87,7 +87,7 @@ RECIPES = {
         "Skin lesions in dermoscopy",
         "Wave-GMS trained on dermoscopic photographs (ISIC-2017, moles and melanomas).",
         (ISIC,),
-        {"full": replace(FULL, epochs=20, validate_every=2)},
+        {"full": replace(FULL, validate_every=2)},
         start="generalist",
     ),
     "generalist": Recipe(

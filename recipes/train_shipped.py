@@ -6,9 +6,12 @@
         --output src/napari_wavegms/assets/generalist.safetensors
     python recipes/train_shipped.py skin-lesion --data ISIC --taesd TAESD \
         --output src/napari_wavegms/assets/skin-lesion.safetensors
+    python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD --start generalist \
+        --stages upright --epochs upright=9 --output src/napari_wavegms/assets/breast-ultrasound.safetensors
 
 Trains on the train parts only; the val parts choose the best epoch. A stopped run continues with the same command.
-Each goes on from the one before; `--start FILE` starts from other weights, and `--stages` names the stages to do then.
+Each goes on from what the one before left, the last again with ultrasound alone; `--start FILE` starts from other
+weights, and `--stages` names the stages to do then.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card, save_checkpoint
 from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.zoo import resolve, shipped
 from napari_wavegms.review.familiarity import (
     LEAST_IMAGES,
     NUMBERS,
@@ -214,7 +215,7 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
     from napari_wavegms.files.reading import read_image
     from napari_wavegms.segment.segmenter import Segmenter
 
-    segmenter = Segmenter.from_checkpoint("default", device="cpu")
+    segmenter = Segmenter.from_checkpoint("breast-ultrasound", device="cpu")
     light = Familiarity.of(segmenter.card, segmenter.model)
     assert light is not None, "run recipes/familiarity.py on the shipped model"
     # The share of each colour is in docs/review-measured.md; single images may fall on the wrong side.
@@ -224,3 +225,9 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
         colours = [light.light(light.distance(one)).colour for one in found if one is not None]
         assert len(colours) == 8
         assert colours.count(expected) >= 6
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_model_has_a_light(name: str) -> None:
+    network, told = load_checkpoint(resolve(name))
+    assert Familiarity.of(told, network) is not None, "run recipes/familiarity.py on it"

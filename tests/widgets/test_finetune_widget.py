@@ -118,7 +118,7 @@ def lesson(
 ) -> Iterator[Class]:
     # An installation whose only model is a tiny one; the shipped one would learn for minutes.
     monkeypatch.setattr(zoo, "_ASSETS", tmp_data_home / "no assets")
-    model = tmp_data_home / "models" / "breast-ultrasound.safetensors"
+    model = tmp_data_home / "models" / f"{zoo.DEFAULT_MODEL}.safetensors"
     model.parent.mkdir(parents=True)
     model.write_bytes(tiny_weights.read_bytes())
     viewer = make_napari_viewer()
@@ -133,7 +133,7 @@ def lesson(
 def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
     assert not lesson.panel.learn_row.is_enabled
     assert "Open an image and segment it, or add a folder" in lesson.panel.learn_row._button.toolTip()
-    assert lesson.panel._why_start.sentence == "Best so far: breast-ultrasound, because no version is in use."
+    assert lesson.panel._why_start.sentence == f"Best so far: {zoo.DEFAULT_MODEL}, because no version is in use."
 
 
 def test_the_whole_loop(lesson: Class) -> None:
@@ -148,7 +148,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     lesson.learn()
     lesson.end()
     [version] = lesson.versions.versions()
-    assert (version.parent, version.title) == ("breast-ultrasound", "Quick, 2 corrections")
+    assert (version.parent, version.title) == (zoo.DEFAULT_MODEL, "Quick, 2 corrections")
     assert version.after.keys() == {"held_out_2"}
     assert lesson.panel.device_row.words.startswith("CPU: ")
     curves = lesson.panel.plot.curves
@@ -188,7 +188,7 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     assert [row.note for row in lesson.panel.versions.rows] == ["in use", ""]
     lesson.panel.versions.use_requested.emit(0)
     assert lesson.versions.current() is None
-    assert lesson.panel.model_row.choice.name == "breast-ultrasound"
+    assert lesson.panel.model_row.choice.name == zoo.DEFAULT_MODEL
     assert lesson.panel.status == "The model before is in use again."
 
 
@@ -244,10 +244,10 @@ def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
 
 def test_a_failure_is_a_sentence_and_the_models_stay(lesson: Class, tmp_data_home: Path) -> None:
     lesson.open("train")
-    (tmp_data_home / "models" / "breast-ultrasound.safetensors").write_bytes(b"nonsense")
+    (tmp_data_home / "models" / f"{zoo.DEFAULT_MODEL}.safetensors").write_bytes(b"nonsense")
     lesson.learn()
     lesson.end()
-    assert lesson.panel.status.startswith("breast-ultrasound.safetensors is not a .safetensors file")
+    assert lesson.panel.status.startswith(f"{zoo.DEFAULT_MODEL}.safetensors is not a .safetensors file")
     assert lesson.versions.versions() == []
 
 

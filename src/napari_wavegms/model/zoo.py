@@ -12,7 +12,7 @@ from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 
 DEFAULT = "default"
-DEFAULT_MODEL = "breast-ultrasound"
+DEFAULT_MODEL = "generalist"
 """The shipped model that `default` means."""
 HOME_VARIABLE = "WAVEGMS_HOME"
 _ASSETS = Path(__file__).parent.parent / "assets"
