@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 if TYPE_CHECKING:
     from napari.layers import Labels  # type: ignore[import-untyped]
 
@@ -26,18 +28,23 @@ class DragWatch:
         self.dragging = False
         self._layer = layer
         self._waiting: list[Callable[[], None]] = []
-        # Behind the tool's own callback, which at the release has then ended the stroke before we hear of it.
+        # At the release we may be told before the tool is, which ends its undo step then; so what waits comes after.
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._go_on)
         layer.mouse_drag_callbacks.append(self._on_drag)
 
     def when_free(self, action: Callable[[], None]) -> None:
         """Do something now, or as soon as the stroke that is going on has ended."""
-        if self.dragging:
+        if self.dragging or self._waiting:
             self._waiting.append(action)
         else:
             action()
 
     def close(self) -> None:
         """Let go of the layer; what still waits is dropped."""
+        self._soon.stop()
         self._waiting.clear()
         if self._on_drag in self._layer.mouse_drag_callbacks:
             self._layer.mouse_drag_callbacks.remove(self._on_drag)
@@ -48,6 +55,8 @@ class DragWatch:
         while event.type == "mouse_move":
             yield
         self.dragging = False
-        waiting, self._waiting = self._waiting, []
-        for action in waiting:
-            action()
+        self._soon.start()
+
+    def _go_on(self) -> None:
+        while self._waiting and not self.dragging:
+            self._waiting.pop(0)()

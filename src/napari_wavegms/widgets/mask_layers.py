@@ -95,7 +95,8 @@ def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], h
 
 def hand_to_painter(viewer: ViewerModel, layer: Labels) -> None:
     """Select a mask with the brush in hand and label 1 active: what comes next is painting."""
-    layer.visible = True
+    if not layer.visible:  # napari draws all anew at each setting
+        layer.visible = True
     layer.selected_label = 1
     viewer.layers.selection.active = layer
     layer.mode = "paint"

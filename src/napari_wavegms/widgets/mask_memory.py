@@ -150,18 +150,33 @@ class MaskMemory:
 # By the id that napari gives each layer: a duplicate or a renamed stranger is never taken for ours, and a panel that
 # was closed and opened again still knows the masks it made.
 _OURS: dict[Hashable, MaskMemory] = {}
+_ENDS: dict[Hashable, finalize[[Hashable], Labels]] = {}
 
 
 def remember_mask(layer: Labels, memory: MaskMemory) -> None:
     """Note that we made a Labels layer; forgotten when the layer is."""
-    _OURS[layer.unique_id] = memory
-    # A plugin may be handed a passing proxy instead of the layer itself.
-    finalize(getattr(layer, "__wrapped__", layer), _OURS.pop, layer.unique_id, None)
+    name = layer.unique_id
+    _OURS[name] = memory
+    if name not in _ENDS:
+        # A plugin may be handed a passing proxy instead of the layer itself.
+        _ENDS[name] = finalize(getattr(layer, "__wrapped__", layer), _forget, name)
+
+
+def forget_mask(layer: Labels) -> None:
+    """Forget a layer that is to show something else; a probability for each image of a day would fill the memory."""
+    end = _ENDS.get(layer.unique_id)
+    if end is not None:
+        end()
 
 
 def memory_of(layer: Labels | None) -> MaskMemory | None:
     """Give what we know about a layer; None for a layer that we did not make."""
     return None if layer is None else _OURS.get(layer.unique_id)
+
+
+def _forget(name: Hashable) -> None:
+    _OURS.pop(name, None)
+    _ENDS.pop(name, None)
 
 
 def _fingerprint(plane: Mask) -> bytes:

@@ -6,12 +6,13 @@ shows the wrong pixels; so all seven properties travel, always, and together.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pint
 
 if TYPE_CHECKING:
     from napari.layers import Layer  # type: ignore[import-untyped]
@@ -64,6 +65,28 @@ class Placement:
             units=tuple(layer.units),
             axis_labels=None if labels == _default_labels(layer.ndim) else labels,
         )
+
+    @classmethod
+    def plain(cls, scale: Sequence[float], units: Sequence[str]) -> Placement:
+        """Give the place of a new layer with this scale and these units."""
+        count = len(scale)
+        return cls(
+            scale=np.array(scale, float),
+            translate=np.zeros(count),
+            rotate=np.eye(count),
+            shear=np.eye(count),
+            affine=np.eye(count + 1),
+            units=tuple(pint.Unit(unit) for unit in units),
+            axis_labels=None,
+        )
+
+    def move(self, layer: Layer) -> None:
+        """Bring a layer of N dimensions here; what is right already is not set, for each setting draws anew."""
+        now = Placement.of(layer)
+        for field in fields(self):
+            wanted = getattr(self, field.name)
+            if not np.array_equal(getattr(now, field.name), wanted):
+                setattr(layer, field.name, wanted)
 
     def without(self, axes: Collection[int]) -> Placement:
         """Drop axes that the mask does not have, such as channels.

@@ -29,7 +29,7 @@ from napari_wavegms.widgets.mask_layers import layer_by_id
 from napari_wavegms.widgets.placement import Placement
 from napari_wavegms.widgets.probability_layer import is_probability_layer
 from napari_wavegms.widgets.review_approve import Approver, Done
-from napari_wavegms.widgets.review_image import Shown, hand_over, hide_picture, remove_layer, show_picture
+from napari_wavegms.widgets.review_image import Shown
 from napari_wavegms.widgets.review_jobs import (
     Exported,
     Opened,
@@ -48,6 +48,7 @@ from napari_wavegms.widgets.review_layers import open_layers, pixels_of
 from napari_wavegms.widgets.review_learning import ReviewLearning
 from napari_wavegms.widgets.review_panel import ReviewPanel
 from napari_wavegms.widgets.review_predict import Look, Predictions
+from napari_wavegms.widgets.review_show import Spare, hand_over, put_away, remove_spare, show_picture
 from napari_wavegms.widgets.review_tools import ReviewTools
 from napari_wavegms.widgets.segment_job import SHELF, LoadSegmenter, SegmenterShelf, load_segmenter
 from napari_wavegms.widgets.viewer_events import ViewerEvents
@@ -89,7 +90,7 @@ class ReviewWidget(DockedWidget):
         self._shown: Shown | None = None
         self._wanted: str | None = None  # the image that is on its way to the screen
         self._loading = ""  # what was said last about a model that is being loaded
-        self._spare: Image | None = None  # the layer of the image before
+        self._spare: Spare | None = None  # the layers of the image before
         self._after_list: Unfinished | None = None  # what to restore once its folder is open
         self._restored: Restored | None = None  # what to restore once its image is on screen
         self._keys_of: dict[str, str] = {}  # the item that has a content
@@ -166,6 +167,8 @@ class ReviewWidget(DockedWidget):
         if picture is not None and not has_past(picture.content, self.journal.writer, self._store):
             self._put(Opened(picture))
             return
+        if self._spare is not None:
+            self._spare.hide()
         without = self.journal.undecided(picture.content if picture is not None else item.content)
         self._opener.abandon()
         self.panel.set_status(f"Opening {item.name}…")
@@ -318,7 +321,7 @@ class ReviewWidget(DockedWidget):
 
     def _drop_spare(self) -> None:
         spare, self._spare = self._spare, None
-        remove_layer(self._viewer, spare)
+        remove_spare(self._viewer, spare)
 
     def _put_away(self, shown: Shown) -> None:
         self.tools.settle()
@@ -328,7 +331,7 @@ class ReviewWidget(DockedWidget):
         self.journal.pause()
         self._events.watch(None)
         self._shown = None  # first, because the layers that go are not taken for removed by a person
-        self._spare = hide_picture(self._viewer, shown)
+        self._spare = put_away(self._viewer, shown)
         self.panel.question.take_back()
         self._refresh()
 
@@ -405,8 +408,6 @@ class ReviewWidget(DockedWidget):
         guest = next((layer for layer in self._viewer.layers if str(layer.unique_id) == picture.key), None)
         self.panel.set_status("")
         spare, self._spare = self._spare, None
-        if spare is not None and layer_by_id(self._viewer, spare.unique_id) is None:
-            spare = None
         shown = show_picture(self._viewer, picture, opened.mask, guest, spare)
         shown.seconds = item.seconds
         self._keys_of[picture.content] = picture.key
