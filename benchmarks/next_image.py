@@ -4,9 +4,10 @@
 
 Without a folder, grey images of 480 x 560 pixels are made. The masks of the next images are there before *Next* is
 pressed, as when somebody looks at an image for longer than the model does; they come from brightness, at no cost.
-Measured is the window's thread alone: "press" until *Next* gives the window back, "settled" until everything that it set
-off is drawn. Between two steps a stroke is painted (`--strokes 0` leaves that out), so that there is something to write
-down. Needs a display; `xvfb-run` will do. To compare two commits, run it with either's `src` on `PYTHONPATH`, in turns.
+Measured is the window's thread alone: "press" until *Next* gives the window back, "settled" until everything that it
+set off is drawn. Between two steps a stroke is painted (`--strokes 0` leaves that out), so that there is something to
+write down. Needs a display; `xvfb-run` will do. To compare two commits, run it with either's `src` on `PYTHONPATH`, in
+turns.
 """
 
 from __future__ import annotations

@@ -272,9 +272,9 @@ class ReviewRoom:
         viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
         models = widget.panel.model_row
         models.combo.setCurrentIndex([choice.name for choice in models.combo.values].index("tiny"))
-        widget._on_model()
+        widget.ahead.use_model()
         room = cls(viewer, widget, mind, qtbot)
-        room.wait(lambda: not widget._seeker.busy)
+        room.wait(lambda: not widget.left_behind.busy)
         return room
 
     @property
@@ -346,6 +346,7 @@ class ReviewRoom:
         self.widget.journal.watch.settle()
         writer = self.widget.journal.writer
         assert writer.flush(20)
+        assert self.widget.desk.notes.flush(20)
         writer._heard.clear()  # nobody is told any more
         writer.journal._owner.release()  # as the operating system does
         self._stop()
@@ -365,7 +366,7 @@ class ReviewRoom:
     def _stop(self) -> None:
         self.is_closed = True
         self.widget.predictions.use(None)
-        for runner in (self.widget._opener, self.widget._lister, self.widget._seeker):
+        for runner in (self.widget.stage._opener, self.widget.lists._lister, self.widget.left_behind._seeker):
             runner.abandon()
 
 

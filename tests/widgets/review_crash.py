@@ -51,7 +51,7 @@ def paint_until_killed(folder: Path, seed: int) -> None:
     viewer.window.add_dock_widget(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("tiny"))
-    widget._on_model()
+    widget.ahead.use_model()
     widget.journal.edited.connect(lambda edit: print(edit.number, flush=True))  # noqa: T201
     todo = iter(places(seed))
 

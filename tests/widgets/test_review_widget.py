@@ -310,7 +310,7 @@ def test_after_so_many_approvals_the_model_learns(
     leave(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("small"))
-    widget._on_model()
+    widget.ahead.use_model()
     widget.panel._learns.setChecked(True)
     widget.panel._every.setValue(2)
     widget.open_folder(scans(3))

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.review.disk import told
 from napari_wavegms.review.items import fitting_changes
-from napari_wavegms.review.ledger import KIND, Ledger
+from napari_wavegms.review.ledger import KIND, Ledger, Record
+from napari_wavegms.review.review_notes import NoteWriter, write_notes
 
 _ITEM = "item"
 _NAME = "name"
@@ -32,6 +32,8 @@ class ReviewRecord:
     ----------
     path : pathlib.Path
         The file; made by the first note.
+    writer : NoteWriter, optional
+        Writes the notes in the background; without one they are on disk when `note` returns.
 
     Attributes
     ----------
@@ -46,8 +48,9 @@ class ReviewRecord:
         If the file cannot be read, or is from a newer version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: NoteWriter | None = None) -> None:
         self._ledger = Ledger(path)
+        self._writer = writer
         self._generation = self._count = 0
         self.changes: dict[str, dict[str, Any]] = {}
         self.shown_at: dict[str, str] = {}
@@ -65,27 +68,36 @@ class ReviewRecord:
 
     def read(self) -> None:
         """Take in what was noted since, here and in other windows."""
+        if self._writer is not None:
+            self._writer.flush()
         generation, lines = self._ledger.snapshot()
         if generation > self._generation:
             self._generation, self._count = generation, 0
             self.changes, self.shown_at = {}, {}
         for line in lines[self._count :]:
-            name, values = line.get(_NAME), line.get(_SET)
-            if line[KIND] == _ITEM and isinstance(name, str) and isinstance(values, dict):
-                self.changes.setdefault(name, {}).update(fitting_changes(values))
-                if isinstance(at := values.get(SHOWN_AT), str):
-                    self.shown_at[name] = at
+            self._take(line)
         self._count = len(lines)
 
     def note(self, changes: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Note changes; on return they are on disk.
+        """Note changes; on return they are on disk, or in the writer's line.
 
         Raises
         ------
         InputError
             If the disk refuses; then none of them is noted.
         """
-        lines = [{KIND: _ITEM, _NAME: name, _SET: dict(values)} for name, values in changes]
-        with told("What was done to the image was not noted", self._ledger.path), self._ledger.writing():
-            self._ledger.append(lines)
-        self.read()
+        lines: list[Record] = [{KIND: _ITEM, _NAME: name, _SET: dict(values)} for name, values in changes]
+        if self._writer is None:
+            write_notes(self._ledger, lines)
+            self.read()
+        else:
+            self._writer.add(self._ledger, lines)
+            for line in lines:
+                self._take(line)
+
+    def _take(self, line: Record) -> None:
+        name, values = line.get(_NAME), line.get(_SET)
+        if line[KIND] == _ITEM and isinstance(name, str) and isinstance(values, dict):
+            self.changes.setdefault(name, {}).update(fitting_changes(values))
+            if isinstance(at := values.get(SHOWN_AT), str):
+                self.shown_at[name] = at

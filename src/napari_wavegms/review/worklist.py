@@ -1,5 +1,7 @@
 """The images of a review, what became of each, and where one stopped; every change is on disk before it is told.
 
+With a `NoteWriter`, as in the window, a change is told at once and on disk a moment later.
+
 What is known about an image is kept by its folder, whichever way the image was opened: as part of the whole folder, or
 of a list of files. Nothing is ever written into the folder itself.
 """
@@ -25,6 +27,7 @@ from napari_wavegms.review.review_store import as_the_store_says
 
 if TYPE_CHECKING:
     from napari_wavegms.review.corrections import CorrectionStore
+    from napari_wavegms.review.review_notes import NoteWriter
 
 __all__ = ["Difference", "Item", "OpenLayer", "State", "Worklist", "reviews_folder"]
 
@@ -97,8 +100,10 @@ class Worklist:
         store: CorrectionStore | None,
         reviews: str | os.PathLike[str] | None,
         folder: Path | None = None,
+        writer: NoteWriter | None = None,
     ) -> None:
         self.folder = folder
+        self._writer = writer
         self._find = find
         self._store = store
         self._reviews = reviews_folder() if reviews is None else Path(reviews)
@@ -116,6 +121,7 @@ class Worklist:
         store: CorrectionStore | None = None,
         *,
         reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
     ) -> Worklist:
         """Open the images of a folder, those of folders within left out, and go on where the last review stopped.
 
@@ -126,6 +132,8 @@ class Worklist:
             Has the last word on what is approved: a kill between the approval and its note here is made good.
         reviews : path-like, optional
             Where the states are kept; `reviews_folder()` by default.
+        writer : NoteWriter, optional
+            Writes the changes in the background.
 
         Raises
         ------
@@ -135,7 +143,7 @@ class Worklist:
         place = Path(folder).resolve()
         if not place.is_dir():
             raise InputError(f"There is no folder {place}; choose the one that holds the images.")
-        return cls(lambda: _items_of(find_images(place)), store, reviews, place)
+        return cls(lambda: _items_of(find_images(place)), store, reviews, place, writer)
 
     @classmethod
     def of_files(
@@ -144,6 +152,7 @@ class Worklist:
         store: CorrectionStore | None = None,
         *,
         reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
     ) -> Worklist:
         """Open a list of files, in its order; the same file twice counts once. Otherwise as `of_folder`.
 
@@ -153,7 +162,7 @@ class Worklist:
             An empty list, or a file that does not exist.
         """
         paths = list(_resolved(find_images(files)))
-        return cls(lambda: _items_of([path for path in paths if path.exists()]), store, reviews)
+        return cls(lambda: _items_of([path for path in paths if path.exists()]), store, reviews, None, writer)
 
     @classmethod
     def of_layers(
@@ -162,6 +171,7 @@ class Worklist:
         store: CorrectionStore | None = None,
         *,
         reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
     ) -> Worklist:
         """Open images that are open in the viewer; they are known again by their content, whatever they are called.
 
@@ -173,7 +183,7 @@ class Worklist:
         items = [Item(key=layer.key, name=layer.name, content=layer.content) for layer in layers]
         if not items:
             raise InputError("No image is open. Open one, or choose a folder.")
-        return cls(lambda: items, store, reviews)
+        return cls(lambda: items, store, reviews, None, writer)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -226,7 +236,7 @@ class Worklist:
         return {state: counted[state] for state in STATES}
 
     def set(self, key: str, **changes: Any) -> Item:
-        """Change an image's state, score, uncertainty, seconds, content or light; on return it is on disk.
+        """Change an image's state, score, uncertainty, seconds, content or light; it is on disk then, or soon.
 
         Parameters
         ----------
@@ -333,7 +343,7 @@ class Worklist:
     def _record(self, folder: str) -> ReviewRecord:
         if folder not in self._records:
             path = record_file(self._reviews, Path(folder)) if folder else self._reviews / _LAYERS
-            self._records[folder] = ReviewRecord(path)
+            self._records[folder] = ReviewRecord(path, self._writer)
         return self._records[folder]
 
     def _stopped_at(self) -> str | None:

@@ -19,6 +19,8 @@ from napari_wavegms.review.drafts import approved, journalled
 from napari_wavegms.review.items import Item
 from napari_wavegms.review.journal import Journal, Unfinished
 from napari_wavegms.review.journal_writer import JournalWriter
+from napari_wavegms.review.recent import note_folder
+from napari_wavegms.review.review_notes import NoteWriter
 from napari_wavegms.review.worklist import Worklist
 from napari_wavegms.widgets.review_predict import Picture, picture_of, read_picture
 from napari_wavegms.widgets.segment_job import fetch_what_napari_fetches_late
@@ -122,8 +124,8 @@ def _fitting(mask: Any, picture: Picture) -> Any:
     return mask if mask is not None and mask.shape == picture.plan.labels_shape else None
 
 
-def list_job(make: Callable[[], Worklist]) -> Generator[None, None, Worklist]:
-    """Make a list of images.
+def list_job(make: Callable[[], Worklist], notes: NoteWriter) -> Generator[None, None, Worklist]:
+    """Make a list of images, after what is still to be noted about those of another one.
 
     Raises
     ------
@@ -132,7 +134,11 @@ def list_job(make: Callable[[], Worklist]) -> Generator[None, None, Worklist]:
     """
     yield
     fetch_what_napari_fetches_late()
-    return make()
+    notes.flush()
+    worklist = make()
+    if worklist.folder is not None:
+        note_folder(worklist.folder)
+    return worklist
 
 
 def left_behind_job(journal: Journal, store: CorrectionStore) -> Generator[None, None, list[Unfinished]]:
@@ -166,8 +172,8 @@ def restore_job(journal: Journal, left: Unfinished, how: str) -> Generator[None,
     return Restored(left, how, journal.restore(left.target.image, left.upto))
 
 
-def export_job(journal: Journal, path: Path) -> Generator[None, None, Exported]:
-    """Write the journal as a table.
+def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, Exported]:
+    """Write the journal as a table, the last stroke included.
 
     Raises
     ------
@@ -175,7 +181,8 @@ def export_job(journal: Journal, path: Path) -> Generator[None, None, Exported]:
         If the disk refuses.
     """
     yield
-    return Exported(path, journal.export_csv(path))
+    writer.flush()
+    return Exported(path, writer.journal.export_csv(path))
 
 
 def drawable_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:

@@ -75,7 +75,9 @@ class ReviewJournal(QObject):
         if shown.edit is None:
             self._numbers.pop(shown.content, None)
         self._ended.pop(shown.content, None)
-        self.watch.attach(shown.mask, shown.target, model=shown.memory.model, threshold=threshold)
+        # The name was asked for once: the settings are a file, and who goes on waits for no disk.
+        editor = self.watch.editor or None
+        self.watch.attach(shown.mask, shown.target, editor=editor, model=shown.memory.model, threshold=threshold)
 
     def pause(self) -> None:
         """Stop watching for a moment."""

@@ -10,6 +10,7 @@ import numpy as np
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.corrections import CorrectionStore
+from napari_wavegms.review.review_notes import NoteWriter
 from napari_wavegms.review.worklist import OpenLayer, Worklist
 from napari_wavegms.widgets.review_jobs import Pixels
 
@@ -27,7 +28,9 @@ def pixels_of(layer: Image) -> Pixels:
     return Pixels(pixels, bool(layer.rgb), tuple(layer.axis_labels), spacing, str(layer.source.path or ""))
 
 
-def open_layers(images: Mapping[str, Pixels], names: Mapping[str, str], store: CorrectionStore) -> Worklist:
+def open_layers(
+    images: Mapping[str, Pixels], names: Mapping[str, str], store: CorrectionStore, writer: NoteWriter | None = None
+) -> Worklist:
     """Make a list of open images, known again by their content.
 
     Parameters
@@ -35,6 +38,7 @@ def open_layers(images: Mapping[str, Pixels], names: Mapping[str, str], store: C
     images, names : mapping
         By the ids of the layers.
     store : CorrectionStore
+    writer : NoteWriter, optional
 
     Raises
     ------
@@ -42,4 +46,4 @@ def open_layers(images: Mapping[str, Pixels], names: Mapping[str, str], store: C
         If there is none, or one that holds no real numbers.
     """
     layers = [OpenLayer(key, names[key], content_hash(np.asarray(image.pixels))) for key, image in images.items()]
-    return Worklist.of_layers(layers, store)
+    return Worklist.of_layers(layers, store, writer=writer)

@@ -51,7 +51,7 @@ class ReviewPanel(QWidget):
     -------
     folder_chosen(Path)
         A folder of the recent ones.
-    open_requested(), layers_requested(), export_requested(), again_requested(), all_requested()
+    open_requested(), files_requested(), layers_requested(), export_requested(), again_requested(), all_requested()
     action(str)
         A button of an action in `review_keys.ACTIONS` was pressed: its name.
     model_changed()
@@ -68,6 +68,7 @@ class ReviewPanel(QWidget):
 
     folder_chosen = Signal(object)
     open_requested = Signal()
+    files_requested = Signal()
     layers_requested = Signal()
     export_requested = Signal()
     again_requested = Signal()
@@ -239,13 +240,14 @@ class ReviewPanel(QWidget):
     # Where things stand
 
     def _lay_out(self) -> None:
-        self._folder = QPushButton("Open folder…")
-        self._layers = QPushButton("Open layers")
+        self._folder, self._files, self._layers = QPushButton("Folder…"), QPushButton("Files…"), QPushButton("Layers")
+        self._folder.setToolTip("Review the images of a folder.")
+        self._files.setToolTip("Review one or more files, in the order in which they are chosen.")
         self._layers.setToolTip("Review the images that are open in the viewer.")
         top = QHBoxLayout()
-        top.addWidget(self._folder)
+        for button in (self._folder, self._files, self._layers):
+            top.addWidget(button)
         top.addWidget(self._recent, 1)
-        top.addWidget(self._layers)
         above, column = QWidget(), QVBoxLayout()
         column.setContentsMargins(8, 8, 8, 4)
         column.addLayout(top)
@@ -364,6 +366,7 @@ class ReviewPanel(QWidget):
     def _connect(self) -> None:
         plain: list[tuple[QPushButton, Callable[[], object]]] = [
             (self._folder, self.open_requested.emit),
+            (self._files, self.files_requested.emit),
             (self._layers, self.layers_requested.emit),
             (self._export, self.export_requested.emit),
             (self._again, self.again_requested.emit),
