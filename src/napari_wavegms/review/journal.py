@@ -7,70 +7,30 @@ the end. Each line carries the hash of the line before.
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.model.zoo import user_models_folder
 from napari_wavegms.review.disk import told
+from napari_wavegms.review.journal_folder import JournalFolder, journal_folder
+from napari_wavegms.review.journal_open import OpenMask, Step, replay, same
 from napari_wavegms.review.journal_owner import Owner
 from napari_wavegms.review.journal_records import Answer, Edit, EditTarget, Unfinished
-from napari_wavegms.review.journal_story import (
-    BEGIN,
-    CLOSE,
-    EDIT,
-    RESUME,
-    SESSION,
-    Book,
-    Session,
-    form_of,
-    mask_of,
-    patches_of,
-    replayed,
-    signed,
-)
+from napari_wavegms.review.journal_story import CLOSE, RESUME, SESSION, Book, Session, signed
 from napari_wavegms.review.journal_table import write_table
 from napari_wavegms.review.ledger import KIND, Record
-from napari_wavegms.review.mask_patches import Band, Labels, MaskState, Patch, bands_of, checked_mask
+from napari_wavegms.review.mask_patches import Band, Labels, MaskState, checked_mask
 from napari_wavegms.review.records import now
 
 __all__ = ["Edit", "EditTarget", "Journal", "Unfinished", "journal_folder"]
 
-_SUFFIX = ".jsonl"
 _OWNERS = "owners"
-_IMAGE = re.compile(r"[0-9A-Za-z_-]{1,120}")
 _UNFOLDED = 8  # masks kept in memory; those of other open images are read again from their lines
-_TAIL = 2048  # bytes; the longest line that closes is shorter
-
-
-def journal_folder() -> Path:
-    """Where the user's edits are kept: ``$WAVEGMS_HOME/journal``, or the platform's data folder."""
-    return user_models_folder().parent / "journal"
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """An image that we edit: what is on disk of it, and the mask that its lines come to."""
-
-    target: EditTarget
-    id: str
-    signed: Record
-    begin: Record | None = None  # the beginning, where it is not on disk and its mask not in memory
-    is_begun: bool = False  # whether the beginning is on disk
-    state: MaskState | None = None
-    seconds: float = 0.0
-    idle: float = 0.0  # seconds of work that came to nothing yet
-    edits: int = 0
 
 
 class Journal:
@@ -98,8 +58,8 @@ class Journal:
         self.folder = journal_folder() if folder is None else Path(folder)
         self._owner = Owner(self.folder / _OWNERS)
         self._guard = threading.RLock()
-        self._open: OrderedDict[str, _Open] = OrderedDict()
-        self._books: dict[str, Book] = {}
+        self._open: OrderedDict[str, OpenMask] = OrderedDict()
+        self._files = JournalFolder(self.folder)
 
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
@@ -128,13 +88,13 @@ class Journal:
         says = signed(editor, model, threshold)
         with self._guard:
             known = self._open.get(target.image)
-            if known is not None and _same(self._state(known).mask, mask):
+            if known is not None and same(self._state(known).mask, mask):
                 if not known.is_begun:
                     known.target, known.signed, known.begin = target, says, None
             elif known is None and (left := self._left_behind(target.image, mask)) is not None:
                 self._open[target.image] = left
             else:
-                self._open[target.image] = self._anew(target, mask, says, known)
+                self._open[target.image] = OpenMask.anew(target, mask, says, known)
             self._touch(target.image)
 
     def record(
@@ -172,18 +132,11 @@ class Journal:
         """
         with self._guard:
             known = self._known(image)
-            state, is_reformed, bands = self._fitted(known, mask)
-            patches = state.patches_to(bands)
-            if not patches and not is_reformed:
-                known.idle += active_seconds
+            step = known.step(mask, editor=editor, model=model, threshold=threshold, active_seconds=active_seconds)
+            if step is None:
                 return None
-            says = signed(editor, model, threshold, known.signed)
-            seconds = round(known.idle + active_seconds, 1)
-            record = self._edit_record(known, state, patches, seconds) | says
-            edit = self._write_edit(known, record, form_of(state.mask) if is_reformed else {})
-            state.apply(patches)
-            known.state, known.idle, known.signed = state, 0.0, known.signed | says
-            known.seconds, known.edits, known.is_begun, known.begin = edit.seconds_so_far, known.edits + 1, True, None
+            edit = self._write_edit(known, step)
+            known.take(step, edit.seconds_so_far)
             return edit
 
     def restore(self, image: str, upto: int | None = None) -> Labels:
@@ -217,7 +170,7 @@ class Journal:
             count = len(story.edits)
             known = f"the last one is number {story.last_number}" if count else "it has none"
             raise InputError(f"The journal has no edit {upto} of this image; {known}. Choose another one.")
-        return _replayed(session, upto).mask
+        return replay(session, upto).mask
 
     def close(self, image: str, how: Answer, upto: int | None = None) -> None:
         """Say that nothing is left to restore; the edits stay in the journal.
@@ -241,7 +194,7 @@ class Journal:
             known = self._open.get(image)
             ours = self._close_on_disk(image, how, upto, known)
             if known is not None and (ours or upto is None):
-                self._open[image] = self._anew(known.target, self._state(known).mask, known.signed, None)
+                self._open[image] = OpenMask.anew(known.target, self._state(known).mask, known.signed)
                 self._touch(image)
 
     def unfinished(self, own: bool = False) -> list[Unfinished]:
@@ -258,7 +211,7 @@ class Journal:
             If a journal cannot be read.
         """
         with self._guard:
-            found = [(session, book) for book in self._open_books() for session in book.story().unfinished()]
+            found = [(session, book) for book in self._files.unclosed() for session in book.story().unfinished()]
             living = self._owner.living(session.owner for session, _ in found)
             if not own:
                 living.add(self._owner.id)
@@ -274,7 +227,7 @@ class Journal:
         InputError
             If a journal cannot be read.
         """
-        images = [path.stem for path in self._files()] if image is None else [image]
+        images = self._files.images() if image is None else [image]
         with self._guard:
             return [edit for one in images for edit in self._book(one).story().edits]
 
@@ -298,128 +251,60 @@ class Journal:
             If a journal cannot be read, or the disk refuses.
         """
         with self._guard:
-            return write_table(Path(path), [self._book(file.stem).story() for file in self._files()])
+            return write_table(Path(path), [self._book(image).story() for image in self._files.images()])
 
     def release(self) -> None:
         """Stop editing: what is unfinished may be restored by others, and by us as if we came anew."""
         with self._guard:
             self._open.clear()
-            self._books.clear()
+            self._files.drop_all()
             self._owner.release()
             self._owner = Owner(self.folder / _OWNERS)
 
-    def _known(self, image: str) -> _Open:
+    def _known(self, image: str) -> OpenMask:
         if image not in self._open:
             raise InputError("An edit came of an image whose beginning the journal was not told. Call begin() first.")
         self._touch(image)
         return self._open[image]
 
-    def _anew(self, target: EditTarget, mask: Labels, says: Record, before: _Open | None) -> _Open:
-        """A beginning: of new edits, or in the middle of those that are on disk."""
-        fresh = _Open(target, secrets.token_hex(4), says, state=MaskState(mask))
-        if before is not None and before.edits:
-            fresh.id, fresh.edits, fresh.seconds, fresh.idle = before.id, before.edits, before.seconds, before.idle
-        return fresh
-
-    def _left_behind(self, image: str, mask: Labels) -> _Open | None:
+    def _left_behind(self, image: str, mask: Labels) -> OpenMask | None:
         """Take over unfinished edits that had come to this very mask, if nobody works on them any more."""
         book = self._book(image)
         candidates = book.story().unfinished()
         living = self._owner.living(session.owner for session in candidates)
         for session in reversed(candidates):
-            if session.owner in living:
-                continue
-            try:
-                state = _replayed(session)
-            except InputError:
-                continue
-            if _same(state.mask, mask):
+            state = None if session.owner in living else _readable(session)
+            if state is not None and same(state.mask, mask):
                 with told(f"The edits of {session.target.name} are not carried on", self.folder), book.ledger.writing():
                     self._owner.hold()
                     book.append({KIND: RESUME, SESSION: session.id, "owner": self._owner.id, "time": now()})
-                return _Open(
-                    *(session.target, session.id, dict(session.signed)),
-                    is_begun=True,
-                    state=state,
-                    seconds=session.seconds,
-                    edits=len(session.edits),
-                )
+                return OpenMask.taken_over(session, state)
         return None
 
-    def _state(self, known: _Open) -> MaskState:
-        if known.state is None:
-            if known.begin is not None:
-                known.state = replayed([known.begin])
-            else:
-                known.state = _replayed(self._book(known.target.image).story().sessions.get(known.id))
-        return known.state
+    def _state(self, known: OpenMask) -> MaskState:
+        is_folded = known.state is None and known.begin is None
+        return known.mask(self._book(known.target.image).story() if is_folded else None)
 
     def _touch(self, image: str) -> None:
         """Make an image the latest one, and fold away the masks of those that were not edited for long."""
         self._open.move_to_end(image)
         self._state(self._open[image])
         for other in list(self._open)[:-_UNFOLDED]:
-            known = self._open[other]
-            if known.state is not None:
-                known.begin = None if known.is_begun else self._begin_record(known)
-                known.state = None
-                self._books.pop(other, None)
+            self._open[other].fold(self._owner.id)
+            self._files.drop(other)
 
-    def _fitted(
-        self, known: _Open, mask: Labels | Mapping[Band, Labels]
-    ) -> tuple[MaskState, bool, Mapping[Band, Labels]]:
-        """The state to compare with, whether it got another shape, and the bands to compare."""
-        state = self._state(known)
-        if isinstance(mask, Mapping):
-            bands = {band: checked_mask(np.asarray(rows)) for band, rows in mask.items()}
-            shape = state.mask.shape
-            for band, rows in bands.items():
-                if len(band.plane) != len(shape) - 2 or band.of(state.mask).shape != rows.shape:
-                    raise InputError(
-                        f"Rows of shape {rows.shape} came for {band} of a mask of shape {shape}. Record the whole mask."
-                    )
-            dtype = next((rows.dtype for rows in bands.values()), state.mask.dtype)
-        else:
-            whole = checked_mask(np.asarray(mask))
-            shape, dtype = whole.shape, whole.dtype
-            bands = {band: band.of(whole) for band in bands_of(shape)}
-        if (shape, dtype) == (state.mask.shape, state.mask.dtype):
-            return state, False, bands
-        reformed = state.reformed(shape, dtype)
-        # Another dtype alone is no edit; it is written down with the first pixel that changes.
-        is_edit = shape != state.mask.shape or bool(reformed.patches_to(bands))
-        return (reformed, True, bands) if is_edit else (state, False, {})
-
-    def _begin_record(self, known: _Open) -> Record:
-        if known.begin is not None:
-            return known.begin
-        line = {KIND: BEGIN, SESSION: known.id, "owner": self._owner.id, "time": now()}
-        target = {"target": known.target.as_dict()}
-        return line | target | known.signed | mask_of(self._state(known))
-
-    def _edit_record(self, known: _Open, state: MaskState, patches: list[Patch], seconds: float) -> Record:
-        change = state.change_of(patches)
-        removed = change.removed
-        if known.state is not None and known.state.mask.shape != state.mask.shape:
-            removed += int(np.count_nonzero(known.state.mask))  # they went with the old shape
-        line: Record = {KIND: EDIT, SESSION: known.id, "time": now(), "seconds": seconds}
-        counts: Record = {"added": change.added, "removed": removed, "differing": change.differing}
-        if change.relabelled:
-            counts["relabelled"] = change.relabelled
-        return line | counts | patches_of(patches)
-
-    def _write_edit(self, known: _Open, record: Record, form: Record) -> Edit:
+    def _write_edit(self, known: OpenMask, step: Step) -> Edit:
         book = self._book(known.target.image)
         with told(f"The last edits of {known.target.name} are not on disk", self.folder), book.ledger.writing():
             self._owner.hold()
             story = book.story()
-            lines = [record | form | {"n": story.last_number + 1}]
+            lines = [step.record | {"n": story.last_number + 1}]
             # Somebody may have removed the file meanwhile; then it begins anew with the mask as we know it.
             if not known.is_begun or known.id not in story.sessions:
-                lines.insert(0, self._begin_record(known))
+                lines.insert(0, known.begin_record(self._owner.id))
             return book.append(*lines).sessions[known.id].edits[-1]
 
-    def _close_on_disk(self, image: str, how: Answer, upto: int | None, known: _Open | None) -> bool:
+    def _close_on_disk(self, image: str, how: Answer, upto: int | None, known: OpenMask | None) -> bool:
         """Close what may be closed; tell whether our own edits were among it."""
         book = self._book(image)
         if not book.story().unfinished():
@@ -437,61 +322,17 @@ class Journal:
                 book.append(ending | {"open": len(still) - len(closing), "time": now(), "editor": by.get("editor")})
         return known is not None and any(session.id == known.id for session in closing)
 
-    def _open_books(self) -> Iterator[Book]:
-        """The journals in which something may be unfinished; what a newer version wrote is that version's to offer."""
-        for path in self._files():
-            if not _ends_closed(path):
-                with suppress(InputError):
-                    yield self._book(path.stem)
-
-    def _files(self) -> Iterator[Path]:
-        try:
-            names = sorted(entry.name for entry in os.scandir(self.folder) if entry.name.endswith(_SUFFIX))
-        except FileNotFoundError:
-            return iter(())
-        except OSError as cause:
-            raise InputError(
-                f"The journal in {self.folder} cannot be read ({cause.strerror or cause}). Check the folder's rights."
-            ) from cause
-        return (self.folder / name for name in names)
-
     def _book(self, image: str) -> Book:
-        if not _IMAGE.fullmatch(image):
-            raise InputError(f"{image!r} is no content hash of an image. Give what content_hash() returns.")
-        book = self._books.get(image) or Book(self.folder / f"{image}{_SUFFIX}")
-        if image in self._open:
-            self._books[image] = book
-        return book
+        return self._files.book(image, keep=image in self._open)
 
 
-def _same(one: Labels, other: Labels) -> bool:
-    return one.shape == other.shape and bool(np.array_equal(one, other))
-
-
-def _replayed(session: Session | None, upto: int | None = None) -> MaskState:
+def _readable(session: Session) -> MaskState | None:
     try:
-        return replayed([] if session is None else session.records, upto)
-    except ValueError as cause:
-        name = "this image" if session is None else session.target.name
-        raise InputError(
-            f"The edits of {name} cannot be restored: the line that says what they began with is damaged or gone. "
-            "Open the image again, and segment it anew."
-        ) from cause
+        return replay(session)
+    except InputError:
+        return None
 
 
 def _unfinished(session: Session, book: Book) -> Unfinished:
     last, complaints = session.edits[-1], book.complaints()
     return Unfinished(session.target, len(session.edits), last.time, last.number, complaints[0] if complaints else "")
-
-
-def _ends_closed(path: Path) -> bool:
-    """Whether the last line says that nothing is open; a glance that spares reading thousands of finished journals."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL))
-            tail = file.read()
-        last = json.loads(tail.rstrip(b"\n").rpartition(b"\n")[2])
-        return tail.endswith(b"\n") and last[KIND] == CLOSE and last["open"] == 0
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
