@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import InputError
@@ -33,6 +33,7 @@ from napari_wavegms.widgets.review_stage import ReviewStage
 from napari_wavegms.widgets.review_tools import ReviewTools
 from napari_wavegms.widgets.segment_job import SHELF, LoadSegmenter, SegmenterShelf, load_segmenter
 from napari_wavegms.widgets.viewer_events import ViewerEvents
+from napari_wavegms.widgets.window_watch import WindowWatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]
@@ -80,6 +81,7 @@ class ReviewWidget(DockedWidget):
             **self.tools.actions(),
         }
         self._keys = ReviewKeys(napari_viewer, self._actions, self)
+        self._window = WindowWatch(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
@@ -163,17 +165,14 @@ class ReviewWidget(DockedWidget):
 
     # Opening and closing
 
-    def hideEvent(self, event: QHideEvent | None) -> None:
-        """Hand the last stroke to the journal: a window that closes tells nothing else."""
-        self.journal.watch.settle()
-        super().hideEvent(event)
-
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models whenever the panel comes into view."""
+        self._window.follow(self)  # a dock is put into its window after we are put into the dock
         self.ahead.refresh_models()
         super().showEvent(event)
 
     def _open(self) -> None:
+        self._window.follow(self)
         if self._events.is_open:
             return
         self._events.open()
@@ -214,6 +213,8 @@ class ReviewWidget(DockedWidget):
         self._events.layers_changed.connect(self.stage.on_layers)
         self._events.view_changed.connect(self.tools.moved)
         self._keys.changed.connect(self._print_keys)
+        self._window.gone.connect(self._close)
+        self._window.back.connect(self._open)
 
     def _connect_panel(self) -> None:
         panel = self.panel
