@@ -150,3 +150,23 @@ def test_a_stack_shows_the_frame_on_screen(viewer: Any, overlay: ChangesOverlay,
     with qtbot.waitSignal(overlay.counted, check_params_cb=lambda added, removed: (added, removed) == (20, 0)):
         viewer.dims.set_current_step(0, 2)
     assert (shown(viewer).data[2] == ADDED).sum() == 20
+
+
+def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, mask: Labels, overlay: ChangesOverlay) -> None:
+    overlay.show(mask)
+    layer = shown(viewer)
+    overlay.rest()
+    mask.paint((0, 0), 1)  # nobody follows any more
+    assert (overlay.shown, layer.visible) == (False, False)
+    other = viewer.add_labels(np.ones((30, 20), np.uint8), name="other mask", scale=(0.5, 0.5), units="mm")
+    overlay.show(other, {PLANE: np.zeros((30, 20), np.uint8)})
+    assert shown(viewer) is not layer  # it would have lain under the mask
+    viewer.layers.move(viewer.layers.index(shown(viewer)), len(viewer.layers))
+    layer = shown(viewer)
+    third = viewer.add_labels(np.zeros((30, 21), np.uint8), name="third mask", scale=(0.5, 0.5), units="mm")
+    viewer.layers.move(viewer.layers.index(third), 0)
+    overlay.show(third, {PLANE: np.ones((30, 21), np.uint8)})
+    assert (shown(viewer), layer.name, layer.visible) == (layer, "third changes", True)
+    assert layer.data.shape == (30, 21)
+    overlay.hide()
+    assert layer not in viewer.layers

@@ -10,9 +10,10 @@ from napari.layers import Image, Labels
 
 from napari_wavegms.segment.doubt import doubtful_spots
 from napari_wavegms.segment.stacks import plan_stack
+from napari_wavegms.widgets import doubt_finder
 from napari_wavegms.widgets.active_mask import NO_MASK, NOT_FLAT
 from napari_wavegms.widgets.camera import camera_of
-from napari_wavegms.widgets.doubt_tool import NO_PROBABILITY, NO_SPOT, DoubtTool
+from napari_wavegms.widgets.doubt_tool import LOOKING, NO_PROBABILITY, NO_SPOT, DoubtTool
 from napari_wavegms.widgets.mask_layers import add_mask, update_mask
 from napari_wavegms.widgets.mask_memory import Written
 from napari_wavegms.widgets.probability_layer import is_probability_layer
@@ -124,3 +125,41 @@ def test_the_doubt_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
     assert layer not in viewer.layers
     tool.refresh()
     assert not tool.shown
+
+
+def test_a_large_plane_is_looked_at_in_the_background(
+    viewer: Any, tool: DoubtTool, mask: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubt_finder, "AT_ONCE", 100)
+    spots = doubtful_spots(doubtful())
+    assert tool.next() is None
+    assert tool.next() is None  # a second press asks for nothing new
+    tool.show_layer()
+    assert not tool.shown
+    qtbot.waitUntil(lambda: tool.shown)
+    assert [sentence for sentence, _ in tool.heard] == [
+        *[LOOKING] * 3,
+        f"Doubtful spot 1 of {len(spots)}, the most doubtful first.",
+    ]
+    assert tool.spots() == spots
+    assert tool.next() == spots[1]  # known now
+    assert viewer.layers["lesion doubt"].data[150, 250] == pytest.approx(0.9)
+
+
+def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
+    tool.show_layer()
+    layer = viewer.layers["lesion doubt"]
+    tool.rest()
+    assert (tool.shown, layer.visible) == (False, False)
+    tool.refresh()
+    assert not layer.visible
+    image = viewer.add_image(np.zeros((100, 90), np.uint8), name="second", **PLACE)
+    plan = plan_stack((100, 90), "uint8", rgb=False)
+    other = add_mask(viewer, image, plan, "tiny", {PLANE: Written(np.full((100, 90), 0.5, np.float32), 0.5)})
+    viewer.layers.selection.active = other
+    tool.show_layer()
+    assert viewer.layers["second doubt"] is layer
+    assert (layer.visible, layer.data.shape, (layer.data == 1).all()) == (True, (100, 90), True)
+    assert viewer.layers.index(layer) == viewer.layers.index(other) - 1
+    tool.close()
+    assert layer not in viewer.layers

@@ -16,6 +16,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_wavegms.widgets.active_mask import plane_on_screen
 from napari_wavegms.widgets.labels_writing import read_plane
+from napari_wavegms.widgets.layer_reuse import fits, refill
 from napari_wavegms.widgets.mask_memory import Mask, PlaneKey, Written, memory_of, selection
 from napari_wavegms.widgets.placement import Placement
 from napari_wavegms.widgets.view_layers import note_view
@@ -72,6 +73,7 @@ class ChangesOverlay(QObject):
         self._viewer = viewer
         self._mask: Labels | None = None
         self._layer: Image | None = None
+        self._resting: Image | None = None  # hidden, for the next mask
         self._given: Mapping[PlaneKey, Mask] | None = None
         self._last: dict[PlaneKey, Written] = {}
         self._look = QTimer(self)
@@ -105,19 +107,10 @@ class ChangesOverlay(QObject):
         """
         if prediction is None and memory_of(mask) is None:
             return NO_PREDICTION
-        self.hide()
+        if self._layer is not None:
+            self.rest()
         self._mask, self._given = mask, prediction
-        active = self._viewer.layers.selection.active
-        self._layer = self._viewer.add_image(
-            np.zeros(mask.data.shape, np.uint8),
-            name=f"{mask.name} changes".replace(" mask changes", " changes"),
-            colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
-            contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
-            interpolation2d="nearest",
-            **Placement.of(mask).as_arguments(),
-        )
-        note_view(self._layer)
-        self._viewer.layers.selection.active = active
+        self._layer = self._layer_for(mask)
         for emitter in (mask.events.paint, mask.events.set_data):  # undo and redo are told by the second alone
             emitter.connect(self._on_change)
         self._viewer.dims.events.point.connect(self._on_change)
@@ -127,19 +120,29 @@ class ChangesOverlay(QObject):
 
     def hide(self) -> None:
         """Remove the overlay."""
+        was_shown = self.shown
+        self.rest()
+        layer, self._resting = self._resting, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if was_shown:
+            self.hidden.emit()
+
+    def rest(self) -> None:
+        """Let go of the mask; an overlay that is shown is hidden, and taken for the next mask."""
         layer, mask = self._layer, self._mask
         self._look.stop()
         self._layer = self._mask = self._given = None
         self._last = {}
         if layer is None or mask is None:
             return
+        self._resting = layer
         for emitter in (mask.events.paint, mask.events.set_data):
             emitter.disconnect(self._on_change)
         self._viewer.dims.events.point.disconnect(self._on_change)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-        self.hidden.emit()
+            layer.visible = False
 
     close = hide
 
@@ -160,6 +163,30 @@ class ChangesOverlay(QObject):
         layer.data[selection(key)] = patterned(codes)
         layer.refresh()
         self.counted.emit(int((codes == ADDED).sum()), int((codes == REMOVED).sum()))
+
+    def _layer_for(self, mask: Labels) -> Image:
+        """Give an empty layer above the mask, the one that rests where it fits."""
+        viewer, (layer, self._resting) = self._viewer, (self._resting, None)
+        data, place = np.zeros(mask.data.shape, np.uint8), Placement.of(mask)
+        name = f"{mask.name} changes".replace(" mask changes", " changes")
+        if layer is not None and layer in viewer.layers:
+            above = viewer.layers.index(layer) > viewer.layers.index(mask)
+            if above and fits(layer, data, place):
+                refill(layer, data, name, place)
+                return layer
+            viewer.layers.remove(layer)
+        active = viewer.layers.selection.active
+        layer = viewer.add_image(
+            data,
+            name=name,
+            colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
+            contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
+            interpolation2d="nearest",
+            **place.as_arguments(),
+        )
+        note_view(layer)
+        viewer.layers.selection.active = active
+        return layer
 
     def _prediction(self, key: PlaneKey, plane: Mask) -> Mask | None:
         assert self._mask is not None

@@ -10,7 +10,9 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_wavegms.widgets.active_mask import NO_MASK, NOT_FLAT, active_mask, plane_on_screen
 from napari_wavegms.widgets.camera import look_at
+from napari_wavegms.widgets.doubt_finder import Doubt, DoubtFinder
 from napari_wavegms.widgets.labels_writing import read_plane
+from napari_wavegms.widgets.layer_reuse import fits, refill
 from napari_wavegms.widgets.mask_memory import PlaneKey, Written, memory_of, selection
 from napari_wavegms.widgets.placement import Placement
 from napari_wavegms.widgets.view_layers import note_view
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from napari_wavegms.segment.doubt import Spot
 
 NO_PROBABILITY = "The model has not looked at this image yet. Press Segment first."
+LOOKING = "Looking for doubtful spots…"
 NO_SPOT = "The model has no doubtful spot here."
 _SURROUNDINGS = 2.0  # the view is this many times as wide as the spot
 _LEAST_VIEW = 64  # pixels; closer than that nobody knows where in the image they are
@@ -51,16 +54,18 @@ class DoubtTool(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._spots: list[Spot] = []
         self._at = -1
-        # Whose spots these are; kept alive, so that no other array can take its place in memory.
-        self._of: Written | None = None
+        self._doubt: Doubt | None = None  # whose spots we go through
         self._layer: Image | None = None
+        self._rests = False  # the layer waits, hidden, for the next mask
+        self._step_wanted, self._layer_wanted = 0, False  # once the doubt is found
+        self._finder = DoubtFinder(self)
+        self._finder.found.connect(self._on_found)
 
     @property
     def shown(self) -> bool:
         """Whether the doubt is shown as a layer."""
-        return self._layer is not None and self._layer in self._viewer.layers
+        return self._layer is not None and not self._rests and self._layer in self._viewer.layers
 
     def next(self) -> Spot | None:
         """Go to the next doubtful spot, the heaviest first, and after the last one to the first again."""
@@ -71,9 +76,10 @@ class DoubtTool(QObject):
         return self._step(-1)
 
     def spots(self) -> list[Spot]:
-        """Give the doubtful spots of the plane on screen, heaviest first."""
+        """Give the doubtful spots of the plane on screen, heaviest first; none while they are being looked for."""
         plane = self._plane()
-        return [] if isinstance(plane, str) else self._spots_of(plane)
+        doubt = None if isinstance(plane, str) else self._finder.get(plane.written)
+        return [] if doubt is None else list(doubt.spots)
 
     def show_layer(self, wanted: bool = True) -> None:
         """Show the doubt of the plane on screen as a layer under the mask, or remove it."""
@@ -84,9 +90,12 @@ class DoubtTool(QObject):
         if isinstance(plane, str):
             self.said.emit(plane, "problem")
             return
-        from napari_wavegms.segment.uncertainty import uncertainty_map
-
-        self._put(plane, uncertainty_map(plane.written.probability, plane.written.threshold))
+        doubt = self._finder.get(plane.written)
+        self._layer_wanted = doubt is None
+        if doubt is None:
+            self.said.emit(LOOKING, "")
+        else:
+            self._put(plane, doubt.map)
 
     def refresh(self) -> None:
         """Bring a layer that is shown up to date, as after a new prediction or a step to another frame."""
@@ -97,8 +106,17 @@ class DoubtTool(QObject):
             else:
                 self.show_layer()
 
+    def rest(self) -> None:
+        """Let go of the mask; a layer that is shown is hidden, and taken for the next mask."""
+        self._finder.forget()
+        self._doubt, self._step_wanted, self._layer_wanted = None, 0, False
+        if self.shown and self._layer is not None:
+            self._layer.visible = False
+        self._rests = self._layer is not None
+
     def close(self) -> None:
         """Remove the layer."""
+        self._layer_wanted = self._rests = False
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
@@ -115,21 +133,27 @@ class DoubtTool(QObject):
         ours = None if known is None else known.ours(read_plane(mask, key))
         return NO_PROBABILITY if ours is None else _Plane(mask, key, ours)
 
-    def _spots_of(self, plane: _Plane) -> list[Spot]:
-        now, before = plane.written, self._of
-        if before is None or now.probability is not before.probability or now.threshold != before.threshold:
-            from napari_wavegms.segment.doubt import doubtful_spots
-
-            self._spots = doubtful_spots(now.probability, now.threshold)
-            self._of, self._at = now, -1
-        return self._spots
+    def _on_found(self) -> None:
+        step, layer = self._step_wanted, self._layer_wanted
+        self._step_wanted, self._layer_wanted = 0, False
+        if step:
+            self._step(step)
+        if layer:
+            self.show_layer()
 
     def _step(self, by: int) -> Spot | None:
         plane = self._plane()
         if isinstance(plane, str):
             self.said.emit(plane, "problem")
             return None
-        spots = self._spots_of(plane)
+        doubt = self._finder.get(plane.written)
+        if doubt is None:
+            self._step_wanted = by
+            self.said.emit(LOOKING, "")
+            return None
+        if doubt is not self._doubt:
+            self._doubt, self._at = doubt, -1
+        spots = doubt.spots
         if not spots:
             self.said.emit(NO_SPOT, "")
             return None
@@ -158,27 +182,31 @@ class DoubtTool(QObject):
         return world
 
     def _put(self, plane: _Plane, doubt: npt.NDArray[np.float32]) -> None:
-        viewer, mask = self._viewer, plane.mask
-        layer = self._layer
-        if layer is not None and layer in viewer.layers and layer.data.shape == mask.data.shape:
+        viewer, mask, layer = self._viewer, plane.mask, self._layer
+        if layer is not None and self.shown and layer.data.shape == mask.data.shape:
             layer.data[:] = 0
             layer.data[selection(plane.key)] = doubt
             layer.refresh()
             return
-        self.close()
         data = np.zeros(mask.data.shape, np.float32)
         data[selection(plane.key)] = doubt
+        name, place = f"{mask.name} doubt".replace(" mask doubt", " doubt"), Placement.of(mask)
         active = viewer.layers.selection.active
-        layer = viewer.add_image(
-            data,
-            name=f"{mask.name} doubt".replace(" mask doubt", " doubt"),
-            contrast_limits=(0, 1),
-            colormap="magma",
-            blending="additive",
-            opacity=0.8,
-            **Placement.of(mask).as_arguments(),
-        )
-        note_view(layer)
-        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(mask))
+        if layer is None or layer not in viewer.layers or not fits(layer, data, place):
+            self.close()
+            layer = viewer.add_image(
+                data,
+                name=name,
+                contrast_limits=(0, 1),
+                colormap="magma",
+                blending="additive",
+                opacity=0.8,
+                **place.as_arguments(),
+            )
+            note_view(layer)
+        else:
+            refill(layer, data, name, place)
+        self._layer, self._rests = layer, False
+        if viewer.layers.index(layer) != viewer.layers.index(mask) - 1:
+            viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(mask))
         viewer.layers.selection.active = active
-        self._layer = layer

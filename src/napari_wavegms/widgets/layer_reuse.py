@@ -50,26 +50,36 @@ def reuse(layer: Layer, data: Any, name: str, place: Placement, memory: MaskMemo
         remember_mask(layer, memory)
     if isinstance(layer, Labels):
         _forget_steps(layer)
+    refill(layer, data, name, place)
+    return True
+
+
+def refill(layer: Layer, data: Any, name: str, place: Placement) -> None:
+    """Let a layer that only shows something of ours show other data; nobody knows it by its id."""
     layer.data = data
     layer.metadata = {}
     place.move(layer)
     if not layer.visible:  # napari draws all anew at each setting
         layer.visible = True
     layer.name = name  # last, because it tells everybody to look again
-    return True
 
 
 def has_begun_shape(labels: Labels) -> bool:
     """Whether a polygon or an encircling stroke of napari's has been begun and not ended."""
-    overlays = getattr(labels, "_overlays", {})
+    overlays = getattr(_itself(labels), "_overlays", {})
     polygon, stroke = overlays.get("polygon"), overlays.get("brush_stroke")
     return bool(getattr(polygon, "points", ())) or bool(getattr(stroke, "active", False))
 
 
 def _renewed(layer: Layer, old: object) -> bool:
     # Nothing in napari goes by the id, so it may change while the layer is in a viewer.
-    getattr(layer, "__wrapped__", layer)._unique_id = None
+    _itself(layer)._unique_id = None
     return bool(layer.unique_id != old)
+
+
+def _itself(layer: Layer) -> Any:
+    """The layer behind the passing proxy that a plugin is handed."""
+    return getattr(layer, "__wrapped__", layer)
 
 
 def _forget_steps(labels: Labels) -> None:

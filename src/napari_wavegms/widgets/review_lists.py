@@ -38,6 +38,9 @@ class ReviewLists(QObject):
     def __init__(self, desk: ReviewDesk, stage: ReviewStage) -> None:
         super().__init__(desk)
         self._desk, self._stage = desk, stage
+        self._before: str | None = None  # the image that was shown before the one on screen
+        self._now: str | None = None
+        stage.arrived.connect(self._on_arrived)
         self._lister = JobRunner(self)
         self._lister.ended.connect(self._on_list)
 
@@ -71,8 +74,12 @@ class ReviewLists(QObject):
         self._go(self._desk.panel.list.next_key(), "There is no other image in this list. Show others above.")
 
     def previous(self) -> None:
-        """Go back to the image before."""
-        self._go(self._desk.panel.list.previous_key(), "There is no image before this one.")
+        """Go back to the image before; also to one that was approved or skipped and has left the list with that."""
+        view = self._desk.panel.list
+        key = view.previous_key()
+        if self._desk.item(self._before) is not None and view.model.row_of(self._before) is None:
+            key = self._before
+        self._go(key, "There is no image before this one.")
 
     def skip(self) -> None:
         """Leave the image for later."""
@@ -85,6 +92,11 @@ class ReviewLists(QObject):
     def close(self) -> None:
         """Stop."""
         self._lister.abandon()
+
+    def _on_arrived(self) -> None:
+        shown = self._stage.shown
+        if shown is not None and shown.key != self._now:
+            self._before, self._now = self._now, shown.key
 
     def _go(self, key: str | None, otherwise: str) -> None:
         if self.busy or self._desk.approver.busy:
@@ -108,7 +120,7 @@ class ReviewLists(QObject):
         desk.predictions.forget()
         desk.keys_of.clear()
         desk.say("")
-        desk.panel.set_recent(recent_folders())
+        desk.panel.set_recent(recent_folders(), worklist.folder)
         desk.panel.list.set_worklist(worklist)
         first = worklist.current or next(iter(desk.panel.list.model.keys), None)
         self.opened.emit(first or next(item.key for item in worklist.items()))

@@ -149,12 +149,12 @@ class ReviewPanel(QWidget):
 
     # What is shown
 
-    def set_recent(self, folders: Sequence[Path]) -> None:
-        """Offer folders that were open lately."""
+    def set_recent(self, folders: Sequence[Path], current: Path | None = None) -> None:
+        """Offer folders that were open lately, and name the one that is open."""
         self._recent.set_choices([(folder.name or str(folder), folder) for folder in folders], None)
         for row, folder in enumerate(folders):
             self._recent.setItemData(row, str(folder), Qt.ItemDataRole.ToolTipRole)
-        self._recent.setCurrentIndex(-1)
+        self._recent.setCurrentIndex(folders.index(current) if current in folders else -1)
         self._recent.setEnabled(bool(folders))
 
     def set_labels(self, labels: dict[str, str]) -> None:

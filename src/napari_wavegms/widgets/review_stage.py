@@ -97,6 +97,7 @@ class ReviewStage(QObject):
             self._put_away(self.shown)
         if not keep:
             self._drop_spare()
+            self._tools.close()
 
     def hand_over(self) -> None:
         """Give the brush for the mask on screen."""
@@ -186,9 +187,9 @@ class ReviewStage(QObject):
     def _watch(self, shown: Shown, look: Look | None) -> None:
         self._events.watch(shown.image)
         self._begin(shown)
+        hand_over(self._desk.viewer, shown)
         self._tools.set(shown)
         self._show_light(look)
-        hand_over(self._desk.viewer, shown)
         self.refresh()
 
     def _begin(self, shown: Shown) -> None:

@@ -81,13 +81,13 @@ class ReviewTools(QObject):
         }
 
     def set(self, shown: Shown | None) -> None:
-        """Work on another image, or on none; what was shown of the one before goes, and comes for the next."""
+        """Work on another image, or on none; what was shown of the one before is hidden, and comes for the next."""
         doubt, changes = self._panel.wants_doubt, self._panel.wants_changes
         self._rest.stop()
         self._drawable.abandon()
         self.box.close()
-        self.doubt.close()
-        self.changes.hide()
+        self.doubt.rest()
+        self.changes.rest()
         self._panel.set_checked("doubt_layer", doubt)
         self._panel.set_checked("changes", changes)
         self._panel.set_hint("")
@@ -122,6 +122,8 @@ class ReviewTools(QObject):
     def close(self) -> None:
         """Let go of everything."""
         self.set(None)
+        self.doubt.close()
+        self.changes.close()
 
     def start_box(self) -> None:
         """Let a person draw a box."""

@@ -178,11 +178,11 @@ class ReviewWidget(DockedWidget):
         self._events.open()
         self._keys.open()
         self._print_keys()
-        self.panel.set_recent(recent_folders())
+        worklist = self.panel.list.worklist
+        self.panel.set_recent(recent_folders(), None if worklist is None else worklist.folder)
         self._show_editor()
         self.ahead.refresh_models()
         self.left_behind.seek()
-        worklist = self.panel.list.worklist
         if worklist is not None and worklist.current is not None:
             self.show_item(worklist.current)
 
