@@ -245,7 +245,7 @@ class Prejudiced:
 
     def __init__(self, segmenter: Any) -> None:
         self._segmenter = segmenter
-        self.device = segmenter.device
+        self.device, self.preprocessing = segmenter.device, segmenter.preprocessing
         self.bonus = 0
 
     def load(self, model: Path, device: str) -> Prejudiced:

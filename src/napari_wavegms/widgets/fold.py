@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
 
@@ -14,7 +14,14 @@ class Fold(QWidget):
     title : str
     body : QWidget
     unfolded : bool
+
+    Signals
+    -------
+    unfolded()
+        The body was shown, and stands where it will stand.
     """
+
+    unfolded = Signal()
 
     def __init__(self, title: str, body: QWidget, unfolded: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +37,10 @@ class Fold(QWidget):
         column.addWidget(self._heading)
         column.addWidget(body)
         self._heading.toggled.connect(self.unfold)
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(0)
+        self._settled.timeout.connect(self.unfolded)
         self.unfold(unfolded)
 
     def unfold(self, unfolded: bool) -> None:
@@ -37,3 +48,5 @@ class Fold(QWidget):
         self._heading.setChecked(unfolded)
         self._heading.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
         self._body.setVisible(unfolded)
+        if unfolded:
+            self._settled.start()

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app_model.backends.qt import QKeyBindingSequence
 from app_model.types import KeyBinding
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QWidget
 
 from napari_wavegms.widgets.keys import SEGMENT_KEY, Key
 
@@ -82,6 +85,8 @@ class ReviewKeys(QObject):
     viewer : ViewerModel
     actions : mapping of str to callable
         What to do, by the names in `ACTIONS`; a name that is left out gets no key.
+    panel : QWidget, optional
+        Where the keys hold too, whatever has the focus there: a list or a field would take letters with Alt for itself.
 
     Signals
     -------
@@ -97,9 +102,15 @@ class ReviewKeys(QObject):
     changed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, actions: Mapping[str, Callable[[], object]], parent: QObject | None = None
+        self,
+        viewer: ViewerModel,
+        actions: Mapping[str, Callable[[], object]],
+        parent: QObject | None = None,
+        panel: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._panel = panel
+        self._shortcuts: list[QShortcut] = []
         self.problems: list[str] = []
         self._viewer = viewer
         self._actions = dict(actions)
@@ -148,6 +159,7 @@ class ReviewKeys(QObject):
             bound = Key(key, self._doing(name))
             if bound.bind(self._viewer):
                 self._bound[name] = bound
+                self._hold_in_panel(key, self._doing(name))
             else:
                 self.problems.append(f"{_printed(key)} belongs to another plugin, so {name} has no key now.")
 
@@ -155,6 +167,18 @@ class ReviewKeys(QObject):
         for key in self._bound.values():
             key.unbind()
         self._bound.clear()
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts.clear()
+
+    def _hold_in_panel(self, key: str, action: Callable[[], None]) -> None:
+        if self._panel is not None:
+            shortcut = QShortcut(QKeyBindingSequence(KeyBinding.from_str(key)), self._panel)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.setAutoRepeat(False)  # a key that is held for a moment too long approves one image
+            shortcut.activated.connect(action)
+            self._shortcuts.append(shortcut)
 
     def _doing(self, name: str) -> Callable[[], None]:
         action = self._actions[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -255,7 +256,10 @@ class ReviewPanel(QWidget):
         above.setLayout(column)
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(above)
-        splitter.addWidget(ScrolledPanel(self._lower_half()))
+        more = Fold("Model, learning, journal", self._more())
+        scrolled = ScrolledPanel(self._lower_half(more))
+        more.unfolded.connect(partial(scrolled.ensureWidgetVisible, more, 0, 0))
+        splitter.addWidget(scrolled)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 0)
@@ -264,7 +268,7 @@ class ReviewPanel(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(splitter)
 
-    def _lower_half(self) -> QWidget:
+    def _lower_half(self, more: QWidget) -> QWidget:
         half, column = QWidget(), QVBoxLayout()
         column.setContentsMargins(8, 4, 8, 8)
         column.setSpacing(6)
@@ -278,10 +282,10 @@ class ReviewPanel(QWidget):
         steps = self._grid(("previous", "next"), ("skip", "approve"))
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
         column.addLayout(steps)
-        for words in (self._saved, self._hint, self._status):
+        for words in (self._saved, self._hint, self._status, self._learning):
             column.addWidget(words)
         column.addWidget(Fold("Tools", self._tools(), unfolded=True))
-        column.addWidget(Fold("Model, learning, journal", self._more()))
+        column.addWidget(more)
         column.addStretch(1)
         self._approve_style()
         half.setLayout(column)
@@ -349,8 +353,7 @@ class ReviewPanel(QWidget):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             buttons.addWidget(button)
         grid.addLayout(learning, len(rows), 0, 1, 2)
-        grid.addWidget(self._learning, len(rows) + 1, 0, 1, 2)
-        grid.addLayout(buttons, len(rows) + 2, 0, 1, 2)
+        grid.addLayout(buttons, len(rows) + 1, 0, 1, 2)
         body.setLayout(grid)
         return body
 

@@ -80,7 +80,7 @@ class ReviewWidget(DockedWidget):
             "skip": self.skip,
             **self.tools.actions(),
         }
-        self._keys = ReviewKeys(napari_viewer, self._actions, self)
+        self._keys = ReviewKeys(napari_viewer, self._actions, self, self.panel)
         self._window = WindowWatch(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

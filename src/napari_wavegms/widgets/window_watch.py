@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ReferenceType, ref
+
 from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMainWindow, QWidget
 
@@ -22,21 +24,21 @@ class WindowWatch(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._window: QMainWindow | None = None
+        self._known: ReferenceType[QMainWindow] | None = None  # weak: a viewer that was closed is to go
 
     def follow(self, widget: QWidget) -> None:
         """Watch the window that the widget is in now."""
         above: QWidget | None = widget
         while above is not None and not isinstance(above, QMainWindow):
             above = above.parentWidget()  # of a floating dock, too
-        if above is self._window:
+        before = self._window
+        if above is before:
             return
-        if self._window is not None:
-            self._window.removeEventFilter(self)
-        self._window = above
+        if before is not None:
+            before.removeEventFilter(self)
+        self._known = None if above is None else ref(above)
         if above is not None:
             above.installEventFilter(self)
-            above.destroyed.connect(self._forget)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Hear of the window, and keep nothing from it."""
@@ -47,5 +49,6 @@ class WindowWatch(QObject):
                 self.back.emit()
         return False
 
-    def _forget(self, _destroyed: object = None) -> None:
-        self._window = None
+    @property
+    def _window(self) -> QMainWindow | None:
+        return None if self._known is None else self._known()
