@@ -101,7 +101,8 @@ def _last_number(file: Path, without: Collection[int]) -> int | None:
         return None
     story = Book(file).story()
     discarded = {name for _, closing in story.closings if closing["how"] == "discarded" for name in closing["sessions"]}
-    sessions = [session for session in story.sessions.values() if session.edits and session.id not in discarded]
+    gone = discarded | story.thinned  # of what was thinned, the store has the mask
+    sessions = [session for session in story.sessions.values() if session.edits and session.id not in gone]
     numbers = [
         session.edits[-1].number for session in sessions if not any(edit.number in without for edit in session.edits)
     ]

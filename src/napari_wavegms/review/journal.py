@@ -170,6 +170,11 @@ class Journal:
             count = len(story.edits)
             known = f"the last one is number {story.last_number}" if count else "it has none"
             raise InputError(f"The journal has no edit {upto} of this image; {known}. Choose another one.")
+        if session.id in story.thinned:
+            raise InputError(
+                f"The steps that led to the approved mask of {session.target.name} were let go of long after it was "
+                "approved. The mask itself is kept: open the image in Review."
+            )
         return replay(session, upto).mask
 
     def close(self, image: str, how: Answer, upto: int | None = None) -> None:
@@ -218,6 +223,16 @@ class Journal:
             self._owner.sweep()
             left = [_unfinished(session, book) for session, book in found if session.owner not in living]
         return sorted(left, key=lambda one: one.time, reverse=True)
+
+    def images(self) -> list[str]:
+        """Content hashes of the images that were edited.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be read.
+        """
+        return self._files.images()
 
     def edits(self, image: str | None = None) -> list[Edit]:
         """All edits of an image, oldest first; without one, of all images.

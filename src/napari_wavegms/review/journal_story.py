@@ -21,7 +21,7 @@ from napari_wavegms.review.journal_records import (
 from napari_wavegms.review.ledger import KIND, Ledger, Record
 from napari_wavegms.review.mask_patches import MaskState, Patch, bands_of
 
-BEGIN, EDIT, RESUME, CLOSE = "begin", "edit", "resume", "close"
+BEGIN, EDIT, RESUME, CLOSE, THINNED = "begin", "edit", "resume", "close", "thinned"
 SESSION = "session"
 _SIGNED = ("editor", "model", "threshold")
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, OverflowError, zlib.error)
@@ -73,6 +73,8 @@ class Story:
         Of all sessions, in the order of the lines.
     closings : list of (EditTarget, dict)
         The lines that say how edits ended.
+    thinned : set of str
+        Ids of sessions whose pixels were let go of.
     count, unread : int
         How many lines there were, and how many of them lack something and were passed over.
     """
@@ -81,6 +83,7 @@ class Story:
         self.sessions: dict[str, Session] = {}
         self.edits: list[Edit] = []
         self.closings: list[tuple[EditTarget, Record]] = []
+        self.thinned: set[str] = set()
         self.count = self.unread = 0
 
     @property
@@ -116,6 +119,8 @@ class Story:
             self._begin(record)
         elif kind == EDIT:
             self._edit(record)
+        elif kind == THINNED:
+            self.thinned |= set(record["sessions"])
         elif kind == RESUME:
             self.sessions[record[SESSION]].owner = str(record["owner"])
 
@@ -148,7 +153,7 @@ class Story:
             differing=int(record["differing"]),
             active_seconds=seconds,
             seconds_so_far=session.seconds + seconds,
-            bytes=line_bytes(record),
+            bytes=int(record.get("bytes", 0)) or line_bytes(record),
         )
         session.records.append(record)
         session.edits.append(edit)

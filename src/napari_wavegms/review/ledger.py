@@ -23,6 +23,8 @@ KIND = "kind"
 _HEAD = "head"
 _CUT = "cut"
 _FORMAT = 1
+HEAD: Record = {KIND: _HEAD, "format": _FORMAT}
+"""The first line of every file."""
 
 
 class Ledger:
@@ -104,7 +106,7 @@ class Ledger:
         """
         assert self._holds_lock, "append() belongs into writing()"
         with self._guard:
-            head = [] if self._records or self._head_seen else [{KIND: _HEAD, "format": _FORMAT}]
+            head = [] if self._records or self._head_seen else [HEAD]
             self._write(b"".join(_line(record) for record in [*head, *records]))
             self._take_in()
 
@@ -145,6 +147,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._generation += 1
+        self._file_id: tuple[int, int] | None = None
         self._offset = 0
         self._lines = 0
         self._records: list[Record] = []
@@ -156,8 +159,11 @@ class Ledger:
         """Read the whole lines that have come since the last time."""
         try:
             with self.path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:  # replaced or removed under us: begin again
-                    self._forget()
+                status = os.fstat(file.fileno())
+                file_id = (status.st_dev, status.st_ino)
+                if self._offset and (status.st_size < self._offset or file_id != self._file_id):
+                    self._forget()  # replaced or removed under us: begin again
+                self._file_id = file_id
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

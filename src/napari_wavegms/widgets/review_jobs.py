@@ -18,6 +18,7 @@ from napari_wavegms.review.corrections import CorrectionStore
 from napari_wavegms.review.drafts import approved, journalled
 from napari_wavegms.review.items import Item
 from napari_wavegms.review.journal import Journal, Unfinished
+from napari_wavegms.review.journal_thinning import thin_out
 from napari_wavegms.review.journal_writer import JournalWriter
 from napari_wavegms.review.recent import note_folder
 from napari_wavegms.review.review_notes import NoteWriter
@@ -158,6 +159,17 @@ def left_behind_job(journal: Journal, store: CorrectionStore) -> Generator[None,
         else:
             found.append(left)
     return found
+
+
+def thin_job(journal: Journal, store: CorrectionStore) -> Generator[str, None, None]:
+    """Let go of the pixels of edits that were approved long ago, see `napari_wavegms.review.journal_thinning`.
+
+    Raises
+    ------
+    InputError
+        If the folder of the journal cannot be read.
+    """
+    yield from thin_out(journal, store)
 
 
 def restore_job(journal: Journal, left: Unfinished, how: str) -> Generator[None, None, Restored]:

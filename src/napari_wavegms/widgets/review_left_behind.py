@@ -14,7 +14,7 @@ from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.placement import Placement
 from napari_wavegms.widgets.review_desk import ReviewDesk
 from napari_wavegms.widgets.review_image import Shown
-from napari_wavegms.widgets.review_jobs import Restored, left_behind_job, restore_job
+from napari_wavegms.widgets.review_jobs import Restored, left_behind_job, restore_job, thin_job
 from napari_wavegms.widgets.review_lists import ReviewLists
 from napari_wavegms.widgets.review_show import remove_layer
 from napari_wavegms.widgets.review_stage import ReviewStage
@@ -37,7 +37,7 @@ class LeftBehind(QObject):
         self._desk, self._stage, self._lists, self._tools = desk, stage, lists, tools
         self._after_list: Unfinished | None = None  # what to restore once its folder is open
         self._ready: Restored | None = None  # what to restore once its image is on screen
-        self._seeker = JobRunner(self)
+        self._seeker, self._thinner = JobRunner(self), JobRunner(self)
         self._seeker.ended.connect(self._on_sought)
 
     @property
@@ -52,6 +52,7 @@ class LeftBehind(QObject):
     def close(self) -> None:
         """Stop."""
         self._seeker.abandon()
+        self._thinner.abandon()
         self._ready = None
 
     def ask(self) -> None:
@@ -103,6 +104,8 @@ class LeftBehind(QObject):
         elif isinstance(outcome.result, list):
             self._desk.journal.set_left(outcome.result)
             self.ask()
+            if not self._thinner.busy:
+                self._thinner.start(partial(thin_job, self._desk.journal.writer.journal, self._desk.store))
         elif outcome.error is not None:
             self._desk.say_problem(str(outcome.error), outcome.details)
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QApplication,
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
@@ -99,7 +100,7 @@ class ReviewPanel(QWidget):
         self._editor = QLineEdit()
         self._name, self._light = QLabel(), QLabel()
         self._saved, self._hint, self._status, self._learning = Words(), Words(), Words(), Words()
-        self._is_approved = False
+        self._away: QWidget | None = None  # what had the focus, and cannot have it for a moment
         self._lay_out()
         self._connect()
         self.set_labels({name: action.title for name, action in _TITLES.items()})
@@ -173,7 +174,7 @@ class ReviewPanel(QWidget):
         self._name.setToolTip(details)
         self._name.setVisible(bool(name))
         there = bool(name) and not busy
-        self._is_approved = approved
+        focus = self._focus()
         for action, button in self._buttons.items():
             may = there and not (approved and action not in _HARMLESS)
             if action in ("next", "previous"):
@@ -185,6 +186,7 @@ class ReviewPanel(QWidget):
         self._buttons["withdraw"].setVisible(approved)
         self.threshold_row.setEnabled(there and not approved)
         self._again.setEnabled(there and not approved)
+        self._keep_focus(focus)
 
     def set_light(self, colour: str | None, sentence: str) -> None:
         """Show how much the image is like what the model has learned from; nothing for None."""
@@ -229,6 +231,24 @@ class ReviewPanel(QWidget):
     def button(self, name: str) -> QPushButton:
         """The button of an action."""
         return self._buttons[name]
+
+    def _focus(self) -> QWidget | None:
+        """What has the focus in the panel, or will have it again."""
+        now = QApplication.focusWidget()
+        if self._away is not None and now is self.list.table:
+            return self._away
+        return now if now is not None and self.isAncestorOf(now) else None
+
+    def _keep_focus(self, focus: QWidget | None) -> None:
+        """Give the focus back; while it cannot be had, the list has it, and not whichever button comes next."""
+        was_away, self._away = self._away, None
+        if focus is None:
+            return
+        if not focus.isEnabled():
+            self._away = focus
+            self.list.table.setFocus()
+        elif focus is was_away:
+            focus.setFocus()
 
     def _button(self, name: str, checkable: bool = False) -> QPushButton:
         button = QPushButton()
