@@ -65,5 +65,5 @@ def test_a_mask_has_rows_and_columns(codec: MaskCodec) -> None:
 
 def test_the_sentence_comes_only_when_needed_and_names_the_box() -> None:
     assert drawable_sentence(CANNOT_DRAW) == ""
-    assert "80% agree" in drawable_sentence(0.8)
+    assert "only 80% of it" in drawable_sentence(0.8)
     assert "Draw a box" in drawable_sentence(0.8)

@@ -62,8 +62,8 @@ def drawable_sentence(survived: float) -> str:
     if survived >= CANNOT_DRAW:
         return ""
     return (
-        f"The model can draw only part of this mask: {survived:.0%} agree after a round trip through its mask codec. "
-        "Draw a box around the structure to segment it enlarged."
+        f"This mask is finer than what the model can draw: only {survived:.0%} of it would be left. "
+        "Draw a box around the structure, and the model looks at it enlarged."
     )
 
 

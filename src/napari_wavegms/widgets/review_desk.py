@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]
 
 
+class _Refusals(QObject):
+    """Brings sentences from the writer's thread to the window's; held by the writer, see `journal_watch`."""
+
+    said = Signal(str)
+
+
 class ReviewDesk(QObject):
     """One review: its parts meet here.
 
@@ -40,19 +46,18 @@ class ReviewDesk(QObject):
         The item that has a content.
     """
 
-    _refused = Signal(str)  # from the writer's thread into the window's
-
     def __init__(self, viewer: ViewerModel, load: LoadSegmenter, shelf: SegmenterShelf, parent: QObject) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.panel = ReviewPanel()
         self.store = CorrectionStore()
-        self.notes = NoteWriter(self._refused.emit)
+        refusals = _Refusals()
+        refusals.said.connect(self.say_problem)
+        self.notes = NoteWriter(lambda sentence: refusals.said.emit(sentence))
         self.journal = ReviewJournal(JournalWriter(Journal()), self)
         self.predictions = Predictions(load, shelf, self)
         self.approver = Approver(self.store, self)
         self.keys_of: dict[str, str] = {}
-        self._refused.connect(self.say_problem)
 
     def item(self, key: str | None) -> Item | None:
         """Find an item of the list."""
