@@ -7,7 +7,7 @@ from qtpy.QtCore import QObject
 from napari_wavegms.review.items import Item
 from napari_wavegms.widgets.finetune_models import models_for_segmenting
 from napari_wavegms.widgets.review_desk import ReviewDesk
-from napari_wavegms.widgets.review_predict import Look
+from napari_wavegms.widgets.review_picture import Look
 from napari_wavegms.widgets.review_progress import note_look
 from napari_wavegms.widgets.review_stage import ReviewStage
 

@@ -13,7 +13,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.review.content import content_hash
 from napari_wavegms.review.corrections import Approval, CorrectionStore
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.review_predict import Picture
+from napari_wavegms.widgets.review_picture import Picture
 
 
 @dataclass(frozen=True, slots=True)

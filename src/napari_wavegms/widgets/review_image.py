@@ -14,7 +14,7 @@ from napari_wavegms.review.overwrite import Overwrite, merged
 from napari_wavegms.widgets.drag_watch import DragWatch
 from napari_wavegms.widgets.labels_writing import read_plane, write_planes
 from napari_wavegms.widgets.mask_memory import MaskMemory, PlaneKey, Written, plane_key, selection
-from napari_wavegms.widgets.review_predict import Picture
+from napari_wavegms.widgets.review_picture import Picture
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels  # type: ignore[import-untyped]

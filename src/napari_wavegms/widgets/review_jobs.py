@@ -23,7 +23,7 @@ from napari_wavegms.review.journal_writer import JournalWriter
 from napari_wavegms.review.recent import note_folder
 from napari_wavegms.review.review_notes import NoteWriter
 from napari_wavegms.review.worklist import Worklist
-from napari_wavegms.widgets.review_predict import Picture, picture_of, read_picture
+from napari_wavegms.widgets.review_picture import Picture, picture_of, read_picture
 from napari_wavegms.widgets.segment_job import fetch_what_napari_fetches_late
 
 

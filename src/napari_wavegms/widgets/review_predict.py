@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.files.reading import read_image
-from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.review.content import content_hash
+from napari_wavegms.errors import WaveGMSError
 from napari_wavegms.review.items import Item
-from napari_wavegms.segment.stacks import Index, SliceDone, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.stacks import SliceDone, segment_planes
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, leave_a_core_to_the_window
-from napari_wavegms.widgets.mask_memory import PlaneKey, Probability, Written, plane_key
+from napari_wavegms.widgets.mask_memory import PlaneKey, plane_key
 from napari_wavegms.widgets.model_choice import ModelChoice
+from napari_wavegms.widgets.review_picture import Look, Picture, read_picture
 from napari_wavegms.widgets.segment_job import (
     SHELF,
     Announced,
@@ -44,79 +42,6 @@ LARGEST_KEPT = 512 << 20
 """Bytes that they take together at most; the one on screen is kept whatever it takes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """An image as it was read.
-
-    Attributes
-    ----------
-    key, name : str
-        Of its item.
-    pixels : ndarray
-    plan : StackPlan
-        All of its planes.
-    spacing : Spacing or None
-    content : str
-        Content hash of the pixels.
-    source : str
-        Its file, if any.
-    """
-
-    key: str
-    name: str
-    pixels: Any
-    plan: StackPlan
-    spacing: Spacing | None
-    content: str
-    source: str = ""
-
-    @property
-    def planes(self) -> list[tuple[Index, Index]]:
-        """Where each plane lies in the pixels and in the mask."""
-        plan = self.plan
-        return [(index, plan.label_index(number)) for number, index in enumerate(plan.indices)]
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory, with a prediction."""
-        return int(self.pixels.nbytes + 4 * np.prod(self.plan.labels_shape))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """What a model says of an image.
-
-    Attributes
-    ----------
-    key, content : str
-        Of the image.
-    model : str
-        The model's name.
-    threshold : float
-    planes : mapping of PlaneKey to ndarray of shape (H, W)
-        Probabilities.
-    uncertainty : float
-    score : float or None
-        Mean probability inside the mask; None for an empty one.
-    light : Light or None
-        None where the segmenter is of a kind that knows no light.
-    """
-
-    key: str
-    content: str
-    model: str
-    threshold: float
-    planes: Mapping[PlaneKey, Probability]
-    uncertainty: float
-    score: float | None
-    light: Light | None
-
-    @property
-    def written(self) -> dict[PlaneKey, Written]:
-        """What is to be written into a mask."""
-        return {key: Written(probability, self.threshold) for key, probability in self.planes.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class Refused:
     """An image that cannot be read or segmented, and why."""
@@ -131,41 +56,6 @@ class Wanted:
 
     item: Item
     picture: Picture | None = None
-
-
-def read_picture(item: Item) -> Picture:
-    """Read an item's file.
-
-    Raises
-    ------
-    InputError
-        If it has none, or one that cannot be read or segmented.
-    """
-    if item.path is None:
-        raise InputError(f"{item.name} is no longer open. Open it again, and press Open layers.")
-    loaded = read_image(item.path)
-    rgb = loaded.axes.endswith("S")
-    axes = loaded.axes.lower().removesuffix("s")
-    return picture_of(item, loaded.pixels, rgb, tuple(axes), loaded.spacing, str(item.path))
-
-
-def picture_of(
-    item: Item,
-    pixels: Any,
-    rgb: bool,
-    axes: Sequence[str] | None = None,
-    spacing: Spacing | None = None,
-    source: str = "",
-) -> Picture:
-    """Look at pixels that are in memory.
-
-    Raises
-    ------
-    InputError
-        If they are no image that can be segmented.
-    """
-    plan = plan_stack(pixels.shape, pixels.dtype, rgb, axes, every=True)
-    return Picture(item.key, item.name, pixels, plan, spacing, content_hash(pixels), source)
 
 
 class Line:

@@ -9,7 +9,7 @@ from napari_wavegms.review.journal_records import Edit
 from napari_wavegms.widgets.review_desk import ReviewDesk
 from napari_wavegms.widgets.review_image import Shown
 from napari_wavegms.widgets.review_jobs import Opened
-from napari_wavegms.widgets.review_predict import Look
+from napari_wavegms.widgets.review_picture import Look
 
 _FRESH = ("todo", "predicted")
 _SECONDS = 5  # between two notes on how long somebody has worked

@@ -16,7 +16,7 @@ from napari_wavegms.widgets.mask_layers import hand_to_painter, layer_by_id
 from napari_wavegms.widgets.mask_memory import MaskMemory, remember_mask
 from napari_wavegms.widgets.placement import Placement
 from napari_wavegms.widgets.review_image import OPACITY, Shown
-from napari_wavegms.widgets.review_predict import Picture
+from napari_wavegms.widgets.review_picture import Picture
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel  # type: ignore[import-untyped]

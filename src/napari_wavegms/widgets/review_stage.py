@@ -12,7 +12,7 @@ from napari_wavegms.widgets.mask_layers import layer_by_id
 from napari_wavegms.widgets.review_desk import ReviewDesk
 from napari_wavegms.widgets.review_image import Shown
 from napari_wavegms.widgets.review_jobs import Opened, Pixels, has_past, open_job
-from napari_wavegms.widgets.review_predict import Look
+from napari_wavegms.widgets.review_picture import Look
 from napari_wavegms.widgets.review_progress import state_of
 from napari_wavegms.widgets.review_show import Spare, hand_over, put_away, remove_spare, show_picture
 from napari_wavegms.widgets.review_tools import ReviewTools
