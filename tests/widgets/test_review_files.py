@@ -43,6 +43,10 @@ def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
     room.wait_shown()
     assert room.item.state == "skipped"
     assert room.panel._recent.currentIndex() == -1
+    room.panel._folder.click()
+    (dialog,) = [each for each in room.panel.findChildren(QFileDialog) if each.isVisible()]
+    assert Path(dialog.directory().absolutePath()) == folder.parent
+    dialog.close()
 
 
 def test_files_that_are_gone_say_so(open_room: Callable[[], Any], tmp_path: Path) -> None:

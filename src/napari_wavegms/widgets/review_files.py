@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.files.finding import SUFFIXES
+from napari_wavegms.review.recent import recent_folders
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.review_desk import ReviewDesk
 from napari_wavegms.widgets.review_jobs import Exported, export_job
@@ -33,14 +34,14 @@ class ReviewFiles(QObject):
 
     def ask_for_folder(self, open_folder: Callable[[Path], None]) -> None:
         """Ask for a folder of images."""
-        dialog = self._dialog("A folder of images to review")
+        dialog = self._dialog("A folder of images to review", _last_folder(above=True))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.fileSelected.connect(lambda name: open_folder(Path(name)))
         dialog.open()
 
     def ask_for_images(self, open_files: Callable[[list[Path]], None]) -> None:
         """Ask for one or more files."""
-        dialog = self._dialog("Images to review", "", _IMAGES)
+        dialog = self._dialog("Images to review", _last_folder(), _IMAGES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
         dialog.filesSelected.connect(lambda names: open_files([Path(name) for name in names]))
         dialog.open()
@@ -74,3 +75,9 @@ class ReviewFiles(QObject):
             self._desk.say(f"{rows:,} row{'' if rows == 1 else 's'} written to {outcome.result.path}.")
         elif outcome.error is not None:
             self._desk.say_problem(str(outcome.error), outcome.details)
+
+
+def _last_folder(above: bool = False) -> str:
+    """Where somebody is most likely to look: the folder that was reviewed last, or the one that it is in."""
+    last = next(iter(recent_folders()), None)
+    return "" if last is None else str(last.parent if above else last)

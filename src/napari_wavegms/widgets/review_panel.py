@@ -347,7 +347,7 @@ class ReviewPanel(QWidget):
         grid.setColumnStretch(1, 1)
         self._again = QPushButton("Predict again")
         self._again.setToolTip("Let the model look at this image again.")
-        self._all = QPushButton("Look at all images")
+        self._all = QPushButton("Look at all")
         self._all.setToolTip(
             "Let the model look at every image in the background, so that the order is by all of them."
         )
