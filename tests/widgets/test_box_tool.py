@@ -160,6 +160,7 @@ def test_a_stroke_that_goes_on_is_not_torn_apart(room: Room, slow: Any) -> None:
     assert not mask.data[20, 30]  # the answer is there and waits
     room.hand.move(mask, (2, 20))
     room.hand.release(mask, (2, 20))
+    room.finish()
     assert mask.data[20, 30] == 1
     mask.undo()
     assert not mask.data[20, 30]
