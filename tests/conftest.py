@@ -50,11 +50,12 @@ def tmp_data_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture(autouse=True)
 def seed() -> int:
-    """Start every test from the same random state, and hand the number to those that want it."""
+    """Start every test from the same random state and in one thread, and hand the number to those that want it."""
     random.seed(SEED)
     np.random.seed(SEED)  # noqa: NPY002 - for libraries that still use the global state
     if torch := sys.modules.get("torch"):
         torch.manual_seed(SEED)
+        torch.set_num_threads(1)  # whatever the test before left
     return SEED
 
 
