@@ -25,4 +25,6 @@ class TaesdEncoder(WaveEncoder):
         (taesd,) = self._hidden
         with torch.no_grad():
             mean = taesd.to(str(image.device)).encode(image)
+        # TAESD stays in float32, and the mapping model behind it may have been brought to bfloat16.
+        mean = mean.to(self.aggregate.head.weight.dtype)
         return Latent(mean, torch.full_like(mean, LOGVAR_RANGE[0]))

@@ -1,4 +1,4 @@
-"""The panel with the real network, tiny only in that its weights are random."""
+"""The panel with the real network."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 import numpy as np
 
 
-def test_the_panel_shows_what_the_segmenter_finds(
-    make_napari_viewer: Any, qtbot: Any, model: Path, disc: np.ndarray
-) -> None:
+def test_the_panel_shows_what_the_segmenter_finds(make_napari_viewer: Any, qtbot: Any) -> None:
+    from napari_wavegms.learn.metrics import dice
+    from napari_wavegms.model.zoo import resolve
+    from napari_wavegms.samples import ultrasound_phantom
     from napari_wavegms.segment.segmenter import Segmenter
     from napari_wavegms.widgets.mask_memory import memory_of
     from napari_wavegms.widgets.segment_widget import SegmentWidget
 
-    expected = Segmenter.from_checkpoint(model, device="cpu").segment(disc)
+    model, phantom = resolve("default"), ultrasound_phantom(0)
+    expected = Segmenter.from_checkpoint(model, device="cpu").segment(phantom.image)
     viewer = make_napari_viewer()
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
     widget.panel.model_row.open_file(model)
-    viewer.add_image(disc, name="lesion")
+    viewer.add_image(phantom.image, name="lesion")
     widget.segment()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
     mask = viewer.layers["lesion mask"]
     shown = memory_of(mask).planes[None, None].ours(mask.data)
-    # Another thread may round differently, and random weights make much of it.
-    np.testing.assert_allclose(shown.probability, expected.probability, atol=1e-3)
+    # In another thread, with fewer of them to share the work, sums in bfloat16 may be rounded differently.
+    assert np.abs(shown.probability - expected.probability).mean() < 2e-3
+    assert dice(mask.data, expected.mask) > 0.99
+    assert dice(mask.data, phantom.mask) > 0.9
     np.testing.assert_array_equal(mask.data, shown.mask())
     threshold = float(np.median(expected.probability).clip(0.02, 0.98))
     widget.panel.threshold_row.moved.emit(threshold)
