@@ -76,8 +76,10 @@ class Run:
         teacher: ImageTeacher | None,
         card: ModelCard | None,
         device: str,
+        resumable: bool,
     ) -> None:
         self.config, self.output, self.device, self.new = config, output, device, new
+        self.resumable = resumable
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
         self.images, self.masks = framed(pairs, rules)
@@ -104,7 +106,6 @@ class Run:
         self.saving = Pace(FILES_SHARE)
         self.validating = Pace(config.validation_share or 1)
         self.newest_is_kept = False
-        self.resumable = True
 
     best_dsc: float | None
 

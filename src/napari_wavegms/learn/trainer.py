@@ -93,8 +93,8 @@ def train(
         raise InputError("There is no pair of image and mask to learn from. Add at least one.")
     if not any(pair.mask.any() for pair in pairs):
         raise InputError("All masks are empty, so there is nothing to learn. Draw at least one structure.")
-    run = Run([*pairs, *replay], len(pairs), validation, start, codec, config, Path(output), teacher, card, device)
-    run.resumable = resumable
+    everything, folder = [*pairs, *replay], Path(output)
+    run = Run(everything, len(pairs), validation, start, codec, config, folder, teacher, card, device, resumable)
     try:
         with _writing(run.output):
             if resume:
@@ -121,9 +121,9 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "The disk is full" if full else f"Writing failed ({error.strerror or error})"
+        why, remedy = f"Writing failed ({error.strerror or error})", "Choose a folder that can be written to."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why, remedy = "The disk is full", "Make room there and try again."
         raise TrainingError(
-            f"{why}: what is learned could not be written to {folder}. The models are untouched. Make room there and "
-            "try again."
+            f"{why}: what is learned could not be written to {folder}. The models are untouched. {remedy}"
         ) from error
