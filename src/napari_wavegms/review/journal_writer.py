@@ -6,9 +6,7 @@ painting goes on meanwhile.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from functools import partial
 import numpy as np
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.review.background import BackgroundWriter
 from napari_wavegms.review.journal import Journal
 from napari_wavegms.review.journal_records import Answer, Edit, EditTarget
 from napari_wavegms.review.mask_patches import Band, Labels, checked_mask
@@ -51,7 +50,7 @@ class _Wish:
                 band.of(self.whole)[...] = rows
 
 
-class JournalWriter:
+class JournalWriter(BackgroundWriter):
     """Writes a journal in the background.
 
     Parameters
@@ -68,18 +67,13 @@ class JournalWriter:
     """
 
     def __init__(self, journal: Journal | None = None, retry: float = 2.0) -> None:
+        super().__init__("wavegms-journal", retry)
         self.journal = Journal() if journal is None else journal
         self.saved_at: float | None = None
-        self._retry = retry
-        self._turn = threading.Condition()  # held for moments only, never while the disk is at work
         self._wishes: OrderedDict[str, list[_Wish]] = OrderedDict()
         self._busy: _Wish | None = None
         self._failing: dict[str, str] = {}
-        self._refusals = 0
-        self._hurry = False
-        self._stopping = False
         self._heard: list[Heard] = []
-        self._thread: threading.Thread | None = None
 
     @property
     def problem(self) -> str:
@@ -160,68 +154,33 @@ class JournalWriter:
 
         self._add(image, _Wish(do=close))
 
-    def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was submitted is on disk, or the disk refuses again.
-
-        Returns
-        -------
-        bool
-            Whether all is on disk.
-        """
-        with self._turn:
-            refusals = self._refusals
-            self._hurry = True
-            self._turn.notify_all()
-            self._turn.wait_for(lambda: not self._wishes or self._refusals > refusals, timeout)
-            self._hurry = False
-            return not self._wishes
-
     def close(self, timeout: float = 10.0) -> bool:
         """Flush, end the thread and release the journal; gives what `flush` gives. A later `submit` starts anew."""
-        done = self.flush(timeout)
-        with self._turn:
-            thread, self._thread, self._stopping = self._thread, None, True
-            self._turn.notify_all()
-        if thread is not None:
-            atexit.unregister(self.flush)
-            thread.join(timeout)
+        done = super().close(timeout)
         if done:
             self.journal.release()
         return done
 
+    def _waits(self) -> bool:
+        return bool(self._wishes)
+
     def _add(self, image: str, wish: _Wish) -> None:
         with self._turn:
             self._wishes.setdefault(image, []).append(wish)
-            if self._thread is None:
-                self._stopping = False
-                # A daemon, so that a disk that hangs does not keep the program from ending.
-                self._thread = threading.Thread(target=self._work, name="wavegms-journal", daemon=True)
-                self._thread.start()
-                atexit.register(self.flush)
-            self._turn.notify_all()
+            self._has_come()
 
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            image, wish = item
-            news, sentence = self._done(image, wish)
-            self._note(image, wish, news, sentence)
-            for heard in tuple(self._heard):
-                try:
-                    heard(image, news)
-                except Exception:
-                    _LOG.exception("Telling of a saved edit failed")
-            if sentence:
-                with self._turn:
-                    self._turn.wait_for(lambda: self._hurry or self._stopping, self._retry)
-
-    def _next(self) -> tuple[str, _Wish] | None:
+    def _work_off(self) -> bool:
         with self._turn:
-            self._turn.wait_for(lambda: self._wishes or self._stopping)
-            if self._stopping:
-                return None
-            image, line = next(iter(self._wishes.items()))
-            self._busy = line[0]
-            return image, line[0]
+            image, (wish, *_) = next(iter(self._wishes.items()))
+            self._busy = wish
+        news, sentence = self._done(image, wish)
+        self._note(image, wish, news, sentence)
+        for heard in tuple(self._heard):
+            try:
+                heard(image, news)
+            except Exception:
+                _LOG.exception("Telling of a saved edit failed")
+        return not sentence
 
     def _done(self, image: str, wish: _Wish) -> tuple[News, str]:
         """Do it; give what came of it, and a sentence where it failed."""
@@ -253,8 +212,7 @@ class JournalWriter:
             self._busy = None
             if sentence:
                 self._failing[image] = sentence
-                self._refusals += 1
-                self._hurry = False
+                self._was_refused()
                 self._wishes.move_to_end(image)
             else:
                 self._failing.pop(image, None)
