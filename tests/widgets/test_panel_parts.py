@@ -41,7 +41,7 @@ def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
 def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
     panel.set_images([("a", 1), ("b", 2)], 1)
     with qtbot.waitSignal(panel.wishes_changed):
-        panel._device.value = "cpu"
+        panel.device_row.choose("cpu")
     with qtbot.waitSignal(panel.probability_toggled) as toggled:
         panel._probability.value = True
     assert toggled.args == [True]
@@ -51,7 +51,7 @@ def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
 def test_every_complaint_marks_its_field_and_the_first_is_said(panel: SegmentPanel) -> None:
     panel.set_complaints([Complaint("model", "No model."), Complaint("device", "No such device.")])
     assert panel.model_row.combo.toolTip() == "No model."
-    assert panel._device.native.toolTip() == "No such device."
+    assert panel.device_row.devices.toolTip() == "No such device."
     assert not panel.run_row.is_enabled
     assert panel.run_row._words.text() == "⚠ No model."
     panel.set_complaints([])

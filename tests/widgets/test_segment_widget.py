@@ -40,7 +40,7 @@ def test_segment_makes_an_editable_mask_and_hands_over_the_brush(desk: Any, disc
     assert mask.units == desk.viewer.layers["lesion"].units
     assert desk.panel.status.startswith(f"{(disc == 200).mean() * 100:.1f} % of lesion labelled in")
     assert desk.panel.status.endswith("on CPU.")
-    assert desk.panel._device_words.text() == "CPU: this build of torch has no CUDA"
+    assert desk.panel.device_row.words == "CPU: this build of torch has no CUDA"
 
 
 def test_rgb_and_multiscale_images_give_masks_of_full_size(desk: Any, disc: np.ndarray) -> None:
@@ -295,12 +295,12 @@ def test_the_model_file_may_go_during_a_run(desk: Any, disc: np.ndarray, model_f
 
 def test_a_wish_for_a_device_that_is_not_there_is_marked(desk: Any, disc: np.ndarray) -> None:
     desk.viewer.add_image(disc, name="lesion")
-    desk.panel._device.value = "mps"
+    desk.panel.device_row.choose("mps")
     assert not desk.panel.run_row.is_enabled
-    assert "this is not a Mac" in desk.panel._device.native.toolTip()
-    desk.panel._device.value = "auto"
+    assert "this is not a Mac" in desk.panel.device_row.devices.toolTip()
+    desk.panel.device_row.choose("auto")
     assert desk.panel.run_row.is_enabled
-    assert desk.panel._device.native.styleSheet() == ""
+    assert desk.panel.device_row.devices.styleSheet() == ""
 
 
 def test_a_foreign_model_file_is_refused_with_its_sentence(desk: Any, tmp_path: Path) -> None:

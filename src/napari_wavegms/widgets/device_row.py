@@ -7,11 +7,16 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.device_hint import DEVICES, device_hint, installed_torch
-from napari_wavegms.widgets.finetune_words import Words
+from napari_wavegms.widgets.words import Words
 
 
 class DeviceRow(QWidget):
     """Choose where to compute.
+
+    Attributes
+    ----------
+    devices : ChoiceList
+        The field itself, to be marked where the wish cannot be met.
 
     Signals
     -------
@@ -24,21 +29,21 @@ class DeviceRow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._reasons: dict[str, str] = {}  # what a run has found out, by what was wished for
-        self._devices = ChoiceList()
-        self._devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
+        self.devices = ChoiceList()
+        self.devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
         self._words = Words()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addWidget(self._devices)
+        column.addWidget(self.devices)
         column.addWidget(self._words)
-        self._devices.chosen.connect(self._on_chosen)
+        self.devices.chosen.connect(self._on_chosen)
         self._show()
 
     @property
     def wish(self) -> str:
         """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``."""
-        return str(self._devices.value)
+        return str(self.devices.value)
 
     @property
     def words(self) -> str:
@@ -53,7 +58,7 @@ class DeviceRow(QWidget):
 
     def choose(self, wish: str) -> None:
         """Choose as a person does."""
-        self._devices.set_choices([(name, name) for name in DEVICES], wish)
+        self.devices.set_choices([(name, name) for name in DEVICES], wish)
         self._on_chosen()
 
     def tell(self, wish: str, reason: str) -> None:

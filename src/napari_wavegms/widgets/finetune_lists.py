@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, 
 
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.finetune_rows import PairPicture, PairRow, VersionRow
-from napari_wavegms.widgets.finetune_words import Words
 from napari_wavegms.widgets.scrolled import ScrolledPanel
 from napari_wavegms.widgets.thumbnail_reader import Outlined
 from napari_wavegms.widgets.thumbnails import SHOWN, Thumbnails, paint_picture
+from napari_wavegms.widgets.words import Words
 
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
 _TALLEST = 260  # pixels; more rows are scrolled

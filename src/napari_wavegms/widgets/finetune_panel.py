@@ -24,9 +24,9 @@ from napari_wavegms.widgets.device_row import DeviceRow
 from napari_wavegms.widgets.finetune_lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune_plot import LearningPlot
 from napari_wavegms.widgets.finetune_row import LearnRow
-from napari_wavegms.widgets.finetune_words import Words
 from napari_wavegms.widgets.model_row import ModelRow
 from napari_wavegms.widgets.time_left import in_words
+from napari_wavegms.widgets.words import Words
 
 _SPELLED_OUT = "DSC: Dice similarity coefficient, from 0 (no overlap with your masks) to 1 (the same)."
 

@@ -26,7 +26,6 @@ from qtpy.QtWidgets import (
 from napari_wavegms.review.overwrite import DEFAULT, EXPLAINED, Overwrite
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.clean_up import CleanUp
-from napari_wavegms.widgets.finetune_words import Words
 from napari_wavegms.widgets.fold import Fold
 from napari_wavegms.widgets.model_row import ModelRow
 from napari_wavegms.widgets.restore_question import RestoreQuestion
@@ -34,6 +33,7 @@ from napari_wavegms.widgets.review_keys import ACTIONS
 from napari_wavegms.widgets.scrolled import ScrolledPanel
 from napari_wavegms.widgets.threshold_row import ThresholdRow
 from napari_wavegms.widgets.thumbnail_reader import ReadPlane, plane_of_file
+from napari_wavegms.widgets.words import Words
 from napari_wavegms.widgets.worklist_view import WorklistView
 
 _WARNING = "⚠ "

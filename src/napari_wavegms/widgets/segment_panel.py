@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
-from magicgui.widgets import CheckBox, ComboBox, RadioButtons
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from magicgui.widgets import CheckBox, RadioButtons
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.choice_list import ChoiceList
 from napari_wavegms.widgets.clean_up_row import CleanUpRow
-from napari_wavegms.widgets.device_hint import DEVICES
+from napari_wavegms.widgets.device_row import DeviceRow
 from napari_wavegms.widgets.edits_question import EditsQuestion
 from napari_wavegms.widgets.field_marks import mark
 from napari_wavegms.widgets.model_row import ModelRow
 from napari_wavegms.widgets.run_row import RunRow
 from napari_wavegms.widgets.threshold_row import ThresholdRow
 from napari_wavegms.widgets.wishes import ChannelChoice, Complaint, Field, Wishes
+from napari_wavegms.widgets.words import Words
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
 _WARNING = "⚠ "
-_LONG_WORD = re.compile(r"\S{25,}")
 
 
 class SegmentPanel(QWidget):
@@ -58,7 +57,7 @@ class SegmentPanel(QWidget):
         frames.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._channel = ChoiceList()
         self.model_row = ModelRow()
-        self._device = ComboBox(choices=DEVICES, value="auto")
+        self.device_row = DeviceRow()
         self.run_row = RunRow("Segment", key)
         self.question = EditsQuestion()
         self.threshold_row = ThresholdRow()
@@ -68,7 +67,7 @@ class SegmentPanel(QWidget):
         self._copy = QPushButton("Copy details")
         self._copy.setToolTip("Copy what a developer needs to know about this problem.")
         self.status = self._details = ""
-        self._description, self._plan, self._device_words, self._status = (_words() for _ in range(4))
+        self._description, self._plan, self._status = (Words() for _ in range(3))
         self._lay_out()
         self._connect()
 
@@ -82,7 +81,7 @@ class SegmentPanel(QWidget):
             every=self._frames.value == ALL_FRAMES,
             channel=channel if isinstance(channel, ChannelChoice) else None,
             model=model.path if model else None,
-            device=str(self._device.value),
+            device=self.device_row.wish,
         )
 
     @property
@@ -96,23 +95,19 @@ class SegmentPanel(QWidget):
 
     def set_description(self, description: str) -> None:
         """Show in a line what the chosen image is."""
-        _show(self._description, description)
+        self._description.say(description)
 
     def set_stack(self, has_frames: bool, sentence: str) -> None:
         """Offer this frame or all, with a sentence about what would be segmented."""
         self._frames_label.setVisible(has_frames)
         self._frames.native.setVisible(has_frames)
-        _show(self._plan, sentence)
+        self._plan.say(sentence)
 
     def set_channels(self, channels: Sequence[tuple[str, ChannelChoice | None]], chosen: ChannelChoice | None) -> None:
         """Offer channels; with none to offer the field goes."""
         self._channel.set_choices(channels, chosen)
         self._channel_label.setVisible(bool(channels))
         self._channel.setVisible(bool(channels))
-
-    def set_device_words(self, sentence: str) -> None:
-        """Say where the work is done and why."""
-        _show(self._device_words, sentence)
 
     def set_probability(self, wanted: bool) -> None:
         """Tick the box or not."""
@@ -137,7 +132,7 @@ class SegmentPanel(QWidget):
     def set_status(self, sentence: str, kind: Literal["news", "problem"] = "news", details: str = "") -> None:
         """Say in words what happened; `details` can be copied."""
         self.status = sentence
-        _show(self._status, f"{_WARNING if kind == 'problem' and sentence else ''}{sentence}")
+        self._status.say(f"{_WARNING if kind == 'problem' and sentence else ''}{sentence}")
         self._details = details
         self._copy.setVisible(bool(details))
 
@@ -147,7 +142,7 @@ class SegmentPanel(QWidget):
             "frames": self._frames.native,
             "channel": self._channel,
             "model": self.model_row.combo,
-            "device": self._device.native,
+            "device": self.device_row.devices,
         }
 
     def _lay_out(self) -> None:
@@ -163,8 +158,7 @@ class SegmentPanel(QWidget):
             (None, self._plan),
             (self._channel_label, self._channel),
             (QLabel("Model"), self.model_row),
-            (QLabel("Device"), self._device.native),
-            (None, self._device_words),
+            (QLabel("Device"), self.device_row),
         ]
         for row, (label, field) in enumerate(rows):
             if label is not None:
@@ -192,10 +186,9 @@ class SegmentPanel(QWidget):
         self._probability.tooltip = "Show the probability behind the mask, 0 to 1, as an image layer."
 
     def _connect(self) -> None:
-        for choices in (self._image, self._channel):
+        for choices in (self._image, self._channel, self.device_row):
             choices.chosen.connect(self._on_wish)
-        for field in (self._frames, self._device):
-            field.changed.connect(self._on_wish)
+        self._frames.changed.connect(self._on_wish)
         self.model_row.chosen.connect(self._on_model)
         self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
         self._probability.changed.connect(self._on_probability)
@@ -219,22 +212,3 @@ class SegmentPanel(QWidget):
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(self._details)
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.hide()
-    return label
-
-
-def _show(label: QLabel, text: str) -> None:
-    label.setText(_LONG_WORD.sub(_with_breaks, text))
-    label.setVisible(bool(text))
-
-
-def _with_breaks(word: re.Match[str]) -> str:
-    """Let a long file or layer name be broken after its punctuation; the break takes no width."""
-    return re.sub(r"([/\\_.-])", "\\1\u200b", word[0])

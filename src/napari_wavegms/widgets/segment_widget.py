@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.stacks import SliceDone, StackPlan
-from napari_wavegms.widgets.device_hint import device_hint, installed_torch
 from napari_wavegms.widgets.docked import DockedWidget
 from napari_wavegms.widgets.finetune_models import models_for_segmenting
 from napari_wavegms.widgets.image_facts import ImageFacts
@@ -74,7 +73,6 @@ class SegmentWidget(DockedWidget):
         self._run: SegmentRun | None = None
         self._ready = False  # the model of the running job is loaded
         self._refused: Complaint | None = None  # what the last run found wrong with a wish that stands unchanged
-        self._reasons: dict[str, str] = {}  # the true reason for a device, by what was wished for
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
         self._tools = MaskTools(napari_viewer, self.panel)
@@ -215,7 +213,6 @@ class SegmentWidget(DockedWidget):
         panel.set_description(resolved.facts.description if resolved.facts else "")
         panel.set_stack(resolved.has_frames, resolved.preview)
         panel.set_complaints(resolved.complaints)
-        self._show_device()
         target = mask_for(self._viewer, self._image_id, plan) if plan is not None else None
         newest = next((layer for layer, _ in masks_of(self._viewer, self._image_id)), None)
         self._tools.set_mask(target or newest)
@@ -232,10 +229,6 @@ class SegmentWidget(DockedWidget):
         choices = facts.channel_choices(wishes)
         known = {choice for _, choice in choices}
         self.panel.set_channels(choices, wishes.channel if wishes.channel in known else None)
-
-    def _show_device(self) -> None:
-        wish = self.panel.wishes.device
-        self.panel.set_device_words(self._reasons.get(wish) or device_hint(wish, installed_torch()).sentence)
 
     # What is done in the panel
 
@@ -287,8 +280,7 @@ class SegmentWidget(DockedWidget):
             row.set_words(event.sentence)
         elif isinstance(event, Ready):
             self._ready = True
-            self._reasons[run.request.device] = event.device_reason
-            self._show_device()
+            self.panel.device_row.tell(run.request.device, event.device_reason)
             row.set_words("Segmenting…")
         elif isinstance(event, SliceDone):
             self._on_slice(run, event)

@@ -13,9 +13,9 @@ from napari_wavegms.review.items import Item
 from napari_wavegms.review.queue_order import HOWS, How, Show
 from napari_wavegms.review.worklist import Difference, Worklist
 from napari_wavegms.widgets.choice_list import ChoiceList
-from napari_wavegms.widgets.finetune_words import Words
 from napari_wavegms.widgets.thumbnail_reader import ReadPlane, plane_of_file
 from napari_wavegms.widgets.thumbnails import Thumbnails
+from napari_wavegms.widgets.words import Words
 from napari_wavegms.widgets.worklist_model import IMAGE, SCORE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.widgets.worklist_table import WorklistTable
 from napari_wavegms.widgets.worklist_words import HOW_HELP, SHOW_WORDS, counts_line, gone_sentence, nothing_shown
