@@ -303,8 +303,11 @@ def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
     row.choose("mps" if sys.platform != "darwin" else "cuda")
     assert not lesson.panel.learn_row.is_enabled
     assert row.words in lesson.panel.learn_row._button.toolTip()
+    assert row.devices.toolTip() == row.words, "the field is marked"
+    assert row.devices.styleSheet()
     row.choose("cpu")
     assert lesson.panel.learn_row.is_enabled
+    assert not row.devices.styleSheet()
     lesson.learn()
     lesson.end()
     assert row.words == "CPU: chosen"

@@ -19,6 +19,7 @@ from napari_wavegms.review.speeds import FULL, QUICK, Speed
 from napari_wavegms.review.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.widgets import finetune_look
 from napari_wavegms.widgets.docked import DockedWidget
+from napari_wavegms.widgets.field_marks import mark
 from napari_wavegms.widgets.finetune_job import (
     FolderRead,
     Looked,
@@ -269,14 +270,15 @@ class FineTuneWidget(DockedWidget):
     def _judge_start(self) -> None:
         """Switch the button on, or off with the reason."""
         rows = [row for row in self.panel.pairs.rows if row.included]
-        why_not = ""
+        no_device = self.panel.device_row.why_not
+        mark(self.panel.device_row.devices, no_device)
+        why_not = no_device
         if not any(row.ready for row in rows):
             why_not = f"No pair is ready: {_why(rows[0])}" if rows else _NO_PAIR
         elif self.panel.model_row.choice is None:
             why_not = _NO_MODEL
-        else:
-            why_not = self.panel.device_row.why_not
-        self.panel.learn_row.set_why_not(why_not)
+        # What is wrong with the device stands under the device already.
+        self.panel.learn_row.set_why_not(why_not, say=why_not != no_device)
 
     # What was decided about pairs
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 from magicgui.widgets import CheckBox, RadioButtons
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.choice_list import ChoiceList
@@ -146,7 +146,7 @@ class SegmentPanel(QWidget):
         }
 
     def _lay_out(self) -> None:
-        self._frames_label, self._channel_label = QLabel("Frames"), QLabel("Channel")
+        self._frames_label, self._channel_label, device = QLabel("Frames"), QLabel("Channel"), QLabel("Device")
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(4)
@@ -158,12 +158,16 @@ class SegmentPanel(QWidget):
             (None, self._plan),
             (self._channel_label, self._channel),
             (QLabel("Model"), self.model_row),
-            (QLabel("Device"), self.device_row),
+            (device, self.device_row),
         ]
         for row, (label, field) in enumerate(rows):
             if label is not None:
-                grid.addWidget(label, row, 0)
+                # Beside the list of devices, not beside the sentence below it.
+                grid.addWidget(
+                    label, row, 0, Qt.AlignmentFlag.AlignTop if field is self.device_row else Qt.AlignmentFlag(0)
+                )
             grid.addWidget(field, row, 1)
+        grid.setAlignment(device, Qt.AlignmentFlag.AlignTop)  # beside the list, not beside the sentence below it
         threshold = QGridLayout()
         threshold.addWidget(QLabel("Threshold"), 0, 0)
         threshold.addWidget(self.threshold_row, 0, 1)

@@ -167,11 +167,6 @@ class WorklistView(QWidget):
         self._show.set_choices([(words, each) for each, words in SHOW_WORDS.items()], show or self.show_what)
         self._arrange()
 
-    def focus_search(self) -> None:
-        """Let a person type what they look for."""
-        self._search.setFocus()
-        self._search.selectAll()
-
     def changeEvent(self, event: QEvent | None) -> None:
         """Write the links in the ink of another theme."""
         super().changeEvent(event)
