@@ -80,15 +80,18 @@ def computes_bfloat16(device: str) -> bool:
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether the processor has units that multiply matrices of bfloat16, so that inference pays too.
+    """Whether single images are quicker in bfloat16 than in float32, too.
 
-    On x86 that is AMX. Without it bfloat16 was slower than float32 at single images.
+    On x86 they are with AMX, and with AVX512-BF16 on AMD's processors, which do two such products a cycle; on an Intel
+    processor held to AVX512-BF16 they were slower (docs/performance.md).
     """
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
-    return device == "cpu" and bool(_cpu_capabilities().get("amx_bf16"))
+    capabilities = _cpu_capabilities()
+    quick_vectors = bool(capabilities.get("avx512_bf16")) and "AMD" in str(capabilities.get("cpu_name"))
+    return device == "cpu" and (quick_vectors or bool(capabilities.get("amx_bf16")))
 
 
-def _cpu_capabilities() -> dict[str, bool]:
+def _cpu_capabilities() -> dict[str, object]:
     # torch before 2.9 does not tell, and then works in float32.
     return dict(getattr(torch.cpu, "get_capabilities", dict)())

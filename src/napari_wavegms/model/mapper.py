@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_wavegms.model.attention import attend
 from napari_wavegms.model.encoder import LATENT_CHANNELS
 from napari_wavegms.model.fused_norm import in_best_layout, norm_act
 
@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
         normed = norm_act(x, self.norm)
         # Positions become tokens of one head: (B, 1, H·W, C).
         q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in (self.q, self.k, self.v))
-        mixed = F.scaled_dot_product_attention(q, k, v)[:, 0]
+        mixed = attend(q, k, v)[:, 0]
         return x + self.projection(mixed.transpose(1, 2).reshape(b, c, h, w))  # type: ignore[no-any-return]
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
 import pywt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wavegms.errors import InputError
@@ -20,19 +18,12 @@ LEVELS = (1, 2, 3)
 
 
 @cache
-def haar_kernels() -> Tensor:
-    """Kernels of one Haar step for a correlation of stride 2: approximation, horizontal, vertical, diagonal.
-
-    Returns
-    -------
-    torch.Tensor of shape (4, 1, 2, 2), float32
-        Outer products of PyWavelets' decomposition filters, reversed because `conv2d` correlates.
-    """
+def haar_filters() -> tuple[tuple[float, float], tuple[float, float]]:
+    """Low-pass and high-pass filter, each as the factors of an even sample and of the odd one after it."""
     wavelet = pywt.Wavelet("haar")
-    low, high = np.array(wavelet.dec_lo)[::-1], np.array(wavelet.dec_hi)[::-1]
-    # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it answers to horizontal edges.
-    pairs = ((low, low), (high, low), (low, high), (high, high))
-    return torch.from_numpy(np.stack([np.outer(rows, columns) for rows, columns in pairs])[:, None]).float()
+    # A convolution meets its filter from the end.
+    (odd_low, even_low), (odd_high, even_high) = wavelet.dec_lo, wavelet.dec_hi
+    return (even_low, odd_low), (even_high, odd_high)
 
 
 def haar_step(image: Tensor) -> Tensor:
@@ -48,10 +39,16 @@ def haar_step(image: Tensor) -> Tensor:
     torch.Tensor of shape (B, 4, C, H/2, W/2)
         Approximation, horizontal, vertical and diagonal detail.
     """
-    b, c, h, w = image.shape
-    kernels = haar_kernels().to(image)
-    bands = F.conv2d(image.reshape(b * c, 1, h, w), kernels, stride=2)  # (B·C, 4, H/2, W/2)
-    return bands.reshape(b, c, 4, h // 2, w // 2).transpose(1, 2)
+    low, high = _filtered(image, -2)
+    # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it answers to horizontal edges.
+    (approximation, vertical), (horizontal, diagonal) = _filtered(low, -1), _filtered(high, -1)
+    return torch.stack([approximation, horizontal, vertical, diagonal], dim=1)
+
+
+def _filtered(x: Tensor, axis: int) -> list[Tensor]:
+    """Low-pass and high-pass along an axis, which is halved."""
+    even, odd = x.unflatten(axis, (-1, 2)).unbind(axis)
+    return [torch.add(even * of_even, odd, alpha=of_odd) for of_even, of_odd in haar_filters()]
 
 
 def haar_bands(image: Tensor, level: int) -> Tensor:
