@@ -85,7 +85,7 @@ class TrainingStep:
         if reference:
             plain = load_codec("taesd", taesd)
             codec, teacher = _LevelByLevel(plain, len(config.decoded_levels)), plain
-        self.run = Run(pairs, self.batch, [], network, codec, config, Path(mkdtemp()), teacher, card, "cpu")
+        self.run = Run(pairs, self.batch, [], network, codec, config, Path(mkdtemp()), teacher, card, "cpu", False)
         self.rng, self.generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 
     def __call__(self) -> None:

@@ -6,14 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MOST = 4096  # positions, those of a frame of 512 pixels; the weights of more are too many to write down
+# Positions beyond which the weights are too many to write down, N² an image: those of a frame of 512 pixels where they
+# are forgotten at once, those of 256 pixels where each block keeps them for its backward pass.
+_MOST_LOOKING, _MOST_LEARNING = 4096, 1024
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax(q kᵀ / √C) v.
 
-    On a CPU torch's fused kernel multiplies in float32 whatever it is given. Where nothing is learned, bfloat16 is
-    multiplied by oneDNN, which has the processor's own units do it; the weights are rounded to bfloat16 on the way.
+    On a CPU torch's fused kernel multiplies in float32 whatever it is given. Products of bfloat16 go to oneDNN, which
+    has the processor's own units do them, so that they are written out there; the weights are rounded to bfloat16 on
+    the way.
 
     Parameters
     ----------
@@ -24,8 +27,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     -------
     torch.Tensor of shape (B, 1, N, C)
     """
-    looks = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.is_grad_enabled()
-    if not looks or q.shape[-2] > _MOST:
+    most = _MOST_LEARNING if torch.is_grad_enabled() else _MOST_LOOKING
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > most:
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    return torch.softmax(scores, dim=-1) @ v  # summed in float32 whatever the weights are kept in
+    # Autocast would have softmax write float32, which it sums in anyway.
+    with torch.autocast("cpu", enabled=False):
+        return torch.softmax(scores, dim=-1) @ v
