@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/floor.py [--json FILE]
 
 FLOPs are those of convolutions and matrix products (torch's counter; a multiply-add is two). Bytes are what all
-operators read and write if nothing stays in a cache. The machine's peaks are the best of many large products, and of
-many copies of 256 MB. The floor is the FLOPs at that peak. Times are processor times, the median of many.
+operators read and write if nothing stays in a cache. The machine's peaks are the best of many large products and
+convolutions, and of many copies of 256 MB. The floor is the FLOPs at that peak. Times are processor times, the median
+of many.
 """
 
 from __future__ import annotations
@@ -61,11 +62,18 @@ def seconds(work: Callable[[], Any], pick: Callable[[list[float]], float] = np.m
 
 
 def peaks() -> dict[str, float]:
-    side = 2048
+    """What the machine does at best, of large matrices and of a wide convolution: torch has them from two libraries."""
+    side, channels, positions = 2048, 256, 56
     told = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-        told[f"{name}_gflops"] = 2 * side**3 / seconds(lambda a=a, b=b: a @ b, min) / 1e9
+        maps = torch.randn(1, channels, positions, positions).to(dtype).to(memory_format=torch.channels_last)
+        wide = torch.nn.Conv2d(channels, channels, 3, padding=1).to(dtype).to(memory_format=torch.channels_last)
+        product = 2 * side**3 / seconds(lambda a=a, b=b: a @ b, min) / 1e9
+        of_maps = 2 * 9 * channels**2 * positions**2
+        convolution = of_maps / seconds(lambda wide=wide, maps=maps: wide(maps), min) / 1e9
+        told |= {f"{name}_product_gflops": product, f"{name}_convolution_gflops": convolution}
+        told[f"{name}_gflops"] = max(product, convolution)
     block, target = torch.zeros(2**26), torch.zeros(2**26)
     told["copy_gb_s"] = 2 * 2**28 / seconds(lambda: target.copy_(block), min) / 1e9
     return told

@@ -96,7 +96,7 @@ class Run:
         decay = config.average_decay
         self.averaged = AveragedModel(start, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         self.optimiser = torch.optim.AdamW(
-            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
         self.card = _new_card(card, rules, codec.fingerprint, config, new)
