@@ -40,7 +40,7 @@ class Speed:
 QUICK = Speed(
     key="quick",
     title="Quick",
-    seconds=25.0,
+    seconds=14.0,
     promise="The mapping model learns; the encoder stays as it is. Good where masks are nearly right.",
     config=TrainConfig(
         trained="mapper",
@@ -58,7 +58,7 @@ QUICK = Speed(
         decoded_levels=("out",),
         average_decay=0.8,
         validation_share=0.1,
-        max_seconds=24.0,
+        max_seconds=13.0,
     ),
 )
 FULL = Speed(
