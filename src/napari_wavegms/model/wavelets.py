@@ -18,12 +18,12 @@ LEVELS = (1, 2, 3)
 
 
 @cache
-def haar_filters() -> tuple[tuple[float, float], tuple[float, float]]:
-    """Low-pass and high-pass filter, each as the factors of an even sample and of the odd one after it."""
+def haar_filters() -> tuple[float, tuple[float, float]]:
+    """What both filters have in common, and what low-pass and high-pass take of an odd sample for one of the even."""
     wavelet = pywt.Wavelet("haar")
     # A convolution meets its filter from the end.
-    (odd_low, even_low), (odd_high, even_high) = wavelet.dec_lo, wavelet.dec_hi
-    return (even_low, odd_low), (even_high, odd_high)
+    (odd_low, even), (odd_high, _) = wavelet.dec_lo, wavelet.dec_hi
+    return even, (odd_low / even, odd_high / even)
 
 
 def haar_step(image: Tensor) -> Tensor:
@@ -39,16 +39,19 @@ def haar_step(image: Tensor) -> Tensor:
     torch.Tensor of shape (B, 4, C, H/2, W/2)
         Approximation, horizontal, vertical and diagonal detail.
     """
-    low, high = _filtered(image, -2)
+    low, high = _sums_and_differences(image, -2)
     # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it answers to horizontal edges.
-    (approximation, vertical), (horizontal, diagonal) = _filtered(low, -1), _filtered(high, -1)
-    return torch.stack([approximation, horizontal, vertical, diagonal], dim=1)
+    approximation, vertical = _sums_and_differences(low, -1)
+    horizontal, diagonal = _sums_and_differences(high, -1)
+    common, _ = haar_filters()
+    # Scaled once by the square, a half, which loses nothing; the root of a half, twice, would.
+    return torch.stack([approximation, horizontal, vertical, diagonal], dim=1) * common**2
 
 
-def _filtered(x: Tensor, axis: int) -> list[Tensor]:
-    """Low-pass and high-pass along an axis, which is halved."""
+def _sums_and_differences(x: Tensor, axis: int) -> list[Tensor]:
     even, odd = x.unflatten(axis, (-1, 2)).unbind(axis)
-    return [torch.add(even * of_even, odd, alpha=of_odd) for of_even, of_odd in haar_filters()]
+    _, shares = haar_filters()
+    return [torch.add(even, odd, alpha=share) for share in shares]
 
 
 def haar_bands(image: Tensor, level: int) -> Tensor:
