@@ -2,7 +2,7 @@
 
     python benchmarks/adapt.py --new ../shared/data/kvasir_seg --known ../shared/data/busi [--draws 3] [--json FILE]
 
-The same as `wavegms bench`, which tells of its options with --help.
+The same as `wavegms bench --only adaptation`; `wavegms bench --help` tells of the options.
 """
 
 import sys
@@ -10,4 +10,4 @@ import sys
 from napari_wavegms.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", *sys.argv[1:]]))
+    sys.exit(main(["bench", "--only", "adaptation", *sys.argv[1:]]))

@@ -4,182 +4,96 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_wavegms.atomic import replacing
-from napari_wavegms.commands.console import counted, duration, show, show_json, tell
-from napari_wavegms.commands.parser import Commands, add_command, add_device, add_model, one_of, whole
+from napari_wavegms.commands import bench_adaptation
+from napari_wavegms.commands.console import show, show_json, tell
+from napari_wavegms.commands.named import named_model
+from napari_wavegms.commands.parser import Commands, add_command, add_device, add_model, one_of
 from napari_wavegms.commands.paths import checked_output_file
 from napari_wavegms.commands.verdict import DONE
 from napari_wavegms.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_wavegms.review.adaptation import Adapted, Clinic
+from napari_wavegms.model.card import read_card
 
 _STDOUT = "-"
-_SPEEDS = ("quick", "full")  # kept beside review.speeds, which need not be loaded to print help
+_SPEED, _ADAPTATION = "speed", "adaptation"
 
 _EPILOG = """\
-Adapts a model to a kind of image that it has never seen, with ten corrections, as the Fine-tune panel does, and scores
-it on other images before and after. DATA is a folder with images, masks and split.json ({"train": [stems],
-"val": [stems]}). Without --new the program's own skin lesion phantoms are the new kind, and its ultrasound phantoms the
-known one; those say that all works and how long it takes, not how well it does on patients."""
+First how fast the program is here: the first mask, later ones, and steps of learning; about half a minute. Then how a
+model adapts to a kind of image that it has never seen, with ten corrections, as the Fine-tune panel does, scored on
+other images before and after; a quarter of an hour, unless there are fewer draws. DATA is a folder with images, masks
+and split.json ({"train": [stems], "val": [stems]}). Without --new the program's own skin lesion phantoms are the new
+kind, and its ultrasound phantoms the known one; those say that all works and how long it takes, not how well it does on
+patients."""
 
 
 def add_parser(commands: Commands) -> None:
     """Tell argparse about the command."""
-    parser = add_command(commands, "bench", run, "Measure how a model adapts, and how long it takes", epilog=_EPILOG)
+    parser = add_command(
+        commands, "bench", run, "Measure how fast the program is here, and how a model adapts", epilog=_EPILOG
+    )
+    parser.add_argument(
+        "--only",
+        metavar=f"{_SPEED}|{_ADAPTATION}",
+        type=one_of(_SPEED, _ADAPTATION),
+        help="how fast the program is, or how a model adapts, alone (default: both)",
+    )
     add_model(parser)
-    parser.add_argument("--new", metavar="DATA", type=Path, help="the kind of image to adapt to")
-    parser.add_argument("--known", metavar="DATA", type=Path, help="the kind that the model knows: replayed and scored")
-    parser.add_argument(
-        "--speed",
-        metavar="NAME",
-        nargs="+",
-        type=one_of(*_SPEEDS),
-        default=list(_SPEEDS),
-        help="quick, full or both (default: both)",
-    )
-    parser.add_argument("--draws", metavar="N", type=whole, default=3, help="draws of corrections (default: 3)")
-    parser.add_argument("--corrections", metavar="N", type=whole, default=10, help="corrections a draw (default: 10)")
-    parser.add_argument(
-        "--replayed", metavar="N", type=whole, default=10, help="earlier corrections, of the known kind (default: 10)"
-    )
-    parser.add_argument(
-        "--steps", metavar="N", type=whole, default=0, help="end after N steps, not by the clock (for a busy machine)"
-    )
     add_device(parser)
     parser.add_argument(
         "--json", metavar="FILE", nargs="?", const=_STDOUT, help="write the figures as JSON (without FILE: print them)"
     )
+    bench_adaptation.add_options(parser.add_argument_group("how a model adapts"))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, and print a table."""
-    if options.draws < 1 or options.corrections < 1:
-        raise InputError("There is nothing to measure without a draw of at least one correction.")
-    if options.known and not options.new:
-        raise InputError("--known says where the model comes from and --new where it is to go; give --new too.")
+    """Measure, and print a table of each part as soon as it is there."""
+    parts = [part for part in (_SPEED, _ADAPTATION) if options.only in (None, part)]
     target = Path(options.json) if options.json not in (None, _STDOUT) else None
+    # What is wrong is found before the minutes that measuring takes.
+    if _ADAPTATION in parts:
+        bench_adaptation.check(options)
+    elif options.new or options.known:
+        raise InputError(
+            "--new and --known are for how a model adapts, which --only speed leaves out. Drop one of them."
+        )
     if target is not None:
         checked_output_file(target)
-    results = _measure(options)
+    read_card(named_model(options.model))
+    report = _measure(options, parts)
     if options.json == _STDOUT:
-        show_json(_as_dict(results))
-        return DONE
-    for line in table(results):
-        show(line)
+        show_json(report)
     if target is not None:
         with replacing(target) as neighbour:
-            neighbour.write_text(json.dumps(_as_dict(results), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            neighbour.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return DONE
 
 
-def _measure(options: argparse.Namespace) -> list[Adapted]:
-    from napari_wavegms.commands.named import named_model
-    from napari_wavegms.review.adaptation import AdaptationPlan, measure_adaptation
-    from napari_wavegms.review.speeds import SPEEDS
+def _measure(options: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
+    """Give the figures of each part under its name; where stdout is to hold JSON alone, the rest goes to stderr."""
+    from napari_wavegms.commands import bench_speed
+    from napari_wavegms.commands.bench_machine import Machine
+    from napari_wavegms.commands.bench_rounds import table
 
-    new, known = _clinics(options.new, options.known)
-    plan = AdaptationPlan(
-        start=named_model(options.model),
-        new=new,
-        known=known,
-        speeds=[SPEEDS[name] for name in dict.fromkeys(options.speed)],
-        draws=options.draws,
-        corrections=options.corrections,
-        replayed=options.replayed,
-        steps=options.steps,
-        device=options.device,
-    )
-    import torch
-
-    tell(f"{platform.machine()}, {counted(torch.get_num_threads(), 'thread')}, torch {torch.__version__}; {new.name}.")
-    began = time.perf_counter()
-    results = []
-    for adapted in measure_adaptation(plan):
-        results.append(adapted)
-        tell(
-            f"draw {adapted.draw}, {adapted.speed}: DSC {adapted.before:.3f} → {adapted.after:.3f} in "
-            f"{duration(adapted.seconds)}, {counted(adapted.epochs, 'epoch')}, "
-            f"{'promoted' if adapted.promoted else 'not promoted'}{_forgotten(adapted)}"
-        )
-    tell(f"All of it took {duration(time.perf_counter() - began)}.")
-    return results
+    say = tell if options.json == _STDOUT else show
+    machine = Machine.here(options.device)
+    say(machine.sentence)
+    report: dict[str, Any] = {"machine": asdict(machine)}
+    if _SPEED in parts:
+        speed = bench_speed.measure(named_model(options.model), machine.device)
+        report[_SPEED] = [asdict(measured) for measured in speed]
+        _show_table(table(speed), options)
+    if _ADAPTATION in parts:
+        adaptation = bench_adaptation.measure(options)
+        report[_ADAPTATION] = [asdict(adapted) for adapted in adaptation]
+        _show_table(bench_adaptation.table(adaptation), options)
+    return report
 
 
-def _forgotten(adapted: Adapted) -> str:
-    if adapted.known_before is None or adapted.known_after is None:
-        return ""
-    return f"; on what it knew {adapted.known_before:.3f} → {adapted.known_after:.3f}"
-
-
-def _clinics(new: Path | None, known: Path | None) -> tuple[Clinic, Clinic | None]:
-    from napari_wavegms.review.adaptation import Clinic
-
-    if new is None:
-        from napari_wavegms.samples import skin_lesion_phantom, ultrasound_phantom
-
-        return (
-            Clinic(
-                "skin lesion phantoms",
-                _phantoms(skin_lesion_phantom, range(20)),
-                _phantoms(skin_lesion_phantom, range(20, 30)),
-            ),
-            Clinic(
-                "ultrasound phantoms",
-                _phantoms(ultrasound_phantom, range(20)),
-                _phantoms(ultrasound_phantom, range(20, 30)),
-            ),
-        )
-    return _clinic(new), None if known is None else _clinic(known)
-
-
-def _phantoms(make: Any, seeds: Sequence[int]) -> list[Any]:
-    from napari_wavegms.learn.pairs import Pair
-
-    phantoms = [(seed, make(seed)) for seed in seeds]
-    return [Pair(f"{phantom.name} {seed}", phantom.image, phantom.mask != 0) for seed, phantom in phantoms]
-
-
-def _clinic(folder: Path) -> Clinic:
-    from napari_wavegms.learn.pairs import load_pairs
-    from napari_wavegms.review.adaptation import Clinic
-
-    parts = [load_pairs(folder / "images", folder / "masks", folder / "split.json", part) for part in ("train", "val")]
-    return Clinic(folder.resolve().name, *parts)
-
-
-def table(results: Sequence[Adapted]) -> list[str]:
-    """Give the mean over the draws for each speed, with the lowest and highest, as a Markdown table."""
-    rows = ["| | DSC before | DSC after | change | wall time | known before | known after |", "| --- " * 7 + "|"]
-    for speed in dict.fromkeys(adapted.speed for adapted in results):
-        of_speed = [adapted for adapted in results if adapted.speed == speed]
-        known = [adapted for adapted in of_speed if adapted.known_after is not None]
-        cells = [
-            speed,
-            f"{of_speed[0].before:.3f}",
-            _spread([adapted.after for adapted in of_speed]),
-            _spread([adapted.after - adapted.before for adapted in of_speed], "+.3f"),
-            _spread([adapted.seconds for adapted in of_speed], ".1f") + " s",
-            f"{known[0].known_before:.3f}" if known else "–",
-            _spread([float(adapted.known_after or 0) for adapted in known]) if known else "–",
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return rows
-
-
-def _spread(values: Sequence[float], digits: str = ".3f") -> str:
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return f"{mean:{digits}}"
-    return f"{mean:{digits}} ({min(values):{digits}} to {max(values):{digits}})"
-
-
-def _as_dict(results: Sequence[Adapted]) -> dict[str, Any]:
-    return {"adaptation": [asdict(adapted) for adapted in results]}
+def _show_table(rows: list[str], options: argparse.Namespace) -> None:
+    if options.json != _STDOUT:
+        for line in ("", *rows):
+            show(line)

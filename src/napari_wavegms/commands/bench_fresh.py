@@ -1,0 +1,50 @@
+"""The first mask of a fresh process, which `bench_speed` starts: prints what each stage cost, as JSON.
+
+python -m napari_wavegms.commands.bench_fresh MODEL DEVICE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from napari_wavegms.commands.bench_memory import peak_mib
+
+
+def main(model: str, device: str) -> None:
+    """Import, load, segment; nothing else is imported that would be imported anyway."""
+    stages: dict[str, tuple[float, float]] = {}
+
+    def timed(stage: str, work: Callable[[], Any]) -> Any:
+        wall, processor = time.perf_counter(), time.process_time()
+        done = work()
+        stages[stage] = (time.perf_counter() - wall, time.process_time() - processor)
+        return done
+
+    timed("torch", _import_torch)
+    from napari_wavegms.segment.segmenter import Segmenter
+
+    segmenter = timed("model", lambda: Segmenter.from_checkpoint(model, device))
+    image = picture(224)
+    timed("mask", lambda: segmenter.segment(image))
+    # The starter's clock, because only the starter knows when Python was started.
+    end = {"at": time.time(), "processor": time.process_time(), "peak_mib": peak_mib()}
+    print(json.dumps({"stages": stages, **end}))
+
+
+def picture(side: int) -> Any:
+    """An RGB image (side, side, 3) of noise, uint8; what is in it changes nothing in how long it takes."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+
+
+def _import_torch() -> None:
+    import torch  # noqa: F401
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
