@@ -12,7 +12,7 @@ START = time.perf_counter()
 
 
 def peak_mib() -> float:
-    """This process's own largest resident memory; what getrusage tells is the parent's, where that was larger."""
+    """Give this process's own largest resident memory; getrusage tells the parent's where that was larger."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
