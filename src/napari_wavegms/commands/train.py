@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--size", metavar="PIXELS", type=whole, help="side of the working frame, a multiple of 8")
     parser.add_argument("--seed", metavar="N", type=whole, help="the same seed gives the same run (default: 2333)")
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR as if it had not been stopped")
-    parser.add_argument("--quick", action="store_true", help="only the mapping model learns, for about 25 s")
+    parser.add_argument("--quick", action="store_true", help="only the mapping model learns, for a quarter of a minute")
     add_device(parser)
     add_taesd(parser)
     add_json(parser)
