@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from pathlib import Path
@@ -11,15 +10,10 @@ from pathlib import Path
 START = time.perf_counter()
 
 
-def peak_mib() -> float:
-    """Give this process's own largest resident memory; getrusage tells the parent's where that was larger."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
-
-
 def step(kind: str, model: str, batch: str) -> dict[str, float]:
     from reference_path import TrainingStep
 
+    from napari_wavegms.commands.bench_memory import peak_mib
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.review.speeds import FULL
     from napari_wavegms.samples import ultrasound_phantom
@@ -95,6 +89,7 @@ def first(model: str) -> dict[str, float]:
 def large(model: str, side: str) -> dict[str, float]:
     import numpy as np
 
+    from napari_wavegms.commands.bench_memory import peak_mib
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = Segmenter.from_checkpoint(model, "cpu")
