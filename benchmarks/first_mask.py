@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from speed import quartiles
 
 STARTED = time.perf_counter()
 
@@ -44,11 +45,6 @@ def child() -> dict[str, float]:
     if run.returncode:
         raise SystemExit(run.stderr)
     return json.loads(run.stdout.splitlines()[-1])
-
-
-def quartiles(values: list[float]) -> list[float]:
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return [round(float(value), 3) for value in (middle, low, high)]
 
 
 def one_start() -> dict[str, float]:

@@ -57,9 +57,7 @@ def main() -> None:
             print(f"{(number + 1) * BATCH} samples", flush=True)
     codec = MaskCodec.from_file(options.start) if options.start else MaskCodec()
     fit(codec, samples, options.steps, options.rate)
-    with replacing(options.output) as file:
-        save_file({name: tensor.half().contiguous() for name, tensor in codec.state_dict().items()}, file)
-    print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
+    write(codec, options.output)
 
 
 def parse() -> argparse.Namespace:
@@ -74,6 +72,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=2333)
     return parser.parse_args()
+
+
+def write(codec: MaskCodec, output: Path) -> None:
+    """Write a codec in half precision, and tell the identity that the file has."""
+    with replacing(output) as file:
+        save_file({name: tensor.half().contiguous() for name, tensor in codec.state_dict().items()}, file)
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {MaskCodec.from_file(output).fingerprint}")
 
 
 def train_masks(folder: Path) -> list[np.ndarray]:

@@ -17,12 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distil_mask_codec import dice, painting_loss
-from safetensors.torch import save_file
+from distil_mask_codec import dice, painting_loss, write
 from sets import read_set
 from torch import Tensor
 
-from napari_wavegms.atomic import replacing
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.views import turn
 from napari_wavegms.model.codec import MaskCodec, Taesd
@@ -45,20 +43,17 @@ def main() -> None:
         latents, painted = torch.load(options.frames, weights_only=True)
     else:
         latents, painted = frames(pairs, segmenters, taesd, options.views, rng)
-    if options.frames:
-        torch.save((latents, painted), options.frames)
-    masks = torch.from_numpy(np.stack([prepare_mask(pair.mask, segmenters[0].preprocessing) for pair in pairs]))[
-        :, None
-    ]
+        if options.frames:
+            torch.save((latents, painted), options.frames)
+    rules = segmenters[0].preprocessing
+    masks = torch.from_numpy(np.stack([prepare_mask(pair.mask, rules)[None] for pair in pairs]))
     probes = {
         folder.name: frames(pairs, segmenters[:1], taesd, 0, rng)
         for folder, pairs in zip(options.data, held_out, strict=True)
     }
     codec = MaskCodec.from_file(options.start)
     fit(codec, (latents, painted, masks), probes, options.steps, options.rate, rng)
-    with replacing(options.output) as file:
-        save_file({name: tensor.half().contiguous() for name, tensor in codec.state_dict().items()}, file)
-    print(f"{options.output}: {codec.fingerprint}")
+    write(codec, options.output)
 
 
 def parse() -> argparse.Namespace:

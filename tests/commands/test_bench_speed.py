@@ -14,6 +14,7 @@ from napari_wavegms.commands.bench_memory import peak_mib
 from napari_wavegms.commands.bench_rounds import Cost, Effort, Measured, table, timed
 from napari_wavegms.commands.bench_speed import first_mask
 from napari_wavegms.errors import InputError, WaveGMSError
+from napari_wavegms.learn.events import TrainStarted
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.trainer import train
 from napari_wavegms.model.checkpoint import load_checkpoint
@@ -59,7 +60,8 @@ def test_the_machine_is_what_the_program_computes_with(model: Path, tmp_path: Pa
     codec = load_codec("mask-codec")
     image = np.zeros((8, 8), np.uint8)
     started = next(train([Pair("one", image, image == 0)], (), network, codec, QUICK.config, tmp_path, card=card))
-    assert machine.learning == started.precision  # type: ignore[union-attr]
+    assert isinstance(started, TrainStarted)
+    assert machine.learning == started.precision
     assert (machine.segmenting == "bfloat16") == Inference(network, codec, "cpu").bfloat16
     assert machine.sentence.startswith(
         f"{machine.architecture}, 1 thread, torch {machine.torch}; CPU: chosen; segments"

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from napari_wavegms.commands.bench_memory import peak_mib
@@ -24,7 +25,7 @@ def main(model: str, device: str) -> None:
         stages[stage] = (time.perf_counter() - wall, time.process_time() - processor)
         return done
 
-    timed("torch", _import_torch)
+    timed("torch", lambda: import_module("torch"))
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = timed("model", lambda: Segmenter.from_checkpoint(model, device))
@@ -40,10 +41,6 @@ def picture(side: int) -> Any:
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-
-
-def _import_torch() -> None:
-    import torch  # noqa: F401
 
 
 if __name__ == "__main__":

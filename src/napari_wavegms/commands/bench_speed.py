@@ -52,7 +52,7 @@ def measure(model: Path, device: str) -> list[Measured]:
     return results
 
 
-def measure_speed(model: Path, device: str, effort: Effort | None = None) -> Generator[Measured, None, None]:
+def measure_speed(model: Path, device: str) -> Generator[Measured, None, None]:
     """Measure how fast a model is on a device.
 
     Nothing but temporary files is written.
@@ -63,8 +63,6 @@ def measure_speed(model: Path, device: str, effort: Effort | None = None) -> Gen
         Its file.
     device : str
         A torch device name.
-    effort : Effort, optional
-        How often each thing is measured.
 
     Yields
     ------
@@ -75,7 +73,7 @@ def measure_speed(model: Path, device: str, effort: Effort | None = None) -> Gen
     WaveGMSError
         If the model cannot be used here.
     """
-    effort = effort or Effort()
+    effort = Effort()
     segmenter = Segmenter.from_checkpoint(model, device)
     segmenter.segment(picture(224))  # warms up; and a model that cannot be used says so here, in a sentence
     yield from _fresh(model, device, effort)
