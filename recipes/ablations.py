@@ -18,12 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from budget import add_budget, folder_name, in_words, stages_of
 from lab import command, machine, record
 from scoring import score
-from sets import read_set
+from sets import mirrored, read_set
 from taesd_encoder import TaesdEncoder
 
 from napari_wavegms.learn.config import LEVELS, Augmentation, TrainConfig
@@ -225,12 +224,6 @@ def changed(config: TrainConfig, ablation: Ablation) -> TrainConfig:
         views = replace(config.augmentation, flips_and_turns=False)
         config = replace(config, augmentation=views, epochs=epochs, validate_every=epochs)
     return config
-
-
-def mirrored(pair: Pair) -> Pair:
-    """The pair with left and right exchanged."""
-    image, mask = (np.ascontiguousarray(plane[:, ::-1]) for plane in (pair.image, pair.mask))
-    return replace(pair, name=f"{pair.name} mirrored", image=image, mask=mask, group=pair.name)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

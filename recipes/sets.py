@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from napari_wavegms.learn.pairs import Pair, load_pairs
 
 
@@ -22,3 +24,9 @@ def joined(sets: Sequence[tuple[str, Sequence[Pair]]]) -> list[Pair]:
     if len(sets) == 1:
         return list(sets[0][1])
     return [replace(pair, name=f"{name}/{pair.name}", group=name) for name, pairs in sets for pair in pairs]
+
+
+def mirrored(pair: Pair) -> Pair:
+    """The pair with left and right exchanged."""
+    image, mask = (np.ascontiguousarray(plane[:, ::-1]) for plane in (pair.image, pair.mask))
+    return replace(pair, name=f"{pair.name} mirrored", image=image, mask=mask, group=pair.name)

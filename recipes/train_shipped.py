@@ -9,9 +9,9 @@
     python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD --start generalist \
         --stages upright --epochs upright=9 --output src/napari_wavegms/assets/breast-ultrasound.safetensors
 
-Trains on the train parts only; the val parts choose the best epoch. A stopped run continues with the same command.
-Each goes on from what the one before left, the last again with ultrasound alone; `--start FILE` starts from other
-weights, and `--stages` names the stages to do then.
+Trains on the train parts only; the val parts, as they are and mirrored, choose the best epoch. A stopped run continues
+with the same command. Each goes on from what the one before left, the last again with ultrasound alone; `--start FILE`
+starts from other weights, and `--stages` names the stages to do then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from scoring import score
-from sets import joined, read_set
+from sets import joined, mirrored, read_set
 from settings import RECIPES, Recipe
 
 from napari_wavegms.learn.config import TrainConfig
@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         started = f" Started from {card.name}, which learned from: {card.data or 'its card does not say what'}"
         card = replace(card, name=options.output.stem)
     pairs, validation = joined(learned), joined(held_out)
+    # An image says as much once more, mirrored; fewer lucky epochs win.
+    validation = [*validation, *map(mirrored, validation)]
     for name, config in stages.items():
         folder = options.run / name
         if not finished(folder, config, len(pairs)):
