@@ -50,6 +50,7 @@ class Ablation:
     teacher: str = TAESD
     taesd_encodes: bool = False
     mapper_of: str = ""
+    aligned_first: bool = False
     letterbox: bool = False
     upright: bool = False
 
@@ -93,6 +94,13 @@ ABLATIONS = {
     "strong-views": Ablation(
         "twice the jitter, and half of the views warped",
         {"augmentation": Augmentation(jitter=0.4, jitter_probability=0.5, scale=0.25, warp_probability=0.5)},
+    ),
+    "dice-entropy": Ablation("cross-entropy beside Dice", {"segmentation_loss": "dice_entropy"}),
+    "dice-border": Ablation(
+        "cross-entropy beside Dice, the masks' borders weighing five times", {"segmentation_loss": "dice_border"}
+    ),
+    "aligned-first": Ablation(
+        "before, as many epochs of alignment alone, for which no mask is needed", aligned_first=True
     ),
     "letterbox": Ablation("images keep their proportions, on black; scored in that frame", letterbox=True),
     "upright": Ablation("mirrors only: no image stands on its head or lies on its side", upright=True),
@@ -147,10 +155,14 @@ class Bench:
             card = replace(card, preprocessing=card.preprocessing | {"aspect": "letterbox"})
         model = self.start(ablation)
         pairs = [*self.pairs, *map(mirrored, self.pairs)] if ablation.upright else self.pairs
-        for number, config in enumerate(self.stages):
-            folder = self.folder(name) / str(number)
+        stages = {str(number): changed(config, ablation) for number, config in enumerate(self.stages)}
+        if ablation.aligned_first:
+            alone = replace(self.stages[0], segmentation_weight=0.0, latent_weight=0.0, keep="last")
+            stages = {"alignment": alone, **stages}
+        for stage, config in stages.items():
+            folder = self.folder(name) / stage
             if not (folder / "done").exists():
-                self._train(name, pairs, model, card, changed(config, ablation), folder)
+                self._train(name, pairs, model, card, config, folder)
                 (folder / "done").touch()
             weights, card = load_checkpoint(folder / "best.safetensors", self.device.name)
             model.load_state_dict(weights.state_dict())
@@ -212,7 +224,7 @@ class Bench:
 
     def seconds(self, name: str) -> float:
         """Seconds of training, those before an interruption included."""
-        histories = (self.folder(name) / str(number) / "history.jsonl" for number in range(len(self.stages)))
+        histories = self.folder(name).glob("*/history.jsonl")
         return sum(json.loads(line)["seconds"] for file in histories for line in file.read_text().splitlines())
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     stages = stages_of(options)
     pairs, validation = (read_set(options.data, subset, options.limit) for subset in ("train", "val"))
     torch.manual_seed(options.seed)
-    model = BasicUNet(spatial_dims=2, in_channels=3, out_channels=1, features=FEATURES).to(device)
+    model = unet().to(device)
     limit = f"-{options.limit}-images" if options.limit else ""
     limit += f"-{options.hours}-hours" if options.hours else ""
     seconds = 0.0
@@ -80,6 +80,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=0.0, help="end after this much training, shared by the stages")
     parser.add_argument("--run", type=Path, default=Path("runs/baseline"), help="folder of the run's own files")
     return parser.parse_args()
+
+
+def unet() -> BasicUNet:
+    """The network, with random weights."""
+    return BasicUNet(spatial_dims=2, in_channels=3, out_channels=1, features=FEATURES)
 
 
 def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, device: str, limit: float) -> float:

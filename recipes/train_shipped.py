@@ -41,6 +41,7 @@ from napari_wavegms.model.zoo import resolve
 from napari_wavegms.segment.segmenter import Segmenter
 
 DONE = "done"  # in a stage's folder: what was done
+STARTED = " Started from "
 Sets = list[tuple[str, list[Pair]]]
 
 
@@ -62,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = ""
     if options.start:
         model, card = load_checkpoint(resolve(options.start), device)
-        started = f" Started from {card.name}, which learned from: {card.data or 'its card does not say what'}"
+        # What that one itself went on from stands in the lineage, and says nothing new.
+        before, *_ = card.data.partition(STARTED)
+        started = f"{STARTED}{card.name}, which learned from: {before or 'its card does not say what'}"
         card = replace(card, name=options.output.stem)
     pairs, validation = joined(learned), joined(held_out)
     # An image says as much once more, mirrored; fewer lucky epochs win.

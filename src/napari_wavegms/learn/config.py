@@ -58,7 +58,9 @@ class TrainConfig:
     decoded_levels: tuple[str, ...] = LEVELS
     """Decoder levels whose decoded masks are scored with Dice."""
     segmentation_weight: float = 1.0
-    """Weight of the soft Dice loss."""
+    """Weight of the loss of the decoded masks."""
+    segmentation_loss: Literal["dice", "dice_entropy", "dice_border"] = "dice"
+    """Soft Dice, as the paper has it, or with cross-entropy beside it, which may weigh the mask's border more."""
     latent_weight: float = 1.0
     """Weight of the squared error between predicted and true mask latents."""
     alignment_weight: float = 1.0

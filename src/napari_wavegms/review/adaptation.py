@@ -132,8 +132,8 @@ def measure_adaptation(plan: AdaptationPlan) -> Generator[Adapted, None, list[Ad
 
 def _adapt(plan: AdaptationPlan, draw: int, speed: Speed, folder: Path) -> Adapted:
     rng = np.random.default_rng(draw)
-    drawn = _drawn(plan.new.train, plan.corrections, rng)
-    replayed = () if plan.known is None else _drawn(plan.known.train, plan.replayed, rng)
+    drawn = draw_pairs(plan.new.train, plan.corrections, rng)
+    replayed = () if plan.known is None else draw_pairs(plan.known.train, plan.replayed, rng)
     clock = time.perf_counter()
     sides = StickySplit(folder / "corrections").divide(drawn)
     material = Material.of(sides.train, sides.held_out, read_card(plan.start))
@@ -192,7 +192,8 @@ def _by_steps(speed: Speed, steps: int, new: int, replayed: int) -> Speed:
     )
 
 
-def _drawn(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> list[Pair]:
+def draw_pairs(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> list[Pair]:
+    """So many of the pairs, at random."""
     return [pairs[i] for i in rng.permutation(len(pairs))[:count]]
 
 
