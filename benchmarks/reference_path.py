@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from unittest import mock
 
 import numpy as np
@@ -18,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wavegms.learn.config import TrainConfig
+from napari_wavegms.learn.frames import Frames
+from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.run import Run
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import Taesd, load_codec
 from napari_wavegms.model.zoo import resolve
-from napari_wavegms.segment.images import prepare, restore
+from napari_wavegms.segment.images import Preprocessing, prepare, restore
 from napari_wavegms.segment.segmenter import Segmenter
 
 TAESD = Path("../shared/weights/taesd")
@@ -85,17 +85,17 @@ class TrainingStep:
         if reference:
             plain = load_codec("taesd", taesd)
             codec, teacher = _LevelByLevel(plain, len(config.decoded_levels)), plain
-        self.run = Run(pairs, self.batch, [], network, codec, config, Path(mkdtemp()), teacher, card, "cpu", False)
+        rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
+        frames = Frames.of(pairs, rules, self.batch)
+        self.learner = Learner(frames, network, codec, config, teacher, "cpu")
         self.rng, self.generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 
     def __call__(self) -> None:
         """Take the next step."""
         indices = list(range(self.batch))
         if not self.reference:
-            self.run._step(indices, self.rng, self.generator)
+            self.learner.step(indices, self.rng, self.generator)
             return
-        for cache in (self.run.mask_cache, self.run.image_cache):
-            if cache is not None:
-                cache.forget()
+        self.learner.forget_latents()
         with explicit_attention():
-            self.run._step(indices, self.rng, self.generator)
+            self.learner.step(indices, self.rng, self.generator)

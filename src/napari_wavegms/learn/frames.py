@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,32 @@ from napari_wavegms.segment.images import Preprocessing, prepare, prepare_mask
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """What a run learns from, in the working frame.
+
+    Attributes
+    ----------
+    images, masks : torch.Tensor of shape (N, 3, S, S) and (N, 1, S, S)
+        uint8: 0–255, and 0 or 1.
+    upright : list of bool
+        Which pairs have an up and a down.
+    new : int
+        So many of them are new; the others, after them, are replayed.
+    """
+
+    images: Tensor
+    masks: Tensor
+    upright: list[bool]
+    new: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], rules: Preprocessing, new: int) -> Frames:
+        """Frame pairs, the new ones first."""
+        images, masks = framed(pairs, rules)
+        return cls(images, masks, [pair.upright for pair in pairs], new)
 
 
 def framed(pairs: Sequence[Pair], rules: Preprocessing) -> tuple[Tensor, Tensor]:

@@ -8,37 +8,32 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
-from napari_wavegms.learn.frames import epoch_order, framed
-from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
+from napari_wavegms.learn.frames import Frames, epoch_order, framed
+from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.learn.pace import Pace
 from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
-from napari_wavegms.learn.run_state import pack_state, unpack_state
-from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
-from napari_wavegms.learn.views import Views, draw_views, joined, warmup_cosine
+from napari_wavegms.learn.views import warmup_cosine
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_training, save_checkpoint
-from napari_wavegms.model.device import computes_bfloat16, out_of_memory, release_memory
-from napari_wavegms.model.encoder import Latent
+from napari_wavegms.model.device import out_of_memory, release_memory
 from napari_wavegms.model.inference import Inference
-from napari_wavegms.model.wave_gms import Prediction, WaveGMS
 from napari_wavegms.segment.images import Preprocessing
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
+    from napari_wavegms.learn.teacher import ImageTeacher
     from napari_wavegms.model.codec import TinyVAE
+    from napari_wavegms.model.wave_gms import WaveGMS
 
 
 FILES_SHARE = 0.05
@@ -78,27 +73,13 @@ class Run:
         device: str,
         resumable: bool,
     ) -> None:
-        self.config, self.output, self.device, self.new = config, output, device, new
+        self.config, self.output, self.new = config, output, new
         self.resumable = resumable
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        self.images, self.masks = framed(pairs, rules)
-        self.upright = [pair.upright for pair in pairs]
+        self.frames = Frames.of(pairs, rules, new)
         self.val_images, self.val_masks = framed(validation, rules)
-        self.model, self.codec = start.to(device), codec.to(device)
-        self.trained = start.mapper if config.trained == "mapper" else start
-        self.mask_cache = LatentCache(codec.encode)
-        # With a frozen encoder its own latents are remembered, and there is nothing to align.
-        frozen = config.trained == "mapper"
-        self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
-        self.encoder_cache = LatentCache(self.teacher.encode) if frozen else None
-        self.image_cache = LatentCache(self.teacher.encode) if config.alignment_weight and not frozen else None
-        decay = config.average_decay
-        self.averaged = AveragedModel(start, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        self.optimiser = torch.optim.AdamW(
-            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
+        self.learner = Learner(self.frames, start, codec, config, teacher, device)
         self.card = _new_card(card, rules, codec.fingerprint, config, new)
         self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
         self.unimproved = 0  # validations since the best one
@@ -113,7 +94,7 @@ class Run:
     def pairs_per_epoch(self) -> int:
         """Pairs that one epoch sees, replayed ones included."""
         rng = np.random.default_rng(0)
-        return len(epoch_order(self.new, len(self.images) - self.new, self.config.replay_share, rng))
+        return len(epoch_order(self.new, len(self.frames.images) - self.new, self.config.replay_share, rng))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -132,8 +113,8 @@ class Run:
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.config.epochs,
             first_epoch=self.epoch,
-            device=self.device,
-            precision="bfloat16" if self.bfloat16 else "float32",
+            device=self.learner.device,
+            precision="bfloat16" if self.learner.bfloat16 else "float32",
         )
 
     def goes_on(self) -> bool:
@@ -151,8 +132,8 @@ class Run:
         config, epoch = self.config, self.epoch
         self.means, self.clock = _Means(), time.perf_counter()
         rng = np.random.default_rng((config.seed, epoch))
-        generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
-        order = epoch_order(self.new, len(self.images) - self.new, config.replay_share, rng)
+        generator = self._generator()
+        order = epoch_order(self.new, len(self.frames.images) - self.new, config.replay_share, rng)
         batches = [order[first : first + config.batch] for first in range(0, len(order), config.batch)]
         for step, batch in enumerate(batches):
             rate = self._set_rate(epoch * len(batches) + step, config.epochs * len(batches))
@@ -163,8 +144,8 @@ class Run:
                 if not losses:
                     event, parts = self._with_less_memory(indices)
                     waiting = parts + waiting
-                    if self.device != generator.device.type:
-                        generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + epoch)
+                    if self.learner.device != generator.device.type:
+                        generator = self._generator()
                     yield event
                     continue
                 self.means.add(losses, len(indices))
@@ -176,18 +157,20 @@ class Run:
         per_epoch = steps // self.config.epochs
         warmup = max(1, round(min(self.config.warmup_epochs * per_epoch, steps / 5)))
         rate = self.config.learning_rate * warmup_cosine(max(step, int(self._time_share() * steps)), steps, warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        self.learner.rate = rate
         return rate
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator(self.learner.device).manual_seed(self.config.seed * 1_000_003 + self.epoch)
 
     def _try_step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> dict[str, float]:
         """Take one step; no losses come back if the device has no memory for it."""
         try:
-            losses = self._step(indices, rng, generator)
+            losses = self.learner.step(indices, rng, generator)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise TrainingError(f"The training step failed: {str(error).splitlines()[0]}.") from error
-            self.optimiser.zero_grad(set_to_none=True)
+            self.learner.optimiser.zero_grad(set_to_none=True)
             release_memory()
             return {}
         if not np.isfinite(total := losses.total.item()):
@@ -200,77 +183,18 @@ class Run:
 
     def _with_less_memory(self, indices: list[int]) -> tuple[MemoryShort, list[list[int]]]:
         """Halve the batch from here on, or go on on the CPU where one pair is already too much."""
+        device = self.learner.device
         if len(indices) > 1:
             batch = -(-len(indices) // 2)
             # A frozen dataclass: the run's own copy shrinks, the caller's stays.
             self.config = replace(self.config, batch=batch)
-            sentence = f"The {self.device} memory is too small for {len(indices)} pairs at once; going on with {batch}."
-            return MemoryShort(sentence, batch, self.device), [indices[:batch], indices[batch:]]
-        if self.device == "cpu":
+            sentence = f"The {device} memory is too small for {len(indices)} pairs at once; going on with {batch}."
+            return MemoryShort(sentence, batch, device), [indices[:batch], indices[batch:]]
+        if device == "cpu":
             raise TrainingError("There is not enough memory to learn from one pair. Close other programs.")
-        sentence = f"The {self.device} memory is too small for one pair; going on on the CPU."
-        self._move("cpu")
+        self.learner.move("cpu")
+        sentence = f"The {device} memory is too small for one pair; going on on the CPU."
         return MemoryShort(sentence, 1, "cpu"), [indices]
-
-    def _move(self, device: str) -> None:
-        self.device = device
-        self.model.to(device)
-        self.codec.to(device)
-        self.teacher.to(device)
-        if self.averaged is not None:
-            self.averaged.to(device)
-        moments = self.optimiser.state_dict()
-        self.optimiser.load_state_dict(moments)  # casts the moments to where the weights are now
-        for cache in (self.mask_cache, self.encoder_cache, self.image_cache):
-            if cache is not None:
-                cache.forget()
-        self.bfloat16 = self.config.precision != "float32" and computes_bfloat16(device)
-
-    def _step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
-        self.model.train()
-        indices = sorted(indices, key=self._is_replayed)
-        views = self._views(indices, rng)
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
-            everything = torch.ones(len(indices), dtype=torch.bool)
-            mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)
-            aligned = everything if self.config.align_warped else views.plain
-            teacher = self.image_cache
-            image_latents = teacher.latents(views.images, views, indices, aligned) if teacher is not None else None
-            latent, fed = self._encode(views, indices, generator)
-            prediction = Prediction(latent, self.model.mapper(fed))
-            targets = Targets(views.masks, mask_latents, image_latents, aligned)
-            losses = wave_gms_losses(prediction, fed, targets, self.codec, self.config)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
-        if self.config.clip:
-            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.clip)
-        self.optimiser.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
-        return losses
-
-    def _is_replayed(self, index: int) -> bool:
-        return index >= self.new
-
-    def _views(self, indices: list[int], rng: np.random.Generator) -> Views:
-        """Random views of new pairs, then of replayed ones, each group by its own rules."""
-        new, replayed = self.config.augmentation, self.config.replay_augmentation
-        parts = []
-        for again, group in groupby(indices, self._is_replayed):
-            chosen = list(group)
-            images = (self.images[chosen].float() / 255).to(self.device)
-            masks = self.masks[chosen].float().to(self.device)
-            rules = replayed if again and replayed is not None else new
-            parts.append(draw_views(images, masks, rules, rng, [self.upright[i] for i in chosen]))
-        return joined(parts)
-
-    def _encode(self, views: Views, indices: list[int], generator: torch.Generator) -> tuple[Latent, Tensor]:
-        """The image's latent and what of it the mapper is fed."""
-        if self.encoder_cache is not None:
-            mean = self.encoder_cache.latents(views.images, views, indices, torch.ones(len(indices), dtype=torch.bool))
-            return Latent(mean, mean), mean
-        latent = self.model.encoder(views.images)
-        return latent, latent.sample(generator) if self.config.sample_latent else latent.mean
 
     def finish_epoch(self) -> TrainEpoch:
         """Validate, write the files, tell."""
@@ -291,7 +215,7 @@ class Run:
             epoch=epoch,
             epochs=config.epochs,
             **self.means.of_all(),
-            learning_rate=self.optimiser.param_groups[0]["lr"],
+            learning_rate=self.learner.rate,
             dsc=dsc,
             iou=overlap,
             best_dsc=self.best_dsc,
@@ -301,12 +225,6 @@ class Run:
         with (self.output / HISTORY).open("a", encoding="utf-8") as history:
             history.write(json.dumps(asdict(event)) + "\n")
         return event
-
-    def _kept_model(self) -> WaveGMS:
-        """The network that is validated and kept: the averaged one, where there is one."""
-        kept = self.model if self.averaged is None else self.averaged.module
-        assert isinstance(kept, WaveGMS)
-        return kept
 
     def _save_newest(self) -> None:
         """Write what a run is resumed from, and the newest model where none is chosen by validation."""
@@ -323,7 +241,7 @@ class Run:
 
     def _scores(self) -> tuple[float, float]:
         # In the precision that the segmenter computes in.
-        inference = Inference(self._kept_model().eval(), self.codec, self.device)
+        inference = Inference(self.learner.kept_model.eval(), self.learner.codec, self.learner.device)
         scores = []
         for first in range(0, len(self.val_images), self.config.batch):
             probability = inference.look(self.val_images[first : first + self.config.batch].float() / 255).probability
@@ -338,12 +256,12 @@ class Run:
     def _save_best(self) -> None:
         scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
         card = replace(self.card, scores=scores)
-        save_checkpoint(self.output / BEST, self._kept_model(), card)
+        save_checkpoint(self.output / BEST, self.learner.kept_model, card)
 
     def _save_last(self) -> None:
         progress = {name: getattr(self, name) for name in ("epoch", "best_dsc", "best_epoch", "unimproved")}
         card = replace(self.card, scores={"unfinished": progress})
-        save_checkpoint(self.output / LAST, self.model, card, training=pack_state(self.optimiser, self.averaged))
+        save_checkpoint(self.output / LAST, self.learner.model, card, training=self.learner.state())
 
     def resume(self) -> None:
         """Take up the run that `last.safetensors` holds, if there is one."""
@@ -359,8 +277,7 @@ class Run:
                 "another output folder."
             )
         progress = card.scores["unfinished"]
-        self.model.load_state_dict(model.state_dict())
-        unpack_state(state, self.optimiser, self.averaged)
+        self.learner.restore(model.state_dict(), state)
         self.epoch = int(progress["epoch"])
         self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
         self.unimproved = int(progress.get("unimproved", 0))
