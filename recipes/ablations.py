@@ -42,10 +42,11 @@ MASK_CODEC, TAESD, TAESDXL = "mask-codec", "taesd", "taesdxl"
 
 @dataclass(frozen=True)
 class Ablation:
-    """What is changed, and which codecs decode the result (that of the training first)."""
+    """What is changed, also of its views, and which codecs decode the result (that of the training first)."""
 
     about: str
     change: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, Any] = field(default_factory=dict)
     codecs: tuple[str, ...] = (MASK_CODEC,)
     teacher: str = TAESD
     taesd_encodes: bool = False
@@ -93,7 +94,7 @@ ABLATIONS = {
     "smooth-l1": Ablation("smooth L1 in the alignment loss, as in the official code", {"alignment_l1": "smooth_l1"}),
     "strong-views": Ablation(
         "twice the jitter, and half of the views warped",
-        {"augmentation": Augmentation(jitter=0.4, jitter_probability=0.5, scale=0.25, warp_probability=0.5)},
+        views={"jitter": 0.4, "jitter_probability": 0.5, "scale": 0.25, "warp_probability": 0.5},
     ),
     "dice-entropy": Ablation("cross-entropy beside Dice", {"segmentation_loss": "dice_entropy"}),
     "dice-border": Ablation(
@@ -231,6 +232,7 @@ class Bench:
 def changed(config: TrainConfig, ablation: Ablation) -> TrainConfig:
     """The settings of one stage of an ablation."""
     config = replace(config, **ablation.change)
+    config = replace(config, augmentation=replace(config.augmentation, **ablation.views))
     if ablation.upright:  # an epoch sees each image twice, as it is and mirrored
         epochs = max(1, round(config.epochs / 2))
         views = replace(config.augmentation, flips_and_turns=False)

@@ -11,7 +11,7 @@ from settings import COMMON, RECIPES
 
 from napari_wavegms.learn.config import TrainConfig
 
-STAGES = RECIPES["breast-ultrasound"].stages
+STAGES = RECIPES["ultrasound-first"].stages | RECIPES["breast-ultrasound"].stages
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 
@@ -33,6 +34,8 @@ UPRIGHT = replace(
 JOINT = replace(LONG, epochs=14, validate_every=2, average_decay=0.998)
 # Its loss on what it learns from was still no lower than on val: more of the same, in smaller steps.
 FURTHER = replace(JOINT, epochs=28, batch=4, learning_rate=1e-3)
+# And then one of them alone again.
+AGAIN = replace(UPRIGHT, epochs=10, batch=4, learning_rate=7e-4)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Recipe:
     sets: tuple[DataSet, ...]
     stages: dict[str, TrainConfig]
     start: str = ""
-    """The shipped model that it goes on from; random weights if empty."""
+    """The model that it goes on from, a shipped one or a file; random weights if empty."""
 
     def data(self, learned: list[int], chosen: list[int]) -> str:
         """The card's words on the training data; counts are of the data sets in order."""
@@ -78,19 +81,14 @@ class Recipe:
         return f"Weights: BSD-3-Clause, as the program. The training images are {images}; cite {papers}."
 
 
+FIRST = Path("runs/ultrasound-first.safetensors")
+
 RECIPES = {
-    "breast-ultrasound": Recipe(
+    "ultrasound-first": Recipe(
         "Lesions in breast ultrasound",
-        "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions).",
+        "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions): what the shipped models began as.",
         (BUSI,),
         {"small": SMALL, "full": FULL, "long": LONG, "upright": UPRIGHT},
-    ),
-    "skin-lesion": Recipe(
-        "Skin lesions in dermoscopy",
-        "Wave-GMS trained on dermoscopic photographs (ISIC-2017, moles and melanomas).",
-        (ISIC,),
-        {"full": replace(FULL, validate_every=2)},
-        start="generalist",
     ),
     "generalist": Recipe(
         "Lesions in breast ultrasound and dermoscopy",
@@ -98,6 +96,20 @@ RECIPES = {
         "fine-tuning on other kinds of image.",
         (BUSI, ISIC),
         {"joint": JOINT, "further": FURTHER},
-        start="breast-ultrasound",
+        start=str(FIRST),
+    ),
+    "breast-ultrasound": Recipe(
+        "Lesions in breast ultrasound",
+        "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions).",
+        (BUSI,),
+        {"again": AGAIN},
+        start="generalist",
+    ),
+    "skin-lesion": Recipe(
+        "Skin lesions in dermoscopy",
+        "Wave-GMS trained on dermoscopic photographs (ISIC-2017, moles and melanomas).",
+        (ISIC,),
+        {"again": replace(AGAIN, epochs=6, augmentation=COMMON.augmentation)},
+        start="generalist",
     ),
 }

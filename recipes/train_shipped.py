@@ -1,17 +1,17 @@
 """Train a shipped model; `recipes/settings.py` holds what they are made of.
 
-    python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD \
-        --output src/napari_wavegms/assets/breast-ultrasound.safetensors
+    python recipes/train_shipped.py ultrasound-first --data BUSI --taesd TAESD \
+        --output runs/ultrasound-first.safetensors
     python recipes/train_shipped.py generalist --data BUSI ISIC --taesd TAESD \
         --output src/napari_wavegms/assets/generalist.safetensors
+    python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD \
+        --output src/napari_wavegms/assets/breast-ultrasound.safetensors
     python recipes/train_shipped.py skin-lesion --data ISIC --taesd TAESD \
         --output src/napari_wavegms/assets/skin-lesion.safetensors
-    python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD --start generalist \
-        --stages upright --epochs upright=9 --output src/napari_wavegms/assets/breast-ultrasound.safetensors
 
 Trains on the train parts only; the val parts, as they are and mirrored, choose the best epoch. A stopped run continues
-with the same command. Each goes on from what the one before left, the last again with ultrasound alone; `--start FILE`
-starts from other weights, and `--stages` names the stages to do then.
+with the same command. The generalist goes on from the first, which does not ship, and the others from the generalist;
+`--start FILE` starts from other weights, and `--stages` names the stages to do then.
 """
 
 from __future__ import annotations

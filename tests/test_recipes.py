@@ -86,13 +86,14 @@ def test_a_generalist_is_trained_shipped_and_not_trained_again(
     folders = [str(data_set(tmp_path / name, seed)) for seed, name in enumerate(("busi", "isic"))]
     words = ["generalist", "--data", *folders, "--taesd", str(taesd), "--output", str(output), "--device", "cpu"]
     words += ["--run", str(tmp_path / "run"), "--size", "32", "--epochs", "joint=2", "further=1"]
+    words += ["--start", "breast-ultrasound"]
     recipe("train_shipped").main(words)
     card = read_card(output)
     assert set(card.scores) == {"BUSI val", "ISIC-2017 val"}
     *before, joint, further = card.lineage
     assert (joint["pairs"], joint["config"]["size"], joint["config"]["epochs"]) == (4, 32, 2)
     assert (further["config"]["epochs"], further["config"]["batch"]) == (1, 4)
-    assert before == list(read_card(resolve("breast-ultrasound")).lineage), "it goes on from the other shipped model"
+    assert before == list(read_card(resolve("breast-ultrasound")).lineage), "it goes on from the other model"
     assert "2 to learn from, 1 to choose the epoch by" in card.data
     assert card.data.count("Started from") == 1, "what came before that stands in the lineage"
     assert str(tmp_path) not in card.command
