@@ -17,7 +17,16 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 
 ROW = re.compile(r"\| ([a-z0-9 ]+), (\d+)((?: \| [\d.]+){4}) \|")
-STAGE_COLOURS = ("#0072b2", "#009e73", "#e69f00", "#cc79a7", "#d55e00", "#56b4e9")  # Okabe and Ito's, fit for everybody
+STAGE_COLOURS = (
+    "#0072b2",
+    "#009e73",
+    "#e69f00",
+    "#cc79a7",
+    "#d55e00",
+    "#56b4e9",
+    "#000000",
+    "#999999",
+)  # Okabe and Ito's, fit for everybody
 
 
 class Point(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import LAB, command, machine, record
 from scoring import score
-from sets import read_set
+from sets import mirrored, read_set
 
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.segment.segmenter import Segmenter
@@ -24,13 +24,15 @@ def main() -> None:
     codec = load_codec("taesd", options.taesd) if options.taesd else load_codec("mask-codec")
     for folder in options.data:
         pairs = read_set(folder, options.subset, options.limit)
+        if options.mirrored:
+            pairs = list(map(mirrored, pairs))
         for name in options.models:
             segmenter = Segmenter.from_checkpoint(name, options.device, codec)
             record(
                 options.lab,
                 segmenter.card.name if codec.name == "mask-codec" else f"{segmenter.card.name}, decoded by taesd",
                 score(segmenter, pairs),
-                data=f"{folder.name} {options.subset}",
+                data=f"{folder.name} {options.subset}{', mirrored' if options.mirrored else ''}",
                 codec=codec.name,
                 size=segmenter.preprocessing.size,
                 parameters=segmenter.card.parameters,
@@ -44,6 +46,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", metavar="NAME|FILE", default=["default"])
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--subset", default="val")
+    parser.add_argument("--mirrored", action="store_true", help="with left and right exchanged")
     parser.add_argument("--taesd", type=Path, help="decode with TAESD's weights in this folder, not the mask codec")
     parser.add_argument("--limit", type=int, help="only so many images of each set")
     parser.add_argument("--lab", type=Path, default=LAB, help=f"file that gets a line a result (default: {LAB})")

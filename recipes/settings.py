@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 
@@ -81,35 +80,41 @@ class Recipe:
         return f"Weights: BSD-3-Clause, as the program. The training images are {images}; cite {papers}."
 
 
-FIRST = Path("runs/ultrasound-first.safetensors")
-
 RECIPES = {
+    # What the shipped models began as.
     "ultrasound-first": Recipe(
         "Lesions in breast ultrasound",
-        "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions): what the shipped models began as.",
+        "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions).",
         (BUSI,),
         {"small": SMALL, "full": FULL, "long": LONG, "upright": UPRIGHT},
     ),
-    "generalist": Recipe(
+    "both": Recipe(
         "Lesions in breast ultrasound and dermoscopy",
-        "Wave-GMS trained on breast ultrasound (BUSI) and dermoscopic photographs (ISIC-2017) together: a start for "
-        "fine-tuning on other kinds of image.",
+        "Wave-GMS trained on breast ultrasound (BUSI) and dermoscopic photographs (ISIC-2017) together.",
         (BUSI, ISIC),
         {"joint": JOINT, "further": FURTHER},
-        start=str(FIRST),
+        start="runs/ultrasound-first.safetensors",
     ),
+    # The shipped models.
     "breast-ultrasound": Recipe(
         "Lesions in breast ultrasound",
         "Wave-GMS trained on breast ultrasound (BUSI, benign and malignant lesions).",
         (BUSI,),
         {"again": AGAIN},
-        start="generalist",
+        start="runs/both.safetensors",
     ),
     "skin-lesion": Recipe(
         "Skin lesions in dermoscopy",
         "Wave-GMS trained on dermoscopic photographs (ISIC-2017, moles and melanomas).",
         (ISIC,),
         {"again": replace(AGAIN, epochs=6, augmentation=COMMON.augmentation)},
-        start="generalist",
+        start="runs/both.safetensors",
+    ),
+    "generalist": Recipe(
+        "Lesions in breast ultrasound and dermoscopy",
+        "Wave-GMS trained on breast ultrasound (BUSI) and dermoscopic photographs (ISIC-2017) together: a start for "
+        "fine-tuning on other kinds of image.",
+        (BUSI, ISIC),
+        {},  # nothing is trained: recipes/average.py
     ),
 }

@@ -2,16 +2,15 @@
 
     python recipes/train_shipped.py ultrasound-first --data BUSI --taesd TAESD \
         --output runs/ultrasound-first.safetensors
-    python recipes/train_shipped.py generalist --data BUSI ISIC --taesd TAESD \
-        --output src/napari_wavegms/assets/generalist.safetensors
+    python recipes/train_shipped.py both --data BUSI ISIC --taesd TAESD --output runs/both.safetensors
     python recipes/train_shipped.py breast-ultrasound --data BUSI --taesd TAESD \
         --output src/napari_wavegms/assets/breast-ultrasound.safetensors
     python recipes/train_shipped.py skin-lesion --data ISIC --taesd TAESD \
         --output src/napari_wavegms/assets/skin-lesion.safetensors
 
 Trains on the train parts only; the val parts, as they are and mirrored, choose the best epoch. A stopped run continues
-with the same command. The generalist goes on from the first, which does not ship, and the others from the generalist;
-`--start FILE` starts from other weights, and `--stages` names the stages to do then.
+with the same command. Each goes on from the one before, both specialists from the second; `--start FILE` starts from
+other weights, and `--stages` names the stages to do then. The generalist is a mean of them: `recipes/average.py`.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def _numbers(event: TrainEpoch) -> dict[str, float]:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=list(RECIPES))
+    parser.add_argument("model", choices=[name for name, recipe in RECIPES.items() if recipe.stages])
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, help="for each data set a folder of images/, masks/, split.json"
     )

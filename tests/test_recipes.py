@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from napari_wavegms.model.card import read_card
+from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.zoo import resolve
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -79,12 +81,12 @@ def test_the_lab_file_holds_no_folders_of_this_machine(
     assert lab.table(lines).splitlines()[2].startswith("| first | BUSI val | 2 | 0.5000 | 0.3333 | – |")
 
 
-def test_a_generalist_is_trained_shipped_and_not_trained_again(
+def test_a_model_of_two_sets_is_trained_shipped_and_not_trained_again(
     recipe: Any, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taesd, output = shared / "weights" / "taesd", tmp_path / "generalist.safetensors"
+    taesd, output = shared / "weights" / "taesd", tmp_path / "both.safetensors"
     folders = [str(data_set(tmp_path / name, seed)) for seed, name in enumerate(("busi", "isic"))]
-    words = ["generalist", "--data", *folders, "--taesd", str(taesd), "--output", str(output), "--device", "cpu"]
+    words = ["both", "--data", *folders, "--taesd", str(taesd), "--output", str(output), "--device", "cpu"]
     words += ["--run", str(tmp_path / "run"), "--size", "32", "--epochs", "joint=2", "further=1"]
     words += ["--start", "breast-ultrasound"]
     recipe("train_shipped").main(words)
@@ -102,6 +104,21 @@ def test_a_generalist_is_trained_shipped_and_not_trained_again(
     assert '"epoch"' not in capsys.readouterr().out, "the stage was done"
     with pytest.raises(SystemExit, match="holds a run with other settings"):
         recipe("train_shipped").main([*words, "--seed", "1"])
+
+
+def test_the_mean_of_two_models_is_shipped_with_its_own_scores(recipe: Any, tmp_path: Path) -> None:
+    output, names = tmp_path / "generalist.safetensors", ("breast-ultrasound", "skin-lesion")
+    folders = [str(data_set(tmp_path / name, seed)) for seed, name in enumerate(("busi", "isic"))]
+    words = ["--models", *names, "--recipe", "generalist", "--data", *folders, "--output", str(output)]
+    recipe("average").main(words)
+    mean, card = load_checkpoint(output)
+    first, second = (load_checkpoint(resolve(name))[0].state_dict() for name in names)
+    for name, weight in mean.state_dict().items():
+        torch.testing.assert_close(weight, (first[name] + second[name]) / 2, atol=1e-3, rtol=1e-3)
+    assert set(card.scores) == {"BUSI val", "ISIC-2017 val"}
+    assert "the mean of 2 models" in card.data
+    assert card.command.startswith("python recipes/")
+    assert str(tmp_path) not in card.command
 
 
 def ablation(recipe: Any, shared: Path, folder: Path, name: str) -> list[dict[str, Any]]:

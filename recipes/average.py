@@ -1,0 +1,72 @@
+"""Average the weights of models that went on from one and the same, and ship the mean.
+
+    python recipes/average.py --models runs/both.safetensors runs/seeds/1.safetensors … --recipe generalist \
+        --data BUSI ISIC --output src/napari_wavegms/assets/generalist.safetensors
+
+Models that were fine-tuned from common weights lie in one valley of the loss, and their mean in its middle (model
+soups: Wortsman et al., ICML 2022, arXiv 2203.05482). What is written is the first model's card, with the recipe's words
+and the scores of the mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lab import command
+from sets import read_set
+from settings import RECIPES
+from train_shipped import ship
+
+from napari_wavegms.model.checkpoint import load_checkpoint
+from napari_wavegms.model.codec import load_codec
+from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.zoo import resolve
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    recipe = RECIPES[options.recipe]
+    models, cards = zip(*(load_checkpoint(resolve(name)) for name in options.models), strict=True)
+    held_out = [
+        (source.name, read_set(folder, "val")) for source, folder in zip(recipe.sets, options.data, strict=True)
+    ]
+    about = {
+        "name": options.output.stem,
+        "title": recipe.title,
+        "description": recipe.description,
+        "data": f"{cards[0].data} Its weights are the mean of {len(models)} models that went on from there.",
+        "terms": recipe.terms,
+        "command": command(options.arguments),
+    }
+    ship(mean(models), replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output)
+
+
+def mean(models: Sequence[WaveGMS]) -> WaveGMS:
+    """The mean of the weights, in float64."""
+    states = [model.state_dict() for model in models]
+    averaged = WaveGMS()
+    averaged.load_state_dict(
+        {name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[0]}
+    )
+    return averaged
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", metavar="NAME|FILE", required=True)
+    parser.add_argument("--recipe", choices=list(RECIPES), required=True, help="whose words and data sets")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="the recipe's data sets, in its order")
+    parser.add_argument("--output", type=Path, required=True, help="the model file to ship")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(arguments)
+    options.arguments = arguments
+    return options
+
+
+if __name__ == "__main__":
+    main()
