@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "name": options.output.stem,
         "title": recipe.title,
         "description": recipe.description,
-        "data": f"{cards[0].data} Its weights are the mean of {len(models)} models that went on from there.",
+        "data": f"{cards[0].data} Its weights are the mean of those of {', '.join(card.name for card in cards)}.",
         "terms": recipe.terms,
         "command": command(options.arguments),
     }

@@ -65,7 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # What that one itself went on from stands in the lineage, and says nothing new.
         before, *_ = card.data.partition(STARTED)
         started = f"{STARTED}{card.name}, which learned from: {before or 'its card does not say what'}"
-        card = replace(card, name=options.output.stem)
     pairs, validation = joined(learned), joined(held_out)
     # An image says as much once more, mirrored; fewer lucky epochs win.
     validation = [*validation, *map(mirrored, validation)]
@@ -82,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model, card = load_checkpoint(folder / "best.safetensors", device)
     counts = ([len(found) for _, found in sets] for sets in (learned, held_out))
     about = {
+        "name": options.output.stem,
         "title": recipe.title,
         "description": recipe.description,
         "data": recipe.data(*counts) + started,

@@ -116,7 +116,7 @@ def test_the_mean_of_two_models_is_shipped_with_its_own_scores(recipe: Any, tmp_
     for name, weight in mean.state_dict().items():
         torch.testing.assert_close(weight, (first[name] + second[name]) / 2, atol=1e-3, rtol=1e-3)
     assert set(card.scores) == {"BUSI val", "ISIC-2017 val"}
-    assert "the mean of 2 models" in card.data
+    assert card.data.endswith("the mean of those of breast-ultrasound, skin-lesion.")
     assert card.command.startswith("python recipes/")
     assert str(tmp_path) not in card.command
 
