@@ -158,7 +158,8 @@ class Bench:
         pairs = [*self.pairs, *map(mirrored, self.pairs)] if ablation.upright else self.pairs
         stages = {str(number): changed(config, ablation) for number, config in enumerate(self.stages)}
         if ablation.aligned_first:
-            alone = replace(self.stages[0], segmentation_weight=0.0, latent_weight=0.0, keep="last")
+            # Every view: a batch of warped ones alone would have nothing to align.
+            alone = replace(self.stages[0], segmentation_weight=0.0, latent_weight=0.0, align_warped=True, keep="last")
             stages = {"alignment": alone, **stages}
         for stage, config in stages.items():
             folder = self.folder(name) / stage
