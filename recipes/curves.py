@@ -55,7 +55,7 @@ def main() -> None:
         end = epochs[-1]
         for axes in (upper, lower):
             axes.axvline(end, color="#ddd", zorder=0)
-    upper.set(ylabel="DSC on val", ylim=(0.5, 0.9))
+    upper.set(ylabel="DSC on val", ylim=(0.5, 0.95))
     lower.set(ylabel="Dice loss", xlabel="epochs, stage after stage", xlim=(0, None))
     upper.legend(ncols=3, frameon=False, loc="lower right")
     figure.savefig(options.drawing, metadata={"Date": None, "Creator": None})
