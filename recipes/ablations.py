@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 from budget import add_budget, folder_name, in_words, stages_of
-from lab import command, machine, record
+from lab import command, machine, parsed, record
 from scoring import score
 from sets import mirrored, read_set
 from taesd_encoder import TaesdEncoder
@@ -97,9 +96,6 @@ ABLATIONS = {
         views={"jitter": 0.4, "jitter_probability": 0.5, "scale": 0.25, "warp_probability": 0.5},
     ),
     "dice-entropy": Ablation("cross-entropy beside Dice", {"segmentation_loss": "dice_entropy"}),
-    "dice-border": Ablation(
-        "cross-entropy beside Dice, the masks' borders weighing five times", {"segmentation_loss": "dice_border"}
-    ),
     "aligned-first": Ablation(
         "before, as many epochs of alignment alone, for which no mask is needed", aligned_first=True
     ),
@@ -251,10 +247,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", metavar="NAME|FILE", help="a model to start from instead of random weights")
     parser.add_argument("--run", type=Path, default=Path("runs/ablations"), help="folder of the runs' own files")
     add_budget(parser)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(arguments)
-    options.arguments = arguments
-    return options
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Average the weights of models that went on from one and the same, and ship the mean.
+"""The generalist: the mean of the weights of models that went on from one and the same.
 
-    python recipes/average.py --models runs/both.safetensors runs/seeds/1.safetensors … --recipe generalist \
-        --data BUSI ISIC --output src/napari_wavegms/assets/generalist.safetensors
+    python recipes/average.py --models runs/both.safetensors breast-ultrasound skin-lesion --data BUSI ISIC \
+        --output src/napari_wavegms/assets/generalist.safetensors
 
 Models that were fine-tuned from common weights lie in one valley of the loss, and their mean in its middle (model
 soups: Wortsman et al., ICML 2022, arXiv 2203.05482). What is written is the first model's card, with the recipe's words
@@ -11,13 +11,12 @@ and the scores of the mean.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from lab import command
+from lab import command, parsed
 from sets import read_set
 from settings import RECIPES
 from train_shipped import ship
@@ -30,7 +29,7 @@ from napari_wavegms.model.zoo import resolve
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    recipe = RECIPES[options.recipe]
+    recipe = RECIPES["generalist"]
     models, cards = zip(*(load_checkpoint(resolve(name)) for name in options.models), strict=True)
     held_out = [
         (source.name, read_set(folder, "val")) for source, folder in zip(recipe.sets, options.data, strict=True)
@@ -59,13 +58,9 @@ def mean(models: Sequence[WaveGMS]) -> WaveGMS:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", metavar="NAME|FILE", required=True)
-    parser.add_argument("--recipe", choices=list(RECIPES), required=True, help="whose words and data sets")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="the recipe's data sets, in its order")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="BUSI and ISIC, in this order")
     parser.add_argument("--output", type=Path, required=True, help="the model file to ship")
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(arguments)
-    options.arguments = arguments
-    return options
+    return parsed(parser, arguments)
 
 
 if __name__ == "__main__":

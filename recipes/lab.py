@@ -54,6 +54,12 @@ def record(lab: Path, what: str, scores: Mapping[str, Any], **more: Any) -> None
         os.close(handle)
 
 
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line, or what stands for it, and keep it for `command`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return argparse.Namespace(**vars(parser.parse_args(arguments)), arguments=arguments)
+
+
 def command(arguments: Sequence[str]) -> str:
     """The running script and its arguments, as repeatable elsewhere: folders and files by their last name."""
     words = [re.sub("[^=]*/(?=.)", "", word) for word in arguments]

@@ -109,7 +109,7 @@ def test_a_model_of_two_sets_is_trained_shipped_and_not_trained_again(
 def test_the_mean_of_two_models_is_shipped_with_its_own_scores(recipe: Any, tmp_path: Path) -> None:
     output, names = tmp_path / "generalist.safetensors", ("breast-ultrasound", "skin-lesion")
     folders = [str(data_set(tmp_path / name, seed)) for seed, name in enumerate(("busi", "isic"))]
-    words = ["--models", *names, "--recipe", "generalist", "--data", *folders, "--output", str(output)]
+    words = ["--models", *names, "--data", *folders, "--output", str(output)]
     recipe("average").main(words)
     mean, card = load_checkpoint(output)
     first, second = (load_checkpoint(resolve(name))[0].state_dict() for name in names)

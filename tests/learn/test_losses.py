@@ -9,7 +9,6 @@ from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.losses import (
     Targets,
     alignment_loss,
-    border_weights,
     cross_entropy,
     segmentation_loss,
     soft_dice_loss,
@@ -43,35 +42,21 @@ def test_two_empty_masks_lose_nothing() -> None:
 def test_cross_entropy_is_torch_s() -> None:
     torch.manual_seed(0)
     probability, target = torch.rand(2, 1, 5, 5) * 0.9 + 0.05, (torch.rand(2, 1, 5, 5) > 0.5).float()
-    weights = torch.rand(2, 1, 5, 5)
-    theirs = torch.nn.functional.binary_cross_entropy
-    assert cross_entropy(probability, target).item() == pytest.approx(theirs(probability, target).item())
-    assert cross_entropy(probability, target, weights).item() == pytest.approx(
-        (theirs(probability, target, weight=weights, reduction="sum") / weights.sum()).item()
-    )
+    theirs = torch.nn.functional.binary_cross_entropy(probability, target)
+    assert cross_entropy(probability, target).item() == pytest.approx(theirs.item())
 
 
 def test_a_certain_error_costs_no_more_than_ln_1000() -> None:
     assert cross_entropy(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).item() == pytest.approx(6.9078, abs=1e-3)
 
 
-def test_four_pixels_on_either_side_of_a_border_weigh_more() -> None:
-    masks = torch.zeros(1, 1, 1, 20)
-    masks[..., 10:] = 1
-    assert border_weights(masks).flatten().tolist() == [1] * 6 + [5] * 8 + [1] * 6
-    assert (border_weights(torch.ones(1, 1, 3, 3)) == 1).all(), "without a border all weigh the same"
-
-
-def test_other_losses_are_dice_and_cross_entropy() -> None:
+def test_the_other_loss_is_dice_and_cross_entropy() -> None:
     torch.manual_seed(0)
     probability, masks = torch.rand(2, 1, 20, 20), torch.zeros(2, 1, 20, 20)
     masks[..., :10] = 1
     dice = soft_dice_loss(probability, masks)
     assert segmentation_loss(probability, masks) == dice
     assert segmentation_loss(probability, masks, "dice_entropy") == dice + cross_entropy(probability, masks)
-    assert segmentation_loss(probability, masks, "dice_border") == dice + cross_entropy(
-        probability, masks, border_weights(masks)
-    )
 
 
 def test_alignment_by_hand() -> None:

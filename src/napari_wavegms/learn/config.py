@@ -59,8 +59,8 @@ class TrainConfig:
     """Decoder levels whose decoded masks are scored with Dice."""
     segmentation_weight: float = 1.0
     """Weight of the loss of the decoded masks."""
-    segmentation_loss: Literal["dice", "dice_entropy", "dice_border"] = "dice"
-    """Soft Dice, as the paper has it, or with cross-entropy beside it, which may weigh the mask's border more."""
+    segmentation_loss: Literal["dice", "dice_entropy"] = "dice"
+    """Soft Dice, as the paper has it, or with cross-entropy beside it."""
     latent_weight: float = 1.0
     """Weight of the squared error between predicted and true mask latents."""
     alignment_weight: float = 1.0

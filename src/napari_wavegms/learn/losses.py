@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 DICE_SMOOTHING = 1e-5
 COSINE_SHARE = 0.9
 LEAST_PROBABILITY = 1e-3  # the codecs decode to 0 and 1 exactly, whose logarithm would be endless
-BORDER_REACH = 4  # pixels to either side of a mask's border
-BORDER_WEIGHT = 5.0
 
 
 class Targets(NamedTuple):
@@ -55,32 +53,22 @@ def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
     return (1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)).mean()
 
 
-def cross_entropy(probability: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean binary cross-entropy of decoded masks, weighted where there are weights.
+def cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
+    """Mean binary cross-entropy of decoded masks, written out because torch's refuses autocast on a GPU.
 
     Parameters
     ----------
-    probability, target, weights : torch.Tensor of shape (B, C, H, W)
+    probability, target : torch.Tensor of shape (B, C, H, W)
         In [0, 1]; probabilities are kept 1e-3 away from both ends.
     """
     probability = probability.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    losses = -(target * probability.log() + (1 - target) * (1 - probability).log())
-    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
+    return -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
 
 
-def border_weights(masks: Tensor) -> Tensor:
-    """5 within four pixels of a mask's border, 1 elsewhere; masks are of shape (B, C, H, W)."""
-    side = 2 * BORDER_REACH + 1
-    grown, shrunk = (F.max_pool2d(planes, side, stride=1, padding=BORDER_REACH) for planes in (masks, 1 - masks))
-    return 1 + (BORDER_WEIGHT - 1) * grown * shrunk
-
-
-def segmentation_loss(probability: Tensor, masks: Tensor, kind: str = "dice") -> Tensor:
+def segmentation_loss(probability: Tensor, masks: Tensor, kind: Literal["dice", "dice_entropy"] = "dice") -> Tensor:
     """Loss of decoded masks, by the kind that `TrainConfig.segmentation_loss` names."""
     dice = soft_dice_loss(probability, masks)
-    if kind == "dice":
-        return dice
-    return dice + cross_entropy(probability, masks, border_weights(masks) if kind == "dice_border" else None)
+    return dice if kind == "dice" else dice + cross_entropy(probability, masks)
 
 
 def alignment_loss(latent: Tensor, teacher: Tensor, distance: Literal["l1", "smooth_l1"] = "l1") -> Tensor:

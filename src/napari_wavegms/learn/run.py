@@ -73,13 +73,12 @@ class Run:
         device: str,
         resumable: bool,
     ) -> None:
-        self.config, self.output, self.new = config, output, new
+        self.config, self.output = config, output
         self.resumable = resumable
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        self.frames = Frames.of(pairs, rules, new)
         self.val_images, self.val_masks = framed(validation, rules)
-        self.learner = Learner(self.frames, start, codec, config, teacher, device)
+        self.learner = Learner(Frames.of(pairs, rules, new), start, codec, config, teacher, device)
         self.card = _new_card(card, rules, codec.fingerprint, config, new)
         self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
         self.unimproved = 0  # validations since the best one
@@ -93,8 +92,7 @@ class Run:
     @property
     def pairs_per_epoch(self) -> int:
         """Pairs that one epoch sees, replayed ones included."""
-        rng = np.random.default_rng(0)
-        return len(epoch_order(self.new, len(self.frames.images) - self.new, self.config.replay_share, rng))
+        return len(self._order(np.random.default_rng(0)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,7 +106,7 @@ class Run:
             (self.output / HISTORY).write_text("", encoding="utf-8")
             (self.output / BEST).unlink(missing_ok=True)  # an earlier run's best is not this run's
         return TrainStarted(
-            pairs=self.new,
+            pairs=self.learner.frames.new,
             validation=len(self.val_images),
             steps_per_epoch=self.steps_per_epoch,
             epochs=self.config.epochs,
@@ -133,7 +131,7 @@ class Run:
         self.means, self.clock = _Means(), time.perf_counter()
         rng = np.random.default_rng((config.seed, epoch))
         generator = self._generator()
-        order = epoch_order(self.new, len(self.frames.images) - self.new, config.replay_share, rng)
+        order = self._order(rng)
         batches = [order[first : first + config.batch] for first in range(0, len(order), config.batch)]
         for step, batch in enumerate(batches):
             rate = self._set_rate(epoch * len(batches) + step, config.epochs * len(batches))
@@ -152,6 +150,10 @@ class Run:
             yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
             if self._time_share() >= 1:
                 return
+
+    def _order(self, rng: np.random.Generator) -> list[int]:
+        frames = self.learner.frames
+        return epoch_order(frames.new, len(frames.images) - frames.new, self.config.replay_share, rng)
 
     def _set_rate(self, step: int, steps: int) -> float:
         per_epoch = steps // self.config.epochs
