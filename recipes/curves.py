@@ -1,7 +1,7 @@
-"""Draw the training curves of docs/results.md from the table that stands there.
+"""Draw the training curves of docs/lab/training.md from the table that stands there.
 
     python -m pip install matplotlib
-    python recipes/curves.py docs/results.md docs/images/training-curves.svg
+    python recipes/curves.py docs/lab/training.md docs/images/training-curves.svg
 
 Rows of the table are "| stage, epoch | Dice loss | latent loss | alignment loss | val DSC |", stages in their order. A
 new table and a new drawing are one command apart, so that they cannot disagree.

@@ -1,6 +1,6 @@
-"""The lab file: one JSON line a result, which docs/results.md quotes.
+"""The lab file: one JSON line a result, which docs/results.md and docs/lab/ quote.
 
-    python recipes/lab.py docs/lab.jsonl
+    python recipes/lab.py docs/lab/lab.jsonl
 
 prints it as a Markdown table, oldest first.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-LAB = Path("docs/lab.jsonl")
+LAB = Path("docs/lab/lab.jsonl")
 COLUMNS = (
     "what",
     "data",

@@ -218,7 +218,7 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
     segmenter = Segmenter.from_checkpoint("breast-ultrasound", device="cpu")
     light = Familiarity.of(segmenter.card, segmenter.model)
     assert light is not None, "run recipes/familiarity.py on the shipped model"
-    # The share of each colour is in docs/review-measured.md; single images may fall on the wrong side.
+    # The share of each colour is in docs/lab/review.md; single images may fall on the wrong side.
     for folder, expected in (("busi", "green"), ("kvasir_seg", "red"), ("isic2017", "red")):
         files = sorted((shared / "data" / folder / "images").iterdir())[:8]
         found = [segmenter.segment(read_image(file).pixels).latents for file in files]

@@ -83,7 +83,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """Whether single images are quicker in bfloat16 than in float32, too.
 
     On x86 they are with AMX, and with AVX512-BF16 on AMD's processors, which do two such products a cycle; on an Intel
-    processor held to AVX512-BF16 they were slower (docs/performance.md).
+    processor held to AVX512-BF16 they were slower (docs/lab/speed.md).
     """
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())

@@ -36,7 +36,7 @@ class Speed:
     config: TrainConfig
 
 
-# docs/fine-tuning.md has the measurements behind these numbers.
+# docs/lab/adaptation.md has the measurements behind these numbers.
 QUICK = Speed(
     key="quick",
     title="Quick",

@@ -25,7 +25,7 @@ def image_uncertainty(probability: npt.ArrayLike, threshold: float = 0.5) -> flo
     One minus the Dice that the model itself expects of its mask: with the mask M and probabilities p,
     ``1 - 2 Σ_M p / (|M| + Σ p)`` (one minus the soft Dice confidence [1]_). On images of the kind that the model
     learned from, nothing that costs more ranked them clearly better: `benchmarks/uncertainty.py` compares it with
-    entropy, the four heads, latent samples and flips, and docs/review-measured.md has the figures. On images of another
+    entropy, the four heads, latent samples and flips, and docs/lab/review.md has the figures. On images of another
     kind the model does not know how wrong it is. It is no probability of an error, and is not to be shown as one.
 
     Parameters
