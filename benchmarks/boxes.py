@@ -19,9 +19,9 @@ import torch
 
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.review.content import content_hash
-from napari_wavegms.segment.boxes import Box, pasted, segment_box
+from napari_wavegms.segment.box_prompt import Box, pasted, segment_box
 from napari_wavegms.segment.segmenter import Segmentation, Segmenter
+from napari_wavegms.storage.content_hash import content_hash
 
 CONTEXTS = (0.0, 0.25, 0.5, 1.0)
 SHARES = (0.0, 0.3, 0.4)

@@ -20,7 +20,7 @@ import torch
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE, load_codec
-from napari_wavegms.segment.images import prepare_mask
+from napari_wavegms.segment.preprocessing import prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 
 

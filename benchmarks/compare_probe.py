@@ -12,10 +12,10 @@ import numpy as np  # noqa: E402
 from napari_wavegms.learn.config import TrainConfig  # noqa: E402
 from napari_wavegms.learn.events import TrainStep  # noqa: E402
 from napari_wavegms.learn.pairs import Pair  # noqa: E402
-from napari_wavegms.learn.trainer import train  # noqa: E402
+from napari_wavegms.learn.train import train  # noqa: E402
 from napari_wavegms.model.checkpoint import load_checkpoint  # noqa: E402
 from napari_wavegms.model.codec import load_codec  # noqa: E402
-from napari_wavegms.model.zoo import resolve  # noqa: E402
+from napari_wavegms.model.registry import resolve  # noqa: E402
 from napari_wavegms.samples import ultrasound_phantom  # noqa: E402
 from napari_wavegms.segment.segmenter import Segmenter  # noqa: E402
 

@@ -19,10 +19,10 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_wavegms.segment.stacks import plan_stack
-from napari_wavegms.widgets.doubt_tool import DoubtTool
-from napari_wavegms.widgets.mask_layers import add_mask
-from napari_wavegms.widgets.mask_memory import Written
+from napari_wavegms.segment.planes import plan_stack
+from napari_wavegms.widgets.layers.mask_history import Written
+from napari_wavegms.widgets.layers.mask_layers import add_mask
+from napari_wavegms.widgets.tools.uncertainty_tool import DoubtTool
 
 
 def probability_of(side: int, seed: int) -> np.ndarray:

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.learn.pairs import load_pairs
-from napari_wavegms.review.familiarity import Familiarity
 from napari_wavegms.samples import ultrasound_phantom
-from napari_wavegms.segment.images import prepare
+from napari_wavegms.segment.ood import Familiarity
+from napari_wavegms.segment.preprocessing import prepare
 from napari_wavegms.segment.segmenter import Segmenter
 
 Image = npt.NDArray[Any]

@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import multiplies_bfloat16
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.model.wavelets import haar_bands
-from napari_wavegms.model.zoo import resolve
 
 ROUNDS = 25
 

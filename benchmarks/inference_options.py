@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wavegms.learn.augmentation import turn
 from napari_wavegms.learn.metrics import dice, hd95, iou
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.learn.views import turn
-from napari_wavegms.segment.images import prepare, prepare_mask, resize, restore
 from napari_wavegms.segment.postprocess import keep_largest
+from napari_wavegms.segment.preprocessing import prepare, prepare_mask, resize, restore
 from napari_wavegms.segment.segmenter import Segmenter
 
 # Of the eight flips and turns: as it is; with its mirror; with both mirrors and the half turn; all.

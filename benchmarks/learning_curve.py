@@ -26,12 +26,12 @@ from scipy.stats import spearmanr
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.learn.trainer import train
+from napari_wavegms.learn.train import train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import choose_device
-from napari_wavegms.model.zoo import resolve
-from napari_wavegms.segment.images import prepare_mask
+from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.preprocessing import prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 from napari_wavegms.segment.uncertainty import image_uncertainty
 

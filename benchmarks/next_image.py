@@ -28,8 +28,8 @@ from PIL import Image
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_wavegms.widgets.review_widget import ReviewWidget
-from napari_wavegms.widgets.segment_job import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.widgets.review.widget import ReviewWidget
 
 
 class Brightness:

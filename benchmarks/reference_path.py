@@ -22,8 +22,8 @@ from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import Taesd, load_codec
-from napari_wavegms.model.zoo import resolve
-from napari_wavegms.segment.images import Preprocessing, prepare, restore
+from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.preprocessing import Preprocessing, prepare, restore
 from napari_wavegms.segment.segmenter import Segmenter
 
 TAESD = Path("../shared/weights/taesd")

@@ -24,10 +24,10 @@ from reference_path import TAESD, explicit_attention
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.evaluate import evaluate
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.learn.trainer import train
+from napari_wavegms.learn.train import train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
-from napari_wavegms.model.zoo import resolve
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.segmenter import Segmenter
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -70,7 +70,7 @@ def masks(options: argparse.Namespace) -> dict[str, Any]:
 
     from napari_wavegms.learn.metrics import dice
     from napari_wavegms.learn.pairs import load_pairs
-    from napari_wavegms.segment.images import prepare_mask
+    from napari_wavegms.segment.preprocessing import prepare_mask
     from napari_wavegms.segment.segmenter import Segmenter
 
     data = Path("../shared/data/busi")

@@ -13,9 +13,9 @@ START = time.perf_counter()
 def step(kind: str, model: str, batch: str) -> dict[str, float]:
     from reference_path import TrainingStep
 
-    from napari_wavegms.commands.bench_memory import peak_mib
+    from napari_wavegms.commands.bench.first_mask import peak_mib
+    from napari_wavegms.finetune.presets import FULL
     from napari_wavegms.learn.pairs import Pair
-    from napari_wavegms.review.speeds import FULL
     from napari_wavegms.samples import ultrasound_phantom
 
     phantoms = [ultrasound_phantom(seed) for seed in range(int(batch))]
@@ -42,7 +42,7 @@ def files(path: str, model: str, scans: str, output: str) -> dict[str, float]:
         return {"code": code}
     from reference_path import ReferenceSegmenter
 
-    from napari_wavegms.files.masks import write_mask
+    from napari_wavegms.files.mask_writer import write_mask
     from napari_wavegms.files.provenance import Provenance
     from napari_wavegms.files.reading import read_image
 
@@ -89,7 +89,7 @@ def first(model: str) -> dict[str, float]:
 def large(model: str, side: str) -> dict[str, float]:
     import numpy as np
 
-    from napari_wavegms.commands.bench_memory import peak_mib
+    from napari_wavegms.commands.bench.first_mask import peak_mib
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = Segmenter.from_checkpoint(model, "cpu")

@@ -28,13 +28,12 @@ from scipy.stats import rankdata
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE
-from napari_wavegms.review.familiarity import Familiarity
 from napari_wavegms.samples import ultrasound_phantom
-from napari_wavegms.segment.doubt import doubtful_spots
-from napari_wavegms.segment.drawable import CANNOT_DRAW, survives
-from napari_wavegms.segment.images import prepare, prepare_mask
+from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, survives
+from napari_wavegms.segment.ood import Familiarity
+from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
-from napari_wavegms.segment.uncertainty import image_uncertainty, uncertainty_map
+from napari_wavegms.segment.uncertainty import doubtful_spots, image_uncertainty, uncertainty_map
 
 Plane = npt.NDArray[np.float32]
 SAMPLES = 4

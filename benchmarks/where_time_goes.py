@@ -37,7 +37,7 @@ def step(options: argparse.Namespace) -> Callable[[], Any]:
 def quick(options: argparse.Namespace) -> Callable[[], Any]:
     from reference_path import TrainingStep
 
-    from napari_wavegms.review.speeds import QUICK
+    from napari_wavegms.finetune.presets import QUICK
 
     settings = {entry.name: getattr(QUICK.config, entry.name) for entry in fields(QUICK.config)}
     batch = settings.pop("batch")

@@ -25,8 +25,8 @@ from PIL import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_wavegms.review.worklist import Worklist
-from napari_wavegms.widgets.worklist_view import WorklistView
+from napari_wavegms.widgets.worklist.view import WorklistView
+from napari_wavegms.worklist.worklist import Worklist
 
 _SIDE = 32
 

@@ -27,13 +27,13 @@ from taesd_encoder import TaesdEncoder
 from napari_wavegms.learn.config import LEVELS, Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.trainer import train
+from napari_wavegms.learn.train import train
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
 from napari_wavegms.model.device import choose_device
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.model.zoo import resolve
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.segmenter import Segmenter
 
 MASK_CODEC, TAESD, TAESDXL = "mask-codec", "taesd", "taesdxl"

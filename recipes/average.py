@@ -23,8 +23,8 @@ from train_shipped import ship
 
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.model.zoo import resolve
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import resolve
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,12 +25,12 @@ from lab import LAB, command, machine, record
 from monai.networks.nets import BasicUNet
 from sets import read_set
 
+from napari_wavegms.commands.bench.adaptation import draw_pairs
+from napari_wavegms.finetune.presets import SPEEDS
+from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.device import choose_device
-from napari_wavegms.review.adaptation import draw_pairs
-from napari_wavegms.review.speeds import SPEEDS
-from napari_wavegms.review.split import StickySplit
 
 
 def main() -> None:

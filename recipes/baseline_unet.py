@@ -30,16 +30,16 @@ from sets import read_set
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_wavegms.atomic import replacing
+from napari_wavegms.learn.augmentation import draw_views, warmup_cosine
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.evaluate import ImageScored, Report
 from napari_wavegms.learn.frames import framed
 from napari_wavegms.learn.losses import soft_dice_loss
 from napari_wavegms.learn.metrics import dice, hd95, iou
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.views import draw_views, warmup_cosine
 from napari_wavegms.model.device import choose_device, computes_bfloat16
-from napari_wavegms.segment.images import Preprocessing
+from napari_wavegms.segment.preprocessing import Preprocessing
+from napari_wavegms.storage.atomic import replacing
 
 FEATURES = (24, 36, 72, 148, 296, 24)  # 2,596,967 parameters; Wave-GMS has 2,600,668
 

@@ -31,9 +31,9 @@ from safetensors.torch import save_file
 from scipy import ndimage
 from torch import Tensor
 
-from napari_wavegms.atomic import replacing
 from napari_wavegms.model.codec import MaskCodec, Taesd
 from napari_wavegms.model.device import computes_bfloat16
+from napari_wavegms.storage.atomic import replacing
 
 SIDE = 128  # every layer is a convolution, so crops teach what whole frames need at a third of the price
 BATCH = 16

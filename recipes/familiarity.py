@@ -16,7 +16,7 @@ from pathlib import Path
 from sets import read_set
 
 from napari_wavegms.model.checkpoint import rewrite_card
-from napari_wavegms.review.familiarity import Familiarity, encoder_fingerprint
+from napari_wavegms.segment.ood import Familiarity, encoder_fingerprint
 from napari_wavegms.segment.segmenter import Segmenter
 
 

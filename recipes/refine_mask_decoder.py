@@ -21,10 +21,10 @@ from distil_mask_codec import dice, painting_loss, write
 from sets import read_set
 from torch import Tensor
 
+from napari_wavegms.learn.augmentation import turn
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.views import turn
 from napari_wavegms.model.codec import MaskCodec, Taesd
-from napari_wavegms.segment.images import prepare, prepare_mask
+from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 
 BATCH = 4

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_wavegms.model.codec import Taesd
-from napari_wavegms.model.encoder import LOGVAR_RANGE, Latent, WaveEncoder
+from napari_wavegms.model.network import LOGVAR_RANGE, Latent, WaveEncoder
 
 
 class TaesdEncoder(WaveEncoder):

@@ -30,13 +30,13 @@ from settings import RECIPES, Recipe
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import TrainEpoch
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.trainer import train
+from napari_wavegms.learn.train import train
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
 from napari_wavegms.model.device import choose_device
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.model.zoo import resolve
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.segmenter import Segmenter
 
 DONE = "done"  # in a stage's folder: what was done

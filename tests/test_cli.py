@@ -9,8 +9,8 @@ import pytest
 
 from napari_wavegms import __version__
 from napari_wavegms.cli import COMMANDS, main
-from napari_wavegms.commands import parser
-from napari_wavegms.commands.verdict import verdict
+from napari_wavegms.commands.common import arguments as parser
+from napari_wavegms.commands.common.exit_codes import verdict
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFound
 
 NAMES = ("segment", "train", "evaluate", "models", "info", "import", "demo", "bench")

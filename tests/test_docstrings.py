@@ -13,7 +13,7 @@ WITH_EXAMPLES = [path for path in sorted(SOURCE.rglob("*.py")) if ">>> " in path
 
 
 def name_of(file: Path) -> str:
-    """Name under which `file` is imported: segment/threshold.py is napari_wavegms.segment.threshold."""
+    """Name under which `file` is imported: segment/threshold.py is napari_wavegms.segment.postprocess."""
     return ".".join(file.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
 
 

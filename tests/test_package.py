@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
@@ -24,24 +25,43 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = "napari_wavegms"
 
 # Room -> the rooms of ours that it may import. A module beside the rooms (errors.py, cli.py) counts as a room.
-BASE = {"errors", "atomic"}
-CORE = {"model", "segment", "files", "learn", "review", "samples"}
-ARROWS = {
-    "errors": set(),
-    "atomic": {"errors"},
+CORE = ["errors", "storage", "model", "files", "segment", "learn", "corrections", "journal", "worklist", "finetune"]
+ARROWS: dict[str, set[str]] = {
     "assets": set(),
-    "samples": BASE | {"segment"},
-    "files": BASE,
-    "model": BASE | {"assets"},
-    "segment": BASE | {"model"},
-    "learn": BASE | {"model", "segment", "files"},
-    "review": BASE | {"model", "segment", "files", "learn"},
-    "widgets": BASE | CORE,
-    "commands": BASE | CORE | {"widgets"},
-    "cli": BASE | CORE | {"commands"},
+    "errors": set(),
+    "storage": {"errors"},
+    "files": {"errors", "storage"},
+    "model": {"errors", "storage", "assets"},
+    "segment": {"errors", "storage", "model", "files"},
+    "samples": {"errors", "segment"},
+    "learn": {"errors", "storage", "model", "files", "segment"},
+    "corrections": {"errors", "storage", "model", "files", "segment", "learn"},
+    "journal": {"errors", "storage", "files", "segment", "corrections"},
+    "worklist": {"errors", "storage", "files", "segment", "corrections"},
+    "finetune": {"errors", "storage", "model", "files", "segment", "learn", "corrections"},
+    "widgets": {*CORE, "samples"},
+    "commands": {*CORE, "samples", "widgets"},
+    "cli": {*CORE, "commands"},
     "__main__": {"cli"},
-    "__init__": BASE | CORE,
+    "__init__": set(CORE),
 }
+# The same inside `widgets/`; a module beside the folders (jobs.py) may be used by all of them.
+FLOORS: dict[str, set[str]] = {
+    "qt": set(),
+    "layers": {"qt"},
+    "jobs": {"qt"},
+    "shortcuts": {"qt"},
+    "thumbnails": {"qt"},
+    "forms": {"qt", "layers", "jobs"},
+    "tools": {"qt", "layers", "forms", "jobs", "shortcuts"},
+    "worklist": {"qt", "layers", "thumbnails", "shortcuts"},
+    "recording": {"qt", "layers", "jobs"},
+}
+PANEL_MAY_USE = {*FLOORS}
+for panel in ("segment", "finetune", "review"):
+    FLOORS[panel] = PANEL_MAY_USE
+FLOORS["demo_window"] = {*PANEL_MAY_USE, "segment"}
+MOST_FILES = 12
 WINDOWS = {"napari", "qtpy", "magicgui", "superqt", "vispy", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 NETWORKS = {"torch", "diffusers"}
 
@@ -96,26 +116,45 @@ def room_of(file: Path, source: Path) -> str:
 
 
 def strangers(source: Path) -> list[str]:
-    """Sentences on the imports of Qt and napari outside `widgets/`."""
-    outside = (file for file in files_of(source) if room_of(file, source) != "widgets")
-    return [str(found) for file in outside for found in imports_of(file) if found.module.split(".")[0] in WINDOWS]
+    """Sentences on the imports of Qt and napari outside `widgets/`, and of napari in `widgets/qt/`."""
+    found = []
+    for file in files_of(source):
+        parts = file.relative_to(source / PACKAGE).parts
+        banned = {"napari"} if parts[:2] == ("widgets", "qt") else set() if parts[0] == "widgets" else WINDOWS
+        found += [str(item) for item in imports_of(file) if item.module.split(".")[0] in banned]
+    return found
 
 
 def wrong_arrows(source: Path) -> list[str]:
-    """Sentences on the imports between our rooms that `ARROWS` does not allow."""
+    """Sentences on the imports between our rooms that `ARROWS` and `FLOORS` do not allow."""
+    rooms = _wrong(source, files_of(source), PACKAGE, source / PACKAGE, ARROWS)
+    widgets = source / PACKAGE / "widgets"
+    inside = [file for file in files_of(source) if widgets in file.parents and file != widgets / "__init__.py"]
+    return rooms + _wrong(source, inside, f"{PACKAGE}.widgets", widgets, FLOORS)
+
+
+def _wrong(source: Path, files: list[Path], package: str, folder: Path, table: dict[str, set[str]]) -> list[str]:
+    """Sentences on the imports of `files` inside `package` that `table` does not allow."""
     complaints = []
-    for file in files_of(source):
-        room = room_of(file, source)
-        if room not in ARROWS:
-            complaints.append(f"{file.name} is in the room '{room}', which ARROWS does not know")
+    for file in files:
+        room = file.relative_to(folder).with_suffix("").parts[0]
+        if room not in table:
+            complaints.append(f"{file.name} is in the room '{room}', which the table of {package} does not know")
             continue
         for found in imports_of(file):
-            package, _, rest = found.module.partition(".")
-            target = rest.split(".")[0]
-            known = target in ARROWS or (source / PACKAGE / target).exists()
-            if package == PACKAGE and target and known and target not in ARROWS[room] | {room}:
+            if not found.module.startswith(f"{package}."):
+                continue
+            target = found.module.removeprefix(f"{package}.").split(".")[0]
+            known = target in table or (folder / target).exists()
+            if known and target not in table[room] | {room}:
                 complaints.append(f"{found}, and {room} must not know {target}")
     return complaints
+
+
+def full_folders(source: Path) -> list[str]:
+    """Folders of the package with more than `MOST_FILES` modules, and how many."""
+    count = Counter(file.parent for file in files_of(source) if file.name != "__init__.py")
+    return [f"{folder.name}: {number}" for folder, number in count.items() if number > MOST_FILES]
 
 
 def loads_at_once(file: Path, source: Path, seen: set[Path] | None = None) -> Iterator[Import]:
@@ -158,6 +197,10 @@ def test_the_rooms_import_in_one_direction() -> None:
     assert wrong_arrows(SOURCE) == []
 
 
+def test_no_folder_is_full() -> None:
+    assert full_folders(SOURCE) == []
+
+
 def test_no_widget_imports_torch_before_a_job_starts() -> None:
     assert heavy_widgets(SOURCE) == []
 
@@ -173,24 +216,34 @@ def write_package(source: Path, **files: str) -> Path:
 
 def test_the_walk_finds_napari_outside_the_widgets(tmp_path: Path) -> None:
     inside_a_function = "def show():\n    from napari.layers import Labels\n    return Labels\n"
-    write_package(tmp_path, files__masks=inside_a_function, widgets__panel="import napari")
+    write_package(
+        tmp_path, files__masks=inside_a_function, widgets__panel="import napari", widgets__qt__fold="import napari"
+    )
     assert "masks.py:2 imports napari.layers" in strangers(tmp_path)
+    assert "fold.py:1 imports napari" in strangers(tmp_path)
     assert not any("panel.py" in sentence for sentence in strangers(tmp_path))
+
+
+def test_a_full_folder_is_found(tmp_path: Path) -> None:
+    write_package(tmp_path, **{f"model__m{number}": "" for number in range(MOST_FILES + 1)})
+    assert full_folders(tmp_path) == [f"model: {MOST_FILES + 1}"]
 
 
 @pytest.mark.parametrize(
     ("room", "statement"),
     [
-        ("model__codec", "from napari_wavegms.segment.images import prepare"),
+        ("model__codec", "from napari_wavegms.segment.preprocessing import prepare"),
         ("model__zoo", "from napari_wavegms import segment"),
         ("files__masks", "def f():\n    import napari_wavegms.learn.metrics"),
-        ("segment__tiling", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import napari_wavegms.review"),
+        ("segment__tiling", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import napari_wavegms.journal"),
+        ("widgets__tools__box", "from napari_wavegms.widgets.segment.panel import Panel"),
+        ("widgets__qt__fold", "from napari_wavegms.widgets import layers"),
         ("learn__trainer", "from napari_wavegms.widgets.panel import Panel"),
         ("helpers", "import os"),
     ],
 )
 def test_the_walk_finds_an_arrow_that_points_backwards(tmp_path: Path, room: str, statement: str) -> None:
-    write_package(tmp_path, segment__images="", learn__metrics="", review____init__="", **{room: statement})
+    write_package(tmp_path, segment__images="", learn__metrics="", journal____init__="", **{room: statement})
     assert len(wrong_arrows(tmp_path)) >= 1
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint
-from napari_wavegms.model.zoo import resolve
+from napari_wavegms.model.registry import resolve
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 

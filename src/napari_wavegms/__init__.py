@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.evaluate import evaluate
     from napari_wavegms.learn.pairs import load_pairs
-    from napari_wavegms.learn.trainer import train
+    from napari_wavegms.learn.train import train
     from napari_wavegms.segment.segmenter import Segmentation, Segmenter
 
 __version__ = "0.1.0"
@@ -43,7 +43,7 @@ _HOMES = {
     "WeightsNotFound": "errors",
     "evaluate": "learn.evaluate",
     "load_pairs": "learn.pairs",
-    "train": "learn.trainer",
+    "train": "learn.train",
 }
 
 

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from napari_wavegms import __version__
-from napari_wavegms.commands import bench, demo, evaluate, import_official, info, models, segment, train
-from napari_wavegms.commands.console import prepare_streams, tell
-from napari_wavegms.commands.parser import SentenceParser
-from napari_wavegms.commands.verdict import BAD_INPUT, DONE, FAILED, verdict
+from napari_wavegms.commands import demo, evaluate, import_official, info, models, segment, train
+from napari_wavegms.commands.bench import command as bench
+from napari_wavegms.commands.common.arguments import SentenceParser
+from napari_wavegms.commands.common.console import prepare_streams, tell
+from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
 COMMANDS = (segment, train, evaluate, models, info, import_official, demo, bench)
 

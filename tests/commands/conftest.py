@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from napari_wavegms.model.card import ModelCard
     from napari_wavegms.model.checkpoint import save_checkpoint
-    from napari_wavegms.model.wave_gms import WaveGMS
+    from napari_wavegms.model.network import WaveGMS
 
     torch.manual_seed(7)
     card = ModelCard(

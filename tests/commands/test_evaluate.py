@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wavegms.commands.overlays import SHEET, chosen_images
+from napari_wavegms.commands.evaluate_sheet import SHEET, chosen_images
 from napari_wavegms.files.contact_sheet import TILE
 from napari_wavegms.files.overlay import TRUTH_COLOR
 from napari_wavegms.learn.evaluate import ImageScored, evaluate

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.commands.info import card_lines
 from napari_wavegms.commands.models import scores_of
-from napari_wavegms.commands.named import named_model
+from napari_wavegms.finetune.gate import judge
+from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.zoo import DEFAULT_MODEL, user_models_folder
-from napari_wavegms.review.gate import judge
-from napari_wavegms.review.versions import ModelVersions
+from napari_wavegms.model.registry import DEFAULT_MODEL
+from napari_wavegms.storage.user_data import user_models_folder
 
 Run = Callable[..., Any]
 

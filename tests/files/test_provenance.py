@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.provenance import Provenance
-from napari_wavegms.files.record import Record, find_line
+from napari_wavegms.files.provenance import Provenance, Record, find_line
 from napari_wavegms.files.spacing import Spacing
 
 provenances = st.builds(

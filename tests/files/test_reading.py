@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.masks import write_mask
+from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 

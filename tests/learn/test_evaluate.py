@@ -18,8 +18,8 @@ from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import choose_device
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.segment.images import prepare_mask
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.segment.preprocessing import prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 
 

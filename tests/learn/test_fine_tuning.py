@@ -18,10 +18,10 @@ from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, Tra
 from napari_wavegms.learn.frames import epoch_order
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.teacher import FrozenEncoder
-from napari_wavegms.learn.trainer import train
+from napari_wavegms.learn.train import train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import MaskCodec
-from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.network import WaveGMS
 
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
 TINY = TrainConfig(epochs=1, batch=4, size=16, precision="float32", augmentation=STILL, alignment_weight=0)

@@ -15,9 +15,7 @@ from napari_wavegms.learn.losses import (
     wave_gms_losses,
 )
 from napari_wavegms.model.codec import MaskCodec
-from napari_wavegms.model.encoder import Latent
-from napari_wavegms.model.mapper import MaskLatents
-from napari_wavegms.model.wave_gms import Prediction
+from napari_wavegms.model.network import Latent, MaskLatents, Prediction
 
 
 def test_soft_dice_by_hand() -> None:

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import FORMAT_VERSION, HEADER_KEY, ModelCard
-from napari_wavegms.model.checkpoint import import_official, load_checkpoint, save_checkpoint
-from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.official import import_official
 
 CARD = ModelCard(name="tiny", title="A test", lineage=({"config": {"epochs": 1}},), scores={"val": {"dsc": 0.5}})
 

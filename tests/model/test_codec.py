@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFound
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.codec import MaskCodec, Taesd, TinyVAE, load_codec
-from napari_wavegms.segment.images import Preprocessing, prepare_mask
+from napari_wavegms.segment.preprocessing import Preprocessing, prepare_mask
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_weights_that_are_not_there_or_not_ours(tmp_path: Path) -> None:
 
 
 def test_the_shipped_codec_is_small_and_half_precision() -> None:
-    from napari_wavegms.model.zoo import _ASSETS
+    from napari_wavegms.model.registry import _ASSETS
 
     file = _ASSETS / "mask-codec.safetensors"
     assert file.stat().st_size < 1_000_000

@@ -10,10 +10,8 @@ import torch
 
 from napari_wavegms.learn.losses import alignment_loss, soft_dice_loss
 from napari_wavegms.model.codec import Taesd
-from napari_wavegms.model.encoder import WaveEncoder
-from napari_wavegms.model.mapper import LatentMapper
+from napari_wavegms.model.network import LatentMapper, WaveEncoder, WaveGMS
 from napari_wavegms.model.official import translate_official
-from napari_wavegms.model.wave_gms import WaveGMS
 from napari_wavegms.model.wavelets import haar_bands
 
 HEADS = ("level3", "level2", "level1", "out")

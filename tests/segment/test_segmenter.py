@@ -12,9 +12,10 @@ from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import save_checkpoint
 from napari_wavegms.model.device import choose_device, computes_bfloat16
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.model.zoo import listing, resolve, shipped, user_models_folder
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import listing, resolve, shipped
 from napari_wavegms.segment.segmenter import Segmenter
+from napari_wavegms.storage.user_data import user_models_folder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.threshold import threshold_probability
+from napari_wavegms.segment.postprocess import threshold_probability
 
 # No deadline: the first call imports, and the machine may be busy.
 steady = settings(deadline=None, derandomize=True)

@@ -20,16 +20,16 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
-from napari_wavegms.review.items import Item
-from napari_wavegms.segment.images import Preprocessing
-from napari_wavegms.segment.threshold import threshold_probability
-from napari_wavegms.widgets.camera import camera_of
-from napari_wavegms.widgets.review_image import Shown
-from napari_wavegms.widgets.review_panel import ReviewPanel
-from napari_wavegms.widgets.review_widget import ReviewWidget
-from napari_wavegms.widgets.segment_job import SegmenterShelf
-from napari_wavegms.widgets.segment_panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
-from napari_wavegms.widgets.segment_widget import SegmentWidget
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.preprocessing import Preprocessing
+from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.widgets.layers.viewer import camera_of
+from napari_wavegms.widgets.review.image import Shown
+from napari_wavegms.widgets.review.panel import ReviewPanel
+from napari_wavegms.widgets.review.widget import ReviewWidget
+from napari_wavegms.widgets.segment.panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
+from napari_wavegms.widgets.segment.widget import SegmentWidget
+from napari_wavegms.worklist.item import Item
 
 PATIENCE = 30_000  # ms; a busy machine is no reason to fail
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
@@ -176,7 +176,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from napari_wavegms.model.checkpoint import save_checkpoint
-    from napari_wavegms.model.wave_gms import WaveGMS
+    from napari_wavegms.model.network import WaveGMS
 
     torch.manual_seed(7)
     path = tmp_path_factory.mktemp("model") / "random.safetensors"

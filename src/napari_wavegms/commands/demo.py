@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.console import duration, show, show_json, tell
-from napari_wavegms.commands.loading import load_segmenter
-from napari_wavegms.commands.parser import CODECS, Commands, add_command, add_device, add_json, add_model
-from napari_wavegms.commands.paths import checked_output_folder
+from napari_wavegms.commands.common.arguments import CODECS, Commands, add_command, add_device, add_json, add_model
+from napari_wavegms.commands.common.console import duration, show, show_json, tell
+from napari_wavegms.commands.common.models import load_segmenter
+from napari_wavegms.commands.common.output_paths import checked_output_folder
 from napari_wavegms.model.card import read_card
-from napari_wavegms.model.zoo import DEFAULT, resolve
+from napari_wavegms.model.registry import DEFAULT, resolve
 
 if TYPE_CHECKING:
     from napari_wavegms.samples import Phantom
@@ -77,10 +77,10 @@ def _write_files(options: argparse.Namespace, folder: Path) -> None:
 def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Path]:
     from PIL import Image
 
-    from napari_wavegms.atomic import replacing
-    from napari_wavegms.files.masks import write_mask
+    from napari_wavegms.files.mask_writer import write_mask
     from napari_wavegms.files.overlay import write_overlay
     from napari_wavegms.files.provenance import Provenance
+    from napari_wavegms.storage.atomic import replacing
 
     def file(ending: str) -> Path:
         return folder / f"{phantom.name}{ending}"

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.console import about, bar, counted, show, tell
-from napari_wavegms.commands.loading import load_segmenter
-from napari_wavegms.commands.overlays import sheet_target, write_overlays
-from napari_wavegms.commands.pairing import PairFiles, add_folders, chosen, find_pairs, tell_unpaired
-from napari_wavegms.commands.parser import Commands, add_codec, add_command, add_device, add_model
-from napari_wavegms.commands.paths import checked_output_file
-from napari_wavegms.commands.verdict import DONE, FAILED, verdict
+from napari_wavegms.commands.common.arguments import Commands, add_codec, add_command, add_device, add_model
+from napari_wavegms.commands.common.console import about, bar, counted, show, tell
+from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
+from napari_wavegms.commands.common.models import load_segmenter
+from napari_wavegms.commands.common.output_paths import checked_output_file
+from napari_wavegms.commands.common.pairs import PairFiles, add_folders, chosen, find_pairs, tell_unpaired
+from napari_wavegms.commands.evaluate_sheet import sheet_target, write_overlays
 from napari_wavegms.errors import InputError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _as_dict(report: Report, segmenter: Segmenter, options: argparse.Namespace, 
 
 
 def _write(target: Path, text: str) -> None:
-    from napari_wavegms.atomic import replacing
+    from napari_wavegms.storage.atomic import replacing
 
     with replacing(target) as neighbour:
         neighbour.write_text(text + "\n", encoding="utf-8")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from napari_wavegms.commands.console import show, show_json, tell
-from napari_wavegms.commands.parser import Commands, add_command, add_json
-from napari_wavegms.commands.paths import checked_output_file
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.console import show, show_json, tell
+from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import CheckpointError
-from napari_wavegms.model.zoo import user_models_folder
+from napari_wavegms.storage.user_data import user_models_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         raise CheckpointError(f"There is no file {options.checkpoint}. Choose an official checkpoint (.pth).")
     output = checked_output_file(options.output, [options.checkpoint], suffix=".safetensors")
     tell("Loading PyTorch …")
-    from napari_wavegms.model.checkpoint import import_official
+    from napari_wavegms.model.official import import_official
 
     card = import_official(options.checkpoint, output)
     if options.json:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.commands.console import show, show_json
-from napari_wavegms.commands.named import named_model
-from napari_wavegms.commands.parser import Commands, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.console import show, show_json
+from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 

@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from napari_wavegms.commands.console import show, show_json, tell
-from napari_wavegms.commands.parser import Commands, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.console import show, show_json, tell
 from napari_wavegms.errors import CheckpointError
+from napari_wavegms.finetune.versions import ModelVersions, VersionEntry
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.zoo import (
-    DEFAULT,
-    DEFAULT_MODEL,
-    ModelEntry,
-    listing,
-    resolve,
-    user_models,
-    user_models_folder,
-)
-from napari_wavegms.review.versions import ModelVersions, VersionEntry
+from napari_wavegms.model.registry import DEFAULT, DEFAULT_MODEL, ModelEntry, listing, resolve, user_models
+from napari_wavegms.storage.user_data import user_models_folder
 
 
 def add_parser(commands: Commands) -> None:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.console import about, bar, counted, show, show_json, tell
-from napari_wavegms.commands.loading import load_segmenter
-from napari_wavegms.commands.parser import (
+from napari_wavegms.commands.common.arguments import (
     Commands,
     add_codec,
     add_command,
@@ -21,11 +19,18 @@ from napari_wavegms.commands.parser import (
     one_of,
     whole,
 )
-from napari_wavegms.commands.paths import checked_output_folder, distinct, refuse_overwriting, result_names
-from napari_wavegms.commands.verdict import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
+from napari_wavegms.commands.common.console import about, bar, counted, show, show_json, tell
+from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
+from napari_wavegms.commands.common.models import load_segmenter
+from napari_wavegms.commands.common.output_paths import (
+    checked_output_folder,
+    distinct,
+    refuse_overwriting,
+    result_names,
+)
 
 if TYPE_CHECKING:
-    from napari_wavegms.commands.segment_file import Done, Job
+    from napari_wavegms.commands.segment_files import Done, Job
     from napari_wavegms.segment.segmenter import Segmenter
 
 _EPILOG = """\
@@ -97,8 +102,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
-    from napari_wavegms.commands.segment_file import Job
-    from napari_wavegms.files.finding import find_images
+    from napari_wavegms.commands.segment_files import Job
+    from napari_wavegms.files.discovery import find_images
 
     files = distinct(find_images(options.input))
     jobs = [
@@ -117,8 +122,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
 def _work(
     segmenter: Segmenter, jobs: list[Job], threshold: float, options: argparse.Namespace, outcome: _Outcome
 ) -> None:
-    from napari_wavegms.commands.segment_file import Done
-    from napari_wavegms.commands.segment_many import segment_many
+    from napari_wavegms.commands.segment_files import Done, segment_many
 
     with (
         bar(len(jobs), "Segmenting", "image", silent=len(jobs) == 1) as progress,

@@ -8,17 +8,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wavegms.commands.console import counted, tell
-from napari_wavegms.commands.pairing import add_folders, read_pairs
-from napari_wavegms.commands.parser import Commands, add_command, add_device, add_json, add_taesd, number, whole
-from napari_wavegms.commands.paths import checked_output_folder
+from napari_wavegms.commands.common.arguments import (
+    Commands,
+    add_command,
+    add_device,
+    add_json,
+    add_taesd,
+    number,
+    whole,
+)
+from napari_wavegms.commands.common.console import counted, tell
+from napari_wavegms.commands.common.output_paths import checked_output_folder
+from napari_wavegms.commands.common.pairs import add_folders, read_pairs
 from napari_wavegms.errors import InputError
 
 if TYPE_CHECKING:
     from napari_wavegms.commands.train_plan import Plan
     from napari_wavegms.learn.teacher import ImageTeacher
     from napari_wavegms.model.card import ModelCard
-    from napari_wavegms.model.wave_gms import WaveGMS
+    from napari_wavegms.model.network import WaveGMS
 
 _EPILOG = """\
 Writes to DIR: best.safetensors (the best epoch on the held-out pairs), last.safetensors (to --resume from),
@@ -67,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     validation = read_pairs(plan.validation, "Reading held-out pairs")
 
     from napari_wavegms.commands.train_progress import follow
-    from napari_wavegms.learn.trainer import train
+    from napari_wavegms.learn.train import train
     from napari_wavegms.model.codec import load_codec
     from napari_wavegms.model.device import choose_device
 
@@ -98,7 +106,7 @@ def _network(plan: Plan) -> WaveGMS:
     import torch
 
     from napari_wavegms.model.checkpoint import load_checkpoint
-    from napari_wavegms.model.wave_gms import WaveGMS
+    from napari_wavegms.model.network import WaveGMS
 
     if plan.start.path is None:
         torch.manual_seed(plan.config.seed)

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.atomic import replacing
-from napari_wavegms.commands.console import counted, some, tell
-from napari_wavegms.commands.named import IN_USE, named_model
-from napari_wavegms.commands.pairing import PairFiles, chosen, find_pairs, tell_unpaired
+from napari_wavegms.commands.common.console import counted, some, tell
+from napari_wavegms.commands.common.models import IN_USE, named_model
+from napari_wavegms.commands.common.pairs import PairFiles, chosen, find_pairs, tell_unpaired
 from napari_wavegms.errors import InputError
+from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.learn.config import TrainConfig
-from napari_wavegms.learn.run_files import BEST, LAST
+from napari_wavegms.learn.events import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.zoo import DEFAULT, learned_models, shipped, user_models
-from napari_wavegms.review.speeds import FULL, QUICK
+from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
+from napari_wavegms.storage.atomic import replacing
 
 SCRATCH = "scratch"
 SPLIT = "split.json"

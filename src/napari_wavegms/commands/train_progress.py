@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.console import bar, counted, duration, show, show_json, tell
+from napari_wavegms.commands.common.console import bar, counted, duration, show, show_json, tell
+from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED
 from napari_wavegms.commands.train_plan import Plan
-from napari_wavegms.commands.verdict import DONE, INTERRUPTED
-from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
-from napari_wavegms.learn.run_files import BEST, HISTORY, LAST
+from napari_wavegms.learn.events import (
+    BEST,
+    HISTORY,
+    LAST,
+    TrainEpoch,
+    TrainEvent,
+    TrainResult,
+    TrainStarted,
+    TrainStep,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.labels import output_file
 from napari_wavegms.files.overlay import LABEL_COLOR, TRUTH_COLOR, visible
-from napari_wavegms.files.writing import output_file
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

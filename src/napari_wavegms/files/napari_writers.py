@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.masks import write_mask_png, write_mask_tiff
+from napari_wavegms.files.formats.mask_png import write_mask_png
+from napari_wavegms.files.formats.mask_tiff import write_mask_tiff
+from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import PIXEL, Spacing, normal_unit
-from napari_wavegms.files.writing import checked_axes
 
 PROVENANCE_KEY = "wavegms"
 """Where a layer's metadata keeps the provenance of its mask: a `Provenance` or its dictionary."""

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.palette import label_colors
-from napari_wavegms.files.writing import output_file, smallest_labels
+from napari_wavegms.files.labels import label_colors, output_file, smallest_labels
 
 # Orange and sky blue of Okabe and Ito's palette, which colour-blind readers tell apart.
 LABEL_COLOR = (230, 159, 0)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files import nifti, raster, tiff
-from napari_wavegms.files.decoded import Decoded, ForeignFile
-from napari_wavegms.files.finding import Unpaired, find_images, pair_by_stem, unpaired
+from napari_wavegms.files.discovery import Unpaired, find_images, pair_by_stem, unpaired
+from napari_wavegms.files.formats import nifti, raster, tiff
+from napari_wavegms.files.formats.decoded import Decoded, ForeignFile
+from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.files.writing import smallest_labels
 
 __all__ = [
     "LoadedImage",

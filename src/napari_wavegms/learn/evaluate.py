@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wavegms.learn.metrics import dice, hd95, iou
-from napari_wavegms.segment.images import prepare_mask
-from napari_wavegms.segment.threshold import threshold_probability
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.preprocessing import prepare_mask
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair

@@ -1,4 +1,4 @@
-"""What a training run tells while it runs; progress bars, plots, history and tests read the same events."""
+"""What a training run emits, and the files it writes."""
 
 from __future__ import annotations
 
@@ -78,3 +78,6 @@ class TrainResult:
     best_epoch: int
     epochs: int
     config: TrainConfig
+
+
+BEST, LAST, HISTORY = "best.safetensors", "last.safetensors", "history.jsonl"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_wavegms.segment.images import Preprocessing, prepare, prepare_mask
+from napari_wavegms.segment.preprocessing import Preprocessing, prepare, prepare_mask
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair

@@ -1,28 +1,55 @@
-"""The network as it learns, a step at a time: views, latents, losses, the optimiser and the average of the weights."""
+"""What a training step needs and changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_wavegms.learn.augmentation import Views, draw_views, joined
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
-from napari_wavegms.learn.run_state import pack_state, unpack_state
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
-from napari_wavegms.learn.views import Views, draw_views, joined
 from napari_wavegms.model.device import computes_bfloat16
-from napari_wavegms.model.encoder import Latent
-from napari_wavegms.model.wave_gms import Prediction, WaveGMS
+from napari_wavegms.model.network import Latent, Prediction, WaveGMS
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.frames import Frames
     from napari_wavegms.model.codec import TinyVAE
+
+
+def pack_state(optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> dict[str, Tensor]:
+    """Moments of the optimiser and averaged weights, under flat names."""
+    state = {
+        f"optimiser.{index}.{name}": value
+        for index, entry in optimiser.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+    if averaged is not None:
+        state |= {f"averaged.{name}": value for name, value in averaged.state_dict().items()}
+    return state
+
+
+def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> None:
+    """Undo `pack_state`."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        part, _, rest = key.partition(".")
+        if part == "averaged":
+            weights[rest] = tensor
+        elif part == "optimiser":
+            index, _, name = rest.partition(".")
+            entries.setdefault(int(index), {})[name] = tensor
+    whole: dict[str, Any] = optimiser.state_dict()
+    optimiser.load_state_dict(whole | {"state": entries})
+    if averaged is not None:
+        averaged.load_state_dict(weights)
 
 
 class Learner:

@@ -11,7 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.model.codec import TinyVAE
-    from napari_wavegms.model.wave_gms import Prediction
+    from napari_wavegms.model.network import Prediction
 
 DICE_SMOOTHING = 1e-5
 COSINE_SHARE = 0.9

@@ -12,7 +12,8 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.reading import pair_by_stem, read_image, read_mask
+from napari_wavegms.files.discovery import pair_by_stem
+from napari_wavegms.files.reading import read_image, read_mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_wavegms.learn.views import Views
-    from napari_wavegms.model.wave_gms import WaveGMS
+    from napari_wavegms.learn.augmentation import Views
+    from napari_wavegms.model.network import WaveGMS
 
 
 class ImageTeacher(Protocol):

@@ -27,7 +27,7 @@ class ModelCard:
     name, title, description : str
         The short name (file stem), one line, and a paragraph.
     preprocessing : dict
-        ``{"size", "aspect", "percentiles"}``, see `napari_wavegms.segment.images.Preprocessing`.
+        ``{"size", "aspect", "percentiles"}``, see `napari_wavegms.segment.preprocessing.Preprocessing`.
     codec : str
         Fingerprint of the codec that the model was trained with.
     class_names : tuple of str
@@ -39,7 +39,7 @@ class ModelCard:
     scores : dict
         Measured scores and on what.
     familiarity : dict
-        What the training images look like to the encoder, see `napari_wavegms.review.familiarity`; empty where nobody
+        What the training images look like to the encoder, see `napari_wavegms.segment.ood`; empty where nobody
         has measured it.
     data, terms, command : str
         Training data, the terms the file may be used under, and the command that rebuilds it.

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from napari_wavegms.atomic import replacing
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
-from napari_wavegms.model.official import translate_official
-from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.storage.atomic import replacing
 
 TRAINING_PREFIX = "training."
 """Tensors under this prefix belong to an unfinished run (optimiser, averages) and are no part of the model."""
@@ -113,37 +110,6 @@ def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
-
-
-def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str]) -> ModelCard:
-    """Turn a checkpoint of the official Wave-GMS code into a model file of ours.
-
-    Nothing but tensors is unpickled (``weights_only=True``).
-
-    Raises
-    ------
-    CheckpointError
-        If the file is no such checkpoint.
-    """
-    source = Path(pth)
-    if not source.is_file():
-        raise CheckpointError(f"There is no file {source}. Choose an official checkpoint (.pth).")
-    try:
-        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{source.name} cannot be read as a PyTorch checkpoint of plain tensors. Get a fresh copy of the file."
-        ) from error
-    model = network_of(translate_official(checkpoint), source.name)
-    card = ModelCard(
-        name=Path(output).stem,
-        title=f"Imported from {source.name}",
-        description="Weights of the official Wave-GMS code, for TAESD's latents.",
-        codec="taesd",
-        lineage=({"imported": source.name},),
-    )
-    save_checkpoint(output, model, card)
-    return read_card(output)
 
 
 def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:

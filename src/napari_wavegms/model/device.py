@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -95,3 +96,16 @@ def multiplies_bfloat16(device: str) -> bool:
 def _cpu_capabilities() -> dict[str, object]:
     # torch before 2.9 does not tell, and then works in float32.
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
+
+
+def leave_a_core_to_the_window() -> None:
+    """Keep torch off one processor core, so that the window stays quick; holds for the thread that calls it."""
+    import torch
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), _cores() - 1)))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.model.device import multiplies_bfloat16
-from napari_wavegms.model.wave_gms import WaveGMS
+from napari_wavegms.model.network import WaveGMS
 
 
 class Look(NamedTuple):

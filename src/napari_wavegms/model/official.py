@@ -1,13 +1,19 @@
-"""Key names of the official Wave-GMS checkpoints, translated to ours."""
+"""Read the official checkpoints."""
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.checkpoint import network_of, save_checkpoint
 
 # Official name -> ours, applied in this order to keys that start with the network's own prefix.
 _ENCODER_NAMES = (
@@ -22,6 +28,7 @@ _ENCODER_NAMES = (
     (r"\.(norm|conv)_out\.", r".\g<1>2."),
     (r"\.skip_connection\.", ".skip."),
 )
+
 _MAPPER_NAMES = (
     (r"^input_blocks\.", "mapper.stem."),
     (r"^conv([1-4])_0\.", lambda found: f"mapper.encoder.{int(found[1]) - 1}."),
@@ -76,3 +83,34 @@ def _contents(checkpoint: object) -> str:
     if isinstance(checkpoint, Mapping):
         return "the entries " + (", ".join(sorted(map(str, checkpoint))[:5]) or "of an empty dictionary")
     return f"a {type(checkpoint).__name__}"
+
+
+def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str]) -> ModelCard:
+    """Turn a checkpoint of the official Wave-GMS code into a model file of ours.
+
+    Nothing but tensors is unpickled (``weights_only=True``).
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no such checkpoint.
+    """
+    source = Path(pth)
+    if not source.is_file():
+        raise CheckpointError(f"There is no file {source}. Choose an official checkpoint (.pth).")
+    try:
+        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{source.name} cannot be read as a PyTorch checkpoint of plain tensors. Get a fresh copy of the file."
+        ) from error
+    model = network_of(translate_official(checkpoint), source.name)
+    card = ModelCard(
+        name=Path(output).stem,
+        title=f"Imported from {source.name}",
+        description="Weights of the official Wave-GMS code, for TAESD's latents.",
+        codec="taesd",
+        lineage=({"imported": source.name},),
+    )
+    save_checkpoint(output, model, card)
+    return read_card(output)

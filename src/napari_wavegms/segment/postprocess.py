@@ -1,10 +1,4 @@
-"""Clean up a mask: fill holes, remove islands, keep the largest piece, smooth the outline.
-
-Every function takes a label array (0 is background, each other value one label) and gives a new one of the same shape
-and dtype. Labels are treated one by one, and none ever takes a pixel from another. A piece is what touches by face,
-edge or corner; a hole is background that cannot reach the array border by faces alone, the matching choice. An array
-with three axes is one volume; call these plane by plane for a stack of independent frames.
-"""
+"""From probability to mask: threshold, fill holes, remove islands, keep the largest piece, smooth."""
 
 from __future__ import annotations
 
@@ -17,7 +11,9 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 
 Labels = npt.NDArray[Any]
+
 Mask = npt.NDArray[np.bool_]
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -222,3 +218,45 @@ def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.float64]:
     mirrored = np.pad(mask, disc.shape[0] // 2, mode="symmetric")
     counts: npt.NDArray[np.float64] = signal.oaconvolve(mirrored.astype(np.float64), disc, mode="valid")
     return np.rint(counts)
+
+
+def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.NDArray[np.uint8]:
+    """Label the pixels whose probability reaches the threshold.
+
+    Parameters
+    ----------
+    probability : array_like
+        Lesion probability in [0, 1], of any shape. NaN is background.
+    threshold : float
+        Strictly between 0 and 1. A pixel that equals it belongs to the lesion.
+
+    Returns
+    -------
+    ndarray of uint8
+        1 where ``probability >= threshold``, otherwise 0; the shape of `probability`.
+
+    Raises
+    ------
+    InputError
+        If the threshold is not a number strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> threshold_probability([[0.2, 0.5, float("nan"), 0.9]], 0.5)
+    array([[0, 1, 0, 1]], dtype=uint8)
+    """
+    level = _checked_level(threshold)
+    # A plain Python float is compared in the array's own precision: a float32 0.7 reaches the threshold 0.7.
+    return (np.asarray(probability) >= level).astype(np.uint8)
+
+
+def _checked_level(threshold: float) -> float:
+    try:
+        level = float(threshold)
+    except (TypeError, ValueError):
+        level = float("nan")
+    if not 0.0 < level < 1.0:
+        raise InputError(
+            f"The threshold is {threshold!r}; it is a number between 0 and 1, both left out. If in doubt, take 0.5."
+        )
+    return level

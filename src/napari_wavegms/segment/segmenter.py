@@ -18,10 +18,10 @@ from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device
 from napari_wavegms.model.inference import Inference
-from napari_wavegms.model.wave_gms import WaveGMS
-from napari_wavegms.model.zoo import resolve
-from napari_wavegms.segment.images import FloatArray, Prepared, Preprocessing, prepare, restore
-from napari_wavegms.segment.threshold import threshold_probability
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, prepare, restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Segmentation:
     model, device : str
         Name of the model and of the torch device.
     latents : ndarray of shape (4, S/8, S/8), float32, or None
-        What the encoder made of the image, in the working frame; see `napari_wavegms.review.familiarity`.
+        What the encoder made of the image, in the working frame; see `napari_wavegms.segment.ood`.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -118,7 +118,7 @@ class Segmenter:
         Parameters
         ----------
         image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-            Any real numeric dtype; see `napari_wavegms.segment.images.prepare` for what happens to its values.
+            Any real numeric dtype; see `napari_wavegms.segment.preprocessing.prepare` for what happens to its values.
         threshold : float, optional
             In (0, 1); the card's by default.
 

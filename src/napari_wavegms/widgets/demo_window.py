@@ -67,7 +67,7 @@ def _no_qt() -> str:
 
 
 def _show(model: Path | None) -> None:
-    import napari  # type: ignore[import-untyped]
+    import napari
 
     viewer = napari.Viewer(title="Wave-GMS: a synthetic ultrasound image")
     viewer.open_sample("napari-wavegms", "ultrasound")

@@ -1,26 +1,21 @@
-"""The one place where work leaves the window's thread: an adapter around napari's generator workers.
-
-superqt's workers have two habits that would leave a panel waiting for ever, or a file half open: a `RuntimeError`
-(torch's out-of-memory and shape errors are ones) ends a worker without any signal, and stopping a worker does not close
-its generator. So here every failure comes back as an outcome, the stop flag is ours, and the generator is closed in the
-thread that ran it.
-"""
+"""Long work in a thread: one adapter between a generator and the window."""
 
 from __future__ import annotations
 
 import logging
-import os
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from threading import Event
 from typing import Any
 
-from napari.qt.threading import GeneratorWorker, create_worker  # type: ignore[import-untyped]
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.widgets.gone import when_gone
+from napari_wavegms.widgets.qt.lifetime import when_gone
 
 Work = Callable[[], Generator[Any, None, Any]]
 
@@ -203,19 +198,6 @@ def wave_gms_work(ticket: int, stop: Event, work: Work) -> Generator[tuple[int, 
             generator.close()
 
 
-def leave_a_core_to_the_window() -> None:
-    """Keep torch off one processor core, so that the window stays quick; holds for the thread that calls it."""
-    import torch
-
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), _cores() - 1)))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _set_all(stops: list[Event]) -> None:
     for stop in stops:
         stop.set()
@@ -233,3 +215,10 @@ def _as_ours(error: Exception) -> JobError:
         )
     failure.__cause__ = error
     return failure
+
+
+def fetch_what_napari_fetches_late() -> None:
+    """Import here what napari imports in the window's thread, half a second long, for its first Labels layer."""
+    for module in ("pandas", "skimage.color"):
+        with suppress(ImportError):
+            import_module(module)

@@ -1,0 +1,1 @@
+"""wavegms bench: speed, memory and adaptation on this machine."""

@@ -1,0 +1,59 @@
+"""Find the model that a command names, and load it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wavegms.commands.common.console import tell
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import read_card
+from napari_wavegms.model.registry import resolve
+
+if TYPE_CHECKING:
+    from napari_wavegms.model.codec import TinyVAE
+    from napari_wavegms.segment.segmenter import Segmenter
+
+
+IN_USE = "in-use"
+"""Names the version that the Fine-tune panel has put in use."""
+
+
+def named_model(name: str) -> Path:
+    """Find a model by a name of `wavegms models`, by ``in-use``, or by file.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    if name != IN_USE:
+        return resolve(name)
+    from napari_wavegms.finetune.versions import ModelVersions
+
+    versions = ModelVersions()
+    current = versions.current()
+    if current is None:
+        raise CheckpointError("No version is in use yet, because none was learned. Fine-tune a model, or name another.")
+    return versions.path(current.number)
+
+
+def load_segmenter(options: argparse.Namespace) -> Segmenter:
+    """Load what --model, --device and --codec name, and say where it will compute and why.
+
+    Raises
+    ------
+    CheckpointError, WeightsNotFound, InputError
+        If the model, the codec's weights or the device are not to be had.
+    """
+    path = named_model(options.model)
+    read_card(path)  # a wrong file is found before the seconds that torch takes
+    from napari_wavegms.model.codec import load_codec
+    from napari_wavegms.segment.segmenter import Segmenter
+
+    weights = options.taesd if options.codec == "taesd" else None
+    codec: TinyVAE = load_codec(options.codec, weights, allow_download=options.allow_download)
+    segmenter = Segmenter.from_checkpoint(path, options.device, codec)
+    tell(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
+    return segmenter

@@ -1,0 +1,227 @@
+"""One file in, its mask out: what `wavegms segment` does for each of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.commands.common.console import bar, duration
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.formats.mask_tiff import write_probability_tiff
+from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.provenance import Provenance
+from napari_wavegms.files.reading import LoadedImage, read_image
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.uncertainty import uncertainty_map
+
+if TYPE_CHECKING:
+    from napari_wavegms.segment.segmenter import Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to segment and where its results go."""
+
+    source: Path
+    mask: Path
+    probability: Path | None = None
+    uncertainty: Path | None = None
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The files to be written."""
+        return tuple(path for path in (self.mask, self.probability, self.uncertainty) if path)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one file.
+
+    `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
+    shown to the network as black and white where one plane was scaled.
+    """
+
+    job: Job
+    shape: tuple[int, ...]
+    planes: int
+    labelled: float
+    highest: float
+    intensity: tuple[float, float] | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "source": str(self.job.source),
+            "mask": str(self.job.mask),
+            "probability": str(self.job.probability) if self.job.probability else None,
+            "uncertainty": str(self.job.uncertainty) if self.job.uncertainty else None,
+            "shape": list(self.shape),
+            "planes": self.planes,
+            "labelled": self.labelled,
+            "intensity": list(self.intensity) if self.intensity else None,
+            "seconds": round(self.seconds, 4),
+        }
+
+    def __str__(self) -> str:
+        found = f"{self.labelled:.1%} labelled" if self.labelled else f"nothing labelled, highest {self.highest:.2f}"
+        scaled = "" if self.intensity is None else ", {:g} to {:g} shown as black to white".format(*self.intensity)
+        planes = f"{self.planes} planes, " if self.planes > 1 else ""
+        return f"{self.job.mask}  {planes}{found} in {duration(self.seconds)}{scaled}"
+
+
+def segment_file(
+    segmenter: Segmenter, job: Job, threshold: float, channel: int | None = None, stop: Event | None = None
+) -> Done:
+    """Segment one file, plane by plane where it is a stack, and write the results.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    job : Job
+    threshold : float
+        In (0, 1).
+    channel : int, optional
+        The channel to read where there are several, from 0.
+    stop : threading.Event, optional
+        Given where several files are segmented at once, whose bars would overwrite each other. When set, the work
+        stops before the next plane, and nothing is written.
+
+    Raises
+    ------
+    InterruptedError
+        If it was stopped.
+    InputError
+        If the file cannot be read, is no image, or its results cannot be written.
+    """
+    loaded = read_image(job.source)
+    plan = _plan(loaded, channel)
+    if plan.total > 1 and job.mask.suffix == ".png":
+        raise InputError(f"{job.source} holds {plan.sentence}, and a PNG holds one plane. Take --format tiff.")
+    probability = np.zeros(plan.labels_shape, np.float32)
+    seconds, intensity = 0.0, None
+    with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
+        for plane in segment_planes(segmenter, loaded.pixels, plan):
+            if stop is not None and stop.is_set():
+                raise InterruptedError(f"{job.source} was stopped.")
+            probability[plane.index] = plane.segmentation.probability
+            seconds += plane.segmentation.seconds
+            intensity = plane.segmentation.intensity
+            progress.update()
+    mask = threshold_probability(probability, threshold)
+    _write(job, loaded, plan, Provenance.now(segmenter.card.name, threshold, job.source.name), mask, probability)
+    return Done(
+        job,
+        shape=plan.labels_shape,
+        planes=plan.total,
+        labelled=float(mask.mean()),
+        highest=float(probability.max()),
+        intensity=intensity if plan.total == 1 else None,
+        seconds=seconds,
+    )
+
+
+def _plan(loaded: LoadedImage, channel: int | None) -> StackPlan:
+    rgb = loaded.axes.endswith("S")
+    shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
+    try:
+        return plan_stack(shape, dtype, rgb, labels, every=True)
+    except ChannelNeeded as needed:
+        if channel is None:
+            count = len(needed.choices)
+            raise InputError(
+                f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one with --channel, from 0."
+            ) from needed
+        return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel)
+
+
+def _write(
+    job: Job,
+    loaded: LoadedImage,
+    plan: StackPlan,
+    provenance: Provenance,
+    mask: npt.NDArray[np.uint8],
+    probability: npt.NDArray[np.float32],
+) -> None:
+    axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
+    if job.probability:
+        write_probability_tiff(job.probability, probability, loaded.spacing, axes, provenance)
+    if job.uncertainty:
+        # Doubt depends on the threshold, which the provenance tells.
+        doubt = uncertainty_map(probability, provenance.threshold)
+        write_probability_tiff(job.uncertainty, doubt, loaded.spacing, axes, provenance)
+    write_mask(job.mask, mask, loaded.spacing, axes, provenance)
+
+
+Finished = tuple[Job, Done | Exception]
+
+MOST_WORKERS = 8
+"""Each holds the maps of one image, about 100 MB at 224 x 224."""
+
+
+def segment_many(
+    segmenter: Segmenter, jobs: Sequence[Job], threshold: float, channel: int | None = None, workers: int | None = None
+) -> Generator[Finished, None, None]:
+    """Segment files, several at a time on a CPU of several cores; closing the generator stops between two planes.
+
+    An image is too small to keep two cores busy with it; two images are not. So each of the workers computes in one
+    thread, as many of them as torch would take, and reads and writes its own files.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    jobs : sequence of Job
+    threshold : float
+        In (0, 1).
+    channel : int, optional
+        See `segment_file`.
+    workers : int, optional
+        How many files at a time.
+
+    Yields
+    ------
+    tuple of Job and Done or Exception
+        In the order of the jobs.
+    """
+    workers = min(workers or _workers(segmenter), len(jobs))
+    if workers < 2:
+        for job in jobs:
+            yield job, _outcome(segmenter, job, threshold, channel, None)
+        return
+    import torch
+
+    stop = Event()
+    pool = ThreadPoolExecutor(workers, "wavegms-segment", initializer=torch.set_num_threads, initargs=(1,))
+    futures: list[tuple[Job, Future[Done | Exception]]] = [
+        (job, pool.submit(_outcome, segmenter, job, threshold, channel, stop)) for job in jobs
+    ]
+    try:
+        for job, future in futures:
+            yield job, future.result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _workers(segmenter: Segmenter) -> int:
+    import torch
+
+    # A GPU computes one image at a time; the second worker reads and writes meanwhile.
+    return min(torch.get_num_threads(), MOST_WORKERS) if segmenter.device.name == "cpu" else 2
+
+
+def _outcome(
+    segmenter: Segmenter, job: Job, threshold: float, channel: int | None, stop: Event | None
+) -> Done | Exception:
+    try:
+        return segment_file(segmenter, job, threshold, channel, stop)
+    except Exception as error:
+        return error

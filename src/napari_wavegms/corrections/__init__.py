@@ -1,0 +1,1 @@
+"""Corrected masks that a person approved, kept for learning."""

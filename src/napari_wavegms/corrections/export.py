@@ -1,0 +1,127 @@
+"""Corrections as a plain folder of images and masks, for every other program."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.corrections.records import Correction, Kept
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.provenance import Provenance
+from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.storage.file_lock import told
+
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LONGEST = 80  # characters; four bytes each at most, of the 255 that a file name may have
+
+
+def export_corrections(kept: Sequence[tuple[Correction, Kept]], folder: Path) -> list[Correction]:
+    """Write ``images/NAME.tif``, ``masks/NAME.tif`` and ``corrections.jsonl``; the folder appears when all is written.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something, or the disk refuses.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not an empty folder, and an export overwrites nothing. Choose another one.")
+    stems = file_stems([correction.name for correction, _ in kept])
+    with told("The corrections were not exported", folder):
+        unfinished = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
+        unfinished.mkdir(parents=True)
+        try:
+            for stem, (correction, pixels) in zip(stems, kept, strict=True):
+                _write_one(unfinished, stem, correction, pixels)
+            lines = [
+                {"file": f"{stem}.tif", **correction.as_dict()}
+                for stem, (correction, _) in zip(stems, kept, strict=True)
+            ]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            (unfinished / "corrections.jsonl").write_text(text, encoding="utf-8")
+            if folder.exists():
+                folder.rmdir()
+            unfinished.replace(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+    return [correction for correction, _ in kept]
+
+
+def file_stems(names: Sequence[str]) -> list[str]:
+    """One file stem a name: different on every file system, without the characters that some refuse.
+
+    Examples
+    --------
+    >>> file_stems(["Polyp/3", "polyp_3", ".x"])
+    ['Polyp_3', 'polyp_3 (2)', 'x']
+    """
+    taken: set[str] = set()
+    stems = []
+    for name in names:
+        plain = _UNSAFE.sub("_", name).strip(" .")[:_LONGEST].strip(" .") or "image"
+        plain = f"_{plain}" if _RESERVED.fullmatch(plain) else plain
+        stem, number = plain, 1
+        while _key(stem) in taken:
+            number += 1
+            stem = f"{plain} ({number})"
+        taken.add(_key(stem))
+        stems.append(stem)
+    return stems
+
+
+def _key(stem: str) -> str:
+    """What macOS and Windows take for the same name: case and composed accents make no difference."""
+    return unicodedata.normalize("NFKD", stem).casefold()
+
+
+def _write_one(folder: Path, stem: str, correction: Correction, kept: Kept) -> None:
+    from napari_wavegms.files.formats.mask_tiff import write_mask_tiff
+
+    provenance = _provenance(correction)
+    write_mask_tiff(folder / "masks" / f"{stem}.tif", kept.mask, correction.spacing, provenance=provenance)
+    _write_image(folder / "images" / f"{stem}.tif", kept.image, correction.spacing)
+
+
+def _provenance(correction: Correction) -> Provenance | None:
+    """Where the mask came from; nothing is made up for a mask that no model began."""
+    if not correction.model or correction.threshold is None:
+        return None
+    source = correction.source or correction.name
+    return replace(
+        Provenance.now(correction.model, correction.threshold, source),
+        created="",
+        approved=correction.time,
+        editor=correction.editor or None,
+    )
+
+
+def _write_image(path: Path, image: npt.NDArray[Any], spacing: Spacing | None) -> None:
+    import tifffile
+
+    path.parent.mkdir(exist_ok=True)
+    pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    colour = pixels.ndim == 3
+    if colour and pixels.dtype == np.bool_:  # TIFF has no colours of one bit
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    options: dict[str, Any] = {
+        "photometric": "rgb" if colour else "minisblack",
+        "compression": "zlib",
+        "metadata": None,
+    }
+    if colour:
+        options |= {"planarconfig": "contig", "extrasamples": ["unassalpha"] if pixels.shape[2] == 4 else []}
+    if spacing is not None and spacing.is_length:
+        rows, columns = spacing.in_unit("cm").size[-2:]
+        options |= {"resolution": (1 / columns, 1 / rows), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(path, pixels, **options)

@@ -1,0 +1,224 @@
+"""What is said and kept about one approved correction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.labels import smallest_labels
+from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.storage.append_log import now
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Approval:
+    """A mask that a person has approved, as it is handed to the store.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls the image.
+    image : ndarray of shape (H, W) or (H, W, 1, 3 or 4)
+        Any real dtype of at most 64 bits; kept bit by bit.
+    mask : ndarray of shape (H, W)
+        Labels from 0 up, or bool; kept in the smallest unsigned dtype that holds them.
+    prediction : ndarray of shape (H, W), optional
+        The mask that the model had drawn; None where a person began from nothing.
+    source : str
+        The file that the image came from, if any.
+    plane : tuple of int
+        Which plane of the source, along its leading axes; empty for a plain image.
+    group : str
+        What may not be torn apart by a split, such as a patient. By default the source for planes of a stack, the
+        content of the image for all others.
+    spacing : Spacing, optional
+        Size of a pixel.
+    model : str
+        The model that predicted, if any.
+    threshold : float, optional
+        The threshold of the prediction.
+    editor : str
+        Who approved.
+    """
+
+    name: str
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+    prediction: npt.NDArray[Any] | None = None
+    source: str = ""
+    plane: tuple[int, ...] = ()
+    group: str = ""
+    spacing: Spacing | None = None
+    model: str = ""
+    threshold: float | None = None
+    editor: str = ""
+
+    def __post_init__(self) -> None:
+        rows_and_columns, colours = self.image.shape[:2], self.image.shape[2:]
+        if self.image.ndim < 2 or colours not in ((), (1,), (3,), (4,)) or self.image.size == 0:
+            raise InputError(
+                f"The image {self.name} has shape {self.image.shape}; corrections are kept plane by plane, as "
+                "(rows, columns) or (rows, columns, 3). Approve one plane at a time."
+            )
+        for what, labels in (("mask", self.mask), ("prediction", self.prediction)):
+            if labels is not None and labels.shape != rows_and_columns:
+                raise InputError(
+                    f"The image {self.name} is {rows_and_columns[0]} x {rows_and_columns[1]} pixels and its {what} has "
+                    f"shape {labels.shape}; they must cover the same pixels."
+                )
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise InputError(f"The threshold of {self.name} is {self.threshold}; it lies between 0 and 1.")
+
+    @property
+    def labels(self) -> npt.NDArray[Any]:
+        """The mask as it is kept.
+
+        Raises
+        ------
+        InputError
+            If its values are not labels.
+        """
+        return smallest_labels(self.mask)
+
+    @property
+    def predicted_labels(self) -> npt.NDArray[Any] | None:
+        """The prediction as it is kept.
+
+        Raises
+        ------
+        InputError
+            If its values are not labels.
+        """
+        return None if self.prediction is None else smallest_labels(self.prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One approval in the store, without its pixels.
+
+    Attributes
+    ----------
+    number : int
+        From 1 up in the order of approval, over the whole history.
+    name : str
+        The user's name for the image, made unique in the store: ``polyp``, ``polyp (2)``.
+    image, mask : str
+        Content hashes; `image` is what identifies the correction.
+    prediction : str or None
+        Content hash of the mask that the model had drawn.
+    group : str
+        What may not be torn apart by a split.
+    shape : tuple of int
+        Rows and columns.
+    labelled : int
+        Pixels of the mask that are not background.
+    changed : int or None
+        Pixels that differ from the prediction; None where there was none.
+    source, plane, spacing, model, threshold, editor
+        As in `Approval`.
+    time : str
+        ISO 8601, UTC.
+    """
+
+    number: int
+    name: str
+    image: str
+    mask: str
+    prediction: str | None
+    group: str
+    shape: tuple[int, int]
+    labelled: int
+    changed: int | None
+    source: str
+    plane: tuple[int, ...]
+    spacing: Spacing | None
+    model: str
+    threshold: float | None
+    editor: str
+    time: str
+
+    @property
+    def changed_share(self) -> float | None:
+        """Share of the pixels that a person changed, 0 to 1; None where nothing was predicted."""
+        return None if self.changed is None else self.changed / (self.shape[0] * self.shape[1])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"spacing": None if self.spacing is None else self.spacing.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], number: int) -> Correction:
+        """Read what `as_dict` wrote; keys of newer versions are passed over.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is something else.
+        """
+        spacing, threshold = values.get("spacing"), values.get("threshold")
+        prediction, changed = values.get("prediction"), values.get("changed")
+        rows, columns = values["shape"]
+        return cls(
+            number=number,
+            name=str(values["name"]),
+            image=str(values["image"]),
+            mask=str(values["mask"]),
+            prediction=None if prediction is None else str(prediction),
+            group=str(values["group"]),
+            shape=(int(rows), int(columns)),
+            labelled=int(values["labelled"]),
+            changed=None if changed is None else int(changed),
+            source=str(values.get("source", "")),
+            plane=tuple(int(place) for place in values.get("plane", ())),
+            spacing=None if spacing is None else Spacing(tuple(spacing["size"]), str(spacing["unit"])),
+            model=str(values.get("model", "")),
+            threshold=None if threshold is None else float(threshold),
+            editor=str(values.get("editor", "")),
+            time=str(values.get("time", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """The pixels of a correction, bit by bit as they were approved.
+
+    Attributes
+    ----------
+    image : ndarray of shape (H, W) or (H, W, 1, 3 or 4)
+    mask : ndarray of shape (H, W)
+        uint8, uint16 or uint32.
+    prediction : ndarray of shape (H, W) or None
+    """
+
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+    prediction: npt.NDArray[Any] | None
+
+
+def described(approval: Approval, name: str, image: str, mask: str, prediction: str | None) -> Correction:
+    """The correction of an approval whose arrays are kept under these hashes; its number is given by the store."""
+    labels, predicted = approval.mask, approval.prediction
+    group = approval.group or (approval.source if approval.plane else "") or image
+    return Correction(
+        number=0,
+        name=name,
+        image=image,
+        mask=mask,
+        prediction=prediction,
+        group=group,
+        shape=(labels.shape[0], labels.shape[1]),
+        labelled=int(np.count_nonzero(labels)),
+        changed=None if predicted is None else int(np.count_nonzero(labels != predicted)),
+        source=approval.source,
+        plane=approval.plane,
+        spacing=approval.spacing,
+        model=approval.model,
+        threshold=approval.threshold,
+        editor=approval.editor,
+        time=now(),
+    )

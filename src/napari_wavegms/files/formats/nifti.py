@@ -1,0 +1,49 @@
+"""NIfTI volumes, where nibabel is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.formats.decoded import Decoded
+from napari_wavegms.files.spacing import Spacing
+
+SUFFIXES = (".nii", ".nii.gz")
+
+_UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
+
+
+def decode(path: Path) -> Decoded:
+    """A NIfTI file as (slice, row, column), or (time, slice, row, column): its axes backwards, nothing turned.
+
+    NIfTI counts x, y, z with x fastest; spacing is in the file's unit, mm where it names none.
+    """
+    try:
+        import nibabel
+        from nibabel.filebasedimages import ImageFileError
+    except ImportError as cause:
+        raise InputError(
+            f"{path.name} is a NIfTI volume, which needs nibabel; run `pip install nibabel` and try again."
+        ) from cause
+    try:
+        image: Any = nibabel.load(path)
+    except ImageFileError as cause:
+        raise InputError(
+            f"{path} is no NIfTI volume, or is cut short; copy or export it again, or give it the ending of its format."
+        ) from cause
+    values = np.asanyarray(image.dataobj)
+    if values.dtype.kind not in "buif":
+        raise InputError(
+            f"{path.name} holds {values.dtype} voxels; grey volumes fit. Convert it to one number per voxel."
+        )
+    if values.dtype == np.float64:  # nibabel's scaling widens; scanners do not measure so finely
+        values = values.astype(np.float32)
+    axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(values.ndim)
+    if axes is None:
+        raise InputError(f"{path.name} has {values.ndim} axes; two to four fit. Save one volume of it.")
+    sizes = [float(size) for size in image.header.get_zooms()[:3]]
+    unit = _UNITS.get(image.header.get_xyzt_units()[0], "mm")
+    return Decoded(pixels=values.T, axes=axes, spacing=Spacing.plausible(sizes[::-1], unit))

@@ -1,0 +1,106 @@
+"""Labels as integers of the smallest type, and the colours they are drawn in."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.storage.atomic import replacing
+
+_DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
+
+
+@contextmanager
+def output_file(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """A neighbour file to write, moved onto `path` at the end; what the disk refuses becomes a sentence."""
+    target = Path(path)
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"{target.name!r} does not end in {' or '.join(suffixes)}; give the file that ending.")
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; give the name of a file in it.")
+    try:
+        with replacing(target) as neighbour:
+            yield neighbour
+    except OSError as cause:
+        raise InputError(
+            f"{target} cannot be written ({cause.strerror or cause}); choose another folder or free some space."
+        ) from cause
+
+
+def smallest_labels(labels: ArrayLike) -> NDArray[Any]:
+    """The labels in the smallest unsigned type that holds them: uint8, uint16 or uint32.
+
+    Raises
+    ------
+    InputError
+        Not whole numbers, negative, above 4,294,967,295, empty, or without rows and columns.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "bui":
+        raise InputError(f"A mask holds whole-number labels; {array.dtype} came. Threshold or round it first.")
+    if array.ndim < 2 or array.size == 0:
+        raise InputError(
+            f"A mask has rows and columns; shape {array.shape} came. Give an array of (H, W) or more axes."
+        )
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        raise InputError(f"A mask holds labels from 0 up; {low} came. Set the negative labels to 0 or renumber them.")
+    for dtype in (np.uint8, np.uint16, np.uint32):
+        if high <= np.iinfo(dtype).max:
+            return array.astype(dtype)
+    raise InputError(f"Label {high} does not fit into 32 bits; renumber the labels from 1 up.")
+
+
+def checked_axes(axes: str | None, ndim: int) -> str:
+    """One letter per axis, ending in YX; ZYX, TZYX or TZCYX where none are given.
+
+    Raises
+    ------
+    InputError
+        More than five axes without letters, another count of letters than of axes, or rows and columns not last.
+    """
+    if axes is None:
+        if ndim not in _DEFAULT_AXES:
+            raise InputError(f"A mask of {ndim} axes came; two to five fit. Save a part of it.")
+        return _DEFAULT_AXES[ndim]
+    # An image's axes may be given for its mask: colour samples are the one axis that a mask does not have.
+    letters = axes.upper().removesuffix("S") if len(axes) == ndim + 1 else axes.upper()
+    if len(letters) != ndim or not letters.endswith("YX") or ndim > max(_DEFAULT_AXES):
+        raise InputError(
+            f"Axes {axes!r} do not fit an array of {ndim} axes; give one letter for each, at most five, ending in YX."
+        )
+    return letters
+
+
+def spatial_count(axes: str) -> int:
+    """How many of the axes are places rather than times or channels."""
+    return sum(letter in "ZYX" for letter in axes)
+
+
+_GOLDEN_RATIO = 0.618033988749895
+
+
+@cache
+def label_colors() -> NDArray[np.uint8]:
+    """Colours of labels 0 to 255, all different: (256, 3) uint8.
+
+    The background is black and label 1 white, so that a mask of one class looks, and reads in programs that expand
+    palettes, like the usual 0/255 mask. The others walk around the colour circle by the golden ratio, always bright.
+    """
+    colors = np.zeros((256, 3), np.uint8)
+    colors[1] = 255
+    for label in range(2, 256):
+        hue = (0.04 + label * _GOLDEN_RATIO) % 1.0
+        saturation, value = ((0.85, 1.0), (0.6, 1.0), (0.85, 0.8))[label % 3]
+        colors[label] = [round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value)]
+    colors.flags.writeable = False
+    return colors

@@ -1,0 +1,131 @@
+"""What a fine-tuning is asked for, tells, and comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from napari_wavegms.finetune.gate import MAX_FALL, Verdict
+from napari_wavegms.finetune.presets import QUICK, Speed
+from napari_wavegms.finetune.split import worth
+from napari_wavegms.finetune.versions import Version
+from napari_wavegms.learn.evaluate import ImageScored
+from napari_wavegms.learn.events import TrainEvent
+from napari_wavegms.learn.pairs import Pair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FineTuneRequest:
+    """All that a fine-tuning needs.
+
+    Attributes
+    ----------
+    pairs : tuple of Pair
+        What to learn from.
+    start : pathlib.Path
+        The model file to start from; it is only read.
+    start_name : str
+        What the user calls it: ``v2``, ``default``. The file's stem where it is empty.
+    held_out : tuple of Pair
+        What to score on, image by image; may be empty, then nothing can be measured and nothing is promoted.
+    replay : tuple of Pair
+        Earlier pairs to mix in, so that they are not forgotten.
+    current : pathlib.Path, optional
+        The model in use, which the new one has to be as good as; the start by default.
+    speed : Speed
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    versions : pathlib.Path, optional
+        Folder of the versions; the user's by default.
+    work : pathlib.Path, optional
+        Folder for the unfinished run; ``training`` beside `versions` by default. One run at a time uses it.
+    seed : int
+    max_fall : float
+        What a single held-out image may lose; see `napari_wavegms.finetune.gate.judge`.
+    """
+
+    pairs: tuple[Pair, ...]
+    start: Path
+    start_name: str = ""
+    held_out: tuple[Pair, ...] = ()
+    replay: tuple[Pair, ...] = ()
+    current: Path | None = None
+    speed: Speed = QUICK
+    device: str = "auto"
+    versions: Path | None = None
+    work: Path | None = None
+    seed: int = 2333
+    max_fall: float = MAX_FALL
+
+
+StageName = Literal["before", "learning", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Another part of the work begins; with the learning it is known where it is done, and why."""
+
+    name: StageName
+    sentence: str
+    device_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One held-out image was scored, with the model before or after."""
+
+    stage: StageName
+    image: ImageScored
+
+
+FineTuneEvent = Stage | Scored | TrainEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuneResult:
+    """What a fine-tuning came to.
+
+    Attributes
+    ----------
+    version : Version or None
+        What was kept, promoted or not; None where it was stopped before anything was learned.
+    verdict : Verdict or None
+    before, after : dict of str to float
+        DSC by held-out image.
+    epochs : int
+    seconds : float
+    stopped : bool
+        Whether it was stopped before its end.
+    comparison : str
+        The scores before and after, and what they are worth.
+    sentence : str
+        What became of it.
+    """
+
+    version: Version | None
+    verdict: Verdict | None
+    before: dict[str, float]
+    after: dict[str, float]
+    epochs: int
+    seconds: float
+    stopped: bool
+    comparison: str
+    sentence: str
+
+
+def before_and_after(verdict: Verdict) -> str:
+    """The two numbers, and what they were measured on.
+
+    Examples
+    --------
+    >>> from napari_wavegms.finetune.gate import judge
+    >>> before_and_after(judge({"a": 0.61}, {"a": 0.74}))
+    'Before 0.61 → now 0.74 on 1 held-out image, which means little'
+    """
+    if verdict.mean_before is None or verdict.mean_after is None:
+        return f"Before and after: {worth(verdict.images)}"
+    before, after = verdict.mean_before, verdict.mean_after
+    # As many digits as it takes to see a difference.
+    digits = next((n for n in range(2, 5) if f"{before:.{n}f}" != f"{after:.{n}f}"), 2)
+    return f"Before {before:.{digits}f} → now {after:.{digits}f} {worth(verdict.images)}"

@@ -1,0 +1,340 @@
+"""The list before the flight: what is wrong with each pair and what can be done about it, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.labels import smallest_labels
+from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.segment.preprocessing import as_image
+from napari_wavegms.storage.content_hash import content_hash
+
+
+class Trouble(StrEnum):
+    """What can be wrong with a pair."""
+
+    IMAGE = "image cannot be read"
+    NOT_FINITE = "image has gaps"
+    MASK = "mask cannot be read"
+    DTYPE = "mask has fractions"
+    SIZE = "sizes differ"
+    EMPTY = "mask is empty"
+    FULL = "mask covers everything"
+    DUPLICATE = "same image twice"
+
+
+class Remedy(StrEnum):
+    """What can be done about it; the text fits on a button."""
+
+    LEAVE_OUT = "leave out"
+    RESIZE = "resize mask"
+    ROUND = "round"
+    KEEP = "keep anyway"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An image with its mask, from wherever, before it is known to be fit to learn from.
+
+    Attributes
+    ----------
+    name : str
+        What the user calls it.
+    image, mask : ndarray
+        As they came.
+    group : str
+        What may not be torn apart by a split; the content of the image by default.
+    prediction : ndarray, optional
+        What the model had drawn, to tell how much was changed.
+    accepted : frozenset of Trouble
+        What the user has looked at and wants to keep anyway.
+    """
+
+    name: str
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+    group: str = ""
+    prediction: npt.NDArray[Any] | None = None
+    accepted: frozenset[Trouble] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, in a sentence, and its remedies, the first of which is advised."""
+
+    trouble: Trouble
+    sentence: str
+    remedies: tuple[Remedy, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """What was found in one candidate.
+
+    Attributes
+    ----------
+    name : str
+    image_shape, mask_shape : tuple of int
+        As they came.
+    labelled_share : float or None
+        Share of the mask that is not background, 0 to 1; None where the mask cannot be read.
+    changed_share : float or None
+        Share that differs from the prediction; None where there is none.
+    content : str
+        Content hash of the image; empty where it cannot be read.
+    problems : tuple of Problem
+        Empty where the pair is ready.
+    """
+
+    name: str
+    image_shape: tuple[int, ...]
+    mask_shape: tuple[int, ...]
+    labelled_share: float | None
+    changed_share: float | None
+    content: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the pair can be learned from as it is."""
+        return not self.problems
+
+    @property
+    def summary(self) -> str:
+        """A few words for a list: the first problem, or how much is labelled or changed."""
+        if self.problems:
+            return str(self.problems[0].trouble)
+        if self.changed_share is not None:
+            return f"{_percent(self.changed_share)} changed, ready"
+        return f"{_percent(self.labelled_share or 0)} labelled, ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether learning can start, and the sentence that says so or why not."""
+
+    can_start: bool
+    sentence: str
+
+
+def check_pairs(candidates: Sequence[Candidate]) -> list[PairReport]:
+    """Look for everything that would spoil the training, and change nothing.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Where an image comes twice, the first one is good: put first what should win.
+
+    Returns
+    -------
+    list of PairReport
+        One a candidate, in their order.
+    """
+    seen: dict[str, Candidate] = {}
+    reports = []
+    for candidate in candidates:
+        content, problems = _look_at_image(candidate)
+        if content and (earlier := seen.setdefault(content, candidate)) is not candidate:
+            problems.append(_duplicate(candidate, earlier))
+        labels, mask_problems = _look_at_mask(candidate)
+        problems += mask_problems
+        reports.append(
+            PairReport(
+                name=candidate.name,
+                image_shape=candidate.image.shape,
+                mask_shape=candidate.mask.shape,
+                labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
+                changed_share=_changed_share(labels, candidate.prediction),
+                content=content,
+                problems=tuple(problem for problem in problems if problem.trouble not in candidate.accepted),
+            )
+        )
+    return reports
+
+
+def mend(candidate: Candidate, problem: Problem, remedy: Remedy) -> Candidate | None:
+    """Carry out a remedy; check the pairs again afterwards.
+
+    Returns
+    -------
+    Candidate or None
+        None for a candidate that is left out.
+
+    Raises
+    ------
+    InputError
+        If the remedy is not one of the problem's.
+    """
+    if remedy not in problem.remedies:
+        fitting = " or ".join(problem.remedies)
+        raise InputError(f"'{remedy}' does not help where the {problem.trouble}; choose {fitting}.")
+    if remedy is Remedy.LEAVE_OUT:
+        return None
+    if remedy is Remedy.RESIZE:
+        return replace(candidate, mask=_resized(candidate.mask, candidate.image.shape[:2]))
+    if remedy is Remedy.ROUND:
+        return replace(candidate, mask=smallest_labels(np.rint(candidate.mask).astype(np.int64)))
+    return replace(candidate, accepted=candidate.accepted | {problem.trouble})
+
+
+def ready_pairs(candidates: Sequence[Candidate], reports: Sequence[PairReport]) -> list[Pair]:
+    """The pairs that can be learned from, each with a name of its own; those with a problem are left out.
+
+    Parameters
+    ----------
+    candidates, reports
+        As given to and by `check_pairs`.
+    """
+    pairs: dict[str, Pair] = {}
+    for candidate, report in zip(candidates, reports, strict=True):
+        if report.ready:
+            name, number = candidate.name, 1
+            while name in pairs:
+                number += 1
+                name = f"{candidate.name} ({number})"
+            group = candidate.group or report.content
+            pairs[name] = Pair(name, candidate.image, smallest_labels(candidate.mask), group)
+    return list(pairs.values())
+
+
+def readiness(reports: Sequence[PairReport]) -> Readiness:
+    """Whether learning can start: one pair that is ready is enough."""
+    ready = sum(report.ready for report in reports)
+    waiting = [report.name for report in reports if not report.ready]
+    if not reports:
+        return Readiness(False, "There is no pair of image and mask yet. Open an image with its mask, or add a folder.")
+    if not ready:
+        return Readiness(False, f"No pair is ready: {_some(waiting)} {_need(waiting)} a decision first.")
+    number = f"{ready} of {len(reports)} pairs" if len(reports) > 1 else "1 pair"
+    left_out = f"; {_some(waiting)} {_need(waiting)} a decision, and will be left out without one" if waiting else ""
+    return Readiness(True, f"{number} {'is' if ready == 1 else 'are'} ready{left_out}.")
+
+
+def _look_at_image(candidate: Candidate) -> tuple[str, list[Problem]]:
+    """Content hash and problems."""
+    try:
+        pixels = as_image(candidate.image)
+        content = content_hash(candidate.image)
+    except InputError as cause:
+        return "", [Problem(Trouble.IMAGE, str(cause), (Remedy.LEAVE_OUT,))]
+    gaps = pixels.size - int(np.count_nonzero(np.isfinite(pixels))) if pixels.dtype.kind == "f" else 0
+    if not gaps:
+        return content, []
+    if gaps == pixels.size:
+        sentence = f"{candidate.name} holds not a single finite number; there is nothing to learn from. Leave it out."
+        return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.LEAVE_OUT,))]
+    sentence = (
+        f"{_percent(gaps / pixels.size)} of {candidate.name} are not finite numbers. Keep it, and NaN counts as the "
+        "darkest value and infinity as the end of the range; or leave it out."
+    )
+    return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.KEEP, Remedy.LEAVE_OUT))]
+
+
+def _look_at_mask(candidate: Candidate) -> tuple[npt.NDArray[Any] | None, list[Problem]]:
+    """Labels, or None where the mask has none, and problems."""
+    mask, name = candidate.mask, candidate.name
+    if refusal := _unreadable(mask):
+        return None, [Problem(Trouble.MASK, f"The mask of {name} {refusal}", (Remedy.LEAVE_OUT,))]
+    problems = []
+    labels = mask
+    if mask.dtype.kind == "f":
+        labels = np.rint(mask)
+        what = "fractions" if (labels != mask).any() else f"whole numbers of type {mask.dtype}"
+        sentence = (
+            f"The mask of {name} holds {what}; labels are integers. Round it, so that 0.5 and less is background."
+        )
+        problems.append(Problem(Trouble.DTYPE, sentence, (Remedy.ROUND, Remedy.LEAVE_OUT)))
+    if mask.shape != candidate.image.shape[:2]:
+        problems.append(_size_mismatch(candidate))
+    labelled = np.count_nonzero(labels)
+    choices = (Remedy.LEAVE_OUT, Remedy.KEEP)
+    if not labelled:
+        sentence = f"Nothing is labelled in {name}. Leave it out, or keep it if there is truly nothing to find."
+        problems.append(Problem(Trouble.EMPTY, sentence, choices))
+    elif labelled == labels.size:
+        sentence = f"Every pixel of {name} is labelled. Leave it out, or keep it if nothing is background."
+        problems.append(Problem(Trouble.FULL, sentence, choices))
+    return labels, problems
+
+
+def _unreadable(mask: npt.NDArray[Any]) -> str:
+    """Why an array is no mask; empty if it is one."""
+    if mask.dtype.kind not in "buif":
+        return f"holds {mask.dtype} values; a mask holds whole-number labels. Leave it out, or save it again as labels."
+    if mask.ndim != 2 or mask.size == 0:
+        return f"has shape {mask.shape}; a mask is a plane of (rows, columns). Leave it out, or pick one plane."
+    if not np.isfinite(mask).all():
+        return "has pixels that are not finite numbers. Leave it out, or correct it."
+    if mask.dtype.kind != "b" and (mask.min() < 0 or mask.max() > np.iinfo(np.uint32).max):
+        return (
+            f"holds values from {mask.min()} to {mask.max()}; labels count from 0 up, in 32 bits. Leave it out, or "
+            "renumber its labels."
+        )
+    return ""
+
+
+def _size_mismatch(candidate: Candidate) -> Problem:
+    image, mask = candidate.image.shape[:2], candidate.mask.shape
+    start = f"{candidate.name} is {_by(image)} pixels and its mask {_by(mask)}"
+    if len(image) == 2 and image == mask[::-1]:
+        sentence = f"{start}, as if rows and columns were exchanged. Leave it out, or turn the mask first."
+        return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
+    # Rounding both sides to whole pixels may move an honest resize off its aspect by half a pixel.
+    stretch = abs(image[0] * mask[1] - image[1] * mask[0]) if len(image) == 2 else 0
+    if stretch > max(*image, *mask):
+        sentence = f"{start}, of another aspect; they may not belong together. Leave it out, or stretch the mask."
+        return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
+    sentence = f"{start}. Resize the mask, each pixel from its nearest, or leave the pair out."
+    return Problem(Trouble.SIZE, sentence, (Remedy.RESIZE, Remedy.LEAVE_OUT))
+
+
+def _duplicate(candidate: Candidate, earlier: Candidate) -> Problem:
+    same_mask = candidate.mask.shape == earlier.mask.shape and bool((candidate.mask == earlier.mask).all())
+    which = "the same mask" if same_mask else "another mask"
+    sentence = f"{candidate.name} has the same pixels as {earlier.name} and {which}. Leave one of the two out."
+    return Problem(Trouble.DUPLICATE, sentence, (Remedy.LEAVE_OUT, Remedy.KEEP))
+
+
+def _changed_share(labels: npt.NDArray[Any] | None, prediction: npt.NDArray[Any] | None) -> float | None:
+    if labels is None or prediction is None or labels.shape != prediction.shape:
+        return None
+    return float(np.count_nonzero(labels != prediction) / labels.size)
+
+
+def _resized(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Each pixel from the one nearest to its centre; no label is invented."""
+    rows, columns = (
+        ((np.arange(target) + 0.5) * source / target).astype(np.intp)
+        for source, target in zip(mask.shape, shape, strict=True)
+    )
+    return mask[np.ix_(rows, columns)]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape)
+
+
+def _percent(share: float) -> str:
+    """A share that does not round to nothing or to everything where it is neither."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    if 0.99 < share < 1:
+        return "over 99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0]} and {len(names) - 1} other{'s' if len(names) > 2 else ''}"
+
+
+def _need(names: Sequence[str]) -> str:
+    return "needs" if len(names) == 1 else "need"

@@ -1,0 +1,1 @@
+"""Fast versions of what the network computes most: attention and group normalisation."""

@@ -1,0 +1,289 @@
+"""Wave-GMS: encoder, latent mapper and the network of both, 2,600,668 trainable parameters (arXiv 2510.03216).
+
+The Tiny-VAE around it is in `codec`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_wavegms.model.kernels.attention import attend
+from napari_wavegms.model.kernels.group_norm import in_best_layout, norm_act
+from napari_wavegms.model.wavelets import LEVELS, haar_bands
+
+BAND_CHANNELS = 12  # four bands of three colours
+
+LATENT_CHANNELS = 4
+
+WIDTHS = (16, 32, 32)
+
+LOGVAR_RANGE = (-30.0, 20.0)
+
+_SILU = nn.SiLU()
+
+
+class Latent(NamedTuple):
+    """A diagonal Gaussian over latents; both of shape (B, 4, H/8, W/8)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one latent; used in training only, inference takes the mean."""
+        logvar = self.logvar.clamp(*LOGVAR_RANGE)
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + torch.exp(0.5 * logvar) * noise
+
+
+class EncoderBlock(nn.Module):
+    """GroupNorm – SiLU – conv – GroupNorm – SiLU – dropout – conv, with a 1×1 convolution on a skip that widens."""
+
+    def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm2 = nn.GroupNorm(8, channels_out)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.skip = nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(norm_act(x, self.norm1, _SILU))
+        h = self.conv2(self.dropout(norm_act(h, self.norm2, _SILU)))
+        return self.skip(x) + h  # type: ignore[no-any-return]
+
+
+class FlatUNet(nn.Module):
+    """A U-shaped stack of residual blocks that widens and narrows but never changes resolution.
+
+    Parameters
+    ----------
+    channels_in, channels_out : int
+        Channels of the maps that come and go; (B, channels_in, H, W) becomes (B, channels_out, H, W).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        down = [width for width in WIDTHS for _ in range(2)]
+        self.stem = nn.Conv2d(channels_in, WIDTHS[0], 3, padding=1)
+        self.down = nn.ModuleList(EncoderBlock(a, b) for a, b in zip([WIDTHS[0], *down[:-1]], down, strict=True))
+        self.middle = nn.ModuleList(EncoderBlock(WIDTHS[-1], WIDTHS[-1]) for _ in range(2))
+        # Six blocks consume the six newest skips; the stem's own output is not skipped to.
+        up = down[::-1]
+        below = [WIDTHS[-1], *up[:-1]]
+        self.up = nn.ModuleList(EncoderBlock(b + skip, out) for b, skip, out in zip(below, up, up, strict=True))
+        self.head = nn.Conv2d(up[-1], channels_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+        for block in self.middle:
+            x = block(x)
+        for block in self.up:
+            x = block(torch.cat([x, skips.pop()], dim=1))
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+class WaveEncoder(nn.Module):
+    """E_wave: one `FlatUNet` per Haar level, pooled to H/8, aggregated by a fourth one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(FlatUNet(BAND_CHANNELS, BAND_CHANNELS) for _ in LEVELS)
+        self.aggregate = FlatUNet(BAND_CHANNELS * len(LEVELS), 2 * LATENT_CHANNELS)
+
+    def forward(self, image: Tensor) -> Latent:
+        """Encode images.
+
+        Parameters
+        ----------
+        image : torch.Tensor of shape (B, 3, H, W)
+            Values in [0, 1]; H and W multiples of 8.
+
+        Returns
+        -------
+        Latent
+            Mean and log-variance (not clamped) of `z_MR`.
+        """
+        dtype = self.aggregate.stem.weight.dtype
+        features = []
+        for level, extractor in zip(LEVELS, self.levels, strict=True):
+            # Bands are differences of pixels, so that they are taken before anything is rounded.
+            bands = haar_bands(image, level).to(dtype)
+            maps = extractor(in_best_layout(bands))  # (B, 12, H/2^L, W/2^L)
+            features.append(F.avg_pool2d(maps, 2 ** (LEVELS[-1] - level)))
+        mean, logvar = self.aggregate(in_best_layout(torch.cat(features, dim=1))).chunk(2, dim=1)
+        return Latent(mean, logvar)
+
+
+ENCODER_WIDTHS = (32, 64, 128, 128)
+
+DECODER_WIDTHS = (128, 64, 32, 32)
+
+GROUPS = 16
+
+HEADS = ("level3", "level2", "level1", "out")
+
+
+class MaskLatents(NamedTuple):
+    """Predicted mask latents of the four decoder levels, coarse to final; each (B, 4, H/8, W/8)."""
+
+    level3: Tensor
+    level2: Tensor
+    level1: Tensor
+    out: Tensor
+
+
+class _NormActConv(nn.Sequential):
+    """GroupNorm, activation and 3×3 convolution."""
+
+    def __init__(self, norm: nn.GroupNorm, activation: nn.PReLU | nn.SiLU, conv: nn.Conv2d) -> None:
+        super().__init__(norm, activation, conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, activation, conv = self
+        return conv(norm_act(x, norm, activation))  # type: ignore[no-any-return,arg-type]
+
+
+def _norm_act_conv(channels_in: int, channels_out: int) -> _NormActConv:
+    return _NormActConv(
+        nn.GroupNorm(GROUPS, channels_in, eps=1e-6),
+        nn.PReLU(),
+        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+    )
+
+
+class MapperBlock(nn.Module):
+    """GroupNorm – PReLU – conv, twice, with a bias-free 1×1 convolution on the skip where widths differ."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv1 = _norm_act_conv(channels_in, channels_out)
+        self.conv2 = _norm_act_conv(channels_out, channels_out)
+        same = channels_in == channels_out
+        self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skip(x) + self.conv2(self.conv1(x))  # type: ignore[no-any-return]
+
+
+class SelfAttention(nn.Module):
+    """Single-head self-attention over positions, residual; scale C^-1/2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(GROUPS, channels, eps=1e-6)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.projection = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        normed = norm_act(x, self.norm)
+        # Positions become tokens of one head: (B, 1, H·W, C).
+        q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in (self.q, self.k, self.v))
+        mixed = attend(q, k, v)[:, 0]
+        return x + self.projection(mixed.transpose(1, 2).reshape(b, c, h, w))  # type: ignore[no-any-return]
+
+
+class ResidualAttentionBlock(nn.Sequential):
+    """A residual block followed by self-attention."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.residual = MapperBlock(channels_in, channels_out)
+        self.attention = SelfAttention(channels_out)
+
+
+def _head(channels: int) -> _NormActConv:
+    return _NormActConv(
+        nn.GroupNorm(GROUPS, channels),
+        nn.SiLU(),
+        nn.Conv2d(channels, LATENT_CHANNELS, 3, padding=1, bias=False),
+    )
+
+
+class LatentMapper(nn.Module):
+    """LMM: four residual-attention blocks, four decoder blocks on skip concatenations, one head per decoder block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = ENCODER_WIDTHS
+        self.stem = nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(
+            ResidualAttentionBlock(a, b) for a, b in zip((widths[0], *widths[:-1]), widths, strict=True)
+        )
+        skips = (*widths[-2::-1], widths[0])  # 128, 64, 32 and the stem's 32
+        below = (widths[-1], *DECODER_WIDTHS[:-1])
+        self.decoder = nn.ModuleList(
+            ResidualAttentionBlock(skip + b, out) for skip, b, out in zip(skips, below, DECODER_WIDTHS, strict=True)
+        )
+        self.heads = nn.ModuleDict({name: _head(width) for name, width in zip(HEADS, DECODER_WIDTHS, strict=True)})
+        self.apply(_initialise)
+
+    def features(self, latent: Tensor) -> list[Tensor]:
+        """Maps of the four decoder blocks, coarse to final: (B, 128 | 64 | 32 | 32, H/8, W/8)."""
+        x = self.stem(in_best_layout(latent))
+        skips = [x]
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        x = skips.pop()
+        levels = []
+        for block in self.decoder:
+            x = block(torch.cat([skips.pop(), x], dim=1))
+            levels.append(x)
+        return levels
+
+    def forward(self, latent: Tensor) -> MaskLatents:
+        """Map image latents to mask latents at all four decoder levels.
+
+        Parameters
+        ----------
+        latent : torch.Tensor of shape (B, 4, H/8, W/8)
+            `z_MR`, its mean at inference.
+        """
+        levels = self.features(latent)
+        return MaskLatents(*(self.heads[name](x) for name, x in zip(HEADS, levels, strict=True)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Prediction(NamedTuple):
+    """What one forward pass gives."""
+
+    image: Latent
+    mask: MaskLatents
+
+
+class WaveGMS(nn.Module):
+    """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = WaveEncoder()
+        self.mapper = LatentMapper()
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Predict mask latents, sampling the image's latent in training mode and taking its mean otherwise.
+
+        Parameters
+        ----------
+        image : torch.Tensor of shape (B, 3, H, W)
+            Values in [0, 1]; H and W multiples of 8.
+        """
+        latent = self.encoder(image)
+        return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean))

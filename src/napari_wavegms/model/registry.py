@@ -1,0 +1,79 @@
+"""Names of models: those in the package, and the user's own and learned ones in their data folder. No torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.storage.user_data import user_models_folder, versions_folder
+
+DEFAULT = "default"
+
+DEFAULT_MODEL = "generalist"
+"""The shipped model that `default` means."""
+
+_ASSETS = Path(__file__).parent.parent / "assets"
+
+_NOT_MODELS = {"mask-codec"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that can be chosen by name."""
+
+    name: str
+    path: Path
+    card: ModelCard
+    shipped: bool
+
+
+def learned_models() -> dict[str, Path]:
+    """Names and files of the versions that were learned, ``v1`` first; `finetune.versions` knows more about them."""
+    files = (file for file in versions_folder().glob("v*.safetensors") if file.stem[1:].isdecimal())
+    return {file.stem: file for file in sorted(files, key=lambda file: int(file.stem[1:]))}
+
+
+def shipped() -> dict[str, Path]:
+    """Names and files of the models in the package."""
+    return {file.stem: file for file in sorted(_ASSETS.glob("*.safetensors")) if file.stem not in _NOT_MODELS}
+
+
+def user_models() -> dict[str, Path]:
+    """Names and files of the user's models."""
+    return {file.stem: file for file in sorted(user_models_folder().glob("*.safetensors"))}
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+    """Find a model by name (shipped, user's, learned, or "default") or by file.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither a model nor a file of that name.
+    """
+    name = os.fspath(name_or_path)
+    known = learned_models() | user_models() | shipped()
+    if name == DEFAULT:
+        name = DEFAULT_MODEL
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.exists() or path.suffix == ".safetensors":
+        return path
+    names = ", ".join([DEFAULT, *shipped(), *user_models(), *learned_models()])
+    raise CheckpointError(f"There is no model '{name}'. Known names are {names}; or give a .safetensors file.")
+
+
+def listing() -> list[ModelEntry]:
+    """All models that can be chosen by name, shipped ones first; files that cannot be read are left out."""
+    entries = []
+    for source, is_shipped in ((shipped(), True), (user_models(), False)):
+        for name, path in source.items():
+            try:
+                entries.append(ModelEntry(name, path, read_card(path), is_shipped))
+            except CheckpointError:
+                continue
+    return entries

@@ -1,1 +1,0 @@
-"""The annotator's memory: corrections, the sticky split and the versions of a model."""

@@ -1,0 +1,245 @@
+"""The model as a magnifying glass: run it again on the surroundings of a box, at the image's own resolution.
+
+A structure that is small in the image is tiny in the network's frame. In a window around the box it fills the frame,
+and the box itself tells something too: there is a structure in it, and it fills a good part of it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.preprocessing import FloatArray, Preprocessing, as_image, scale_intensity
+
+# The three numbers below are chosen from what benchmarks/boxes.py prints.
+CONTEXT = 0.25
+"""Surroundings shown to the model on each side, as a share of the box's longer side."""
+LEAST_SHARE = 0.3
+"""Share of the box that the structure is taken to fill at least; an ellipse in a box that touches it fills 0.79."""
+FAINTEST = 0.02
+"""Probability under which a pixel is never labelled, however empty the box stays."""
+SMALLEST = 4
+"""Rows and columns that a box has at least, in pixels."""
+
+
+class Segments(Protocol):
+    """What is needed of `napari_wavegms.Segmenter`."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the model wants its images."""
+
+    def segment(self, image: Any, /) -> Any:
+        """Segment one plane; the answer has a `probability` of (H, W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of whole pixels, half-open as in numpy: `bottom` and `right` are the first ones outside."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def around(cls, corners: npt.ArrayLike, shape: tuple[int, int]) -> Box:
+        """Take every pixel of an image that a rectangle touches.
+
+        Parameters
+        ----------
+        corners : array-like of shape (N, 2)
+            Rows and columns in pixels, where whole numbers are pixel centres, as in napari. At least two points.
+        shape : tuple of int
+            Rows and columns of the image; what lies outside is cut off.
+
+        Raises
+        ------
+        InputError
+            If fewer than `SMALLEST` rows or columns are left.
+        """
+        points = np.asarray(corners, float)
+        (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
+        rows, columns = shape
+        box = cls(
+            max(0, math.floor(top + 0.5)),
+            min(rows, math.ceil(bottom + 0.5)),
+            max(0, math.floor(left + 0.5)),
+            min(columns, math.ceil(right + 0.5)),
+        )
+        return box.checked(shape)
+
+    @property
+    def rows(self) -> slice:
+        """Its rows."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """Its columns."""
+        return slice(self.left, self.right)
+
+    def checked(self, shape: tuple[int, int]) -> Box:
+        """Give the box itself if it lies in an image and can be segmented.
+
+        Raises
+        ------
+        InputError
+            If it does not.
+        """
+        inside = self.top >= 0 and self.bottom <= shape[0] and self.left >= 0 and self.right <= shape[1]
+        height, width = self.bottom - self.top, self.right - self.left
+        if not inside or min(height, width) < SMALLEST:
+            size = f"has {max(0, height)} x {max(0, width)} pixels in" if inside else "reaches out of"
+            raise InputError(
+                f"The box {size} the image of {shape[0]} x {shape[1]}; it needs {SMALLEST} x {SMALLEST} inside. "
+                "Draw it around the structure."
+            )
+        return self
+
+    def window(self, shape: tuple[int, int], context: float = CONTEXT) -> Box:
+        """Give the surroundings that are shown to the model.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Rows and columns of the image; the window ends where the image does.
+        context : float
+            Surroundings on each side, as a share of the longer side.
+
+        Returns
+        -------
+        Box
+            Square away from the image's border, since the network's frame is.
+        """
+        height, width = self.bottom - self.top, self.right - self.left
+        side = (1 + 2 * context) * max(height, width)
+        above, beside = (side - height) / 2, (side - width) / 2
+        return Box(
+            max(0, math.floor(self.top - above)),
+            min(shape[0], math.ceil(self.bottom + above)),
+            max(0, math.floor(self.left - beside)),
+            min(shape[1], math.ceil(self.right + beside)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxResult:
+    """What the model finds in a box.
+
+    Attributes
+    ----------
+    mask : ndarray of shape (box rows, box columns), uint8
+        1 where `probability` reaches `threshold`.
+    probability : ndarray of the same shape, float32
+        In [0, 1].
+    rows, columns : slice
+        Where the box lies in the image.
+    threshold : float
+        The wished one, or a lower one where that would have left the box nearly empty.
+    """
+
+    mask: npt.NDArray[np.uint8]
+    probability: FloatArray
+    rows: slice
+    columns: slice
+    threshold: float
+
+
+def segment_box(
+    segmenter: Segments,
+    image: npt.ArrayLike,
+    box: Box,
+    *,
+    threshold: float = 0.5,
+    whole: FloatArray | None = None,
+    context: float = CONTEXT,
+    least_share: float = LEAST_SHARE,
+) -> BoxResult:
+    """Run the model again on a box and its surroundings, as large as its frame allows.
+
+    Parameters
+    ----------
+    segmenter : Segments
+        Such as `napari_wavegms.Segmenter`.
+    image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        The whole image: its values, not the window's alone, decide what is black and white.
+    box : Box
+    threshold : float
+        In (0, 1).
+    whole : ndarray of shape (H, W), optional
+        Probability of the whole image, where it is known: the average of both misses less than either.
+    context : float
+        See `Box.window`.
+    least_share : float
+        In [0, 1]. The threshold is lowered, to `FAINTEST` at most, until this share of the box is labelled; 0 leaves it
+        as it is.
+
+    Raises
+    ------
+    InputError
+        If the image, the box or the threshold does not fit.
+
+    Examples
+    --------
+    >>> from napari_wavegms import Segmenter
+    >>> segmenter = Segmenter.from_checkpoint("default", device="cpu")
+    >>> result = segment_box(segmenter, np.zeros((90, 80), np.uint8), Box(10, 40, 20, 60))
+    >>> result.mask.shape, result.rows
+    ((30, 40), slice(10, 40, None))
+    """
+    pixels = as_image(image)
+    shape = (pixels.shape[0], pixels.shape[1])
+    box.checked(shape)
+    if whole is not None and whole.shape != shape:
+        raise InputError(f"The image is {shape[0]} x {shape[1]} pixels and the probability has shape {whole.shape}.")
+    window = box.window(shape, context)
+    found = segmenter.segment(_window_of(pixels, window, segmenter.preprocessing)).probability
+    top, left = box.top - window.top, box.left - window.left
+    inside = found[top : top + box.bottom - box.top, left : left + box.right - box.left]
+    if whole is not None:
+        inside = (inside + whole[box.rows, box.columns]) / 2
+    probability = np.ascontiguousarray(inside, np.float32)
+    level = _level(probability, threshold, least_share)
+    return BoxResult(threshold_probability(probability, level), probability, box.rows, box.columns, level)
+
+
+def pasted(plane: npt.NDArray[Any], result: BoxResult, label: int) -> npt.NDArray[Any]:
+    """Give a copy of a plane of labels with one label drawn anew inside the box.
+
+    Parameters
+    ----------
+    plane : ndarray of int, shape (H, W)
+        Pixels outside the box, and those of other labels, stay as they are.
+    result : BoxResult
+    label : int
+        The label that the structure gets.
+    """
+    after = plane.copy()
+    inside = after[result.rows, result.columns]  # a view
+    free = (inside == 0) | (inside == label)
+    inside[free] = np.where(result.mask[free] != 0, label, 0)
+    return after
+
+
+def _window_of(pixels: npt.NDArray[Any], window: Box, rules: Preprocessing) -> npt.NDArray[Any]:
+    """Cut the window out, with the greys that the whole image would be shown with."""
+    if pixels.dtype not in (np.bool_, np.uint8):
+        # As uint8, which the segmenter takes as it is, for it would stretch the window's own range otherwise.
+        scaled, _ = scale_intensity(pixels, rules.percentiles)
+        pixels = np.rint(scaled[window.rows, window.columns] * 255).astype(np.uint8)
+    else:
+        pixels = pixels[window.rows, window.columns]
+    return np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _level(probability: FloatArray, threshold: float, least_share: float) -> float:
+    """Lower the threshold as far as it takes to label the least share of the box."""
+    enough = float(np.quantile(probability, 1 - least_share)) if least_share > 0 else 1.0
+    return min(threshold, max(FAINTEST, enough))

@@ -1,0 +1,1 @@
+"""How bytes get to disk: atomic writes, stores, content hashes, the user's folders."""

@@ -1,0 +1,116 @@
+"""A folder of arrays, each in a file that is named by its content, so that nothing is kept twice or changed unseen."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.content_hash import canonical, content_hash
+from napari_wavegms.storage.file_lock import sync_folder
+
+_SUFFIX = ".npy.gz"
+_HASH = re.compile(r"[0-9a-f]{32}")
+_LEVEL = 1  # masks shrink a hundredfold at the fastest level, photographs at none
+
+
+class ArrayFolder:
+    """Arrays by content: ``<hash>.npy.gz``, readable with ``numpy.load(gzip.open(path))``.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made by the first `put`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, content: str) -> Path:
+        """Where an array lies or would lie.
+
+        Raises
+        ------
+        InputError
+            If `content` is not a content hash.
+        """
+        if not _HASH.fullmatch(content):
+            raise InputError(f"{content!r} is not a content hash of 32 hexadecimal digits.")
+        return self.folder / f"{content}{_SUFFIX}"
+
+    def put(self, array: npt.ArrayLike) -> str:
+        """Keep an array; on return it is on disk. One that is there already is checked, and mended if damaged.
+
+        Returns
+        -------
+        str
+            Its content hash.
+
+        Raises
+        ------
+        InputError
+            If the values are not real numbers of at most 64 bits.
+        OSError
+            If the disk refuses; then nothing is left behind.
+        """
+        values = canonical(array)
+        content = content_hash(values)
+        path = self.path(content)
+        if self._holds(content):
+            return content
+        # No file name and no time in the header: the same array always makes the same bytes.
+        with (
+            replacing(path) as neighbour,
+            neighbour.open("wb") as file,
+            gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
+        ):
+            np.lib.format.write_array(packed, values, allow_pickle=False)
+        sync_folder(self.folder)
+        return content
+
+    def get(self, content: str) -> npt.NDArray[Any]:
+        """Read an array and check it against its name.
+
+        Raises
+        ------
+        InputError
+            If the file is gone or damaged.
+        """
+        path = self.path(content)
+        try:
+            with gzip.open(path) as packed:
+                values = np.lib.format.read_array(packed, allow_pickle=False)
+                packed.read()  # up to the checksum at the end
+        except FileNotFoundError as cause:
+            raise InputError(f"The file {path} is gone. Copy it back, or correct the image again.") from cause
+        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as cause:
+            raise _damaged(path) from cause
+        if content_hash(values) != content:
+            raise _damaged(path)
+        return np.asarray(values, values.dtype.newbyteorder("="))
+
+    def sweep(self) -> None:
+        """Remove what killed writers left unfinished; only while nobody else writes."""
+        for leftover in self.folder.glob(".*.npy-*.gz"):
+            with suppress(OSError):
+                leftover.unlink()
+
+    def _holds(self, content: str) -> bool:
+        if not self.path(content).is_file():
+            return False
+        with suppress(InputError):
+            self.get(content)
+            return True
+        return False
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"The file {path} is damaged. Copy it from a backup, or correct the image again.")

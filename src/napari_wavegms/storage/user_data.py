@@ -1,0 +1,115 @@
+"""The user's folders and settings: where models, versions, corrections, journals and reviews are kept."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+
+from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.file_lock import told
+
+HOME_VARIABLE = "WAVEGMS_HOME"
+
+
+def user_models_folder() -> Path:
+    """Where the user's models live: ``$WAVEGMS_HOME/models``, or the platform's data folder."""
+    home = os.environ.get(HOME_VARIABLE)
+    return (Path(home) if home else user_data_path("napari-wavegms", appauthor=False)) / "models"
+
+
+def versions_folder() -> Path:
+    """Where model versions that were learned live: ``$WAVEGMS_HOME/versions``, or the platform's data folder."""
+    return user_models_folder().parent / "versions"
+
+
+_EDITOR = "editor"
+
+
+def settings_file() -> Path:
+    """Where the settings are kept: ``$WAVEGMS_HOME/settings.json``, or the platform's data folder."""
+    return user_models_folder().parent / "settings.json"
+
+
+def editor_name() -> str:
+    """Give the name that edits are signed with: the one that was set, or else the login name; empty without either."""
+    name = _read().get(_EDITOR)
+    return name if isinstance(name, str) and name.strip() else _login_name()
+
+
+def set_editor_name(name: str) -> None:
+    """Keep the name that edits are signed with.
+
+    Parameters
+    ----------
+    name : str
+        An empty one goes back to the login name. What else stands in the file stays there.
+
+    Raises
+    ------
+    InputError
+        If the disk refuses; then nothing has changed.
+    """
+    path = settings_file()
+    values = _read() | {_EDITOR: " ".join(name.split())}
+    with told("The name was not kept", path), replacing(path) as neighbour:
+        neighbour.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _read() -> dict[str, Any]:
+    """What stands in the file; a file that is damaged or cannot be read stops nobody."""
+    with suppress(OSError, ValueError, RecursionError):
+        values = json.loads(settings_file().read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            return values
+    return {}
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user without an entry; which error it is depends on Python's version
+        return ""
+
+
+def corrections_folder() -> Path:
+    """Where the user's corrections are kept: ``$WAVEGMS_HOME/corrections``, or the platform's data folder."""
+    return user_models_folder().parent / "corrections"
+
+
+def journal_folder() -> Path:
+    """Where the user's edits are kept: ``$WAVEGMS_HOME/journal``, or the platform's data folder."""
+    return user_models_folder().parent / "journal"
+
+
+def reviews_folder() -> Path:
+    """Where the reviews are kept: ``$WAVEGMS_HOME/reviews``, or the platform's data folder."""
+    return user_models_folder().parent / "reviews"
+
+
+_MOST = 8
+
+
+def recent_folders() -> list[Path]:
+    """Give those that are still there, the latest first."""
+    with suppress(OSError, ValueError, TypeError):
+        names = json.loads(_file().read_text(encoding="utf-8"))
+        return [path for path in map(Path, names) if path.is_dir()][:_MOST]
+    return []
+
+
+def note_folder(folder: Path) -> None:
+    """Note that a folder was opened; a disk that refuses only costs the convenience."""
+    folder = folder.resolve()
+    names = [str(folder), *(str(path) for path in recent_folders() if path != folder)]
+    with suppress(OSError), replacing(_file()) as neighbour:
+        neighbour.write_text(json.dumps(names[:_MOST], indent=1) + "\n", encoding="utf-8")
+
+
+def _file() -> Path:
+    return reviews_folder() / "recent.json"

@@ -1,0 +1,97 @@
+"""Held-out images segmented by the previous and the new model, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """Held-out images as stacks of one size, (N, H, W, 3) and (N, H, W), the smaller ones padded with black.
+
+    Attributes
+    ----------
+    names : tuple of str
+    images, before, after, corrected : ndarray
+    """
+
+    names: tuple[str, ...]
+    images: npt.NDArray[np.uint8]
+    before: npt.NDArray[np.uint8]
+    after: npt.NDArray[np.uint8]
+    corrected: npt.NDArray[np.uint8]
+
+
+def look_job(
+    pairs: Sequence[Pair], before: Path, after: Path, device: str = "auto"
+) -> Generator[Announced, None, Looked]:
+    """Segment held-out images with the model before and the model after.
+
+    Raises
+    ------
+    CheckpointError
+        If a model file is gone.
+    """
+    from napari_wavegms.model.device import leave_a_core_to_the_window
+    from napari_wavegms.segment.preprocessing import as_image, scale_intensity
+    from napari_wavegms.segment.segmenter import Segmenter
+
+    leave_a_core_to_the_window()
+    rows, columns = (max(pair.mask.shape[axis] for pair in pairs) for axis in (0, 1))
+    stacks = {name: np.zeros((len(pairs), rows, columns), np.uint8) for name in ("before", "after", "corrected")}
+    images = np.zeros((len(pairs), rows, columns, 3), np.uint8)
+    models = {name: Segmenter.from_checkpoint(path, device) for name, path in (("before", before), ("after", after))}
+    for i, pair in enumerate(pairs):
+        yield Announced(f"Segmenting held-out image {i + 1} of {len(pairs)}…")
+        height, width = pair.mask.shape
+        scaled: npt.NDArray[Any] = scale_intensity(as_image(pair.image), (0.1, 99.9))[0]
+        images[i, :height, :width] = np.rint(scaled * 255)  # grey is broadcast to three channels
+        stacks["corrected"][i, :height, :width] = pair.mask != 0
+        for name, model in models.items():
+            stacks[name][i, :height, :width] = model.segment(pair.image).mask
+    return Looked(tuple(pair.name for pair in pairs), images, **stacks)
+
+
+# The names tell the outlines apart, and so do their widths where colours cannot.
+_OUTLINES = (("corrected", 3, "#f0e442"), ("before", 1, "#e69f00"), ("after", 2, "#56b4e9"))
+
+
+def is_shown(viewer: ViewerModel) -> bool:
+    """Whether held-out images are being looked at."""
+    return any(SHOWN_BY_US in layer.metadata for layer in viewer.layers)
+
+
+def hide(viewer: ViewerModel) -> None:
+    """Take them out of the viewer again."""
+    for layer in [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata]:
+        viewer.layers.remove(layer)
+
+
+def show(viewer: ViewerModel, looked: Looked) -> None:
+    """Add one stack of images with its three masks on top; the slider goes from image to image."""
+    hide(viewer)
+    mark = {SHOWN_BY_US: looked.names}
+    viewer.add_image(looked.images, rgb=True, name="held-out images", metadata=dict(mark))
+    for name, width, colour in _OUTLINES:
+        layer = viewer.add_labels(
+            getattr(looked, name),
+            name=f"held-out: {name}",
+            metadata=dict(mark),
+            colormap={None: "transparent", 1: colour},
+            opacity=1.0,
+        )
+        layer.contour = width
+        layer.editable = False

@@ -1,0 +1,387 @@
+"""The coordinator of "Wave-GMS Fine-tune": the only part of it that knows both the viewer and the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
+
+from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.finetune.from_corrections import Luggage, Taught, finetune_job, keep_job, recover_job
+from napari_wavegms.finetune.preflight import Remedy
+from napari_wavegms.finetune.presets import FULL, QUICK, Speed
+from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
+from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.widgets.finetune import preview
+from napari_wavegms.widgets.finetune.folder import FolderRead, folder_job
+from napari_wavegms.widgets.finetune.pairs import Decisions, OpenPair, kept_rows, open_pairs, to_keep, with_kept_noted
+from napari_wavegms.widgets.finetune.panel import FineTunePanel
+from napari_wavegms.widgets.finetune.preview import Looked, look_job
+from napari_wavegms.widgets.finetune.rows import PairRow, version_rows
+from napari_wavegms.widgets.finetune.run import FineTuneRun
+from napari_wavegms.widgets.finetune.strokes import Strokes
+from napari_wavegms.widgets.forms.model_list import models_to_start_from
+from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.layers.viewer import ViewerEvents
+from napari_wavegms.widgets.qt.lifetime import DockedWidget
+from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
+from napari_wavegms.widgets.qt.validation import mark
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_NO_MODEL = "No model is installed here. Open a model file with the … button."
+_NO_PAIR = "There is no pair of image and mask yet. Open an image and segment it, or add a folder."
+_LOOK_AT_MOST = 12
+
+
+class FineTuneWidget(DockedWidget):
+    """The dock widget that napari opens.
+
+    Parameters
+    ----------
+    napari_viewer : ViewerModel
+        napari gives it by this name.
+    speeds : iterable of Speed
+        What is offered, the first one chosen.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, speeds: Iterable[Speed] = (QUICK, FULL)) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self.panel = FineTunePanel(speeds)
+        self._events = ViewerEvents(napari_viewer)
+        self._learner, self._helper, self._looker = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._store, self._versions = CorrectionStore(), ModelVersions()
+        self._decisions = Decisions()
+        self._folders: dict[Path, FolderRead] = {}
+        self._pairs: list[OpenPair] = []
+        self._run: FineTuneRun | None = None
+        self._last: Taught | None = None
+        self._stop = Event()
+        self._strokes = Strokes(self)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(ScrolledPanel(self.panel))
+        self._connect()
+        self._open()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fine-tuning runs."""
+        return self._learner.busy
+
+    @property
+    def helping(self) -> bool:
+        """Whether corrections are being kept, a folder read, or held-out images segmented."""
+        return self._helper.busy or self._looker.busy
+
+    # What a person does
+
+    def fine_tune(self) -> None:
+        """Do what a press on Fine-tune does."""
+        self.refresh_pairs()
+        luggage = self._luggage()
+        if self.busy or luggage is None or not self.panel.learn_row.is_enabled:
+            return
+        self._stop = Event()
+        self._run = FineTuneRun(self.panel, luggage.speed, luggage.device)
+        self.panel.set_status("")
+        self._learner.start(partial(finetune_job, luggage, self._stop.is_set))
+
+    def stop(self) -> None:
+        """End the learning and keep the best; a second time, do not wait for its scores either."""
+        if not self.busy or self._run is None:
+            return
+        if self._stop.is_set():
+            self._learner.cancel()
+        self._stop.set()
+        self._run.stopping()
+
+    def keep(self) -> None:
+        """Store the corrections of the open pairs."""
+        self.refresh_pairs()
+        try:
+            approvals = [drawn.approval() for pair in self._pairs for drawn in to_keep(self._store, pair)]
+        except WaveGMSError as error:
+            self._say_problem(str(error))
+            return
+        if approvals and not self._helper.busy:
+            self._helper.start(partial(keep_job, approvals))
+
+    def add_folder(self, folder: Path) -> None:
+        """Read the pairs of a folder with `images` and `masks` inside."""
+        if not self._helper.busy:
+            self.panel.set_status(f"Reading {folder.name}…")
+            self._helper.start(partial(folder_job, folder))
+
+    def use(self, number: int) -> None:
+        """Put another version in use, 0 for the model before the first."""
+        promoted = {version.number for version in self._versions.versions() if version.promoted}
+        goes_back = number == STARTING_MODEL or number in promoted
+        try:
+            self._versions.roll_back(number) if goes_back else self._versions.promote(number)
+        except WaveGMSError as error:
+            self._say_problem(str(error))
+        else:
+            name = "The model before" if number == STARTING_MODEL else f"v{number}"
+            self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
+        self.refresh_models()
+
+    def look(self) -> None:
+        """Show the held-out images with the masks before and after, or take them away again."""
+        taught = self._last
+        if preview.is_shown(self._viewer):
+            preview.hide(self._viewer)
+        elif taught is not None and taught.result.version is not None and not self._looker.busy:
+            after = self._versions.path(taught.result.version.number)
+            job = partial(look_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after, self.panel.device_row.wish)
+            self._looker.start(job)
+        self.panel.set_looking(preview.is_shown(self._viewer))
+
+    # What is seen
+
+    def refresh_models(self) -> None:
+        """Read the models and versions again, as after a training."""
+        models, why = models_to_start_from(self._versions)
+        row = self.panel.model_row
+        followed = row.choice is None or row.combo.currentIndex() == 0
+        row.set_models(models)
+        if followed and models:  # the best so far changes; whoever chose another model keeps it
+            row.combo.setCurrentIndex(0)
+        self.panel.set_why_start(why)
+        rows = version_rows(self._versions)
+        self.panel.versions.set_rows(rows)
+        self.panel.show_versions_label(bool(rows))
+        self._judge_start()
+
+    def refresh_pairs(self) -> None:
+        """Look at the open layers and the kept corrections again."""
+        self._strokes.watch(self._viewer)
+        self._look_at_pairs({})
+
+    def _on_strokes(self) -> None:
+        """Look again only at what was painted in; large images take their time."""
+        painted = self._strokes.masks
+        self._look_at_pairs({pair.row.key: pair for pair in self._pairs if pair.row.mask not in painted})
+
+    def _look_at_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
+        self._strokes.forget()
+        found = open_pairs(self._viewer, self._decisions, unchanged)
+        self._pairs = [with_kept_noted(self._store, pair) for pair in found]
+        kept = kept_rows(self._store, self._pairs, self._decisions.left_out)
+        folder_rows = [row for read in self._folders.values() for row in self._rows_of(read)]
+        rows = [*(pair.row for pair in self._pairs), *folder_rows, *kept]
+        # What waits for a decision stands on top, where it is seen.
+        self.panel.pairs.set_rows(sorted(rows, key=lambda row: row.ready or not row.included))
+        self._count(len(self._store.corrections()), len(folder_rows))
+        self.panel.set_keep(sum(len(to_keep(self._store, pair)) for pair in self._pairs))
+        self._judge_start()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look for new models and corrections whenever the panel comes into view."""
+        self.refresh_models()
+        self.refresh_pairs()
+        super().showEvent(event)
+
+    def _connect(self) -> None:
+        panel = self.panel
+        panel.learn_row.start_requested.connect(self.fine_tune)
+        panel.learn_row.cancel_requested.connect(self.stop)
+        panel.pairs.included.connect(self._on_included)
+        panel.pairs.mask_chosen.connect(self._on_mask)
+        panel.pairs.remedy_chosen.connect(self._on_remedy)
+        panel.keep_requested.connect(self.keep)
+        panel.add_folder_requested.connect(self._ask_for_folder)
+        panel.look_requested.connect(self.look)
+        panel.versions.use_requested.connect(self.use)
+        panel.model_row.chosen.connect(self._judge_start)
+        panel.device_row.chosen.connect(self._judge_start)
+        self._learner.progressed.connect(self._on_progress)
+        self._learner.ended.connect(self._on_end)
+        self._helper.ended.connect(self._on_helped)
+        self._looker.progressed.connect(self._on_looking)
+        self._looker.ended.connect(self._on_looked)
+        self._events.layers_changed.connect(self._on_layers)
+        self._strokes.ended.connect(self._on_strokes)
+
+    def _open(self) -> None:
+        if self._events.is_open:
+            return
+        self._events.open()
+        self.refresh_models()
+        self.refresh_pairs()
+        if not self._helper.busy:
+            self._helper.start(recover_job)
+
+    def _close(self) -> None:
+        self._events.close()
+        self._strokes.close()
+        for runner in (self._learner, self._helper, self._looker):
+            runner.abandon()
+        self._run = None
+        self.panel.learn_row.set_idle()
+
+    def _on_layers(self) -> None:
+        self.panel.set_looking(preview.is_shown(self._viewer))
+        self.refresh_pairs()
+
+    def _rows_of(self, read: FolderRead) -> list[PairRow]:
+        return [
+            PairRow(
+                (read.folder, number),
+                report.name,
+                report.summary,
+                included=(read.folder, number) not in self._decisions.left_out,
+                ready=report.ready,
+                problem=report.problems[0].sentence if report.problems else "",
+                remedies=report.problems[0].remedies if report.problems else (),
+                picture=read.picture(number),
+            )
+            for number, report in enumerate(read.reports)
+        ]
+
+    def _count(self, kept: int, of_folders: int) -> None:
+        counted = [
+            f"{kept} correction{'' if kept == 1 else 's'} kept",
+            f"{len(self._pairs)} open image{'' if len(self._pairs) == 1 else 's'}",
+            f"{of_folders} from folders" if of_folders else "",
+        ]
+        waiting = [row.name for row in self.panel.pairs.rows if row.included and not row.ready]
+        words = f"{len(waiting)} of them will be left out, unless you decide otherwise." if waiting else ""
+        self.panel.set_counts(", ".join(words for words in counted if words), " ".join([words, *self._store.warnings]))
+
+    def _judge_start(self) -> None:
+        """Switch the button on, or off with the reason."""
+        rows = [row for row in self.panel.pairs.rows if row.included]
+        no_device = self.panel.device_row.why_not
+        mark(self.panel.device_row.devices, no_device)
+        why_not = no_device
+        if not any(row.ready for row in rows):
+            why_not = f"No pair is ready: {_why(rows[0])}" if rows else _NO_PAIR
+        elif self.panel.model_row.choice is None:
+            why_not = _NO_MODEL
+        # What is wrong with the device stands under the device already.
+        self.panel.learn_row.set_why_not(why_not, say=why_not != no_device)
+
+    # What was decided about pairs
+
+    def _on_included(self, key: Hashable, wanted: bool) -> None:
+        left_out = self._decisions.left_out
+        (left_out.discard if wanted else left_out.add)(key)
+        self.refresh_pairs()
+
+    def _on_mask(self, key: Hashable, mask_id: Hashable) -> None:
+        self._decisions.masks[key] = mask_id
+        self.refresh_pairs()
+
+    def _on_remedy(self, key: Hashable, remedy: Remedy) -> None:
+        if remedy is Remedy.LEAVE_OUT:
+            self._on_included(key, False)
+            return
+        pair = next((pair for pair in self._pairs if pair.row.key == key), None)
+        for report in pair.reports if pair is not None else ():
+            for problem in report.problems[:1]:
+                self._decisions.remedies[key, problem.trouble] = remedy
+        self.refresh_pairs()
+
+    def _ask_for_folder(self) -> None:
+        dialog = QFileDialog(self, "A folder that holds the folders “images” and “masks”")
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda name: self.add_folder(Path(name)))
+        dialog.open()
+
+    # The run
+
+    def _luggage(self) -> Luggage | None:
+        choice = self.panel.model_row.choice
+        if choice is None:
+            return None
+        current = self._versions.current()
+        folders = [
+            candidate
+            for read in self._folders.values()
+            for number, candidate in enumerate(read.candidates)
+            if (read.folder, number) not in self._decisions.left_out
+        ]
+        return Luggage(
+            candidates=(*(drawn.copied() for pair in self._pairs for drawn in pair.ready), *folders),
+            without=frozenset(self._decisions.left_out | self._open_left_out()),
+            start=choice.path,
+            start_name=choice.name,
+            current=None if current is None else self._versions.path(current.number),
+            speed=self.panel.speed,
+            device=self.panel.device_row.wish,
+        )
+
+    def _open_left_out(self) -> set[Hashable]:
+        """An open image that is left out is not learned from its kept correction either."""
+        return {report.content for pair in self._pairs if not pair.row.included for report in pair.reports}
+
+    def _on_progress(self, event: object) -> None:
+        if self._run is not None:
+            self._run.take(event)
+
+    def _on_end(self, outcome: Outcome) -> None:
+        run, self._run = self._run, None
+        self.panel.learn_row.set_idle()
+        if run is not None:
+            run.end()
+        taught = outcome.result
+        if isinstance(taught, Taught):
+            self._last = taught
+            comparison = taught.result.comparison
+            self.panel.set_outcome(
+                f"{comparison}." if comparison else "", can_look=bool(taught.held_out and comparison)
+            )
+            self.panel.set_status(taught.result.sentence)
+        elif outcome.error is not None:
+            self._say_problem(str(outcome.error), outcome.details)
+        else:
+            self.panel.set_status("Stopped; what was learned by then is in the list of versions, unscored.")
+        self.refresh_models()
+        self.refresh_pairs()
+
+    # The helpers
+
+    def _on_helped(self, outcome: Outcome) -> None:
+        result = outcome.result
+        if outcome.error is not None:
+            self._say_problem(str(outcome.error), outcome.details)
+        elif isinstance(result, FolderRead):
+            self._folders[result.folder] = result
+            self.panel.set_status(f"{len(result.candidates)} pairs read from {result.folder.name}.")
+        elif isinstance(result, Version):
+            self.panel.set_status(f"The last training was cut off; its best is kept as {result.name}, unscored.")
+            self.refresh_models()
+        elif isinstance(result, int):
+            self.panel.set_status(f"{result} correction{'' if result == 1 else 's'} kept in {self._store.folder}.")
+        self.refresh_pairs()
+
+    def _on_looking(self, event: object) -> None:
+        if isinstance(event, Announced):
+            self.panel.set_status(event.sentence)
+
+    def _on_looked(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._say_problem(str(outcome.error), outcome.details)
+        elif isinstance(outcome.result, Looked):
+            preview.show(self._viewer, outcome.result)
+            self.panel.set_looking(True)
+            self.panel.set_status("Thick outline: your mask. Medium: the new model. Thin: the model before.")
+
+    def _say_problem(self, sentence: str, details: str = "") -> None:
+        self.panel.set_status(sentence, "problem", details)
+        if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
+            show_error(sentence)
+
+
+def _why(row: PairRow) -> str:
+    return row.problem or f"{row.name}: {row.summary}."

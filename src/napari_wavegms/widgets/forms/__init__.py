@@ -1,0 +1,1 @@
+"""Rows of the panels: model, device, threshold, clean-up."""

@@ -1,0 +1,40 @@
+"""The models to start from and the versions to go back to, in words; nothing here needs torch."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from napari_wavegms.errors import CheckpointError, InputError
+from napari_wavegms.finetune.split import worth
+from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
+
+
+def learned_models(versions: ModelVersions) -> list[ModelChoice]:
+    """Versions whose file is there, the one in use first, then the newest."""
+    choices = []
+    for entry in sorted(versions.listing(), key=lambda entry: not entry.in_use):
+        with suppress(CheckpointError):
+            choices.append(replace(ModelChoice.from_file(entry.path), name=entry.version.name))
+    return choices
+
+
+def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], str]:
+    """All models, the best so far first, and why it is that one."""
+    learned, known = learned_models(versions), known_models()
+    current = versions.current()
+    if current is None:
+        first = known[0].name if known else ""
+        why = f"Best so far: {first}, because no version is in use." if first else ""
+        return [*known, *learned], why
+    score = "not yet measured" if current.dsc is None else f"DSC {current.dsc:.2f} {worth(len(current.after))}"
+    return [*learned, *known], f"Best so far: {current.name} is in use, {score}."
+
+
+def models_for_segmenting() -> list[ModelChoice]:
+    """All models, the version in use first; the installed ones alone where the index of versions cannot be read."""
+    try:
+        return models_to_start_from(ModelVersions())[0]
+    except InputError:  # the Fine-tune panel says what is wrong with it; segmenting goes on
+        return known_models()

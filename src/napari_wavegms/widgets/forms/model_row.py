@@ -1,0 +1,180 @@
+"""The row that chooses a model."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QToolButton, QWidget
+
+from napari_wavegms.errors import CheckpointError
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.registry import DEFAULT_MODEL, listing
+from napari_wavegms.widgets.qt.combo_box import ChoiceList
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model in the list: its name there, its file, and its card."""
+
+    name: str
+    path: Path
+    card: ModelCard
+
+    @classmethod
+    def from_file(cls, path: Path) -> ModelChoice:
+        """Read a model file's card.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is none of ours, damaged or too new.
+        """
+        return cls(path.name, path, read_card(path))
+
+
+def known_models() -> list[ModelChoice]:
+    """List the shipped models and the user's own, the default first."""
+    choices = [ModelChoice(entry.name, entry.path, entry.card) for entry in listing()]
+    return sorted(choices, key=lambda choice: choice.name != DEFAULT_MODEL)
+
+
+def card_html(choice: ModelChoice) -> str:
+    """Write a card for a person to read, as rich text."""
+    card = choice.card
+    rows = {
+        "File": str(choice.path),
+        "Trained on": card.data,
+        "Scores": "; ".join(_flat(card.scores)),
+        "Threshold": f"{card.threshold:g}",
+        "Size": f"{card.parameters:,} parameters" if card.parameters else "",
+        "Trained": ", then ".join(_step(step) for step in card.lineage),
+        "Created": card.created,
+        "Terms": card.terms,
+    }
+    table = "".join(
+        f"<tr><td><b>{html.escape(name)}</b>&nbsp;&nbsp;</td><td>{html.escape(text)}</td></tr>"
+        for name, text in rows.items()
+        if text
+    )
+    title = html.escape(card.title or card.name)
+    paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in (card.description, card.disclaimer) if text)
+    return f"<h3>{title}</h3>{paragraphs}<table>{table}</table>"
+
+
+def _step(step: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in step.items() if isinstance(value, (str, int, float)))
+
+
+def _flat(scores: Mapping[str, object], prefix: str = "") -> Iterable[str]:
+    """Write nested scores in one line, each number after what it was measured on."""
+    for name, value in scores.items():
+        label = f"{prefix} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from _flat(value, label)
+        elif isinstance(value, float):
+            yield f"{label} {value:.3g}"
+        else:
+            yield f"{label} {value}"
+
+
+class ModelRow(QWidget):
+    """Choose a model by name or by file.
+
+    Signals
+    -------
+    chosen()
+        Another model is chosen.
+    failed(str)
+        A file that was chosen is no model; the sentence says why.
+    """
+
+    chosen = Signal()
+    failed = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._listed: list[ModelChoice] = []
+        self._files: list[ModelChoice] = []
+        self.combo = ChoiceList("no model is installed")
+        self._more = QToolButton()
+        self._more.setText("…")
+        self._more.setToolTip("About this model, or open a model file")
+        self._more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self._more.setFixedWidth(28)
+        self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._about_action = _add_menu(self._more, self._show_card, self._ask_for_file)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.combo, 1)
+        row.addWidget(self._more)
+        self.combo.chosen.connect(self._on_chosen)
+        self._about_action.setEnabled(False)
+
+    @property
+    def choice(self) -> ModelChoice | None:
+        """The chosen model; None while there is none to choose."""
+        value = self.combo.value
+        return value if isinstance(value, ModelChoice) else None
+
+    def set_models(self, models: list[ModelChoice]) -> None:
+        """Show these models and the files opened so far; the chosen one stays chosen where it is still there."""
+        self._listed = models
+        self._files = [choice for choice in self._files if choice.path.is_file()]
+        self._show(self.choice)
+
+    def open_file(self, path: Path) -> None:
+        """Add a model file to the list and choose it."""
+        try:
+            choice = ModelChoice.from_file(path)
+        except CheckpointError as error:
+            self.failed.emit(str(error))
+            return
+        self._files = [*(known for known in self._files if known.path != path), choice]
+        self._show(choice)
+
+    def _show(self, wanted: ModelChoice | None) -> None:
+        before = self.choice
+        choices = [*self._listed, *self._files]
+        same = next((choice for choice in choices if wanted is not None and choice.path == wanted.path), None)
+        names = [(choice.name, choice) for choice in choices]
+        self.combo.set_choices(names, same, [card_html(choice) for choice in choices])
+        self._about_action.setEnabled(bool(choices))
+        if self.choice != before:
+            self._on_chosen()
+
+    def _on_chosen(self) -> None:
+        self.chosen.emit()
+
+    def _show_card(self) -> None:
+        choice = self.choice
+        if choice is None:
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle(f"About {choice.name}")
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setText(card_html(choice))
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()  # unlike exec, leaves the window alive
+
+    def _ask_for_file(self) -> None:
+        dialog = QFileDialog(self, "Open a Wave-GMS model", "", "Wave-GMS models (*.safetensors);;All files (*)")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(lambda name: self.open_file(Path(name)))
+        dialog.open()
+
+
+def _add_menu(button: QToolButton, about: Callable[[], None], open_file: Callable[[], None]) -> QAction:
+    menu = QMenu(button)
+    about_action = QAction("About this model…", menu)
+    about_action.triggered.connect(about)
+    file_action = QAction("Open model file…", menu)
+    file_action.triggered.connect(open_file)
+    menu.addActions([about_action, file_action])
+    button.setMenu(menu)
+    return about_action

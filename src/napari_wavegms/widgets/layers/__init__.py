@@ -1,0 +1,1 @@
+"""What the panels ask of napari's layers and viewer; no panel."""

@@ -1,0 +1,216 @@
+"""What an image layer holds: shape, axes, channels, and which of them a person wants segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+
+def describe_image(
+    shape: Sequence[int], dtype: object, rgb: bool = False, scale: Sequence[float] = (), units: Sequence[object] = ()
+) -> str:
+    """Say in a line what an image is.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The whole array's shape: (..., rows, columns), or (..., rows, columns, colours) with `rgb`.
+    dtype : dtype-like
+        Its element type.
+    rgb : bool
+        The last axis holds 3 or 4 colour values.
+    scale : sequence of float
+        World units per pixel for each axis that is not colour; empty where unknown.
+    units : sequence
+        The unit's name for each of those axes. Pixels are no news and are left out.
+
+    Returns
+    -------
+    str
+        Such as ``"244 x 320, grey, uint8, 0.2 mm/px"`` or ``"12 x 512 x 512, grey, uint16"``.
+
+    Examples
+    --------
+    >>> describe_image((244, 320), "uint8")
+    '244 x 320, grey, uint8'
+    >>> describe_image((12, 512, 512, 3), "uint8", rgb=True)
+    '12 x 512 x 512, RGB, uint8'
+    """
+    spatial = tuple(shape[:-1]) if rgb else tuple(shape)
+    lengths = " x ".join(str(length) for length in spatial)
+    colours = ("RGBA" if shape[-1] == 4 else "RGB") if rgb else "grey"
+    parts = [lengths, colours, np.dtype(dtype).name]  # type: ignore[call-overload]
+    spacing = _spacing(scale, units)
+    return ", ".join([*parts, spacing] if spacing else parts)
+
+
+def _spacing(scale: Sequence[float], units: Sequence[object]) -> str:
+    """Give the pixel's size in words, or nothing where it is only pixels."""
+    names = [_short_unit(unit) for unit in units][-2:]
+    sizes = [float(size) for size in scale][-2:]
+    if len(names) < 2 or len(sizes) < 2 or names[0] != names[1] or names[0] in ("px", "pixel"):
+        return ""
+    if np.isclose(sizes[0], sizes[1]):
+        return f"{sizes[0]:.3g} {names[0]}/px"
+    return f"{sizes[0]:.3g} x {sizes[1]:.3g} {names[0]}/px"
+
+
+def _short_unit(unit: object) -> str:
+    # pint writes its short symbols under the format code "~"; a plain string has no such code.
+    try:
+        return f"{unit:~}"
+    except ValueError:
+        return str(unit)
+
+
+Field = Literal["image", "frames", "channel", "model", "device"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelChoice:
+    """Read one channel of one axis."""
+
+    axis: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is chosen in the panel.
+
+    Attributes
+    ----------
+    image : hashable or None
+        `unique_id` of the image layer.
+    every : bool
+        All frames, not only the one shown.
+    channel : ChannelChoice or None
+        None: no channels, or the one shown of an axis that is labelled as channels.
+    model : pathlib.Path or None
+    device : str
+    """
+
+    image: Hashable | None = None
+    every: bool = False
+    channel: ChannelChoice | None = None
+    model: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A wish that cannot be met: the field it was made in, and a sentence that says why and what to do."""
+
+    field: Field
+    sentence: str
+
+
+MOST_CHANNELS = 8  # a longer axis is never offered as channels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFacts:
+    """An image layer as it is now.
+
+    Attributes
+    ----------
+    layer_id : hashable
+    name : str
+    pixels : array-like
+        The full resolution of a multiscale image; not read here.
+    shape : tuple of int
+    dtype : dtype
+    rgb : bool
+    axis_labels : tuple of str
+        Of the axes that are not colour.
+    current : tuple of int
+        The index that the viewer shows along each of those axes.
+    description : str
+        One line for the owner of the image.
+    """
+
+    layer_id: Hashable
+    name: str
+    pixels: Any
+    shape: tuple[int, ...]
+    dtype: Any
+    rgb: bool
+    axis_labels: tuple[str, ...]
+    current: tuple[int, ...]
+    description: str
+
+    @classmethod
+    def of(cls, layer: Image, world_point: tuple[float, ...]) -> ImageFacts:
+        """Read an image layer; `world_point` is where the viewer's sliders stand, in world units."""
+        pixels = layer.data[0] if layer.multiscale else layer.data
+        shape = tuple(int(length) for length in pixels.shape)
+        dtype = np.dtype(pixels.dtype)
+        return cls(
+            layer_id=layer.unique_id,
+            name=str(layer.name),
+            pixels=pixels,
+            shape=shape,
+            dtype=dtype,
+            rgb=bool(layer.rgb),
+            axis_labels=tuple(layer.axis_labels),
+            current=_current(layer, shape, world_point),
+            description=describe_image(shape, dtype, layer.rgb, layer.scale, layer.units),
+        )
+
+    def plan(self, wishes: Wishes) -> StackPlan:
+        """Decide which planes to segment.
+
+        Raises
+        ------
+        InputError
+            If the image or the wishes do not fit; `ChannelNeeded` where a channel has to be chosen.
+        """
+        chosen = wishes.channel
+        return plan_stack(
+            self.shape,
+            self.dtype,
+            self.rgb,
+            self.axis_labels,
+            self.current,
+            every=wishes.every,
+            channel_axis=chosen.axis if chosen else None,
+            channel=chosen.channel if chosen else None,
+        )
+
+    def channel_choices(self, wishes: Wishes) -> list[tuple[str, ChannelChoice | None]]:
+        """List the channels that a person may choose from; empty where no axis could hold channels."""
+        if self.rgb or len(self.shape) < 3:
+            return []
+        try:
+            plan = self.plan(replace(wishes, channel=None))
+        except ChannelNeeded as error:
+            return [("choose one", None), *self._channels(error.axis, "")]
+        except InputError:
+            return []
+        if plan.channel_axis is not None:
+            return [("the one shown", None), *self._channels(plan.channel_axis, "")]
+        short = [axis for axis in plan.frame_axes if self.shape[axis] <= MOST_CHANNELS]
+        found = [choice for axis in short for choice in self._channels(axis, f" on axis {axis}")]
+        return [("no channels", None), *found] if found else []
+
+    def _channels(self, axis: int, where: str) -> list[tuple[str, ChannelChoice | None]]:
+        count = self.shape[axis]
+        return [(f"{channel + 1} of {count}{where}", ChannelChoice(axis, channel)) for channel in range(count)]
+
+
+def _current(layer: Image, shape: tuple[int, ...], world_point: tuple[float, ...]) -> tuple[int, ...]:
+    """Find the pixel index under the viewer's sliders; the sliders may stand beside a layer that is moved or short."""
+    point = layer.world_to_data(np.asarray(world_point, float)[-layer.ndim :])
+    lengths = shape[: layer.ndim]
+    rounded = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(lengths) - 1)
+    return tuple(int(place) for place in rounded)

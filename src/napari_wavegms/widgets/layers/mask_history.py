@@ -1,0 +1,183 @@
+"""What we remember about each mask we made: the probabilities behind it, which tell a person's edits from our own work.
+
+An edit is a pixel that differs from what we wrote ourselves. Which of our writes that is has to be found out again and
+again, because undo and redo bring back an earlier threshold or an earlier run without a word.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_wavegms.segment.merging import Overwrite, merged
+from napari_wavegms.segment.postprocess import threshold_probability
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+# Where a plane lies in an array of labels: a number along each leading axis, None along its rows and its columns.
+# (None, None) is the only plane of a 2-D mask. Slices, which numpy wants there, cannot be keys of a dict.
+PlaneKey = tuple[int | None, ...]
+Mask = npt.NDArray[np.integer[Any]]
+Probability = npt.NDArray[np.floating[Any]]
+
+_MOMENTS = 24  # how many moments of a plane are told apart; each keeps one probability alive
+
+
+def plane_key(index: Iterable[int | slice]) -> PlaneKey:
+    """Make a key of a plane's numpy index."""
+    return tuple(None if isinstance(place, slice) else place for place in index)
+
+
+def selection(key: PlaneKey) -> tuple[int | slice, ...]:
+    """Make the numpy index of a plane's key again."""
+    return tuple(slice(None) if place is None else place for place in key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """A plane as we wrote it: its probability, and the threshold that made it a mask."""
+
+    probability: Probability
+    threshold: float
+
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """Make the mask again."""
+        return threshold_probability(self.probability, self.threshold)
+
+
+class PlaneMemory:
+    """What we wrote into one plane, and what the plane looked like before and after.
+
+    Whenever the plane looks exactly like one of those moments, as it does after an undo, we know what of ours is in it;
+    whatever a person draws from there on is an edit.
+    """
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Written | None] = OrderedDict()
+        self._ours: Written | None = None
+
+    def ours(self, current: Mask) -> Written | None:
+        """Tell what of ours a plane holds under a person's edits; None if nothing.
+
+        Parameters
+        ----------
+        current : ndarray of shape (H, W)
+            The plane as it is now.
+        """
+        looks = _fingerprint(current)
+        if looks in self._known:
+            self._ours = self._known[looks]
+        return self._ours
+
+    def edits(self, current: Mask) -> npt.NDArray[np.bool_]:
+        """Mark the pixels that a person, or a clean-up that a person asked for, changed: (H, W).
+
+        In a plane that holds nothing of ours, everything drawn is an edit.
+        """
+        ours = self.ours(current)
+        changed: npt.NDArray[np.bool_] = current != (0 if ours is None else ours.mask())
+        return changed
+
+    def renewed(self, current: Mask, written: Written, how: Overwrite = "keep mine") -> Mask:
+        """Make the plane that a new probability or threshold asks for.
+
+        Parameters
+        ----------
+        current : ndarray of shape (H, W)
+            The plane as it is now.
+        written : Written
+            What is to be written.
+        how : {"keep mine", "fill empty", "replace"}
+            What becomes of the pixels that a person drew.
+
+        Returns
+        -------
+        ndarray of shape (H, W)
+            Of `current`'s dtype.
+        """
+        ours = self.ours(current)
+        return merged(current, written.mask(), None if ours is None else ours.mask(), how)
+
+    def note(self, written: Written, before: Mask, after: Mask) -> None:
+        """Note a write of ours, with the whole plane as it was before and after it, edits included."""
+        self._remember(_fingerprint(before), self.ours(before))
+        self._remember(_fingerprint(after), written)
+        self._ours = written
+
+    def _remember(self, looks: bytes, ours: Written | None) -> None:
+        self._known[looks] = ours
+        self._known.move_to_end(looks)
+        while len(self._known) > _MOMENTS:
+            self._known.popitem(last=False)
+
+
+@dataclass(slots=True, eq=False)
+class MaskMemory:
+    """What we know about one mask layer that we made.
+
+    Attributes
+    ----------
+    image_id : hashable
+        `unique_id` of the image layer that the mask belongs to.
+    model : str
+        Name of the model that made it last.
+    planes : dict of PlaneKey to PlaneMemory
+    """
+
+    image_id: Hashable
+    model: str
+    planes: dict[PlaneKey, PlaneMemory] = field(default_factory=dict)
+
+    def plane(self, key: PlaneKey) -> PlaneMemory:
+        """Give a plane's memory, new where there is none."""
+        return self.planes.setdefault(key, PlaneMemory())
+
+    def edited_pixels(self, data: npt.NDArray[Any], keys: Iterable[PlaneKey]) -> int:
+        """Count the pixels that a person changed in some planes of a mask's data."""
+        nothing = PlaneMemory()
+        edits = (self.planes.get(key, nothing).edits(np.asarray(data[selection(key)])) for key in keys)
+        return sum(int(np.count_nonzero(marked)) for marked in edits)
+
+
+# By the id that napari gives each layer: a duplicate or a renamed stranger is never taken for ours, and a panel that
+# was closed and opened again still knows the masks it made.
+_OURS: dict[Hashable, MaskMemory] = {}
+_ENDS: dict[Hashable, finalize[[Hashable], Labels]] = {}
+
+
+def remember_mask(layer: Labels, memory: MaskMemory) -> None:
+    """Note that we made a Labels layer; forgotten when the layer is."""
+    name = layer.unique_id
+    _OURS[name] = memory
+    if name not in _ENDS:
+        # A plugin may be handed a passing proxy instead of the layer itself.
+        _ENDS[name] = finalize(getattr(layer, "__wrapped__", layer), _forget, name)
+
+
+def forget_mask(layer: Labels) -> None:
+    """Forget a layer that is to show something else; a probability for each image of a day would fill the memory."""
+    end = _ENDS.get(layer.unique_id)
+    if end is not None:
+        end()
+
+
+def memory_of(layer: Labels | None) -> MaskMemory | None:
+    """Give what we know about a layer; None for a layer that we did not make."""
+    return None if layer is None else _OURS.get(layer.unique_id)
+
+
+def _forget(name: Hashable) -> None:
+    _OURS.pop(name, None)
+    _ENDS.pop(name, None)
+
+
+def _fingerprint(plane: Mask) -> bytes:
+    return blake2b(np.ascontiguousarray(plane).tobytes(), digest_size=16).digest()

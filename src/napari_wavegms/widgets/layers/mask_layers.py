@@ -1,0 +1,153 @@
+"""The mask layers of an image: which one is active, and the plane of it that is on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+
+from napari_wavegms.segment.merging import Overwrite
+from napari_wavegms.segment.planes import StackPlan
+from napari_wavegms.widgets.layers.mask_history import (
+    MaskMemory,
+    PlaneKey,
+    Written,
+    memory_of,
+    remember_mask,
+    selection,
+)
+from napari_wavegms.widgets.layers.placement import Placement
+from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+def layer_by_id(viewer: ViewerModel, layer_id: Hashable | None) -> Any:
+    """Find a layer by napari's id; None where it is not, or no longer, in the viewer."""
+    return next((layer for layer in viewer.layers if layer.unique_id == layer_id), None)
+
+
+def masks_of(viewer: ViewerModel, image_id: Hashable | None) -> Iterator[tuple[Labels, MaskMemory]]:
+    """Give the masks in the viewer that we made for an image, the newest first."""
+    for layer in reversed(viewer.layers):
+        memory = memory_of(layer) if isinstance(layer, Labels) else None
+        if memory is not None and memory.image_id == image_id:
+            yield layer, memory
+
+
+def mask_for(viewer: ViewerModel, image_id: Hashable | None, plan: StackPlan) -> Labels | None:
+    """Find the mask that a run with this plan would update; None if it would make a new one."""
+    return next((layer for layer, _ in masks_of(viewer, image_id) if layer.data.shape == plan.labels_shape), None)
+
+
+def add_mask(
+    viewer: ViewerModel, image: Image, plan: StackPlan, model: str, planes: Mapping[PlaneKey, Written]
+) -> Labels:
+    """Make a mask layer in the image's place in the world, with its first planes written."""
+    data = np.zeros(plan.labels_shape, np.uint8)  # untouched pages of a large stack take no memory
+    memory = MaskMemory(image.unique_id, model)
+    for key, written in planes.items():
+        mask = written.mask()
+        data[selection(key)] = mask
+        memory.plane(key).note(written, np.zeros_like(mask), mask)
+    dropped = [axis for axis in range(image.ndim) if axis not in plan.kept_axes]
+    layer = viewer.add_labels(data, name=f"{image.name} mask", **Placement.of(image).without(dropped).as_arguments())
+    remember_mask(layer, memory)
+    return layer
+
+
+def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Written) -> None:
+    """Write one more plane into a mask that this very run has made; what a person drew there meanwhile stays.
+
+    An empty plane takes no undo step, for there is nothing to go back to.
+    """
+    memory = memory_of(layer)
+    if memory is None:
+        return
+    before = np.array(read_plane(layer, key))
+    after = memory.plane(key).renewed(before, written)
+    memory.plane(key).note(written, before, after)
+    if before.any():
+        write_planes(layer, {key: after})
+    else:
+        layer.data[selection(key)] = after
+        if shown_key(viewer, layer, memory) == key:
+            layer.refresh()
+
+
+def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], how: Overwrite) -> int:
+    """Write a run's results into a mask that an earlier run made, as one undo step.
+
+    Returns
+    -------
+    int
+        How many edited pixels were kept.
+    """
+    memory = memory_of(layer)
+    if memory is None:
+        return 0
+    memory.model = model
+    kept = memory.edited_pixels(layer.data, planes) if how == "keep mine" else 0
+    befores = {key: np.array(read_plane(layer, key)) for key in planes}
+    afters = {key: memory.plane(key).renewed(befores[key], planes[key], how) for key in planes}
+    write_planes(layer, afters)
+    for key, written in planes.items():
+        memory.plane(key).note(written, befores[key], afters[key])
+    return kept
+
+
+def hand_to_painter(viewer: ViewerModel, layer: Labels) -> None:
+    """Select a mask with the brush in hand and label 1 active: what comes next is painting."""
+    if not layer.visible:  # napari draws all anew at each setting
+        layer.visible = True
+    layer.selected_label = 1
+    viewer.layers.selection.active = layer
+    layer.mode = "paint"
+
+
+def shown_key(viewer: ViewerModel, layer: Labels, memory: MaskMemory) -> PlaneKey | None:
+    """Tell which of the planes that we wrote the viewer shows; None where it is none of them."""
+    point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])
+    place = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(layer.data.shape) - 1).astype(int)
+    for key in memory.planes:
+        if all(at is None or at == int(here) for at, here in zip(key, place, strict=True)):
+            return key
+    return None
+
+
+NO_MASK = "No mask is selected. Select a Labels layer, or press Segment to make one."
+
+NOT_FLAT = "This works in the 2-D view. Switch napari back from 3-D with Ctrl+Y."
+
+
+def active_mask(viewer: ViewerModel) -> Labels | None:
+    """Give the selected Labels layer, or the newest mask that we made for the selected image."""
+    active = viewer.layers.selection.active
+    if isinstance(active, Labels):
+        return active
+    if isinstance(active, Image):
+        return next((layer for layer, _ in masks_of(viewer, active.unique_id)), None)
+    return None
+
+
+def plane_on_screen(viewer: ViewerModel, mask: Labels) -> PlaneKey:
+    """Give the key of the plane that a flat view shows, whichever way the axes are turned."""
+    missing = viewer.dims.ndim - mask.ndim  # a viewer with deeper layers has more axes in front
+    shown = {axis - missing for axis in viewer.dims.displayed}
+    point = mask.world_to_data(np.asarray(viewer.dims.point, float)[missing:])
+    place = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(mask.data.shape) - 1).astype(int)
+    return tuple(None if axis in shown else int(place[axis]) for axis in range(mask.ndim))
+
+
+def why_not_write(viewer: ViewerModel, mask: Labels | None) -> str:
+    """Say why a plane of a mask cannot be written to; empty where it can."""
+    if mask is None:
+        return NO_MASK
+    if mask.multiscale or not mask.editable:
+        return f"{mask.name} is locked or has several resolutions, so nothing is written to it. Select another mask."
+    if viewer.dims.ndisplay != 2:
+        return NOT_FLAT
+    return ""

@@ -1,0 +1,142 @@
+"""The place of a layer in the world, carried from an image to the mask made from it.
+
+Since napari 0.7 one layer without units makes every layer lose its units, and a mask without its image's transform
+shows the wrong pixels; so all seven properties travel, always, and together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pint
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Where the pixels of a layer of N dimensions lie in the world.
+
+    Attributes
+    ----------
+    scale, translate : ndarray of shape (N,)
+        World units per pixel, and the world position of pixel 0.
+    rotate, shear : ndarray of shape (N, N)
+        Matrices; `shear` is triangular with ones on its diagonal.
+    affine : ndarray of shape (N + 1, N + 1)
+        Applied after the four above.
+    units : tuple
+        One pint unit per axis.
+    axis_labels : tuple of str, or None
+        None where the layer has napari's own default labels, which are numbers that depend on N.
+    """
+
+    scale: Matrix
+    translate: Matrix
+    rotate: Matrix
+    shear: Matrix
+    affine: Matrix
+    units: tuple[Any, ...]
+    axis_labels: tuple[str, ...] | None
+
+    @classmethod
+    def of(cls, layer: Layer) -> Placement:
+        """Read the placement of a napari layer.
+
+        Parameters
+        ----------
+        layer : napari.layers.Layer
+            An RGB image has one dimension less than its array; the colours are not a place.
+        """
+        labels = tuple(layer.axis_labels)
+        return cls(
+            scale=np.array(layer.scale, float),
+            translate=np.array(layer.translate, float),
+            rotate=np.array(layer.rotate, float),
+            shear=_shear_matrix(np.asarray(layer.shear, float), layer.ndim),
+            affine=np.array(layer.affine, float),
+            units=tuple(layer.units),
+            axis_labels=None if labels == _default_labels(layer.ndim) else labels,
+        )
+
+    @classmethod
+    def plain(cls, scale: Sequence[float], units: Sequence[str]) -> Placement:
+        """Give the place of a new layer with this scale and these units."""
+        count = len(scale)
+        return cls(
+            scale=np.array(scale, float),
+            translate=np.zeros(count),
+            rotate=np.eye(count),
+            shear=np.eye(count),
+            affine=np.eye(count + 1),
+            units=tuple(pint.Unit(unit) for unit in units),
+            axis_labels=None,
+        )
+
+    def move(self, layer: Layer) -> None:
+        """Bring a layer of N dimensions here; what is right already is not set, for each setting draws anew."""
+        now = Placement.of(layer)
+        for field in fields(self):
+            wanted = getattr(self, field.name)
+            if not np.array_equal(getattr(now, field.name), wanted):
+                setattr(layer, field.name, wanted)
+
+    def without(self, axes: Collection[int]) -> Placement:
+        """Drop axes that the mask does not have, such as channels.
+
+        Parameters
+        ----------
+        axes : collection of int
+            Non-negative positions among this placement's axes.
+
+        Returns
+        -------
+        Placement
+            Of the other axes, in their order. Exact as long as the dropped axes are not rotated or sheared into
+            the others, and a channel axis has no direction in the world that it could be turned to.
+        """
+        kept = [axis for axis in range(len(self.scale)) if axis not in axes]
+        square = np.ix_(kept, kept)
+        homogeneous = [*kept, len(self.scale)]
+        return Placement(
+            scale=self.scale[kept],
+            translate=self.translate[kept],
+            rotate=self.rotate[square],
+            shear=self.shear[square],
+            affine=self.affine[np.ix_(homogeneous, homogeneous)],
+            units=tuple(self.units[axis] for axis in kept),
+            axis_labels=None if self.axis_labels is None else tuple(self.axis_labels[axis] for axis in kept),
+        )
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Give the keyword arguments with which a napari layer takes this place."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "rotate": self.rotate,
+            "shear": self.shear,
+            "affine": self.affine,
+            "units": self.units,
+            "axis_labels": self.axis_labels,
+        }
+
+
+def _default_labels(ndim: int) -> tuple[str, ...]:
+    return tuple(str(axis) for axis in range(-ndim, 0))
+
+
+def _shear_matrix(shear: Matrix, ndim: int) -> Matrix:
+    """Write napari's vector of upper-triangular values as the matrix it stands for."""
+    if shear.ndim == 2:
+        return shear.copy()
+    matrix = np.eye(ndim)
+    if shear.size == ndim * (ndim - 1) // 2:
+        matrix[np.triu_indices(ndim, 1)] = shear
+    return matrix

@@ -1,0 +1,62 @@
+"""Knows whether a stroke is going on in a mask, so that nothing of ours is written into the middle of it.
+
+A stroke is one undo step of napari from press to release. What is written meanwhile would become part of it, and one
+Ctrl+Z would take both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+
+class DragWatch:
+    """Watches one Labels layer until `close`.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Watch it from a moment at which no mouse button is down.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self.dragging = False
+        self._layer = layer
+        self._waiting: list[Callable[[], None]] = []
+        # At the release we may be told before the tool is, which ends its undo step then; so what waits comes after.
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._go_on)
+        layer.mouse_drag_callbacks.append(self._on_drag)
+
+    def when_free(self, action: Callable[[], None]) -> None:
+        """Do something now, or as soon as the stroke that is going on has ended."""
+        if self.dragging or self._waiting:
+            self._waiting.append(action)
+        else:
+            action()
+
+    def close(self) -> None:
+        """Let go of the layer; what still waits is dropped."""
+        self._soon.stop()
+        self._waiting.clear()
+        if self._on_drag in self._layer.mouse_drag_callbacks:
+            self._layer.mouse_drag_callbacks.remove(self._on_drag)
+
+    def _on_drag(self, _layer: Labels, event: Any) -> Generator[None, None, None]:
+        self.dragging = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self.dragging = False
+        self._soon.start()
+
+    def _go_on(self) -> None:
+        while self._waiting and not self.dragging:
+            self._waiting.pop(0)()

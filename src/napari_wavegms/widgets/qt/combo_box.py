@@ -1,0 +1,71 @@
+"""A drop-down list whose entries come and go.
+
+magicgui's ComboBox is made for fixed choices: it knows entries by their text and starts anew whenever it is moved to
+another window, as docks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QWidget
+
+
+class ChoiceList(QComboBox):
+    """Entries with a name and a value.
+
+    Signals
+    -------
+    chosen()
+        A person chose another entry.
+
+    Parameters
+    ----------
+    nothing : str
+        Shown while there is no entry.
+    """
+
+    chosen = Signal()
+
+    def __init__(self, nothing: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setPlaceholderText(nothing)
+        # A long layer name must not widen the dock.
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        self._values: list[Any] = []
+        self.activated.connect(self._on_activated)
+
+    @property
+    def value(self) -> Any:
+        """The chosen entry's value; None while there is no entry."""
+        row = self.currentIndex()
+        return self._values[row] if 0 <= row < len(self._values) else None
+
+    @property
+    def values(self) -> list[Any]:
+        """The values of all entries, in order."""
+        return list(self._values)
+
+    def set_choices(self, choices: Sequence[tuple[str, Any]], chosen: Any, tooltips: Sequence[str] = ()) -> None:
+        """Show these entries and choose one, telling nobody; the first one where `chosen` is not among them."""
+        names, values = [name for name, _ in choices], [value for _, value in choices]
+        if names != [self.itemText(row) for row in range(self.count())]:
+            self.clear()
+            self.addItems(names)
+        self._values = values
+        for row, tooltip in enumerate(tooltips):
+            self.setItemData(row, tooltip, Qt.ItemDataRole.ToolTipRole)
+        self.setCurrentIndex(values.index(chosen) if chosen in values else min(0, len(values) - 1))
+        self._show_whole_name()
+
+    def _on_activated(self, _row: int) -> None:
+        self._show_whole_name()
+        self.chosen.emit()
+
+    def _show_whole_name(self) -> None:
+        """Put on hover what the entry itself says there, or its name, which may be cut off."""
+        tooltip = self.itemData(self.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+        self.setToolTip(str(tooltip or self.currentText()))

@@ -1,0 +1,1 @@
+"""From strokes on a Labels layer to the journal."""

@@ -1,0 +1,51 @@
+"""What the journal says: that nothing is lost, and what was left behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from napari_wavegms.journal.records import Edit, Unfinished
+from napari_wavegms.widgets.qt.wording import _ago, _moment, in_words
+
+
+def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: str) -> str:
+    """Say what changed since the edits began, and when it was saved; or why it could not be.
+
+    Parameters
+    ----------
+    edit : Edit or None
+        The last one on disk.
+    age : float or None
+        Seconds since it was saved.
+    waits : bool
+        Whether something is not saved yet.
+    problem : str
+        Why, if the disk refuses.
+
+    Examples
+    --------
+    >>> saved_sentence(None, None, waits=False, problem="")
+    ''
+    """
+    if problem:
+        return problem
+    if edit is None:
+        return "Saving." if waits else ""
+    changed = f"Changed {edit.differing:,} px, {in_words(max(1, round(edit.seconds_so_far)))}."
+    if waits or age is None:
+        return f"{changed} Saving."
+    return f"{changed} Saved {_ago(age)} ago."
+
+
+def restore_sentence(left: Unfinished, now: datetime | None = None) -> str:
+    """Ask what is to become of edits that were left behind.
+
+    Parameters
+    ----------
+    left : Unfinished
+    now : datetime, optional
+        With a time zone; in it the time is told.
+    """
+    now = datetime.now().astimezone() if now is None else now
+    edits = "1 unsaved edit" if left.edits == 1 else f"{left.edits} unsaved edits"
+    return f"Wave-GMS found {edits} on {left.target.name} from {_moment(left.time, now)}."

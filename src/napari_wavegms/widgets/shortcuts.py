@@ -1,0 +1,322 @@
+"""Keyboard shortcuts: what they are, and binding them to a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
+
+from app_model.backends.qt import QKeyBindingSequence
+from app_model.types import KeyBinding
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QShortcut
+from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+
+# Alt+S, the obvious letter, is napari's own "Save Screenshot"; the g of seGment is free on every platform.
+SEGMENT_KEY = "Alt-G"
+
+
+class Key:
+    """A key that calls an action while it is bound.
+
+    Parameters
+    ----------
+    key : str
+        In napari's spelling, such as ``"Alt-G"``.
+    action : callable
+        Called without arguments on each press.
+    """
+
+    def __init__(self, key: str, action: Callable[[], None]) -> None:
+        self.key = key
+        self._action = action
+        self._holders: list[ReferenceType[ViewerModel | Labels]] = []
+
+    @property
+    def printed(self) -> str:
+        """The key as a button shows it."""
+        return self.key.replace("-", "+")
+
+    def bind(self, holder: ViewerModel | Labels) -> bool:
+        """Bind the key on a viewer or a layer.
+
+        Returns
+        -------
+        bool
+            Whether the key is ours there now; False where it already belonged to somebody else.
+        """
+        holder = getattr(holder, "__wrapped__", holder)  # a plugin may be handed a passing proxy
+        if any(known() is holder for known in self._holders):
+            return True
+        try:
+            # napari hands over the viewer or layer on which the key was found; we need neither.
+            holder.bind_key(self.key, lambda _holder: self._action())
+        except ValueError:  # napari's word for "already used"
+            return False
+        self._holders.append(ref(holder))
+        return True
+
+    def unbind(self) -> None:
+        """Give the key back wherever it was bound."""
+        for known in self._holders:
+            holder = known()
+            if holder is not None:
+                holder.bind_key(self.key, None)
+        self._holders.clear()
+
+
+PLUGIN = "napari-wavegms"
+
+CATEGORY = "review_keys"
+"""Name of our keys among the plugin's settings in napari's Preferences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that a button or a key does.
+
+    Attributes
+    ----------
+    name : str
+        Also the name of its setting.
+    title : str
+        What the button says.
+    key : str
+        By default; as napari shows it.
+    explained : str
+        A sentence for the tooltip.
+    napari_s : bool
+        The key is napari's own: printed, not bound, not to be changed here.
+    """
+
+    name: str
+    title: str
+    key: str
+    explained: str
+    napari_s: bool = False
+
+    @property
+    def setting(self) -> dict[str, str]:
+        """What the manifest says of it under ``configurations``."""
+        return {"type": "string", "title": self.title, "description": self.explained, "default": self.key}
+
+
+ACTIONS = (
+    Action("approve", "Approve", "Alt+A", "Lock this mask, keep it for learning and go on to the next image."),
+    Action("withdraw", "Un-approve", "Alt+Z", "Take the approval back, so that the mask can be changed again."),
+    Action("next", "Next", "Alt+Right", "Go to the next image of the list."),
+    Action("previous", "Previous", "Alt+Left", "Go back to the image before."),
+    Action("skip", "Skip", "Alt+K", "Leave this image for later."),
+    Action("box", "Box", "Alt+B", "Draw a box around a structure; the model looks again inside it."),
+    Action("next_doubt", "Next doubtful spot", "Alt+D", "Go where the model is least certain, centred and zoomed."),
+    Action("doubt_layer", "Doubt layer", "Shift+Alt+D", "Show or hide where the model is not certain."),
+    Action("changes", "Changes", "Alt+Q", "Show or hide what you added to the prediction and removed from it."),
+    Action("fill_holes", "Fill holes", "Alt+O", "Label what the mask encloses."),
+    Action("keep_largest", "Keep largest", "Alt+R", "Keep only the largest piece of each label."),
+    Action("remove_islands", "Remove islands", "Alt+X", "Remove small pieces of each label."),
+    Action("smooth", "Smooth", "Alt+M", "Round off the outline by two pixels."),
+    Action("undo", "Undo", "Ctrl+Z", "Take back the last step, whether yours or the model's.", napari_s=True),
+)
+
+
+_NO_KEYS = {"", "Unknown", "Alt", "Ctrl", "Meta", "Shift"}
+
+
+class ReviewKeys(QObject):
+    """The keys of one panel, from `open` to `close`.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    actions : mapping of str to callable
+        What to do, by the names in `ACTIONS`; a name that is left out gets no key.
+    panel : QWidget, optional
+        Where the keys hold too, whatever has the focus there: a list or a field would take letters with Alt for itself.
+
+    Signals
+    -------
+    changed()
+        Somebody has chosen other keys: print them anew.
+
+    Attributes
+    ----------
+    problems : list of str
+        A sentence for each chosen key that could not be had.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        actions: Mapping[str, Callable[[], object]],
+        parent: QObject | None = None,
+        panel: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._panel = panel
+        self._shortcuts: list[QShortcut] = []
+        self.problems: list[str] = []
+        self._viewer = viewer
+        self._actions = dict(actions)
+        self._bound: dict[str, Key] = {}
+        self._settings: Any = None
+
+    def open(self) -> None:
+        """Bind the keys, and follow what is chosen in Preferences."""
+        if self._settings is None:
+            self._settings = chosen_keys()
+            if self._settings is not None:
+                self._settings.events.connect(self._on_settings)
+        self._bind()
+
+    def close(self) -> None:
+        """Give the keys back."""
+        if self._settings is not None:
+            self._settings.events.disconnect(self._on_settings)
+            self._settings = None
+        self._unbind()
+
+    def printed(self, name: str) -> str:
+        """Give an action's key as a button shows it; empty where it has none."""
+        if name in self._bound:
+            return _printed(self._bound[name].key)
+        return next((action.key for action in ACTIONS if action.name == name and action.napari_s), "")
+
+    def label(self, name: str) -> str:
+        """Give an action's title with its key."""
+        title = next(action.title for action in ACTIONS if action.name == name)
+        return f"{title}  {self.printed(name)}".rstrip()
+
+    def _on_settings(self, _event: object = None) -> None:
+        self._unbind()
+        self._bind()
+        self.changed.emit()
+
+    def _bind(self) -> None:
+        self._unbind()
+        theirs = napari_s_keys()
+        wishes = {action.name: getattr(self._settings, action.name, action.key) for action in ACTIONS}
+        keys, self.problems = settled(wishes, theirs)
+        for name, key in keys.items():
+            if name not in self._actions:
+                continue
+            bound = Key(key, self._doing(name))
+            if bound.bind(self._viewer):
+                self._bound[name] = bound
+                self._hold_in_panel(key, self._doing(name))
+            else:
+                self.problems.append(f"{_printed(key)} belongs to another plugin, so {name} has no key now.")
+
+    def _unbind(self) -> None:
+        for key in self._bound.values():
+            key.unbind()
+        self._bound.clear()
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
+        self._shortcuts.clear()
+
+    def _hold_in_panel(self, key: str, action: Callable[[], None]) -> None:
+        if self._panel is not None:
+            shortcut = QShortcut(QKeyBindingSequence(KeyBinding.from_str(key)), self._panel)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.setAutoRepeat(False)  # a key that is held for a moment too long approves one image
+            shortcut.activated.connect(action)
+            self._shortcuts.append(shortcut)
+
+    def _doing(self, name: str) -> Callable[[], None]:
+        action = self._actions[name]
+
+        def do() -> None:  # napari calls what a key's function gives back
+            action()
+
+        return do
+
+
+def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Decide which action gets which key.
+
+    Parameters
+    ----------
+    wishes : mapping of str to str
+        The chosen key of each action; empty for none.
+    theirs : iterable of str
+        Keys of napari, which are never taken.
+
+    Returns
+    -------
+    keys : dict of str to str
+        In napari's spelling. An action whose wish cannot be met keeps its own key, if that is still free.
+    problems : list of str
+        Why a wish was not met.
+    """
+    taken = dict.fromkeys(theirs, "napari")
+    taken[_normal(SEGMENT_KEY.replace("-", "+"))] = "Segment"
+    keys: dict[str, str] = {}
+    problems: list[str] = []
+    ours = [action for action in ACTIONS if not action.napari_s]
+    # Keys that stand as they were come first, so that nobody loses one to somebody's new wish.
+    for action in sorted(ours, key=lambda action: _normal(wishes.get(action.name, "")) != _normal(action.key)):
+        wish = wishes.get(action.name, action.key).strip()
+        if not wish:
+            continue
+        key = _normal(wish)
+        why = f"is no key; write it like {action.key}" if not key else f"belongs to {taken.get(key)}"
+        if not key or key in taken:
+            fallback = _normal(action.key)
+            kept = "" if fallback in taken else fallback
+            instead = f"it keeps {_printed(kept)}" if kept else "it has none now"
+            problems.append(f"The key {wish} of {action.title} {why}, so {instead}. Change it in Preferences.")
+            key = kept
+        if key:
+            keys[action.name] = key
+            taken[key] = action.title
+    return keys, problems
+
+
+def chosen_keys() -> Any:
+    """Give our keys among the plugin's settings; None where napari, before 0.9, or the manifest has none."""
+    try:
+        from napari.settings import get_plugin_settings
+
+        return getattr(get_plugin_settings(PLUGIN), CATEGORY, None)
+    except (ImportError, KeyError):
+        return None
+
+
+def napari_s_keys() -> set[str]:
+    """Collect the keys of napari: those of the viewer, of each kind of layer and of the menus."""
+    from napari import layers
+    from napari._app_model import get_app_model
+    from napari.components import ViewerModel
+    from napari.utils.shortcuts import default_shortcuts
+
+    kinds = [ViewerModel, *(getattr(layers, name) for name in layers.__all__)]
+    found = {str(key) for kind in kinds for key in getattr(kind, "class_keymap", {})}
+    found |= {str(key) for keys in default_shortcuts.values() for key in keys}
+    found |= {str(binding.keybinding) for binding in get_app_model().keybindings}
+    # File, View, Layers, Plugins, Window, Help
+    return {normal for key in found if (normal := _normal(key))} | {f"Alt+{letter}" for letter in "FVLPWH"}
+
+
+def _normal(key: str) -> str:
+    """Spell a key as napari does, modifiers in its order; empty for what is no key."""
+    try:
+        binding = KeyBinding.from_str(key.strip().replace(" + ", "+"))
+    except (ValueError, KeyError, TypeError):
+        return ""
+    # Two strokes one after the other are no key of ours, and neither is a modifier alone.
+    return str(binding) if len(binding.parts) == 1 and str(binding.part0.key) not in _NO_KEYS else ""
+
+
+def _printed(key: str) -> str:
+    arrows = {"Right": "→", "Left": "←", "Up": "↑", "Down": "↓"}
+    modifiers, plus, last = key.rpartition("+")
+    return f"{modifiers}{plus}{arrows.get(last, last)}"

@@ -1,0 +1,210 @@
+"""What a person has added to a prediction and removed from it, as an overlay that follows the brush.
+
+Solid is added, striped is removed, dotted has another label: the pattern says it without the colour. It is an image
+layer and not a mask, so that nobody paints into it and nothing of ours takes it for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils import Colormap
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_wavegms.widgets.layers.layer_reuse import fits, refill
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, memory_of, selection
+from napari_wavegms.widgets.layers.mask_layers import plane_on_screen
+from napari_wavegms.widgets.layers.overlay_layers import note_view
+from napari_wavegms.widgets.layers.placement import Placement
+from napari_wavegms.widgets.layers.undoable import read_plane
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+ADDED, REMOVED, RELABELLED = 1, 2, 3
+LEGEND = "Solid blue was added, striped orange was removed, dotted purple has another label."
+NO_PREDICTION = "There is no prediction of this mask to compare with. Press Segment first."
+# Blue, vermillion and purple of Okabe and Ito, which are told apart with every kind of colour vision.
+_COLOURS = [(0, 0, 0, 0), (0.34, 0.71, 0.91, 0.75), (0.84, 0.37, 0, 0.75), (0.8, 0.47, 0.65, 0.75)]
+_QUIET = 60  # ms; a stroke tells of every step of the brush
+
+
+def changes(mask: Mask, prediction: Mask) -> npt.NDArray[np.uint8]:
+    """Mark what differs between a mask and a prediction of the same shape: `ADDED`, `REMOVED`, `RELABELLED` or 0."""
+    codes = np.zeros(mask.shape, np.uint8)
+    codes[(prediction == 0) & (mask != 0)] = ADDED
+    codes[(prediction != 0) & (mask == 0)] = REMOVED
+    codes[(prediction != 0) & (mask != 0) & (prediction != mask)] = RELABELLED
+    return codes
+
+
+def patterned(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Leave gaps in a plane of codes, (H, W): removed becomes stripes along the diagonal, relabelled dots."""
+    rows, columns = np.ogrid[: codes.shape[0], : codes.shape[1]]
+    gap = (codes == REMOVED) & ((rows + columns) % 4 >= 2)
+    gap |= (codes == RELABELLED) & ((rows % 2 == 1) | (columns % 2 == 1))
+    return np.where(gap, np.uint8(0), codes)
+
+
+class ChangesOverlay(QObject):
+    """Shows one mask's changes at a time.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+
+    Signals
+    -------
+    counted(int, int)
+        Pixels added and removed in the plane on screen, whenever they are counted anew.
+    hidden()
+        The overlay is gone, whoever removed it.
+    """
+
+    counted = Signal(int, int)
+    hidden = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._mask: Labels | None = None
+        self._layer: Image | None = None
+        self._resting: Image | None = None  # hidden, for the next mask
+        self._given: Mapping[PlaneKey, Mask] | None = None
+        self._last: dict[PlaneKey, Written] = {}
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(_QUIET)
+        self._look.timeout.connect(self.refresh)
+
+    @property
+    def shown(self) -> bool:
+        """Whether an overlay is in the viewer."""
+        return self._layer is not None
+
+    @property
+    def mask(self) -> Labels | None:
+        """The mask whose changes are shown."""
+        return self._mask
+
+    def show(self, mask: Labels, prediction: Mapping[PlaneKey, Mask] | None = None) -> str:
+        """Show what differs from the prediction, instead of what was shown before.
+
+        Parameters
+        ----------
+        mask : napari.layers.Labels
+        prediction : mapping of PlaneKey to ndarray of shape (H, W), optional
+            By default what we last wrote into the mask ourselves; follows another threshold and another run.
+
+        Returns
+        -------
+        str
+            Why there is nothing to show; empty where there is.
+        """
+        if prediction is None and memory_of(mask) is None:
+            return NO_PREDICTION
+        if self._layer is not None:
+            self.rest()
+        self._mask, self._given = mask, prediction
+        self._layer = self._layer_for(mask)
+        for emitter in (mask.events.paint, mask.events.set_data):  # undo and redo are told by the second alone
+            emitter.connect(self._on_change)
+        self._viewer.dims.events.point.connect(self._on_change)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self.refresh()
+        return ""
+
+    def hide(self) -> None:
+        """Remove the overlay."""
+        was_shown = self.shown
+        self.rest()
+        layer, self._resting = self._resting, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        if was_shown:
+            self.hidden.emit()
+
+    def rest(self) -> None:
+        """Let go of the mask; an overlay that is shown is hidden, and taken for the next mask."""
+        layer, mask = self._layer, self._mask
+        self._look.stop()
+        self._layer = self._mask = self._given = None
+        self._last = {}
+        if layer is None or mask is None:
+            return
+        self._resting = layer
+        for emitter in (mask.events.paint, mask.events.set_data):
+            emitter.disconnect(self._on_change)
+        self._viewer.dims.events.point.disconnect(self._on_change)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        if layer in self._viewer.layers:
+            layer.visible = False
+
+    close = hide
+
+    def refresh(self) -> None:
+        """Compare the plane on screen anew."""
+        mask, layer = self._mask, self._layer
+        if mask is None or layer is None:
+            return
+        if mask.data.shape != layer.data.shape:
+            self.hide()
+            return
+        key = plane_on_screen(self._viewer, mask)
+        if sum(at is None for at in key) != 2:
+            return  # in 3-D there is no one plane; what was compared stays
+        plane = read_plane(mask, key)
+        prediction = self._prediction(key, plane)
+        codes = changes(plane, prediction) if prediction is not None else np.zeros(plane.shape, np.uint8)
+        layer.data[selection(key)] = patterned(codes)
+        layer.refresh()
+        self.counted.emit(int((codes == ADDED).sum()), int((codes == REMOVED).sum()))
+
+    def _layer_for(self, mask: Labels) -> Image:
+        """Give an empty layer above the mask, the one that rests where it fits."""
+        viewer, (layer, self._resting) = self._viewer, (self._resting, None)
+        data, place = np.zeros(mask.data.shape, np.uint8), Placement.of(mask)
+        name = f"{mask.name} changes".replace(" mask changes", " changes")
+        if layer is not None and layer in viewer.layers:
+            above = viewer.layers.index(layer) > viewer.layers.index(mask)
+            if above and fits(layer, data, place):
+                refill(layer, data, name, place)
+                return layer
+            viewer.layers.remove(layer)
+        active = viewer.layers.selection.active
+        layer = viewer.add_image(
+            data,
+            name=name,
+            colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
+            contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
+            interpolation2d="nearest",
+            **place.as_arguments(),
+        )
+        note_view(layer)
+        viewer.layers.selection.active = active
+        return layer
+
+    def _prediction(self, key: PlaneKey, plane: Mask) -> Mask | None:
+        assert self._mask is not None
+        if self._given is not None:
+            return self._given.get(key)
+        memory = memory_of(self._mask)
+        known = None if memory is None else memory.planes.get(key)
+        ours = None if known is None else known.ours(plane)
+        if ours is not None:
+            self._last[key] = ours
+        # A mask erased to the last pixel looks as it did before we wrote; it is still compared with what we wrote.
+        last = self._last.get(key)
+        return None if last is None else last.mask()
+
+    def _on_change(self, _event: object = None) -> None:
+        self._look.start()
+
+    def _on_removed(self, _event: object = None) -> None:
+        here = {layer.unique_id for layer in self._viewer.layers}
+        if not {layer.unique_id for layer in (self._layer, self._mask) if layer is not None} <= here:
+            self.hide()

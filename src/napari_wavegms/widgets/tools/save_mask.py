@@ -1,0 +1,142 @@
+"""Save a mask: the dialog and the job behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.files.labels import checked_axes
+from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
+from napari_wavegms.files.provenance import Provenance
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+
+FILTERS = {"TIFF mask with spacing (*.tif *.tiff)": ".tif", "PNG mask (*.png)": ".png"}
+
+_DOUBLE_ENDINGS = (".nii.gz", ".ome.tif", ".ome.tiff")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SaveRequest:
+    """A mask and what goes into its file."""
+
+    path: Path
+    labels: npt.NDArray[Any]
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+    axis_labels: tuple[str, ...]
+    provenance: Provenance
+
+
+def suggested_path(image_name: str, source: str | None, folder: Path | None = None) -> Path:
+    """Suggest a file beside the image: ``scan.png`` gives ``scan_mask.tif``.
+
+    Parameters
+    ----------
+    image_name : str
+        The image layer's name, taken where it came from no file.
+    source : str or None
+        The file that napari read the image from.
+    folder : pathlib.Path, optional
+        Where to save an image without a file; the current folder by default.
+    """
+    if source:
+        file = Path(source)
+        ending = next((ending for ending in _DOUBLE_ENDINGS if file.name.lower().endswith(ending)), file.suffix)
+        return file.parent / f"{file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name}_mask.tif"
+    safe = re.sub(r"[^\w.-]+", "_", image_name).strip("._") or "image"
+    return (folder or Path.cwd()) / f"{safe}_mask.tif"
+
+
+def with_suffix(path: Path, chosen_filter: str) -> Path:
+    """Add the ending of the chosen file type to a name typed without one."""
+    return path if path.suffix else path.with_suffix(FILTERS.get(chosen_filter, ".tif"))
+
+
+def mask_provenance(image: Image | None, model: str, threshold: float) -> Provenance:
+    """Say where a mask comes from; the source is the image's file, or its layer's name where it has none."""
+    source = "" if image is None else str(image.source.path or image.name)
+    return Provenance.now(model, threshold, Path(source).name)
+
+
+def save_request(path: Path, mask: Labels, provenance: Provenance) -> SaveRequest:
+    """Collect what a mask's file needs; the labels are copied, so that painting may go on while they are written."""
+    return SaveRequest(
+        path=path,
+        labels=np.array(mask.data),
+        scale=tuple(float(size) for size in mask.scale),
+        units=tuple(str(unit) for unit in mask.units),
+        axis_labels=tuple(str(label) for label in mask.axis_labels),
+        provenance=provenance,
+    )
+
+
+def save_job(request: SaveRequest) -> Generator[None, None, Path]:
+    """Write the file.
+
+    Returns
+    -------
+    pathlib.Path
+        What was written.
+
+    Raises
+    ------
+    WaveGMSError
+        If the format cannot hold the mask, or the file cannot be written.
+    """
+    yield  # a job is a generator; this one has a single step
+    axes = axes_from_names(request.axis_labels, request.labels.ndim)
+    spacing = spacing_from_scale(request.scale, request.units, checked_axes(axes, request.labels.ndim))
+    try:
+        return write_mask(request.path, request.labels, spacing, axes, request.provenance)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WaveGMSError(f"{request.path} cannot be written ({reason}). Choose another folder.") from error
+
+
+class SaveDialog(QFileDialog):
+    """A save dialog for mask files.
+
+    Signals
+    -------
+    chosen(Path)
+        With an ending that says the format.
+
+    Parameters
+    ----------
+    suggestion : pathlib.Path
+        The file that is proposed.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, suggestion: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent, "Save mask", str(suggestion.parent), ";;".join(FILTERS))
+        self.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        self.setFileMode(QFileDialog.FileMode.AnyFile)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setDefaultSuffix(suggestion.suffix.lstrip("."))
+        self.selectFile(suggestion.name)
+        self.filterSelected.connect(self._on_filter)
+        self.fileSelected.connect(self._on_file)
+
+    def _on_filter(self, name: str) -> None:
+        suffix = FILTERS.get(name, ".tif")
+        self.setDefaultSuffix(suffix.lstrip("."))
+        if self.selectedFiles():
+            self.selectFile(Path(self.selectedFiles()[0]).with_suffix(suffix).name)
+
+    def _on_file(self, name: str) -> None:
+        self.chosen.emit(with_suffix(Path(name), self.selectedNameFilter()))

@@ -1,0 +1,156 @@
+"""What the worklist says, in words and signs; a sign or a word beside every colour."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from napari_wavegms.widgets.qt.wording import working_time
+from napari_wavegms.worklist.item import Item, State
+from napari_wavegms.worklist.ordering import TO_DO, How, Show
+
+# A sign, a word, and for most a colour, told apart by every kind of colour sight.
+STATE_SIGNS: dict[State, str] = {"todo": "○", "predicted": "◐", "corrected": "◆", "approved": "✓", "skipped": "»"}
+
+STATE_WORDS: dict[State, str] = {
+    "todo": "to do",
+    "predicted": "predicted",
+    "corrected": "corrected",
+    "approved": "approved",
+    "skipped": "skipped",
+}
+
+STATE_COLOURS: dict[State, str] = {"predicted": "#56b4e9", "corrected": "#e69f00", "approved": "#2fbf91"}
+
+_LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ unlike"}
+
+HOW_HELP: dict[How, str] = {
+    "least certain first": "The image that teaches the model most comes next; what you have seen comes back last.",
+    "lowest score first": "The masks that the model trusts least come next; what you have seen comes back last.",
+    "folder order": "As the files stand in their folder.",
+    "name": "By name, scan2 before scan10.",
+    "state": "What needs least work first: corrected, predicted, to do, skipped, approved.",
+    "longest first": "What you have worked on longest comes first.",
+}
+
+SHOW_WORDS: dict[Show, str] = {
+    "todo": "to do",
+    "unfinished": "not approved",
+    "all": "all images",
+    "predicted": "predicted",
+    "corrected": "corrected",
+    "approved": "approved",
+    "skipped": "skipped",
+}
+
+_ENOUGH = 8  # images; among fewer, a tenth of them means nothing
+
+_MARKS = ((0.9, "!!"), (0.75, "!"))
+
+
+def state_line(item: Item) -> str:
+    """Say how an image stands.
+
+    Examples
+    --------
+    >>> state_line(Item("a", "a", state="predicted", light="amber"))
+    '◐ predicted  △ unusual'
+    """
+    light = _LIGHT_WORDS.get(item.light, "")
+    return f"{STATE_SIGNS[item.state]} {STATE_WORDS[item.state]}{'  ' if light else ''}{light}"
+
+
+def mark_of(uncertainty: float, every: Sequence[float]) -> str:
+    """Mark what stands out: ``"!!"`` above nine tenths of all, ``"!"`` above three quarters.
+
+    Parameters
+    ----------
+    uncertainty : float
+    every : sequence of float
+        The uncertainties of all images, sorted.
+
+    Examples
+    --------
+    >>> [mark_of(value, list(range(20))) for value in (3, 15, 19)]
+    ['', '!', '!!']
+    """
+    if len(every) < _ENOUGH:
+        return ""
+    below = bisect_left(every, uncertainty) / len(every)
+    return next((mark for share, mark in _MARKS if below >= share), "")
+
+
+def details(item: Item, uncertainties: Sequence[float]) -> str:
+    """Say all that is known about an image, a line for each thing."""
+    lines = [item.name if item.path is None else str(item.path), _state_sentence(item)]
+    if item.uncertainty is not None:
+        below = bisect_left(uncertainties, item.uncertainty)
+        lines.append(f"Uncertainty {item.uncertainty:.3f}, more than that of {below} of {len(uncertainties)} images.")
+    if item.score is not None:
+        lines.append(f"The model's own score of its mask is {item.score:.3f}; no person was asked.")
+    if item.light in _LIGHT_WORDS:
+        how = "somewhat" if item.light == "amber" else "very"
+        lines.append(f"This image is {how} unlike those that the model has learned from.")
+    if item.seconds:
+        lines.append(f"You have worked on it for {working_time(item.seconds)}.")
+    return "\n".join(lines)
+
+
+def counts_line(counts: Mapping[State, int], link: str = "") -> str:
+    """Say how far the review is, as rich text in which each number is a link that shows its images.
+
+    Parameters
+    ----------
+    counts : mapping of state to int
+    link : str
+        Colour of the links.
+    """
+    total, to_do = sum(counts.values()), sum(counts[state] for state in TO_DO)
+    parts: list[tuple[Show, str]] = [
+        ("all", f"{total:,} image{'' if total == 1 else 's'}"),
+        ("approved", f"{counts['approved']:,} approved"),
+        ("corrected", f"{counts['corrected']:,} corrected"),
+        ("skipped", f"{counts['skipped']:,} skipped" if counts["skipped"] else ""),
+        ("todo", f"{to_do:,} to do"),
+    ]
+    style = f"text-decoration:none;color:{link}"
+    return "&nbsp;&nbsp; ".join(
+        f'<a href="{show}" style="{style}">{words.replace(" ", "&nbsp;")}</a>' for show, words in parts if words
+    )
+
+
+def nothing_shown(counts: Mapping[State, int], show: Show, text: str) -> str:
+    """Say why a list is empty, and what to do about it."""
+    if not sum(counts.values()):
+        return "Open a folder of images to begin."
+    if text.strip():
+        return f"No name among these images holds “{text.strip()}”. Search for something else, or show all images."
+    if show == "todo":
+        waiting = [
+            f"{counts['corrected']:,} corrected" if counts["corrected"] else "",
+            f"{counts['skipped']:,} skipped" if counts["skipped"] else "",
+        ]
+        rest = " and ".join(words for words in waiting if words)
+        return f"Nothing is left to do. {rest} still wait for Approve: show those." if rest else "All is approved."
+    if show == "unfinished":
+        return "All is approved."
+    return f"No image is {SHOW_WORDS[show]}. Show others above."
+
+
+def gone_sentence(names: Sequence[str]) -> str:
+    """Say which files are missing; empty where none is."""
+    if not names:
+        return ""
+    some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    which = "1 image that you worked on is" if len(names) == 1 else f"{len(names):,} images that you worked on are"
+    return f"{which} no longer in the folder: {some}. What you did is kept, should they come back."
+
+
+def _state_sentence(item: Item) -> str:
+    words = STATE_WORDS[item.state].capitalize()
+    try:
+        when = datetime.fromisoformat(item.time).astimezone()
+    except ValueError:
+        return f"{words}."
+    return f"{words}, {when:%d %b %Y, %H:%M}."

@@ -1,0 +1,1 @@
+"""The images of a review, their state and their order."""

@@ -1,0 +1,158 @@
+"""In which order the images of a worklist come: the one that teaches most first, and none for ever.
+
+The order is a ring. The images that were never shown come first, the least certain one in front; the others follow in
+the order in which they were shown. So *Next*, one step along the ring, gives no image a second time before every other
+one of its kind has had its turn, and *Previous*, one step back, is what was on the screen before. Taking the oldest
+among those that tie is MONAI Label's habit in its active learning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, get_args
+
+from napari_wavegms.files.discovery import natural
+from napari_wavegms.worklist.item import STATES, Item, State
+
+How = Literal["least certain first", "lowest score first", "folder order", "name", "state", "longest first"]
+Show = Literal["all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"]
+HOWS: tuple[How, ...] = get_args(How)
+SHOWS: tuple[Show, ...] = get_args(Show)
+
+# What still waits for a first look of a person; and everything that nobody has approved yet.
+TO_DO: frozenset[State] = frozenset(("todo", "predicted"))
+_UNFINISHED = frozenset(STATES) - {"approved"}
+
+# Which images are of one kind: those that wait for a person, those set aside, those that are done.
+_KINDS: dict[State, int] = {"todo": 0, "predicted": 0, "corrected": 0, "skipped": 1, "approved": 2}
+# What needs the least work to be done comes first.
+_STATES_IN_ORDER: dict[State, int] = {"corrected": 0, "predicted": 1, "todo": 2, "skipped": 3, "approved": 4}
+
+
+def order(
+    items: Iterable[Item],
+    how: How = "least certain first",
+    show: Show = "all",
+    *,
+    text: str = "",
+    since: int | None = None,
+    keep: str | None = None,
+) -> list[str]:
+    """Keys of the images in the order in which they come.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        In folder order, which settles every tie.
+    how : {"least certain first", "lowest score first", "folder order", "name", "state", "longest first"}
+        The first two are rings: never shown images, then those shown before, then skipped and approved ones likewise.
+        Images without an uncertainty (or a score) come after those that have one.
+    show : {"all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"}
+        Which ones: ``"todo"`` are those that are to do or predicted, ``"unfinished"`` all but the approved ones.
+    text : str
+        Words that must all occur in the name, upper or lower case.
+    since : int, optional
+        The number, see `Item.shown`, of the last image that was shown before this sitting. Those shown since stand in
+        front, in the order in which they were shown: the same ring, turned so that a list reads from the beginning of
+        the sitting downwards. None for no such turn.
+    keep : str, optional
+        The key of an image that stays in whatever `show` says, because a person is looking at it.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> seen, sure, unsure = Item("a", "a", shown=1), Item("b", "b", uncertainty=0.1), Item("c", "c", uncertainty=0.4)
+    >>> order([seen, sure, unsure])
+    ['c', 'b', 'a']
+    """
+    states, words = _states(show), text.casefold().split()
+    kept = [
+        item
+        for item in items
+        if (item.state in states or item.key == keep) and (not words or _matches(words, item.name))
+    ]
+    rank = _rank(how, since)
+    if rank is not None:
+        kept.sort(key=rank)  # Python's sort keeps the folder order where ranks are equal
+    return [item.key for item in kept]
+
+
+def next_key(keys: Sequence[str], current: str | None) -> str | None:
+    """The key after the current one, from the last round to the first; None where there is no other.
+
+    Without a current one, or where it is not among the keys, the first.
+    """
+    return next(iter(upcoming(keys, current, 1)), None)
+
+
+def previous_key(keys: Sequence[str], current: str | None) -> str | None:
+    """The key before the current one, from the first round to the last; None where there is no other.
+
+    Without a current one, or where it is not among the keys, the last.
+    """
+    return next_key(keys[::-1], current)
+
+
+def upcoming(keys: Sequence[str], current: str | None, count: int) -> list[str]:
+    """The next keys after the current one, at most `count`, each once and never the current one itself."""
+    start = keys.index(current) + 1 if current is not None and current in keys else 0
+    ring = [*keys[start : start + count], *keys[: min(count, start)]]
+    return [key for key in dict.fromkeys(ring) if key != current][:count]
+
+
+def is_ring(how: How) -> bool:
+    """Whether an order depends on what was shown."""
+    return how in ("least certain first", "lowest score first")
+
+
+def fits(item: Item, show: Show, text: str = "") -> bool:
+    """Whether a list that shows this, and searches for these words, holds the image."""
+    return item.state in _states(show) and _matches(text.casefold().split(), item.name)
+
+
+def _states(show: Show) -> frozenset[State]:
+    match show:
+        case "all":
+            return frozenset(STATES)
+        case "todo":
+            return TO_DO
+        case "unfinished":
+            return _UNFINISHED
+        case state:
+            return frozenset((state,))
+
+
+def _matches(words: Sequence[str], name: str) -> bool:
+    folded = name.casefold()
+    return all(word in folded for word in words)
+
+
+def _rank(how: How, since: int | None) -> Callable[[Item], Any] | None:
+    match how:
+        case "least certain first":
+            return _ring(lambda item: None if item.uncertainty is None else -item.uncertainty, since)
+        case "lowest score first":
+            return _ring(lambda item: item.score, since)
+        case "name":
+            return lambda item: natural(item.name)
+        case "state":
+            return lambda item: _STATES_IN_ORDER[item.state]
+        case "longest first":
+            return lambda item: -item.seconds
+        case _:
+            return None
+
+
+def _ring(value_of: Callable[[Item], float | None], since: int | None) -> Callable[[Item], tuple[float, ...]]:
+    def rank(item: Item) -> tuple[float, ...]:
+        if since is not None and item.shown > since:
+            return (-1, item.shown)
+        if item.shown:
+            return (_KINDS[item.state], 1, item.shown)
+        value = value_of(item)
+        return (_KINDS[item.state], 0, value is None, value or 0.0)
+
+    return rank

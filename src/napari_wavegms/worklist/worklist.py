@@ -1,0 +1,383 @@
+"""The images of a review, what became of each, and where one stopped; every change is on disk before it is told.
+
+With a `NoteWriter`, as in the window, a change is told at once and on disk a moment later.
+
+What is known about an image is kept by its folder, whichever way the image was opened: as part of the whole folder, or
+of a list of files. Nothing is ever written into the folder itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import find_images, stem_of
+from napari_wavegms.storage.append_log import now
+from napari_wavegms.storage.user_data import reviews_folder
+from napari_wavegms.worklist.approvals import as_the_store_says
+from napari_wavegms.worklist.item import STATES, Item, State, checked_changes
+from napari_wavegms.worklist.state_log import SHOWN_AT, ReviewRecord, record_file
+
+if TYPE_CHECKING:
+    from napari_wavegms.corrections.store import CorrectionStore
+    from napari_wavegms.worklist.state_log import NoteWriter
+
+
+__all__ = ["Difference", "Item", "OpenLayer", "State", "Worklist", "reviews_folder"]
+
+_LAYERS = "open-layers.jsonl"
+
+_BLANK = Item("", "")
+
+# What is true of the pixels, and of no others under the same name.
+_OF_PIXELS = ("state", "score", "uncertainty", "seconds", "light")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLayer:
+    """An image that is open in the viewer.
+
+    Attributes
+    ----------
+    key : str
+        The layer's id.
+    name : str
+    content : str
+        Content hash of its pixels, by which it is known again; empty for a layer that need not be.
+    """
+
+    key: str
+    name: str
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Names of the files that came and went since the last look."""
+
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+class Worklist:
+    """Images with their states, in the order of their folder.
+
+    Made by `of_folder`, `of_files` or `of_layers`. One thread's: images may be read and predicted elsewhere, but the
+    list is told so by one thread.
+
+    Attributes
+    ----------
+    folder : pathlib.Path or None
+        The folder that was opened; None for files and layers.
+    since : int
+        The number, see `Item.shown`, of the last image that was shown before this sitting.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "scan_1.png").write_bytes(b""), (folder / "scan_2.png").write_bytes(b"")
+    >>> worklist = Worklist.of_folder(folder, reviews=tempfile.mkdtemp())
+    >>> first = worklist.items()[0]
+    >>> worklist.set(first.key, state="approved").name
+    'scan_1'
+    >>> worklist.counts()["approved"], len(worklist)
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Iterable[Item]],
+        store: CorrectionStore | None,
+        reviews: str | os.PathLike[str] | None,
+        folder: Path | None = None,
+        writer: NoteWriter | None = None,
+    ) -> None:
+        self.folder = folder
+        self._writer = writer
+        self._find = find
+        self._store = store
+        self._reviews = reviews_folder() if reviews is None else Path(reviews)
+        self._records: dict[str, ReviewRecord] = {}
+        self._items: dict[str, Item] = {}
+        self._last_shown = 0
+        self._read()
+        self._current = self._stopped_at()
+        self.since = self._last_shown
+
+    @classmethod
+    def of_folder(
+        cls,
+        folder: str | os.PathLike[str],
+        store: CorrectionStore | None = None,
+        *,
+        reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
+    ) -> Worklist:
+        """Open the images of a folder, those of folders within left out, and go on where the last review stopped.
+
+        Parameters
+        ----------
+        folder : path-like
+        store : CorrectionStore, optional
+            Has the last word on what is approved: a kill between the approval and its note here is made good.
+        reviews : path-like, optional
+            Where the states are kept; `reviews_folder()` by default.
+        writer : NoteWriter, optional
+            Writes the changes in the background.
+
+        Raises
+        ------
+        InputError
+            No such folder, no image in it, or states that cannot be read.
+        """
+        place = Path(folder).resolve()
+        if not place.is_dir():
+            raise InputError(f"There is no folder {place}; choose the one that holds the images.")
+        return cls(lambda: _items_of(find_images(place)), store, reviews, place, writer)
+
+    @classmethod
+    def of_files(
+        cls,
+        files: Iterable[str | os.PathLike[str]],
+        store: CorrectionStore | None = None,
+        *,
+        reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
+    ) -> Worklist:
+        """Open a list of files, in its order; the same file twice counts once. Otherwise as `of_folder`.
+
+        Raises
+        ------
+        InputError
+            An empty list, or a file that does not exist.
+        """
+        paths = list(_resolved(find_images(files)))
+        return cls(lambda: _items_of([path for path in paths if path.exists()]), store, reviews, None, writer)
+
+    @classmethod
+    def of_layers(
+        cls,
+        layers: Iterable[OpenLayer],
+        store: CorrectionStore | None = None,
+        *,
+        reviews: str | os.PathLike[str] | None = None,
+        writer: NoteWriter | None = None,
+    ) -> Worklist:
+        """Open images that are open in the viewer; they are known again by their content, whatever they are called.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        items = [Item(key=layer.key, name=layer.name, content=layer.content) for layer in layers]
+        if not items:
+            raise InputError("No image is open. Open one, or choose a folder.")
+        return cls(lambda: items, store, reviews, None, writer)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    @property
+    def current(self) -> str | None:
+        """The key of the image that was shown last, in an earlier sitting too; None before the first."""
+        return self._current if self._current in self._items else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what is damaged in the files of states, empty when all is well."""
+        return tuple(sentence for record in self._records.values() for sentence in record.warnings)
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """Names of images of the folder that a person had worked on and whose files are no longer there.
+
+        Their states are kept, should the files come back.
+        """
+        if self.folder is None:
+            return ()
+        here = {item.path.name for item in self._items.values() if item.path is not None}
+        noted = self._record(str(self.folder / "x")[:-1]).touched  # as `_place` spells a folder
+        return tuple(stem_of(name) for name in noted if name not in here)
+
+    def items(self) -> tuple[Item, ...]:
+        """All images, in the order of the folder."""
+        return tuple(self._items.values())
+
+    def item(self, key: str) -> Item:
+        """One image.
+
+        Raises
+        ------
+        InputError
+            If it is not, or no longer, in the list.
+        """
+        try:
+            return self._items[key]
+        except KeyError:
+            raise InputError(f"{Path(key).name} is not in this list of images. Open the list again.") from None
+
+    def counts(self) -> dict[State, int]:
+        """How many images are in each state."""
+        counted = Counter(item.state for item in self._items.values())
+        return {state: counted[state] for state in STATES}
+
+    def set(self, key: str, **changes: Any) -> Item:
+        """Change an image's state, score, uncertainty, seconds, content or light; it is on disk then, or soon.
+
+        Parameters
+        ----------
+        key : str
+        **changes
+            Attributes of `Item` and their new values. `Item.time` follows the state by itself.
+
+        Raises
+        ------
+        InputError
+            If a value does not fit or the disk refuses; then nothing has changed.
+        """
+        return self.set_all({key: changes})[0]
+
+    def set_all(self, changes: Mapping[str, Mapping[str, Any]]) -> list[Item]:
+        """Change several images in one go, as `set`; for what a model says of many."""
+        changed = {key: _stamped(self.item(key), change) for key, change in changes.items()}
+        self._note({key: change for key, change in changed.items() if change})
+        return [self._items[key] for key in changes]
+
+    def identify(self, key: str, content: str) -> Item:
+        """Tell what pixels an image was found to have, when it is read.
+
+        A file that holds other pixels than when its state was noted is another image, and is to do again. A layer
+        takes up the state that was noted for its pixels.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses.
+        """
+        item = self.item(key)
+        if item.path is None and not item.content:
+            self._items[key] = item = item.with_changes(self._record("").changes.get(content, {}))
+        if item.content in ("", content):
+            return self.set(key, content=content)
+        return self.set(key, **{name: getattr(_BLANK, name) for name in _OF_PIXELS}, content=content)
+
+    def go_to(self, key: str) -> Item:
+        """Note that an image is shown now; the review is taken up there when it is opened again.
+
+        An image that was shown in this sitting already keeps its number, so that going back and forth changes no order.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses.
+        """
+        shown = self.item(key).shown
+        if shown <= self.since:
+            shown = self._last_shown + 1
+        if key != self._current or shown != self._items[key].shown:
+            # To the microsecond: it is the latest that tells where one stopped.
+            self._note({key: {"shown": shown, SHOWN_AT: datetime.now(UTC).isoformat(timespec="microseconds")}})
+            self._current, self._last_shown = key, max(shown, self._last_shown)
+        return self._items[key]
+
+    def begin_again(self) -> None:
+        """Count what is shown from here on as a new sitting: all others come first, then these once more."""
+        self.since = self._last_shown
+
+    def refresh(self) -> Difference:
+        """Look again which files are there, and what other windows have noted.
+
+        Raises
+        ------
+        InputError
+            If no image is left, or the folder cannot be read.
+        """
+        before = dict(self._items)
+        self._read()
+        return Difference(
+            new=tuple(item.name for key, item in self._items.items() if key not in before),
+            gone=tuple(item.name for key, item in before.items() if key not in self._items),
+        )
+
+    def _read(self) -> None:
+        for record in self._records.values():
+            record.read()
+        items = [self._remembered(item) for item in self._find()]
+        if self._store is not None:
+            items = as_the_store_says(items, self._store)
+        self._items = {item.key: item for item in items}
+        self._last_shown = max((item.shown for item in items), default=0)
+
+    def _remembered(self, item: Item) -> Item:
+        known = self._items.get(item.key)
+        if item.path is None and known is not None:  # what was learned about a layer's pixels since it was opened
+            item = known
+        folder, name = _place(item)
+        return item.with_changes(self._record(folder).changes.get(name, {}))
+
+    def _note(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        after = {key: self._items[key].with_changes(change) for key, change in changes.items()}
+        by_record: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        for key, change in changes.items():
+            folder, name = _place(after[key])
+            if name:
+                by_record.setdefault(folder, []).append((name, change))
+        for folder, noted in by_record.items():
+            self._record(folder).note(noted)
+        self._items.update(after)
+
+    def _record(self, folder: str) -> ReviewRecord:
+        if folder not in self._records:
+            path = record_file(self._reviews, Path(folder)) if folder else self._reviews / _LAYERS
+            self._records[folder] = ReviewRecord(path, self._writer)
+        return self._records[folder]
+
+    def _stopped_at(self) -> str | None:
+        places = ((*_place(item), item.key) for item in self._items.values())
+        found = [(at, key) for folder, name, key in places if (at := self._record(folder).shown_at.get(name))]
+        return max(found)[1] if found else None
+
+
+def _place(item: Item) -> tuple[str, str]:
+    """Give the folder whose record holds the item, none for a layer, and its name there, none while it is unknown."""
+    if item.path is None:
+        return "", item.content
+    name = item.path.name
+    return item.key[: -len(name)], name  # strings, because ten thousand paths take ten times longer
+
+
+def _stamped(item: Item, change: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what really changes, with its time."""
+    checked = checked_changes(item.name, change)
+    new = {name: value for name, value in checked.items() if value != getattr(item, name)}
+    return {"time": now(), **new} if "state" in new else new
+
+
+def _items_of(paths: Sequence[Path]) -> list[Item]:
+    """Give an item for each file, called by as much of its path as it takes to tell it from the others."""
+    stems = [stem_of(path) for path in paths]
+    doubled = {stem for stem, count in Counter(stems).items() if count > 1}
+    names = [path.name if stem in doubled else stem for path, stem in zip(paths, stems, strict=True)]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        Item(key=str(path), name=f"{path.parent.name}/{name}" if name in twice else name, path=path)
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _resolved(paths: Iterable[Path]) -> Iterator[Path]:
+    """Give each file once, by its folder's real place."""
+    real = cache(Path.resolve)
+    yield from dict.fromkeys(real(path.parent) / path.name for path in paths)

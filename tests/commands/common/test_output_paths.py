@@ -1,0 +1,91 @@
+"""Names of results: one for each input, and never that of an input."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_wavegms.commands.common.output_paths import (
+    checked_output_file,
+    checked_output_folder,
+    distinct,
+    refuse_overwriting,
+    result_names,
+)
+from napari_wavegms.errors import InputError
+
+parts = st.sampled_from(["a", "A", "b", "a_x", "x", "x_png", "x_1"])
+files = st.builds(
+    lambda folders, stem, ending: Path(*folders, stem + ending),
+    st.lists(parts, max_size=3),
+    parts,
+    st.sampled_from([".png", ".PNG", ".tif", ".nii.gz"]),
+)
+
+
+@given(st.lists(files, min_size=1, unique=True))
+def test_every_file_has_a_name_of_its_own_on_any_file_system(inputs: list[Path]) -> None:
+    names = result_names(inputs)
+    assert len({name.casefold() for name in names}) == len(inputs)
+    assert not any(separator in name for name in names for separator in "/\\")
+
+
+@given(st.lists(files, min_size=1, unique=True))
+def test_a_stem_that_nothing_shares_is_the_name(inputs: list[Path]) -> None:
+    stems = [path.name.removesuffix(".nii.gz").removesuffix(path.suffix) for path in inputs]
+    for name, stem in zip(result_names(inputs), stems, strict=True):
+        if [other.casefold() for other in stems].count(stem.casefold()) == 1:
+            assert name == stem
+
+
+def test_folders_tell_equal_stems_apart() -> None:
+    assert result_names([Path("mon/scan.png"), Path("tue/scan.png")]) == ["mon_scan", "tue_scan"]
+    assert result_names([Path("a/mon/scan.png"), Path("b/mon/scan.png")]) == ["a_mon_scan", "b_mon_scan"]
+
+
+def test_a_made_up_name_avoids_a_real_one() -> None:
+    inputs = [Path("mon/scan.png"), Path("tue/scan.png"), Path("mon_scan.png")]
+    names = result_names(inputs)
+    assert names[2] == "mon_scan"
+    assert len(set(names)) == 3
+
+
+def test_a_file_named_in_two_ways_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert distinct([Path("scan.png"), tmp_path / "scan.png", Path("x/../scan.png")]) == [Path("scan.png")]
+
+
+def test_no_input_is_overwritten(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.png"
+    scan.touch()
+    refuse_overwriting([tmp_path / "other.png"], [scan])
+    with pytest.raises(InputError, match=r"scan\.png is one of the inputs and would be overwritten"):
+        refuse_overwriting([tmp_path / "x" / ".." / "scan.png"], [scan])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_no_input_is_overwritten_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(InputError, match="one of the inputs"):
+        refuse_overwriting([tmp_path / "link" / "a.png"], [tmp_path / "real" / "a.png"])
+
+
+def test_an_output_folder_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(InputError, match="is a file and would have to be a folder"):
+        checked_output_folder(tmp_path / "notes")
+    with pytest.raises(InputError, match="cannot be made"):
+        checked_output_folder(tmp_path / "notes" / "inside")
+    assert checked_output_folder(tmp_path / "a" / "b").is_dir()
+
+
+def test_an_output_file_that_cannot_be_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'model\.pth' does not end in \.safetensors"):
+        checked_output_file(tmp_path / "model.pth", suffix=".safetensors")
+    with pytest.raises(InputError, match="is a folder"):
+        checked_output_file(tmp_path)

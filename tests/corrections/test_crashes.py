@@ -1,0 +1,148 @@
+"""Killed while it writes, again and again: every correction that was confirmed is there, bit by bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.storage.content_hash import content_hash
+
+WRITER = Path(__file__).with_name("crash_writer.py")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
+
+
+@pytest.fixture(scope="module")
+def writer() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("crash_writer", WRITER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def program() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(WRITER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        yield running
+        assert running.stdin is not None
+        running.stdin.close()
+        assert running.wait(timeout=60) == 0
+
+
+def play(program: subprocess.Popen[str], folder: Path, first: int, count: int, lines: int) -> list[int]:
+    """Have a child approve `count` corrections and die after `lines` lines; gives the seeds that it confirmed."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write(json.dumps([str(folder), first, count, lines]) + "\n")
+    program.stdin.flush()
+    confirmed: list[int] = json.loads(program.stdout.readline())
+    return confirmed
+
+
+def assert_confirmed_are_kept(writer: ModuleType, store: CorrectionStore, confirmed: list[int]) -> None:
+    history = {(kept.image, kept.mask): kept for kept in store.history()}
+    for seed in confirmed:
+        wanted = writer.approval(seed)
+        kept = store.load(history[content_hash(wanted.image), content_hash(wanted.labels)])
+        assert kept.image.tobytes() == wanted.image.tobytes()
+        np.testing.assert_array_equal(kept.mask, wanted.mask)
+        np.testing.assert_array_equal(kept.prediction, wanted.prediction)
+
+
+def test_killed_at_any_line_the_store_keeps_what_it_confirmed(
+    tmp_path: Path, writer: ModuleType, program: subprocess.Popen[str]
+) -> None:
+    rng = random.Random(7)
+    confirmed: list[int] = []
+    for kill in range(40):
+        first = 4 * kill
+        confirmed += play(program, tmp_path, first, 4, rng.randint(1, 2500))
+        if kill % 10 == 9:
+            assert_confirmed_are_kept(writer, CorrectionStore(tmp_path), confirmed)
+    store = CorrectionStore(tmp_path)
+    assert 20 < len(confirmed) < 160, "some rounds were killed, some got somewhere"
+    assert store.warnings == ()
+    assert len(store.history()) - len(confirmed) <= 40, "at most one unconfirmed correction a kill"
+    assert len(store.pairs()) == len(store.corrections())
+    store.approve(writer.approval(10_000))
+    assert [file for file in (tmp_path / "data").iterdir() if file.name.startswith(".")] == [], "leftovers are swept"
+
+
+def test_killed_at_each_line_of_one_approval(
+    tmp_path: Path, writer: ModuleType, program: subprocess.Popen[str]
+) -> None:
+    confirmed_at = 0
+    for lines in range(1, 2000, 17):
+        folder = tmp_path / str(lines)
+        confirmed = play(program, folder, 0, 1, lines)
+        store = CorrectionStore(folder)
+        assert_confirmed_are_kept(writer, store, confirmed)
+        assert len(store.pairs()) == len(store.corrections()) in (len(confirmed), 1)
+        assert store.warnings == ()
+        if confirmed:
+            confirmed_at = lines
+            break
+    assert confirmed_at > 100, "an approval has many lines, and was killed in every seventeenth of them"
+
+
+def test_two_programs_and_we_approve_at_the_same_time(tmp_path: Path, writer: ModuleType) -> None:
+    requests = [json.dumps([str(tmp_path), first, 10, 10**9]) + "\n" for first in (0, 100)]
+    programs = [
+        subprocess.Popen([sys.executable, str(WRITER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in requests
+    ]
+    for running, request in zip(programs, requests, strict=True):
+        assert running.stdin is not None
+        running.stdin.write(request)
+        running.stdin.close()
+    store = CorrectionStore(tmp_path)
+    for seed in range(200, 210):
+        store.approve(writer.approval(seed))
+    for running in programs:
+        with running:
+            assert running.stdout is not None
+            assert len(json.loads(running.stdout.readline())) == 10
+    assert len(store.history()) == 30
+    assert_confirmed_are_kept(writer, store, [*range(10), *range(100, 110), *range(200, 210)])
+    named = {(kept.name, kept.image) for kept in store.history()}
+    assert len({name for name, _ in named}) == len(named), "a name means one image, whoever gave it"
+
+
+def test_killed_from_outside_at_any_moment(tmp_path: Path, writer: ModuleType) -> None:
+    rng = random.Random(11)
+    code = (
+        "import importlib.util, sys; spec = importlib.util.spec_from_file_location('w', sys.argv[1]); "
+        "w = importlib.util.module_from_spec(spec); spec.loader.exec_module(w)\n"
+        "store = w.CorrectionStore(sys.argv[2])\n"
+        "for seed in range(int(sys.argv[3]), 10**6):\n"
+        "    store.approve(w.approval(seed)); print(seed, flush=True)\n"
+    )
+    confirmed: list[int] = []
+    for round_ in range(4):
+        first = 1000 * round_
+        with subprocess.Popen(
+            [sys.executable, "-c", code, str(WRITER), str(tmp_path), str(first)], stdout=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdout is not None
+            for _ in range(rng.randint(3, 25)):
+                running.stdout.readline()
+            running.kill()
+            last = [line for line in running.stdout if line.endswith("\n")]
+        confirmed += range(first, 1 + (int(last[-1]) if last else first))
+        store = CorrectionStore(tmp_path)
+        assert_confirmed_are_kept(writer, store, confirmed)
+    assert len(store.pairs()) == len(store.corrections())

@@ -1,0 +1,293 @@
+"""From corrections to a version: scored, learned, judged, kept; and nothing lost on any way out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_wavegms.errors import CheckpointError, InputError, TrainingError
+from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scored, Stage, before_and_after
+from napari_wavegms.finetune.gate import judge
+from napari_wavegms.finetune.pipeline import fine_tune, recover
+from napari_wavegms.finetune.presets import SPEEDS, Speed
+from napari_wavegms.finetune.replay import LEARNED, Material
+from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.learn.config import Augmentation, TrainConfig
+from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep
+from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.storage.content_hash import content_hash
+
+SIZE = 16
+STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
+TINY = Speed(
+    "quick",
+    "Quick",
+    1.0,
+    "",
+    TrainConfig(trained="mapper", epochs=2, batch=4, precision="float32", augmentation=STILL, alignment_weight=0),
+)
+
+
+def pairs(n: int, first: int = 0) -> tuple[Pair, ...]:
+    rng = np.random.default_rng(first)
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[4:12, 4:12] = 1
+    return tuple(
+        Pair(f"p{first + i}", (mask * 200 + rng.integers(0, 20, mask.shape)).astype(np.uint8), mask) for i in range(n)
+    )
+
+
+@pytest.fixture(scope="session")
+def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real network with random weights, for images of 16 x 16."""
+    import torch
+
+    from napari_wavegms.model.checkpoint import save_checkpoint
+    from napari_wavegms.model.network import WaveGMS
+
+    torch.manual_seed(0)
+    card = ModelCard("tiny", preprocessing={"size": SIZE, "aspect": "squash", "percentiles": [0.1, 99.9]})
+    return save_checkpoint(tmp_path_factory.mktemp("start") / "tiny.safetensors", WaveGMS(), card)
+
+
+@pytest.fixture
+def request_of(start_file: Path, tmp_path: Path) -> Any:
+    def make(**changes: Any) -> FineTuneRequest:
+        plain = FineTuneRequest(
+            pairs=pairs(2), start=start_file, held_out=pairs(2, 10), speed=TINY, versions=tmp_path / "versions"
+        )
+        return replace(plain, **changes)
+
+    return make
+
+
+def drain(run: Generator[Any, None, FineTuneResult]) -> tuple[list[Any], FineTuneResult]:
+    events = []
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as end:
+            return events, end.value
+
+
+def reasons(folder: Path) -> list[str]:
+    return [version.reason for version in ModelVersions(folder / "versions").versions()]
+
+
+def left_in_work(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "training").iterdir())
+
+
+def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: Path, start_file: Path) -> None:
+    bytes_before = start_file.read_bytes()
+    request = request_of()
+    events, result = drain(fine_tune(request))
+    assert [event.name for event in events if isinstance(event, Stage)] == ["before", "learning", "after"]
+    assert [(e.stage, e.image.name) for e in events if isinstance(e, Scored)] == [
+        *(("before", pair.name) for pair in request.held_out),
+        *(("after", pair.name) for pair in request.held_out),
+    ]
+    kinds = [type(event) for event in events if isinstance(event, TrainStarted | TrainStep | TrainEpoch)]
+    assert kinds == [TrainStarted, TrainStep, TrainEpoch, TrainStep, TrainEpoch]
+    assert result.version is not None
+    assert result.verdict is not None
+    assert result.before.keys() == result.after.keys() == {"p10", "p11"}
+    assert "on 2 held-out images, which means little" in result.comparison
+    assert (result.version.parent, result.version.title) == ("tiny", "Quick, 2 corrections")
+    assert start_file.read_bytes() == bytes_before
+    assert left_in_work(tmp_path) == ["training.lock"]
+    card = read_card(ModelVersions(tmp_path / "versions").path(1))
+    assert card.lineage[-1][LEARNED] == sorted(content_hash(pair.image) for pair in request.pairs)
+    assert card.scores["held-out corrections"]["n"] == 2
+
+
+def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Path) -> None:
+    # The model in use is the start's child that knows the held-out images by heart; a wild rate cannot match it.
+    _, good = drain(fine_tune(request_of(pairs=pairs(2, 10), held_out=(), speed=_longer(TINY, 12))))
+    current = ModelVersions(tmp_path / "versions").path(good.version.number)
+    wild = replace(TINY, config=replace(TINY.config, learning_rate=3.0, epochs=1))
+    _, result = drain(fine_tune(request_of(current=current, speed=wild)))
+    assert sum(result.before.values()) > sum(result.after.values())
+    assert result.version is not None
+    assert not result.version.promoted
+    assert result.version.reason.startswith("not promoted: ")
+    assert result.version.reason in result.sentence
+    assert ModelVersions(tmp_path / "versions").current() is None
+
+
+def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
+    events, result = drain(fine_tune(request_of(held_out=())))
+    assert not any(isinstance(event, Scored) for event in events)
+    assert "not yet measurable" in result.comparison
+    assert not result.version.promoted
+
+
+def test_a_stop_keeps_the_best_and_judges_it(request_of: Any) -> None:
+    seen: list[Any] = []
+    run = fine_tune(
+        request_of(speed=_longer(TINY, 100)), stop=lambda: any(isinstance(event, TrainEpoch) for event in seen)
+    )
+    while True:
+        try:
+            seen.append(next(run))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert sum(isinstance(event, TrainEpoch) for event in seen) == 1
+    assert result.stopped
+    assert result.verdict.measured
+    assert result.version.after == result.after
+
+
+def test_a_stop_before_the_first_step_changes_nothing(request_of: Any, tmp_path: Path) -> None:
+    _, result = drain(fine_tune(request_of(), stop=lambda: True))
+    assert (result.version, result.epochs) == (None, 0)
+    assert "nothing has changed" in result.sentence
+    assert reasons(tmp_path) == []
+    assert left_in_work(tmp_path) == ["training.lock"]
+
+
+def test_closing_keeps_what_was_learned_unscored(request_of: Any, tmp_path: Path) -> None:
+    run = fine_tune(request_of(speed=_longer(TINY, 100)))
+    while not isinstance(next(run), TrainEpoch):
+        pass
+    run.close()
+    assert reasons(tmp_path) == ["not promoted: stopped before it was scored"]
+    assert read_card(ModelVersions(tmp_path / "versions").path(1)).lineage[-1][LEARNED]
+
+
+def test_closing_before_an_epoch_keeps_nothing(request_of: Any, tmp_path: Path) -> None:
+    run = fine_tune(request_of())
+    while not isinstance(next(run), TrainStep):
+        pass
+    run.close()
+    assert reasons(tmp_path) == []
+    assert left_in_work(tmp_path) == ["training.lock"]
+
+
+def test_a_loss_that_is_no_number_is_a_sentence_and_the_good_epochs_stay(request_of: Any, tmp_path: Path) -> None:
+    run = fine_tune(request_of(speed=_longer(TINY, 100)))
+    while not isinstance(next(run), TrainEpoch):
+        pass
+    with pytest.raises(TrainingError, match="no more"):
+        run.throw(TrainingError("no more"))
+    assert reasons(tmp_path) == ["not promoted: the run failed"]
+
+
+def test_empty_masks_and_vanished_models_are_sentences(request_of: Any, tmp_path: Path) -> None:
+    empty = tuple(replace(pair, mask=np.zeros_like(pair.mask)) for pair in pairs(2))
+    with pytest.raises(InputError, match="All masks are empty"):
+        drain(fine_tune(request_of(pairs=empty)))
+    with pytest.raises(InputError, match="no pair of image and mask"):
+        drain(fine_tune(request_of(pairs=())))
+    with pytest.raises(CheckpointError, match="does not exist"):
+        drain(fine_tune(request_of(start=tmp_path / "gone.safetensors")))
+    assert reasons(tmp_path) == []
+
+
+@contextmanager
+def disk_with_room_for(size: int) -> Iterator[None]:
+    """A stand-in for a full disk that needs no disk of its own: no file may grow beyond `size` bytes."""
+    limits = pytest.importorskip("resource", reason="Windows has no such limit")
+    before = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
+    request_of: Any, tmp_path: Path, start_file: Path
+) -> None:
+    before = start_file.read_bytes()
+    with disk_with_room_for(100_000), pytest.raises(TrainingError, match=r"could not be written to .* Make room"):
+        drain(fine_tune(request_of()))
+    assert start_file.read_bytes() == before
+    assert ModelVersions(tmp_path / "versions").versions() == []
+    assert left_in_work(tmp_path) == ["training.lock"]
+
+
+def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of: Any, tmp_path: Path) -> None:
+    longer = replace(TINY, config=replace(TINY.config, epochs=9))
+    run = fine_tune(request_of(speed=longer))
+    for event in run:
+        if isinstance(event, TrainEpoch):
+            break
+    with disk_with_room_for(100_000), pytest.raises(TrainingError, match="could not be written"):
+        drain(run)
+    assert ModelVersions(tmp_path / "versions").versions() == []
+    version = recover(tmp_path / "versions")
+    assert version is not None
+    assert not version.promoted
+
+
+def test_a_killed_run_is_found_again(request_of: Any, tmp_path: Path, start_file: Path) -> None:
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_fine_tune import *
+speed = replace(TINY, config=replace(TINY.config, epochs=100))
+run = fine_tune(FineTuneRequest(pairs(1), Path({str(start_file)!r}), speed=speed,
+                                versions=Path({str(tmp_path)!r}) / "versions"))
+while not isinstance(next(run), TrainEpoch): pass
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 9
+    found = recover(tmp_path / "versions")
+    assert found is not None
+    assert found.title == "Quick, 1 correction"
+    assert reasons(tmp_path) == ["not promoted: the program ended before it was scored"]
+    assert recover(tmp_path / "versions") is None
+
+
+def test_what_was_learned_from_is_replayed_and_never_scored_on() -> None:
+    train, held_out = pairs(3), pairs(2, 10)
+    card = ModelCard("m", lineage=({LEARNED: [content_hash(train[0].image), content_hash(held_out[1].image)]},))
+    material = Material.of(train, held_out, card)
+    assert [pair.name for pair in material.new] == ["p1", "p2"]
+    assert [pair.name for pair in material.replay] == ["p0"]
+    assert [pair.name for pair in material.held_out] == ["p10"]
+
+
+def test_one_pair_is_enough_even_where_it_would_be_held_out() -> None:
+    (only,) = pairs(1)
+    material = Material.of((), (only,))
+    assert (material.new, material.held_out) == ((only,), ())
+    again = Material.of((only,), (), ModelCard("m", lineage=({LEARNED: [content_hash(only.image)]},)))
+    assert (again.new, again.replay) == ((only,), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [(0.61, 0.74, "Before 0.61 → now 0.74 on 1"), (0.9391, 0.9399, "Before 0.939 → now 0.940 on 1")],
+)
+def test_a_difference_is_seen(before: float, after: float, words: str) -> None:
+    assert before_and_after(judge({"a": before}, {"a": after})).startswith(words)
+
+
+@pytest.mark.parametrize("speed", SPEEDS.values(), ids=lambda speed: speed.key)
+def test_each_speed_stops_in_its_time(speed: Speed) -> None:
+    assert 0 < speed.config.max_seconds <= {"quick": 28, "full": 290}[speed.key]
+
+
+def _longer(speed: Speed, epochs: int) -> Speed:
+    return replace(speed, config=replace(speed.config, epochs=epochs))
+
+
+@pytest.mark.parametrize(("held_out", "epochs"), [(4, 6), (5, 3)])
+def test_a_few_held_out_images_do_not_end_a_run_early(request_of: Any, held_out: int, epochs: int) -> None:
+    # Nothing moves, so that no epoch is better than the first, and the second in vain would be the last.
+    config = replace(TINY.config, epochs=6, patience=2, learning_rate=1e-12, weight_decay=0.0)
+    request = request_of(held_out=pairs(held_out, 10), speed=replace(TINY, config=config))
+    assert drain(fine_tune(request))[1].epochs == epochs

@@ -1,0 +1,95 @@
+"""Random views: image and mask move together, turns form their group, and nothing changes that was not asked to."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wavegms.learn.augmentation import draw_views, turn, warmup_cosine
+from napari_wavegms.learn.config import Augmentation
+
+STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
+
+
+def blobs(n: int = 6, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    masks = torch.zeros(n, 1, side, side)
+    for mask in masks:
+        r, c = rng.integers(6, 14, 2)
+        mask[0, r : r + 9, c : c + 12] = 1
+    return masks.expand(-1, 3, -1, -1).clone(), masks
+
+
+def test_nothing_asked_nothing_done() -> None:
+    images, masks = blobs()
+    views = draw_views(images, masks, STILL, np.random.default_rng(0))
+    assert torch.equal(views.images, images)
+    assert torch.equal(views.masks, masks)
+    assert views.plain.all()
+    assert set(views.turns) == {0}
+
+
+def test_the_eight_turns_are_different_and_invertible() -> None:
+    square = torch.arange(9.0).reshape(1, 3, 3)
+    turned = {tuple(turn(square, k).flatten().tolist()) for k in range(8)}
+    assert len(turned) == 8
+    for k in range(4):
+        assert torch.equal(turn(turn(square, k), 4 - k if k else 0), square)
+        assert torch.equal(turn(turn(square, 4 + k), 4 + k), square)  # a reflection undoes itself
+
+
+def test_image_and_mask_move_together() -> None:
+    images, masks = blobs()
+    everything = Augmentation(jitter_probability=0, warp_probability=1.0)
+    views = draw_views(images, masks, everything, np.random.default_rng(1))
+    assert not views.plain.any()
+    moved = (views.images[:, :1] >= 0.5).float()
+    assert (moved != views.masks).float().mean() < 0.01
+    assert set(views.masks.unique().tolist()) == {0.0, 1.0}
+
+
+def test_jitter_leaves_the_mask_and_the_range() -> None:
+    images, masks = blobs()
+    views = draw_views(images, masks, Augmentation(False, 0.3, 1.0, warp_probability=0), np.random.default_rng(2))
+    assert torch.equal(views.masks, masks)
+    assert not torch.equal(views.images, images)
+    assert 0 <= views.images.min() <= views.images.max() <= 1
+
+
+def test_the_callers_tensors_are_left_alone() -> None:
+    images, masks = blobs()
+    before = images.clone(), masks.clone()
+    draw_views(images, masks, Augmentation(warp_probability=1, jitter_probability=1), np.random.default_rng(3))
+    assert torch.equal(images, before[0])
+    assert torch.equal(masks, before[1])
+
+
+def test_the_rate_warms_up_and_falls_by_hand() -> None:
+    assert [warmup_cosine(step, 12, 2) for step in (0, 1)] == [0.5, 1.0]
+    assert warmup_cosine(2, 12, 2) == 1.0
+    assert warmup_cosine(7, 12, 2) == pytest.approx(0.5)
+    assert warmup_cosine(11, 12, 2) == pytest.approx(0.5 * (1 + math.cos(0.9 * math.pi)))
+
+
+def test_upright_views_are_mirrored_at_most() -> None:
+    planes = torch.arange(16.0).reshape(1, 1, 4, 4).expand(40, 1, 4, 4).clone()
+    upright = Augmentation(jitter_probability=0, warp_probability=0, upright=True)
+    views = draw_views(planes.expand(-1, 3, -1, -1).clone(), planes, upright, np.random.default_rng(0))
+    mirrored = [bool(torch.equal(view[0], planes[0, 0].flip(-1))) for view in views.masks]
+    as_is = [bool(torch.equal(view[0], planes[0, 0])) for view in views.masks]
+    assert all(a != b for a, b in zip(mirrored, as_is, strict=True))
+    assert 10 < sum(mirrored) < 30
+
+
+def test_one_pair_of_a_batch_may_stand_upright_while_another_turns() -> None:
+    planes = torch.arange(16.0).reshape(1, 1, 4, 4).expand(80, 1, 4, 4).clone()
+    still = Augmentation(jitter_probability=0, warp_probability=0)
+    stands = [True, False] * 40
+    views = draw_views(planes.expand(-1, 3, -1, -1).clone(), planes, still, np.random.default_rng(0), stands)
+    rows_stay_rows = [bool(view[0, 0].min() == 0 and view[0, 0].max() == 3) for view in views.masks]
+    assert all(rows_stay_rows[0::2])
+    assert {views.turns[i] for i in range(0, 80, 2)} == {0, 4}
+    assert {views.turns[i] for i in range(1, 80, 2)} == set(range(8))

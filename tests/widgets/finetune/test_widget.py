@@ -1,0 +1,379 @@
+"""Wave-GMS Fine-tune in a real viewer, with the real network, tiny only in its frame and its epochs."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QThreadPool
+
+from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.finetune.preflight import Remedy
+from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.split import draw
+from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.learn.config import Augmentation, TrainConfig
+from napari_wavegms.model import registry
+from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
+from napari_wavegms.widgets.finetune.widget import FineTuneWidget
+from napari_wavegms.widgets.thumbnails import SHOWN
+
+PATIENCE = 60_000  # ms; a busy machine is no reason to fail
+STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
+SHORT = Speed(
+    "quick",
+    "Quick",
+    1.0,
+    "",
+    TrainConfig(trained="mapper", epochs=2, batch=4, precision="float32", augmentation=STILL, alignment_weight=0),
+)
+LONG = Speed("long", "Long", 60.0, "", replace(SHORT.config, epochs=5000))
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from napari_wavegms.model.card import ModelCard
+    from napari_wavegms.model.checkpoint import save_checkpoint
+    from napari_wavegms.model.network import WaveGMS
+
+    torch.manual_seed(0)
+    card = ModelCard("tiny", preprocessing={"size": 16, "aspect": "squash", "percentiles": [0.1, 99.9]})
+    return save_checkpoint(tmp_path_factory.mktemp("weights") / "tiny.safetensors", WaveGMS(), card)
+
+
+def lesion(side: str, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """An image that the split puts on this side, with its mask; each number has a size of its own."""
+    shape = (20 + number, 24)
+    mask = np.zeros(shape, np.uint8)
+    mask[5:15, 6:18] = 1
+    for seed in range(1000):
+        noise = np.random.default_rng((number, seed)).integers(0, 30, shape)
+        image = (mask * 180 + noise).astype(np.uint8)
+        if draw(content_hash(image)) == side:
+            return image, mask
+    raise AssertionError("no such image")
+
+
+@dataclass
+class Class:
+    """A viewer with our panel, and what a teacher does with them."""
+
+    viewer: Any
+    widget: FineTuneWidget
+    qtbot: Any
+
+    @property
+    def panel(self) -> Any:
+        return self.widget.panel
+
+    @property
+    def versions(self) -> ModelVersions:
+        return ModelVersions()
+
+    def open(self, side: str, number: int = 0, name: str = "") -> Any:
+        """Open an image of the side with its mask; gives the mask."""
+        image, mask = lesion(side, number)
+        name = name or f"{side}_{number}"
+        self.viewer.add_image(image, name=name)
+        return self.viewer.add_labels(mask, name=f"{name} mask")
+
+    def row(self, name: str) -> Any:
+        return next(row for row in self.panel.pairs.rows if row.name == name)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(condition, timeout=PATIENCE)
+
+    def help_ends(self) -> None:
+        self.wait(lambda: not self.widget.helping)
+
+    def learn(self, speed: str = "quick") -> None:
+        self.panel.choose_speed(speed)
+        self.widget.fine_tune()
+        assert self.widget.busy, self.panel.status
+
+    def end(self) -> None:
+        self.wait(lambda: not self.widget.busy)
+
+    def threads_end(self) -> None:
+        self.wait(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
+
+
+@pytest.fixture
+def lesson(
+    tiny_weights: Path,
+    tmp_data_home: Path,
+    qtbot: Any,
+    make_napari_viewer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Class]:
+    # An installation whose only model is a tiny one; the shipped one would learn for minutes.
+    monkeypatch.setattr(registry, "_ASSETS", tmp_data_home / "no assets")
+    model = tmp_data_home / "models" / f"{registry.DEFAULT_MODEL}.safetensors"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(tiny_weights.read_bytes())
+    viewer = make_napari_viewer()
+    widget = FineTuneWidget(viewer, speeds=(SHORT, LONG))
+    viewer.window.add_dock_widget(widget, name="Wave-GMS Fine-tune")
+    lesson = Class(viewer, widget, qtbot)
+    lesson.help_ends()
+    yield lesson
+    lesson.threads_end()
+
+
+def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
+    assert not lesson.panel.learn_row.is_enabled
+    assert "Open an image and segment it, or add a folder" in lesson.panel.learn_row._button.toolTip()
+    assert lesson.panel._why_start.sentence == f"Best so far: {registry.DEFAULT_MODEL}, because no version is in use."
+
+
+def test_the_whole_loop(lesson: Class) -> None:
+    for side, number in (("train", 0), ("train", 1), ("held_out", 2)):
+        lesson.open(side, number)
+    summaries = [row.summary for row in lesson.panel.pairs.rows]
+    assert summaries == [f"{percent} % labelled, ready" for percent in (25, 24, 23)]
+    lesson.widget.keep()
+    lesson.help_ends()
+    assert len(CorrectionStore().corrections()) == 3
+    assert [row.summary[-4:] for row in lesson.panel.pairs.rows] == ["kept"] * 3
+    lesson.learn()
+    lesson.end()
+    [version] = lesson.versions.versions()
+    assert (version.parent, version.title) == (registry.DEFAULT_MODEL, "Quick, 2 corrections")
+    assert version.after.keys() == {"held_out_2"}
+    assert lesson.panel.device_row.words.startswith("CPU: ")
+    curves = lesson.panel.plot.curves
+    assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
+    assert curves.before == pytest.approx(version.before["held_out_2"])
+    assert "on 1 held-out image, which means little." in lesson.panel._outcome.sentence
+    assert lesson.panel.status.endswith("v1 is in use now." if version.promoted else f"{version.reason}.")
+    assert lesson.panel.versions.rows[0].words.startswith(f"v1   {version.dsc:.2f} on 1   today ")
+    if version.promoted:
+        assert lesson.panel.model_row.choice.name == "v1"
+
+
+def test_what_was_kept_is_learned_from_without_its_layers(lesson: Class) -> None:
+    lesson.open("train")
+    lesson.widget.keep()
+    lesson.help_ends()
+    lesson.viewer.layers.clear()
+    assert lesson.row("train_0").summary == "25 % labelled, kept"
+    lesson.learn()
+    lesson.end()
+    assert lesson.versions.versions()[0].title == "Quick, 1 correction"
+    lesson.panel.pairs.included.emit(lesson.row("train_0").key, False)
+    assert not lesson.panel.learn_row.is_enabled
+
+
+def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) -> None:
+    lesson.open("train")
+    lesson.learn()
+    lesson.end()
+    assert lesson.versions.current() is None
+    first, before = lesson.panel.versions.rows
+    assert first.note == "not promoted: not yet measurable, because no image is held out"
+    assert (first.action, before.note) == ("use anyway", "in use")
+    lesson.panel.versions.use_requested.emit(1)
+    assert lesson.versions.current().name == "v1"
+    assert lesson.panel.model_row.choice.name == "v1"
+    assert [row.note for row in lesson.panel.versions.rows] == ["in use", ""]
+    lesson.panel.versions.use_requested.emit(0)
+    assert lesson.versions.current() is None
+    assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
+    assert lesson.panel.status == "The model before is in use again."
+
+
+def test_stop_keeps_the_best_and_strokes_land_meanwhile(lesson: Class) -> None:
+    lesson.open("train")
+    mask = lesson.open("held_out", 1)
+    lesson.learn("long")
+    assert lesson.panel.learn_row._button.text() == "Stop, keep best"
+    lesson.wait(lambda: len(lesson.panel.plot.curves.dsc) > 0)
+    mask.paint((1, 1), 1)
+    assert mask.data[1, 1] == 1
+    lesson.panel.learn_row.cancel_requested.emit()
+    assert lesson.panel.learn_row._button.text() == "Stopping…"
+    lesson.end()
+    [version] = lesson.versions.versions()
+    assert version.after.keys() == {"held_out_1"}
+    assert lesson.panel.learn_row._button.text().startswith("Fine-tune")
+
+
+def test_a_second_stop_does_not_wait_for_the_scores(lesson: Class) -> None:
+    lesson.open("train")
+    lesson.learn("long")
+    lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
+    lesson.widget.stop()
+    lesson.widget._learner.cancel()
+    lesson.end()
+    assert len(lesson.versions.versions()) == 1
+    assert "list of versions" in lesson.panel.status
+
+
+def test_a_window_closed_during_a_run_keeps_what_was_learned(lesson: Class) -> None:
+    lesson.open("train")
+    lesson.learn("long")
+    lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
+    lesson.viewer.window.remove_dock_widget(lesson.widget)
+    lesson.threads_end()
+    [version] = lesson.versions.versions()
+    assert version.reason == "not promoted: stopped before it was scored"
+
+
+def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
+    lesson: Class, tiny_weights: Path, tmp_data_home: Path
+) -> None:
+    work = tmp_data_home / "training"
+    work.mkdir()
+    (work / "best.safetensors").write_bytes(tiny_weights.read_bytes())
+    (work / "history.jsonl").write_text("{}\n")
+    lesson.viewer.window.add_dock_widget(FineTuneWidget(lesson.viewer), name="opened later")
+    lesson.wait(lambda: len(lesson.versions.versions()) == 1)
+    assert lesson.versions.versions()[0].reason == "not promoted: the program ended before it was scored"
+    lesson.wait(lambda: not (work / "best.safetensors").exists())  # cleared away once the version is kept
+
+
+def test_a_failure_is_a_sentence_and_the_models_stay(lesson: Class, tmp_data_home: Path) -> None:
+    lesson.open("train")
+    (tmp_data_home / "models" / f"{registry.DEFAULT_MODEL}.safetensors").write_bytes(b"nonsense")
+    lesson.learn()
+    lesson.end()
+    assert lesson.panel.status.startswith(f"{registry.DEFAULT_MODEL}.safetensors is not a .safetensors file")
+    assert lesson.versions.versions() == []
+
+
+def test_every_problem_has_its_remedy_beside_it(lesson: Class) -> None:
+    image, mask = lesion("train")
+    lesson.viewer.add_image(image, name="small mask")
+    small = lesson.viewer.add_labels(mask[::2, ::2])
+    lesson.panel.pairs.mask_chosen.emit(lesson.row("small mask").key, small.unique_id)
+    row = lesson.row("small mask")
+    assert (row.summary, row.remedies[0]) == ("sizes differ", Remedy.RESIZE)
+    assert not lesson.panel.learn_row.is_enabled
+    lesson.panel.pairs.remedy_chosen.emit(row.key, Remedy.RESIZE)
+    assert lesson.row("small mask").ready
+    assert lesson.panel.learn_row.is_enabled
+    small.data = np.zeros_like(small.data)
+    lesson.wait(lambda: lesson.row("small mask").summary == "mask is empty")
+    lesson.panel.pairs.remedy_chosen.emit(row.key, Remedy.LEAVE_OUT)
+    assert not lesson.row("small mask").included
+    lesson.panel.pairs.included.emit(row.key, True)
+    assert lesson.row("small mask").included
+
+
+def test_what_waits_for_a_decision_stands_on_top(lesson: Class) -> None:
+    for number in range(3):
+        mask = lesson.open("train", number)
+    mask.data = np.zeros_like(mask.data)
+    lesson.wait(lambda: lesson.panel.pairs.rows[0].name == "train_2")
+    assert "1 of them will be left out" in lesson.panel._ready.sentence
+
+
+def test_a_stroke_shows_in_the_list(lesson: Class) -> None:
+    mask = lesson.open("train")
+    mask.paint((1, 1), 0)
+    mask.data_setitem(np.nonzero(mask.data), 0)
+    lesson.wait(lambda: lesson.row("train_0").summary == "mask is empty")
+
+
+def test_each_pair_shows_its_image_with_the_outline_of_its_mask(lesson: Class) -> None:
+    mask = lesson.open("train")
+    thumbnails = lesson.panel.pairs._thumbnails
+    lesson.panel.pairs.grab()  # paints, as a window would; the picture is asked for
+    lesson.wait(lambda: thumbnails.picture(lesson.row("train_0").picture) is not None)
+    shown = lesson.panel.pairs.grab().toImage()
+    assert any(_is_yellow(shown.pixelColor(x, y)) for x in range(SHOWN) for y in range(SHOWN))
+    before = lesson.row("train_0").picture
+    mask.paint((1, 1), 1)
+    lesson.wait(lambda: lesson.row("train_0").picture != before)
+
+
+def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
+    lesson.open("train")
+    row = lesson.panel.device_row
+    row.choose("mps" if sys.platform != "darwin" else "cuda")
+    assert not lesson.panel.learn_row.is_enabled
+    assert row.words in lesson.panel.learn_row._button.toolTip()
+    assert row.devices.toolTip() == row.words, "the field is marked"
+    assert row.devices.styleSheet()
+    row.choose("cpu")
+    assert lesson.panel.learn_row.is_enabled
+    assert not row.devices.styleSheet()
+    lesson.learn()
+    lesson.end()
+    assert row.words == "CPU: chosen"
+
+
+def test_a_run_gives_its_memory_back(lesson: Class) -> None:
+    from napari_wavegms.model.network import WaveGMS
+
+    before = _alive(WaveGMS)
+    lesson.open("train")
+    lesson.open("held_out", 1)
+    lesson.learn("long")
+    lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
+    assert _alive(WaveGMS) > before
+    lesson.widget.stop()
+    lesson.end()
+    lesson.threads_end()
+    assert _alive(WaveGMS) == before
+
+
+def _is_yellow(colour: Any) -> bool:
+    return min(colour.red(), colour.green()) > colour.blue() + 100
+
+
+def _alive(kind: type) -> int:
+    gc.collect()
+    return sum(type(thing) is kind for thing in gc.get_objects())
+
+
+def test_a_stack_gives_its_labelled_frames(lesson: Class) -> None:
+    image, mask = lesion("train")
+    lesson.viewer.add_image(np.stack([image, image[::-1], image[:, ::-1]]), name="loop")
+    lesson.viewer.add_labels(np.stack([mask, mask[::-1], np.zeros_like(mask)]))
+    assert lesson.row("loop").summary == "2 of 2 labelled frames ready"
+    lesson.widget.keep()
+    lesson.help_ends()
+    kept = CorrectionStore().corrections()
+    assert [(correction.name, correction.plane) for correction in kept] == [("loop [0]", (0,)), ("loop [1]", (1,))]
+    assert len({correction.group for correction in kept}) == 1
+
+
+def test_a_folder_brings_pairs(lesson: Class, tmp_path: Path) -> None:
+    image, mask = lesion("train")
+    for name, array in (("images", image), ("masks", mask)):
+        (tmp_path / "clinic" / name).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "clinic" / name / "polyp_03.tif", array)
+    lesson.widget.add_folder(tmp_path / "clinic")
+    lesson.help_ends()
+    assert lesson.row("polyp_03").ready
+    assert lesson.panel.learn_row.is_enabled
+    lesson.widget.add_folder(tmp_path)
+    lesson.help_ends()
+    assert "does not hold the folders “images” and “masks”" in lesson.panel.status
+
+
+def test_looking_shows_before_and_after_and_goes_again(lesson: Class) -> None:
+    lesson.open("train")
+    lesson.open("held_out", 1)
+    lesson.learn()
+    lesson.end()
+    rows = lesson.panel.pairs.rows
+    lesson.panel.look_requested.emit()
+    lesson.help_ends()
+    shown = [layer.name for layer in lesson.viewer.layers if SHOWN_BY_US in layer.metadata]
+    assert shown == ["held-out images", "held-out: corrected", "held-out: before", "held-out: after"]
+    assert lesson.panel.pairs.rows == rows
+    np.testing.assert_array_equal(lesson.viewer.layers["held-out: corrected"].data[0], lesion("held_out", 1)[1])
+    lesson.panel.look_requested.emit()
+    assert len(lesson.viewer.layers) == 4

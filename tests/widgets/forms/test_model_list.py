@@ -1,0 +1,45 @@
+"""A promoted version is what Segment offers first, and a damaged index of versions stops nobody from segmenting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from napari_wavegms.finetune.gate import judge
+from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions
+from napari_wavegms.model.card import ModelCard
+from napari_wavegms.model.checkpoint import save_checkpoint
+from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.widgets.forms.model_list import models_for_segmenting
+from napari_wavegms.widgets.forms.model_row import known_models
+
+
+def add_version(tmp_path: Path) -> ModelVersions:
+    torch.manual_seed(0)
+    file = save_checkpoint(tmp_path / "better.safetensors", WaveGMS(), ModelCard(name="better"))
+    versions = ModelVersions()
+    before, after = {"a": 0.5, "b": 0.6}, {"a": 0.7, "b": 0.8}
+    versions.add(file, judge(before, after), parent="default", before=before, after=after)
+    return versions
+
+
+def names() -> list[str]:
+    return [choice.name for choice in models_for_segmenting()]
+
+
+def test_the_version_in_use_comes_first_and_steps_back_when_rolled_back(tmp_path: Path) -> None:
+    installed = [choice.name for choice in known_models()]
+    assert names() == installed
+    versions = add_version(tmp_path)
+    assert names() == ["v1", *installed]
+    versions.roll_back(STARTING_MODEL)
+    assert names() == [*installed, "v1"]
+
+
+def test_a_damaged_index_leaves_the_installed_models(tmp_path: Path) -> None:
+    versions = add_version(tmp_path)
+    index = next(file for file in versions.folder.iterdir() if file.suffix == ".jsonl")
+    index.unlink()
+    index.mkdir()  # no file that could be read
+    assert names() == [choice.name for choice in known_models()]

@@ -1,0 +1,57 @@
+"""A list of files is reviewed like a folder, and knows what became of them there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from qtpy.QtWidgets import QFileDialog
+
+from napari_wavegms.storage.user_data import recent_folders
+
+
+def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
+    open_room: Callable[[], Any], scans: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, other = scans(3), tmp_path / "elsewhere"
+    other.mkdir()
+    Image.open(folder / "scan_2.png").rotate(180).save(other / "scan_9.png")
+    room = open_room()
+    room.panel._files.click()
+    dialog = room.panel.findChild(QFileDialog)
+    assert dialog.fileMode() == QFileDialog.FileMode.ExistingFiles
+    assert "*.tif" in dialog.nameFilters()[0]
+    dialog.filesSelected.emit([str(folder / "scan_3.png"), str(other / "scan_9.png"), str(folder / "scan_1.png")])
+    dialog.close()
+    room.wait(lambda: room.panel.list.worklist is not None)
+    room.wait_shown()
+    room.panel.list.choose(how="folder order", show="all")
+    assert [item.name for item in room.panel.list.worklist.items()] == ["scan_3", "scan_9", "scan_1"]
+    assert room.item.name == "scan_3"
+    room.approve()
+    assert room.item.name == "scan_9"
+    room.widget.skip()
+    room.wait_shown()
+    assert recent_folders() == []
+    room.open(folder)
+    assert {item.name: item.state for item in room.panel.list.worklist.items()}["scan_3"] == "approved"
+    assert room.panel._recent.currentText() == folder.name
+    room.widget.open_files([other / "scan_9.png"])
+    room.wait(lambda: len(room.panel.list.worklist) == 1)
+    room.wait_shown()
+    assert room.item.state == "skipped"
+    assert room.panel._recent.currentIndex() == -1
+    room.panel._folder.click()
+    (dialog,) = [each for each in room.panel.findChildren(QFileDialog) if each.isVisible()]
+    assert Path(dialog.directory().absolutePath()) == folder.parent
+    dialog.close()
+
+
+def test_files_that_are_gone_say_so(open_room: Callable[[], Any], tmp_path: Path) -> None:
+    room = open_room()
+    room.widget.open_files([tmp_path / "nowhere.png"])
+    room.wait(lambda: not room.widget.lists.busy)
+    assert "nowhere.png" in room.panel.status
+    assert room.panel.list.worklist is None

@@ -1,0 +1,326 @@
+"""Wave-GMS Review in a real viewer: a folder, image after image, from the model's mask to the approved one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QThreadPool
+
+from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.learn.config import Augmentation, TrainConfig
+from napari_wavegms.model.card import ModelCard
+from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.widgets.review.widget import ReviewWidget
+
+
+@pytest.fixture
+def folder(scans: Callable[..., Path]) -> Path:
+    return scans(5)
+
+
+@pytest.fixture
+def leave(qtbot: Any) -> Iterator[Callable[[ReviewWidget], None]]:
+    """Close a panel at the end, and wait for its threads."""
+    widgets: list[ReviewWidget] = []
+    yield widgets.append
+    for widget in widgets:
+        widget._close()
+        qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
+
+
+@pytest.fixture
+def room(open_room: Callable[[], Any], folder: Path) -> Any:
+    room = open_room()
+    room.open(folder)
+    return room
+
+
+def test_a_folder_opens_with_the_model_s_mask_and_the_brush_in_hand(room: Any) -> None:
+    assert room.item.state == "predicted"
+    assert room.mask.data.any()
+    assert np.array_equal(room.mask.data, room.predicted)
+    assert room.mask.mode == "paint"
+    assert room.viewer.layers.selection.active is room.mask
+    assert [layer.name for layer in room.viewer.layers] == ["scan_1", "scan_1 mask"]
+    assert "Alt+A" in room.panel.button("approve").text()
+
+
+def test_what_the_model_wrote_is_one_undo_step(room: Any) -> None:
+    room.mask.undo()
+    assert not room.mask.data.any()
+    room.mask.redo()
+    assert np.array_equal(room.mask.data, room.predicted)
+
+
+def test_the_next_images_are_predicted_before_they_are_asked_for(room: Any) -> None:
+    room.wait(lambda: not room.widget.predictions.busy)
+    room.widget.next()
+    assert room.shown.mask.data.any()  # at once, without a turn of the event loop
+    assert [layer.name for layer in room.viewer.layers] == [room.item.name, f"{room.item.name} mask"]
+
+
+def test_painting_is_journalled_and_approve_keeps_it_and_goes_on(room: Any) -> None:
+    name, content = room.item.name, room.shown.content
+    mask = room.stroke((5, 5))
+    room.wait(lambda: room.item.state == "corrected")
+    room.wait(lambda: "Saved" in room.panel._saved.sentence)
+    assert room.widget.journal.writer.journal.restore(content).tolist() == mask.tolist()
+    room.approve()
+    (kept,) = CorrectionStore().corrections()
+    assert (kept.name, kept.image, kept.model) == (name, content, "tiny")
+    loaded = CorrectionStore().load(kept)
+    assert np.array_equal(loaded.mask, mask)
+    assert loaded.prediction is not None
+    assert room.item.name != name
+    assert room.state_of(name) == "approved"
+    room.wait(lambda: not room.widget.journal.writer.journal.unfinished(own=True))
+
+
+def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) -> None:
+    key = room.item.key
+    mask = room.stroke((5, 5))
+    room.approve()
+    room.show(key)
+    assert not room.mask.editable
+    assert np.array_equal(room.mask.data, mask)
+    room.widget.predict_again()
+    room.wait(lambda: room.widget.predictions.look(key) is not None)
+    for action in ("fill_holes", "smooth"):
+        room.widget.tools.tidy(action)
+    assert np.array_equal(room.mask.data, mask)
+    room.widget.withdraw()
+    room.wait(lambda: room.mask.editable)
+    assert room.item.state == "corrected"
+    assert CorrectionStore().corrections() == []
+    assert np.array_equal(room.mask.data, mask)
+
+
+def test_going_away_and_coming_back_loses_nothing(room: Any) -> None:
+    first = room.item.key
+    mask = room.stroke((5, 5))
+    room.widget.next()  # before the journal has heard of it
+    room.wait_shown()
+    room.show(first)
+    assert np.array_equal(room.mask.data, mask)
+    assert room.item.state == "corrected"
+    room.wait(lambda: not room.widget.journal.writer.journal.unfinished(own=True))
+
+
+def test_a_review_that_is_closed_and_opened_again_goes_on(
+    room: Any, open_room: Callable[[], Any], folder: Path
+) -> None:
+    first, mask = room.item.key, room.stroke((5, 5))
+    room.widget.next()
+    room.wait_shown()
+    second, other = room.item.key, room.stroke((8, 20))
+    room.widget._close()
+    again = open_room()
+    assert not again.asks
+    again.open(folder)
+    assert again.item.key == second
+    assert np.array_equal(again.mask.data, other)
+    again.show(first)
+    assert np.array_equal(again.mask.data, mask)
+    assert not again.asks
+
+
+@pytest.mark.parametrize("answer", ["restore", "discard"])
+def test_after_a_kill_it_asks_and_does_as_it_is_told(
+    room: Any, open_room: Callable[[], Any], folder: Path, answer: str
+) -> None:
+    key, predicted = room.item.key, room.predicted
+    mask = room.stroke((5, 5))
+    room.kill()
+    again = open_room()
+    again.wait(lambda: again.asks)
+    assert "1 unsaved edit on scan_1" in again.panel.question._words.text()
+    again.open(folder)
+    assert again.item.key == key
+    assert np.array_equal(again.mask.data, predicted)
+    again.widget.answer(answer)
+    expected = mask if answer == "restore" else predicted
+    again.wait(lambda: np.array_equal(again.mask.data, expected))
+    assert not again.asks
+    if answer == "restore":
+        again.mask.undo()
+        assert np.array_equal(again.mask.data, predicted)
+        again.mask.redo()
+    again.widget._close()
+    third = open_room()
+    third.open(folder)
+    third.show(key)
+    assert not third.asks
+    assert np.array_equal(third.mask.data, expected)
+
+
+def test_restore_without_a_folder_opens_the_folder(room: Any, open_room: Callable[[], Any]) -> None:
+    mask = room.stroke((5, 5))
+    room.kill()
+    again = open_room()
+    again.wait(lambda: again.asks)
+    again.widget.answer("restore")
+    again.wait(lambda: again.widget.shown is not None and np.array_equal(again.mask.data, mask))
+
+
+def test_show_both_puts_the_old_mask_beside_and_asks_again(
+    room: Any, open_room: Callable[[], Any], folder: Path
+) -> None:
+    mask = room.stroke((5, 5))
+    room.kill()
+    again = open_room()
+    again.open(folder)
+    again.wait(lambda: again.asks)
+    again.widget.answer("both")
+    again.wait(lambda: again.shown.beside is not None)
+    assert np.array_equal(again.shown.beside.data, mask)
+    assert again.asks
+    again.widget.answer("restore")
+    again.wait(lambda: np.array_equal(again.mask.data, mask))
+    assert len(again.viewer.layers) == 2
+
+
+def test_skip_leaves_an_image_for_later(room: Any) -> None:
+    name = room.item.name
+    room.widget.skip()
+    room.wait_shown()
+    assert room.item.name != name
+    assert room.state_of(name) == "skipped"
+
+
+@pytest.mark.parametrize(("how", "stays"), [("keep mine", True), ("fill empty", True), ("replace", False)])
+def test_a_new_prediction_obeys_the_mode_and_is_one_undo_step(room: Any, how: str, stays: bool) -> None:
+    mask = room.stroke((2, 2))
+    room.wait(lambda: room.item.state == "corrected")
+    room.panel._overwrite.set_choices([(how, how)], how)
+    room.segmenter.bonus = 60  # the other prediction
+    room.widget.predict_again()
+    look = room.widget.predictions.look
+    room.wait(lambda: look(room.item.key) is not None)
+    after = room.mask.data.copy()
+    assert not np.array_equal(after, mask)
+    assert (after[2, 2] == 1) == stays
+    room.mask.undo()
+    assert np.array_equal(room.mask.data, mask)
+
+
+def test_a_layer_that_a_person_removes_loses_no_stroke(room: Any) -> None:
+    key, mask = room.item.key, room.stroke((5, 5))
+    room.viewer.layers.remove(room.mask)
+    assert room.widget.shown is None
+    assert not room.viewer.layers
+    room.show(key)
+    assert np.array_equal(room.mask.data, mask)
+
+
+def test_open_layers_are_reviewed_in_their_place(open_room: Callable[[], Any], disc: np.ndarray) -> None:
+    room = open_room()
+    image = room.viewer.add_image(disc, name="open one", scale=(2, 3))
+    room.widget.open_layers()
+    room.wait_shown()
+    assert room.shown.image is image
+    assert tuple(room.mask.scale) == (2, 3)
+    room.approve()
+    assert [kept.name for kept in CorrectionStore().corrections()] == ["open one"]
+    room.widget._close()
+    assert list(room.viewer.layers) == [image]
+
+
+def test_a_file_that_cannot_be_read_says_so_and_the_next_one_opens(open_room: Callable[[], Any], folder: Path) -> None:
+    (folder / "scan_0.png").write_bytes(b"no picture")
+    room = open_room()
+    room.widget.open_folder(folder)
+    room.wait(lambda: "scan_0" in room.panel.status)
+    room.widget.next()
+    room.wait_shown()
+    assert room.item.name in {f"scan_{number}" for number in range(1, 6)}
+
+
+def test_the_journal_is_exported_as_a_table(room: Any, tmp_path: Path) -> None:
+    room.stroke((5, 5))
+    room.wait(lambda: room.item.state == "corrected")
+    room.widget.export(tmp_path / "journal.csv")
+    room.wait(lambda: "written to" in room.panel.status)
+    assert "scan_1" in (tmp_path / "journal.csv").read_text(encoding="utf-8")
+
+
+def test_the_tools_work_on_the_mask_on_screen(room: Any) -> None:
+    room.widget._on_action("next_doubt")
+    assert "Doubtful spot" in room.panel.status or "no doubtful spot" in room.panel.status
+    room.panel.button("changes").click()
+    assert room.widget.tools.changes.shown
+    room.panel.button("doubt_layer").click()
+    assert room.widget.tools.doubt.shown
+    room.widget.next()
+    room.wait_shown()
+    assert room.widget.tools.changes.mask is room.mask  # they follow
+    before = room.mask.data.copy()
+    room.panel.threshold_row._change(0.9)
+    assert not np.array_equal(room.mask.data, before)
+    room.widget.tools.settle()
+    room.mask.undo()
+    assert np.array_equal(room.mask.data, before)
+
+
+def test_a_stack_is_reviewed_whole_and_kept_plane_by_plane(open_room: Callable[[], Any], tmp_path: Path) -> None:
+    pixels = np.full((3, 24, 32), 20, np.uint8)
+    pixels[:, 8:16, 10:20] = 200
+    pixels[1] += 3  # no two planes alike, or they were one correction
+    pixels[2] += 6
+    (tmp_path / "loops").mkdir()
+    tifffile.imwrite(tmp_path / "loops" / "loop.tif", pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    room = open_room()
+    room.open(tmp_path / "loops")
+    assert room.mask.data.shape == pixels.shape
+    assert (room.mask.data == (pixels > 128)).all()
+    room.mask.data_setitem((np.array([1]), np.array([2]), np.array([3])), 1)
+    mask = np.array(room.mask.data)
+    room.widget.approve()
+    room.wait(lambda: not room.widget.busy)
+    assert [kept.plane for kept in CorrectionStore().corrections()] == [(0,), (1,), (2,)]
+    room.widget._close()
+    again = open_room()
+    again.open(tmp_path / "loops")
+    assert again.shown.approved
+    assert np.array_equal(again.mask.data, mask)
+
+
+def test_after_so_many_approvals_the_model_learns(
+    make_napari_viewer: Callable[..., Any], qtbot: Any, tmp_data_home: Path, scans: Callable[..., Path], leave: Any
+) -> None:
+    import torch
+
+    from napari_wavegms.model.checkpoint import save_checkpoint
+    from napari_wavegms.model.network import WaveGMS
+
+    torch.manual_seed(0)
+    card = ModelCard("small", preprocessing={"size": 16, "aspect": "squash", "percentiles": [0.1, 99.9]})
+    save_checkpoint(tmp_data_home / "models" / "small.safetensors", WaveGMS(), card)
+    still = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
+    config = TrainConfig(
+        trained="mapper", epochs=1, batch=4, precision="float32", augmentation=still, alignment_weight=0
+    )
+    widget = ReviewWidget(make_napari_viewer(), shelf=SegmenterShelf(), speed=Speed("quick", "Quick", 1.0, "", config))
+    leave(widget)
+    combo = widget.panel.model_row.combo
+    combo.setCurrentIndex([choice.name for choice in combo.values].index("small"))
+    widget.ahead.use_model()
+    widget.panel._learns.setChecked(True)
+    widget.panel._every.setValue(2)
+    widget.open_folder(scans(3))
+    for _ in range(2):
+        assert not widget.learning.busy
+        qtbot.waitUntil(lambda: widget.shown is not None and bool(widget.shown.memory.planes), timeout=60_000)
+        widget.shown.mask.paint((12, 16), 1)
+        widget.approve()
+        qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+    assert widget.learning.busy
+    qtbot.waitUntil(lambda: not widget.learning.busy, timeout=60_000)
+    (version,) = ModelVersions().versions()
+    assert version.name in widget.panel._learning.sentence

@@ -1,0 +1,458 @@
+"""Wave-GMS Segment in a real viewer, on single images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QApplication
+
+from napari_wavegms.errors import CheckpointError, InputError
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY
+from napari_wavegms.widgets.forms.clean_up import CleanUp
+
+
+def shown_images(desk: Any) -> list[str]:
+    return [desk.panel._image.itemText(row) for row in range(desk.panel._image.count())]
+
+
+def test_an_empty_viewer_says_what_to_do(desk: Any) -> None:
+    assert not desk.panel.run_row.is_enabled
+    assert "Open one with File → Open" in desk.panel.run_row._button.toolTip()
+    desk.widget.segment()
+    assert desk.panel.status.startswith("No image is open")
+
+
+def test_segment_makes_an_editable_mask_and_hands_over_the_brush(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion", scale=(0.2, 0.2), units="mm", translate=(3, 4))
+    assert desk.panel._description.text() == "40 x 60, grey, uint8, 0.2 mm/px"
+    desk.run()
+    mask = desk.mask
+    np.testing.assert_array_equal(mask.data, disc == 200)
+    assert mask.name == "lesion mask"
+    assert (mask.mode, mask.selected_label) == ("paint", 1)
+    assert desk.viewer.layers.selection.active is mask
+    assert mask.scale.tolist() == [0.2, 0.2]
+    assert mask.units == desk.viewer.layers["lesion"].units
+    assert desk.panel.status.startswith(f"{(disc == 200).mean() * 100:.1f} % of lesion labelled in")
+    assert desk.panel.status.endswith("on CPU.")
+    assert desk.panel.device_row.words == "CPU: this build of torch has no CUDA"
+
+
+def test_rgb_and_multiscale_images_give_masks_of_full_size(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(np.repeat(disc[..., None], 3, axis=2), name="colour")
+    desk.run()
+    assert desk.mask.data.shape == (40, 60)
+    desk.viewer.add_image([disc, disc[::2, ::2]], name="pyramid", multiscale=True)
+    desk.run()
+    assert [mask.data.shape for mask in desk.masks] == [(40, 60), (40, 60)]
+
+
+def test_a_second_press_updates_the_mask_as_one_undo_step(desk: Any, disc: np.ndarray) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    first, layer = desk.mask.data.copy(), desk.mask
+    image.data = 255 - disc
+    desk.run()
+    assert desk.masks == [layer]
+    np.testing.assert_array_equal(layer.data, disc != 200)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, first)
+    assert desk.segmenter.loads == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_edits_are_asked_about_and_kept_or_replaced(desk: Any, disc: np.ndarray, keep: bool) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    desk.mask.data_setitem((np.array([1, 1]), np.array([1, 2])), 1)
+    desk.mask.data_setitem((np.array([20]), np.array([30])), 0)
+    drawn = desk.mask.data.copy()
+    image.data = np.roll(disc, 5, axis=1)
+    desk.widget.segment()
+    assert not desk.widget.busy
+    assert not desk.panel.question.isHidden()
+    assert "You edited 3 pixels of “lesion mask”" in desk.panel.question._words.text()
+    desk.panel.question.answered.emit(keep)
+    desk.finish()
+    expected = (np.roll(disc, 5, axis=1) == 200).astype(np.uint8)
+    if keep:
+        expected[1, 1:3], expected[20, 30] = 1, 0
+        assert "Your 3 edited pixels were kept." in desk.panel.status
+    np.testing.assert_array_equal(desk.mask.data, expected)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, drawn)
+
+
+def test_what_is_painted_during_a_run_stays(desk: Any, disc: np.ndarray, slow: Semaphore) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    slow.release()
+    desk.run()
+    image.data = np.roll(disc, 5, axis=1)
+    desk.widget.segment()
+    desk.mask.data_setitem((np.array([1]), np.array([1])), 1)
+    slow.release()
+    desk.finish()
+    assert desk.mask.data[1, 1] == 1
+    assert desk.mask.data[20, 39] == 1
+
+
+def test_layers_of_others_are_never_written_to(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    stranger = desk.viewer.add_labels(np.full((40, 60), 7), name="lesion mask")
+    desk.run()
+    assert (stranger.data == 7).all()
+    ours = next(mask for mask in desk.masks if mask is not stranger)
+    ours.name, stranger.name = "renamed", "lesion mask [1]"
+    desk.viewer.layers.selection = [ours]
+    desk.viewer.layers.duplicate_selected() if hasattr(desk.viewer.layers, "duplicate_selected") else None
+    desk.run()
+    assert (stranger.data == 7).all()
+    np.testing.assert_array_equal(ours.data, disc == 200)
+
+
+def test_the_threshold_moves_the_mask_without_the_network(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    desk.run()
+    before = desk.mask.data.copy()
+    desk.drag(0.6, 0.3, 0.8)
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
+    assert len(desk.segmenter.calls) == 1
+    assert desk.panel.status.endswith("of the image labelled at threshold 0.80.")
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, before)
+    desk.qtbot.waitUntil(lambda: desk.panel.threshold_row.value == 0.5)
+
+
+def test_keys_on_the_slider_settle_into_one_step_after_a_pause(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    desk.run()
+    before = desk.mask.data.copy()
+    slider = desk.panel.threshold_row._slider
+    with desk.qtbot.waitSignal(desk.panel.threshold_row.settled):
+        for _ in range(5):
+            slider.triggerAction(slider.SliderAction.SliderSingleStepAdd)
+    assert desk.panel.threshold_row.value == 0.55
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.55)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, before)
+
+
+def test_a_threshold_chosen_before_the_run_is_used(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    desk.drag(0.8)
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
+    assert desk.mask.metadata[PROVENANCE_KEY]["threshold"] == 0.8
+
+
+def test_a_model_brings_its_threshold(desk: Any, tmp_path: Path, make_model: Any) -> None:
+    desk.panel.model_row.open_file(make_model(tmp_path / "strict.safetensors", threshold=0.35))
+    assert desk.panel.threshold_row.value == 0.35
+
+
+def test_clean_up_is_one_undo_step(desk: Any, disc: np.ndarray) -> None:
+    disc[20, 30] = 0
+    disc[1, 1] = 200
+    desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    before = desk.mask.data.copy()
+    desk.panel.clean_up_row.requested.emit(CleanUp("fill_holes"))
+    assert desk.mask.data[20, 30] == 1
+    desk.panel.clean_up_row.requested.emit(CleanUp("remove_islands", 50))
+    assert desk.mask.data[1, 1] == 0
+    assert desk.panel.status == "Remove islands below 50 px: 1 px removed. Ctrl+Z takes it back."
+    desk.mask.undo()
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, before)
+
+
+def test_the_probability_layer_comes_goes_and_is_no_image_to_segment(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp", scale=(2, 2))
+    desk.panel._probability.value = True
+    desk.run()
+    probability = desk.viewer.layers["ramp probability"]
+    np.testing.assert_allclose(probability.data, ramp / np.float32(255))
+    assert probability.scale.tolist() == [2, 2]
+    assert shown_images(desk) == ["ramp"]
+    assert desk.viewer.layers.index(probability) < desk.viewer.layers.index(desk.mask)
+    assert desk.viewer.layers.selection.active is desk.mask
+    desk.panel._probability.value = False
+    assert "ramp probability" not in desk.viewer.layers
+    desk.panel._probability.value = True
+    desk.viewer.layers.remove("ramp probability")
+    assert not desk.panel.wants_probability
+    assert len(desk.segmenter.calls) == 1
+
+
+def test_the_picker_follows_the_selection(desk: Any, disc: np.ndarray) -> None:
+    first = desk.viewer.add_image(disc, name="first")
+    desk.run()
+    desk.viewer.add_image(disc, name="second")
+    assert shown_images(desk) == ["second", "first"]
+    assert desk.panel._image.currentText() == "second"
+    assert desk.panel.status == ""
+    desk.viewer.layers.selection.active = desk.mask
+    assert desk.panel._image.currentText() == "first"
+    first.name = "renamed"
+    assert desk.panel._image.currentText() == "renamed"
+    desk.viewer.layers.remove(first)
+    assert shown_images(desk) == ["second"]
+
+
+def test_the_image_can_be_chosen_in_the_panel(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="first")
+    desk.viewer.add_image(255 - disc, name="second")
+    desk.panel._image.setCurrentIndex(1)
+    desk.panel._image.activated.emit(1)
+    desk.run()
+    assert desk.mask.name == "first mask"
+
+
+def test_a_mask_is_saved_with_spacing_and_provenance(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
+    desk.viewer.add_image(disc, name="lesion", scale=(0.2, 0.2), units="mm", axis_labels=("y", "x"))
+    desk.run()
+    desk.widget.save_mask(tmp_path / "lesion_mask.tif")
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved lesion_mask.tif in"))
+    with tifffile.TiffFile(tmp_path / "lesion_mask.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), disc == 200)
+        description = file.pages[0].description
+    assert '"model": "tiny' in description
+    desk.widget.save_mask(tmp_path / "lesion_mask.bmp")
+    desk.qtbot.waitUntil(lambda: "saved as .tif, .tiff or .png" in desk.panel.status)
+
+
+def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", disc)
+    desk.viewer.open(tmp_path / "scan.tif", plugin="napari")
+    desk.run()
+    desk.panel._save.click()
+    from napari_wavegms.widgets.tools.save_mask import SaveDialog
+
+    (dialog,) = desk.widget.findChildren(SaveDialog)
+    assert Path(dialog.selectedFiles()[0]) == tmp_path / "scan_mask.tif"
+    dialog.fileSelected.emit(str(tmp_path / "other.png"))
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved other.png"))
+    dialog.close()
+
+
+# When something goes wrong
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (InputError("This image is all NaN; open another one."), "This image is all NaN"),
+        (RuntimeError("shape mismatch"), "Wave-GMS stopped unexpectedly: shape mismatch"),
+    ],
+)
+def test_a_failure_is_a_sentence_and_the_next_press_works(
+    desk: Any, disc: np.ndarray, failure: Exception, sentence: str
+) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.segmenter.failure = failure
+    desk.run()
+    assert desk.panel.status.startswith(sentence)
+    assert desk.masks == []
+    assert desk.panel._copy.isHidden() is isinstance(failure, InputError)
+    if not desk.panel._copy.isHidden():
+        desk.panel._copy.click()
+        assert "RuntimeError: shape mismatch" in QApplication.clipboard().text()
+    desk.segmenter.failure = None
+    desk.run()
+    assert desk.masks
+    assert desk.panel._copy.isHidden()
+
+
+def test_a_model_file_that_is_gone_is_marked_until_another_is_chosen(
+    desk: Any, disc: np.ndarray, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(model: Path, device: str) -> Any:
+        raise CheckpointError(f"The model file {model} does not exist. Choose a .safetensors file.")
+
+    monkeypatch.setattr(desk.widget, "_load", gone)
+    desk.viewer.add_image(disc, name="lesion")
+    model_file.unlink()
+    desk.run()
+    assert "does not exist" in desk.panel.status
+    assert not desk.panel.run_row.is_enabled
+    assert "does not exist" in desk.panel.model_row.combo.toolTip()
+
+
+def test_the_model_file_may_go_during_a_run(desk: Any, disc: np.ndarray, model_file: Path, slow: Semaphore) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    desk.qtbot.waitUntil(lambda: desk.segmenter.loads == 1, timeout=30_000)
+    model_file.unlink()
+    slow.release()
+    desk.finish()
+    assert desk.mask.data.any()
+
+
+def test_a_wish_for_a_device_that_is_not_there_is_marked(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.panel.device_row.choose("mps")
+    assert not desk.panel.run_row.is_enabled
+    assert "this is not a Mac" in desk.panel.device_row.devices.toolTip()
+    desk.panel.device_row.choose("auto")
+    assert desk.panel.run_row.is_enabled
+    assert desk.panel.device_row.devices.styleSheet() == ""
+
+
+def test_a_foreign_model_file_is_refused_with_its_sentence(desk: Any, tmp_path: Path) -> None:
+    (tmp_path / "foreign.safetensors").write_bytes(b"nonsense")
+    desk.panel.model_row.open_file(tmp_path / "foreign.safetensors")
+    assert "foreign.safetensors" in desk.panel.status
+    assert desk.panel.model_row.choice.name == "tiny"
+
+
+def test_without_a_model_the_panel_says_how_to_get_one(desk: Any, disc: np.ndarray, model_file: Path) -> None:
+    model_file.unlink()
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.refresh_models()
+    if desk.panel.model_row.choice is not None:
+        pytest.skip("models are shipped with this build")
+    assert "Open a model file with the … button" in desk.panel.run_row._button.toolTip()
+
+
+@pytest.mark.parametrize("gone", ["image", "mask", "data"])
+def test_an_answer_with_nowhere_to_go_is_dropped(desk: Any, disc: np.ndarray, slow: Semaphore, gone: str) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    slow.release()
+    desk.run()
+    desk.widget.segment()
+    if gone == "data":
+        image.data = disc[:20]
+    else:
+        desk.viewer.layers.remove(image if gone == "image" else desk.mask)
+    slow.release()
+    desk.finish()
+    desk.let_threads_end()
+    assert "the answer was dropped" in desk.panel.status
+    assert len(desk.masks) == (0 if gone == "mask" else 1)
+
+
+def test_a_second_press_during_a_run_is_refused_in_words(desk: Any, disc: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    desk.widget.segment()
+    assert desk.panel.status == "Wave-GMS is still segmenting. Wait for it, or press Cancel."
+    slow.release(2)
+    desk.finish()
+    assert len(desk.segmenter.calls) == 1
+
+
+def test_cancel_says_that_nothing_changed(desk: Any, disc: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    desk.panel.run_row._button.click()
+    assert desk.panel.run_row._button.text() == "Cancelling…"
+    slow.release()
+    desk.finish()
+    assert desk.panel.status == "Cancelled; nothing was changed."
+    assert desk.masks == []
+
+
+# Opening and closing
+
+
+def test_a_closed_dock_stops_its_run_gives_back_its_key_and_can_be_opened_again(
+    desk: Any, disc: np.ndarray, slow: Semaphore
+) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    assert any(str(key) == "Alt+G" for key in desk.viewer.keymap)
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    assert not desk.widget.busy
+    assert not any(str(key) == "Alt+G" for key in desk.viewer.keymap)
+    desk.let_threads_end()
+    desk.qtbot.wait(20)
+    assert desk.masks == []
+    desk.viewer.window.add_dock_widget(desk.widget, name="Wave-GMS Segment")
+    desk.run()
+    assert desk.mask.data.any()
+
+
+def test_a_viewer_closed_during_a_run_leaves_no_thread(desk: Any, disc: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    desk.viewer.close()
+    desk.let_threads_end()
+
+
+def test_another_panel_knows_the_masks_of_the_first(desk: Any, disc: np.ndarray) -> None:
+    from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+    from napari_wavegms.widgets.segment.widget import SegmentWidget
+
+    desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.widget = SegmentWidget(desk.viewer, load=desk.segmenter.load, shelf=SegmenterShelf())
+    desk.viewer.window.add_dock_widget(desk.widget, name="again")
+    desk.drag(0.9)
+    assert not desk.mask.data.any()
+    desk.drag(0.05)
+    desk.run()
+    assert desk.mask.data.all()
+
+
+def test_the_key_segments_from_image_and_mask_alike(desk: Any, disc: np.ndarray) -> None:
+    assert "Alt+G" in desk.panel.run_row._button.text()
+    desk.viewer.add_image(disc, name="lesion")
+    desk.viewer.keymap[next(key for key in desk.viewer.keymap if str(key) == "Alt+G")](desk.viewer)
+    desk.finish()
+    assert any(str(key) == "Alt+G" for key in desk.mask.keymap)
+
+
+def test_a_proxied_viewer_will_do(
+    make_napari_viewer_proxy: Any, model_file: Path, segmenter: Any, qtbot: Any, disc: np.ndarray
+) -> None:
+    from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+    from napari_wavegms.widgets.segment.widget import SegmentWidget
+
+    viewer = make_napari_viewer_proxy()
+    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterShelf())
+    viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
+    widget.panel.model_row.open_file(model_file)
+    viewer.add_image(disc, name="lesion")
+    for _ in range(2):
+        widget.segment()
+        qtbot.waitUntil(lambda: not widget.busy, timeout=30_000)
+    assert len(viewer.layers) == 2
+    widget.panel.threshold_row.moved.emit(0.9)
+    assert not viewer.layers["lesion mask"].data.any()
+
+
+def test_segment_in_the_pause_after_a_key_press_takes_nothing_for_an_edit(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    desk.run()
+    slider = desk.panel.threshold_row._slider
+    slider.triggerAction(slider.SliderAction.SliderPageStepAdd)
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.6)
+
+
+def test_a_run_that_ends_under_a_dragged_slider_is_a_step_of_its_own(
+    desk: Any, ramp: np.ndarray, slow: Semaphore
+) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    slow.release()
+    desk.run()
+    first = desk.mask.data.copy()
+    desk.widget.segment()
+    slider = desk.panel.threshold_row._slider
+    slider.setSliderDown(True)
+    slider.setSliderPosition(80)
+    slow.release()
+    desk.finish()
+    slider.setSliderPosition(30)
+    slider.setSliderDown(False)
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.3)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
+    desk.mask.undo()
+    np.testing.assert_array_equal(desk.mask.data, first)
