@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 from napari_wavegms.segment.planes import plan_stack
 from napari_wavegms.widgets.layers.mask_history import Written
 from napari_wavegms.widgets.layers.mask_layers import add_mask
-from napari_wavegms.widgets.tools.uncertainty_tool import DoubtTool
+from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 
 
 def probability_of(side: int, seed: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     app = QApplication.instance() or QApplication([])
     viewer = napari.Viewer(show=True)
-    tool, heard = DoubtTool(viewer), []
+    tool, heard = UncertaintyTool(viewer), []
     tool.said.connect(lambda sentence, _kind: heard.append(sentence))
     image = viewer.add_image(np.zeros((options.side, options.side), np.uint8))
     plan = plan_stack((options.side, options.side), "uint8", rgb=False)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from napari_wavegms.learn.pairs import load_pairs
 from napari_wavegms.samples import ultrasound_phantom
-from napari_wavegms.segment.ood import Familiarity
+from napari_wavegms.segment.ood import OODDetector
 from napari_wavegms.segment.preprocessing import prepare
 from napari_wavegms.segment.segmenter import Segmenter
 
@@ -37,7 +37,7 @@ def main() -> None:
     segmenter = Segmenter.from_checkpoint(options.model, device="cpu")
     kinds = [images(folder, "train") for folder in options.known]
     val = [image for folder in options.known for image in images(folder, "val")]
-    known = Familiarity.fit(*(map(segmenter.image_latents, train) for train in kinds))
+    known = OODDetector.fit(*(map(segmenter.image_latents, train) for train in kinds))
     if options.corrections:
         corrected(known, segmenter, options)
         return
@@ -79,7 +79,7 @@ def groups(val: list[Image], foreign: list[Path]) -> Iterable[tuple[str, list[Im
     yield "ultrasound phantoms", [ultrasound_phantom(seed).image for seed in range(20)]
 
 
-def corrected(known: Familiarity, segmenter: Segmenter, options: argparse.Namespace, draws: int = 3) -> None:
+def corrected(known: OODDetector, segmenter: Segmenter, options: argparse.Namespace, draws: int = 3) -> None:
     """Shares of green, amber and red on each val part, means over draws of the corrections."""
     parts = {folder.name: images(folder, "val") for folder in (*options.known, *options.foreign)}
     seen = {name: [segmenter.image_latents(image) for image in part] for name, part in parts.items()}
@@ -145,7 +145,7 @@ def auroc(known: list[float], foreign: list[float]) -> float:
 def row(
     name: str,
     some: list[Image],
-    known: Familiarity,
+    known: OODDetector,
     distances: list[float],
     colours: list[float],
     home: tuple[list[float], list[float]] | None = None,

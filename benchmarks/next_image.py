@@ -28,7 +28,7 @@ from PIL import Image
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.review.widget import ReviewWidget
 
 
@@ -95,7 +95,7 @@ def main() -> None:
             folder.mkdir()
             make_images(folder, options.steps + 2)
         viewer = napari.Viewer(show=True)
-        widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterShelf())
+        widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterCache())
         viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
         widget.open_folder(folder)
         times = np.array(steps(widget, options.steps, options.strokes))[2:] * 1000  # the first two warm up

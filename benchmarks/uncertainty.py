@@ -30,17 +30,17 @@ from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.samples import ultrasound_phantom
 from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, survives
-from napari_wavegms.segment.ood import Familiarity
+from napari_wavegms.segment.ood import OODDetector
 from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
-from napari_wavegms.segment.uncertainty import doubtful_spots, image_uncertainty, uncertainty_map
+from napari_wavegms.segment.uncertainty import image_uncertainty, uncertain_regions, uncertainty_map
 
 Plane = npt.NDArray[np.float32]
 SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Preview:
     """Everything that one image gives: probabilities (S, S), and the truth."""
 
     out: Plane
@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
 
 
 @torch.inference_mode()
-def look(segmenter: Segmenter, pair: Pair, seconds: dict[str, list[float]]) -> Looked:
+def look(segmenter: Segmenter, pair: Pair, seconds: dict[str, list[float]]) -> Preview:
     model, codec = segmenter.model, segmenter.codec
     pixels = torch.from_numpy(prepare(pair.image, segmenter.preprocessing).pixels)[None]
     clock = [time.perf_counter()]
@@ -116,7 +116,7 @@ def look(segmenter: Segmenter, pair: Pair, seconds: dict[str, list[float]]) -> L
         np.flip(decoded(codec, model(pixels.flip(axis)).mask.out)[0], axis).astype(np.float32) for axis in (-1, -2)
     ]
     heads = list(decoded(codec, torch.cat([predicted.level3, predicted.level2, predicted.level1])))
-    return Looked(out, heads, list(samples), *turned, prepare_mask(pair.mask, segmenter.preprocessing))
+    return Preview(out, heads, list(samples), *turned, prepare_mask(pair.mask, segmenter.preprocessing))
 
 
 def decoded(codec: TinyVAE, latents: torch.Tensor) -> Plane:
@@ -133,7 +133,7 @@ def apart(a: Plane, b: Plane) -> float:
     return float(1 - 2 * np.minimum(a, b).sum() / max(a.sum() + b.sum(), 1e-6))
 
 
-def candidates(at: Looked) -> dict[str, float]:
+def candidates(at: Preview) -> dict[str, float]:
     """Every score, higher where the mask is trusted less."""
     p, mask, doubt = at.out, at.out >= 0.5, entropy(at.out)
     band = (p > 0.1) & (p < 0.9)
@@ -195,14 +195,14 @@ def spearman(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")
 
 
-def spots(looked: list[Looked], most: int = 5) -> dict[str, float]:
+def spots(looked: list[Preview], most: int = 5) -> dict[str, float]:
     """Share of the wrongly labelled pixels under the first spots, and under as many such boxes anywhere on the edge."""
     rng = np.random.default_rng(0)
     shares = []
     for at in looked:
         mask = at.out >= 0.5
         wrong, edge = mask != at.truth, np.argwhere(mask & ~binary_erosion(mask))
-        boxes = [(s.top, s.left, s.bottom - s.top, s.right - s.left) for s in doubtful_spots(at.out, most=most)]
+        boxes = [(s.top, s.left, s.bottom - s.top, s.right - s.left) for s in uncertain_regions(at.out, most=most)]
         if not (wrong.any() and boxes and len(edge)):
             continue
         centres = edge[rng.integers(0, len(edge), len(boxes))]
@@ -232,16 +232,16 @@ def drawable(pairs: list[Pair], segmenter: Segmenter) -> dict[str, float]:
 def times(segmenter: Segmenter, rounds: int = 15) -> None:
     """Processor time of what Review computes beside a mask, interleaved with the segmentation itself."""
     found = segmenter.segment(image := ultrasound_phantom(0).image)
-    known = Familiarity.of(segmenter.card, segmenter.model)
+    known = OODDetector.of(segmenter.card, segmenter.model)
     jobs: dict[str, Callable[[], object]] = {
         "segmentation": lambda: segmenter.segment(image),
         "image_uncertainty": lambda: image_uncertainty(found.probability),
         "uncertainty_map": lambda: uncertainty_map(found.probability),
-        "doubtful_spots": lambda: doubtful_spots(found.probability),
+        "uncertain_regions": lambda: uncertain_regions(found.probability),
         "survives": lambda: survives(found.mask, segmenter.codec, segmenter.preprocessing),
     }
     if known is not None and found.latents is not None:
-        jobs["Familiarity.distance"] = lambda: known.distance(found.latents)  # type: ignore[arg-type]
+        jobs["OODDetector.distance"] = lambda: known.distance(found.latents)  # type: ignore[arg-type]
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():

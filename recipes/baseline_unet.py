@@ -39,7 +39,7 @@ from napari_wavegms.learn.metrics import dice, hd95, iou
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.device import choose_device, computes_bfloat16
 from napari_wavegms.segment.preprocessing import Preprocessing
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 FEATURES = (24, 36, 72, 148, 296, 24)  # 2,596,967 parameters; Wave-GMS has 2,600,668
 
@@ -134,7 +134,7 @@ def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, de
         epoch, seconds = epoch + 1, seconds + time.perf_counter() - clock
         print(f"epoch {epoch} of {config.epochs}, loss {np.mean(losses):.3f}, {seconds:.0f} s", flush=True)
         state = {"model": model, "averaged": averaged, "optimiser": optimiser}
-        with replacing(file) as neighbour:
+        with atomic_write(file) as neighbour:
             torch.save(
                 {name: part.state_dict() for name, part in state.items()} | {"epoch": epoch, "seconds": seconds},
                 neighbour,

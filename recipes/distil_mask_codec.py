@@ -33,7 +33,7 @@ from torch import Tensor
 
 from napari_wavegms.model.codec import MaskCodec, Taesd
 from napari_wavegms.model.device import computes_bfloat16
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 SIDE = 128  # every layer is a convolution, so crops teach what whole frames need at a third of the price
 BATCH = 16
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
 
 def write(codec: MaskCodec, output: Path) -> None:
     """Write a codec in half precision, and tell the identity that the file has."""
-    with replacing(output) as file:
+    with atomic_write(output) as file:
         save_file({name: tensor.half().contiguous() for name, tensor in codec.state_dict().items()}, file)
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {MaskCodec.from_file(output).fingerprint}")
 

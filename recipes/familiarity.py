@@ -16,7 +16,7 @@ from pathlib import Path
 from sets import read_set
 
 from napari_wavegms.model.checkpoint import rewrite_card
-from napari_wavegms.segment.ood import Familiarity, encoder_fingerprint
+from napari_wavegms.segment.ood import OODDetector, encoder_fingerprint
 from napari_wavegms.segment.segmenter import Segmenter
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     segmenter = Segmenter.from_checkpoint(options.model, options.device)
     kinds = [[segmenter.image_latents(pair.image) for pair in read_set(folder, "train")] for folder in options.data]
     encoder = encoder_fingerprint(segmenter.model, segmenter.card.preprocessing)
-    known = Familiarity.fit(*kinds, encoder=encoder)
+    known = OODDetector.fit(*kinds, encoder=encoder)
     rewrite_card(options.model, replace(segmenter.card, familiarity=known.as_dict()))
     green, amber = known.limits
     counts = " and ".join(str(len(kind)) for kind in kinds)

@@ -11,7 +11,7 @@ from napari_wavegms import __version__
 from napari_wavegms.cli import COMMANDS, main
 from napari_wavegms.commands.common import arguments as parser
 from napari_wavegms.commands.common.exit_codes import verdict
-from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFound
+from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFoundError
 
 NAMES = ("segment", "train", "evaluate", "models", "info", "import", "demo", "bench")
 
@@ -80,7 +80,7 @@ def test_a_typing_error_gets_one_sentence(arguments: str, complaint: str, capsys
     [
         (InputError("The image is odd."), 2),
         (CheckpointError("The file is odd."), 2),
-        (WeightsNotFound("There are none."), 2),
+        (WeightsNotFoundError("There are none."), 2),
         (TrainingError("The loss became nan."), 1),
         (PermissionError(13, "Permission denied", "scan.png"), 1),
         (MemoryError(), 1),

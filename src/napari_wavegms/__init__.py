@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WaveGMSError, WeightsNotFound
+    from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WaveGMSError, WeightsNotFoundError
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.evaluate import evaluate
     from napari_wavegms.learn.pairs import load_pairs
@@ -26,7 +26,7 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "WaveGMSError",
-    "WeightsNotFound",
+    "WeightsNotFoundError",
     "evaluate",
     "load_pairs",
     "train",
@@ -40,7 +40,7 @@ _HOMES = {
     "TrainConfig": "learn.config",
     "TrainingError": "errors",
     "WaveGMSError": "errors",
-    "WeightsNotFound": "errors",
+    "WeightsNotFoundError": "errors",
     "evaluate": "learn.evaluate",
     "load_pairs": "learn.pairs",
     "train": "learn.train",

@@ -16,7 +16,7 @@ class CheckpointError(WaveGMSError):
     """A model file that is missing, damaged, foreign or too new."""
 
 
-class WeightsNotFound(WaveGMSError):
+class WeightsNotFoundError(WaveGMSError):
     """Weights that the user has to provide or to allow to be downloaded."""
 
 

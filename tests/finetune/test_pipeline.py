@@ -17,8 +17,8 @@ from napari_wavegms.errors import CheckpointError, InputError, TrainingError
 from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scored, Stage, before_and_after
 from napari_wavegms.finetune.gate import judge
 from napari_wavegms.finetune.pipeline import fine_tune, recover
-from napari_wavegms.finetune.presets import SPEEDS, Speed
-from napari_wavegms.finetune.replay import LEARNED, Material
+from napari_wavegms.finetune.presets import SPEEDS, Preset
+from napari_wavegms.finetune.replay import LEARNED, ReplaySet
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep
@@ -28,7 +28,7 @@ from napari_wavegms.storage.content_hash import content_hash
 
 SIZE = 16
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
-TINY = Speed(
+TINY = Preset(
     "quick",
     "Quick",
     1.0,
@@ -254,7 +254,7 @@ os._exit(9)
 def test_what_was_learned_from_is_replayed_and_never_scored_on() -> None:
     train, held_out = pairs(3), pairs(2, 10)
     card = ModelCard("m", lineage=({LEARNED: [content_hash(train[0].image), content_hash(held_out[1].image)]},))
-    material = Material.of(train, held_out, card)
+    material = ReplaySet.of(train, held_out, card)
     assert [pair.name for pair in material.new] == ["p1", "p2"]
     assert [pair.name for pair in material.replay] == ["p0"]
     assert [pair.name for pair in material.held_out] == ["p10"]
@@ -262,9 +262,9 @@ def test_what_was_learned_from_is_replayed_and_never_scored_on() -> None:
 
 def test_one_pair_is_enough_even_where_it_would_be_held_out() -> None:
     (only,) = pairs(1)
-    material = Material.of((), (only,))
+    material = ReplaySet.of((), (only,))
     assert (material.new, material.held_out) == ((only,), ())
-    again = Material.of((only,), (), ModelCard("m", lineage=({LEARNED: [content_hash(only.image)]},)))
+    again = ReplaySet.of((only,), (), ModelCard("m", lineage=({LEARNED: [content_hash(only.image)]},)))
     assert (again.new, again.replay) == ((only,), ())
 
 
@@ -277,11 +277,11 @@ def test_a_difference_is_seen(before: float, after: float, words: str) -> None:
 
 
 @pytest.mark.parametrize("speed", SPEEDS.values(), ids=lambda speed: speed.key)
-def test_each_speed_stops_in_its_time(speed: Speed) -> None:
+def test_each_speed_stops_in_its_time(speed: Preset) -> None:
     assert 0 < speed.config.max_seconds <= {"quick": 28, "full": 290}[speed.key]
 
 
-def _longer(speed: Speed, epochs: int) -> Speed:
+def _longer(speed: Preset, epochs: int) -> Preset:
     return replace(speed, config=replace(speed.config, epochs=epochs))
 
 

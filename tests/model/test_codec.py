@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFound
+from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFoundError
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.codec import MaskCodec, Taesd, TinyVAE, load_codec
 from napari_wavegms.segment.preprocessing import Preprocessing, prepare_mask
@@ -107,14 +107,14 @@ def test_taesd_loads_from_diffusers_layout_too(
 
 def test_missing_weights_are_never_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAVEGMS_TAESD", raising=False)
-    with pytest.raises(WeightsNotFound, match=r"set WAVEGMS_TAESD .* or allow their download .* --allow-download"):
+    with pytest.raises(WeightsNotFoundError, match=r"set WAVEGMS_TAESD .* or allow their download .* --allow-download"):
         load_codec("taesd")
 
 
 def test_a_download_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("WAVEGMS_TAESD", raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(WeightsNotFound, match="could not be downloaded"):
+    with pytest.raises(WeightsNotFoundError, match="could not be downloaded"):
         load_codec("taesd", allow_download=True)
 
 
@@ -124,9 +124,9 @@ def test_an_unknown_codec() -> None:
 
 
 def test_weights_that_are_not_there_or_not_ours(tmp_path: Path) -> None:
-    with pytest.raises(WeightsNotFound, match="There is no weight file"):
+    with pytest.raises(WeightsNotFoundError, match="There is no weight file"):
         MaskCodec.from_file(tmp_path / "none.safetensors")
-    with pytest.raises(WeightsNotFound, match="holds no TAESD weights"):
+    with pytest.raises(WeightsNotFoundError, match="holds no TAESD weights"):
         Taesd.from_file(tmp_path)
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(CheckpointError, match=r"cannot be read as \.safetensors"):

@@ -8,7 +8,7 @@ import pytest
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.codec import MaskCodec
-from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, drawable_sentence, survives
+from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, fidelity_sentence, survives
 from napari_wavegms.segment.preprocessing import Preprocessing
 
 RULES = Preprocessing(size=64)
@@ -64,6 +64,6 @@ def test_a_mask_has_rows_and_columns(codec: MaskCodec) -> None:
 
 
 def test_the_sentence_comes_only_when_needed_and_names_the_box() -> None:
-    assert drawable_sentence(CANNOT_DRAW) == ""
-    assert "only 80% of it" in drawable_sentence(0.8)
-    assert "Draw a box" in drawable_sentence(0.8)
+    assert fidelity_sentence(CANNOT_DRAW) == ""
+    assert "only 80% of it" in fidelity_sentence(0.8)
+    assert "Draw a box" in fidelity_sentence(0.8)

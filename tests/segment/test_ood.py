@@ -15,7 +15,16 @@ from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card, save_checkpoint
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve, shipped
-from napari_wavegms.segment.ood import LEAST_IMAGES, NUMBERS, STALE, UNKNOWN, Cloud, Familiarity, describe, no_light
+from napari_wavegms.segment.ood import (
+    LEAST_IMAGES,
+    NUMBERS,
+    STALE,
+    UNKNOWN,
+    GaussianStats,
+    OODDetector,
+    describe,
+    no_ood_level,
+)
 
 SIDE = 16
 
@@ -28,8 +37,8 @@ def latents(count: int, seed: int = 0, centre: float = 0.0, width: float = 1.0) 
 
 
 @pytest.fixture(scope="module")
-def known() -> Familiarity:
-    return Familiarity.fit(latents(200))
+def known() -> OODDetector:
+    return OODDetector.fit(latents(200))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +74,7 @@ def test_where_things_are_in_the_image_does_not_matter() -> None:
     np.testing.assert_allclose(describe(image), describe(image[:, ::-1].transpose(0, 2, 1)), atol=1e-6)
 
 
-def test_images_of_the_same_kind_are_green_and_of_another_red(known: Familiarity) -> None:
+def test_images_of_the_same_kind_are_green_and_of_another_red(known: OODDetector) -> None:
     same = [known.light(known.distance(image)).colour for image in latents(200, seed=1)]
     assert same.count("green") / 200 == pytest.approx(0.95, abs=0.06)
     assert same.count("red") <= 10
@@ -79,18 +88,18 @@ def test_the_distance_is_mahalanobis() -> None:
     inverse = np.linalg.inv(np.cov(points.T, bias=True) * (1 + 1 / 300))
     gap = points[0] - points.mean(axis=0)
     expected = np.sqrt(gap @ inverse @ gap / NUMBERS)
-    assert Cloud.of(points).distances(points[:1])[0] == pytest.approx(expected, rel=1e-2)
+    assert GaussianStats.of(points).distances(points[:1])[0] == pytest.approx(expected, rel=1e-2)
 
 
 def test_clouds_join_as_if_they_had_been_one() -> None:
     points = np.random.default_rng(0).normal(size=(30, NUMBERS))
-    whole, joined = Cloud.of(points), Cloud.of(points[:11]).joined(Cloud.of(points[11:]))
+    whole, joined = GaussianStats.of(points), GaussianStats.of(points[:11]).joined(GaussianStats.of(points[11:]))
     assert joined.count == 30
     np.testing.assert_allclose(joined.centre, whole.centre, atol=1e-12)
     np.testing.assert_allclose(joined.spread, whole.spread, atol=1e-12)
 
 
-def test_the_light_turns_at_its_limits_and_says_how_many_images(known: Familiarity) -> None:
+def test_the_light_turns_at_its_limits_and_says_how_many_images(known: OODDetector) -> None:
     green, amber = known.limits
     assert green < amber
     colours = [known.light(distance).colour for distance in (0, green, amber, np.nextafter(amber, 9), float("nan"))]
@@ -100,7 +109,7 @@ def test_the_light_turns_at_its_limits_and_says_how_many_images(known: Familiari
     assert all("the 200 images that the model learned from" in sentence for sentence in sentences)
 
 
-def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: Familiarity) -> None:
+def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: OODDetector) -> None:
     wiser = known.with_corrections(latents(10, seed=4, centre=3))
     new, old = latents(30, seed=5, centre=3), latents(30, seed=6)
     assert sum(known.light(known.distance(image)).colour == "green" for image in new) == 0
@@ -113,7 +122,7 @@ def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: Fa
 
 
 def test_what_lies_between_two_kinds_is_unlike_both() -> None:
-    both = Familiarity.fit(latents(200), latents(100, seed=1, centre=3))
+    both = OODDetector.fit(latents(200), latents(100, seed=1, centre=3))
     colours = {
         centre: [both.light(both.distance(image)).colour for image in latents(40, seed=2, centre=centre)]
         for centre in (0.0, 1.5, 3.0)
@@ -122,32 +131,32 @@ def test_what_lies_between_two_kinds_is_unlike_both() -> None:
     assert colours[3.0].count("green") >= 34
     assert set(colours[1.5]) == {"red"}
     assert "the 300 images" in both.light(0.0).sentence
-    one_cloud = Familiarity.fit([*latents(200), *latents(100, seed=1, centre=3)])
+    one_cloud = OODDetector.fit([*latents(200), *latents(100, seed=1, centre=3)])
     assert {one_cloud.light(one_cloud.distance(image)).colour for image in latents(9, 2, 1.5)} == {"green"}
 
 
-def test_cards_of_the_first_release_had_one_cloud(known: Familiarity) -> None:
+def test_cards_of_the_first_release_had_one_cloud(known: OODDetector) -> None:
     told = known.as_dict()
     (only,) = told["trained"]
-    assert Familiarity.from_dict(told | {"trained": only}) is not None
+    assert OODDetector.from_dict(told | {"trained": only}) is not None
 
 
-def test_a_constant_image_is_a_number_away(known: Familiarity) -> None:
+def test_a_constant_image_is_a_number_away(known: OODDetector) -> None:
     assert np.isfinite(known.distance(np.zeros((4, 2, 2))))
-    flat = Familiarity.fit([np.full((4, 2, 2), 0.5)] * LEAST_IMAGES)
+    flat = OODDetector.fit([np.full((4, 2, 2), 0.5)] * LEAST_IMAGES)
     assert flat.light(flat.distance(np.full((4, 2, 2), 0.5))).colour == "green"
     assert flat.light(flat.distance(np.ones((4, 2, 2)))).colour == "red"
 
 
-def test_few_images_and_wrong_shapes_have_their_sentence(known: Familiarity) -> None:
+def test_few_images_and_wrong_shapes_have_their_sentence(known: OODDetector) -> None:
     with pytest.raises(InputError, match=f"39 training images came; .* it takes {LEAST_IMAGES}"):
-        Familiarity.fit(latents(39))
+        OODDetector.fit(latents(39))
     with pytest.raises(InputError, match=r"Latents of shape \(3, 2, 2\) came"):
         known.distance(np.zeros((3, 2, 2)))
 
 
 def test_it_travels_in_the_card_and_the_weights_stay_bit_by_bit(
-    known: Familiarity, network: WaveGMS, tmp_path: Path
+    known: OODDetector, network: WaveGMS, tmp_path: Path
 ) -> None:
     file = save_checkpoint(tmp_path / "m.safetensors", network, card(), half=True)
     before = load_checkpoint(file)[0].state_dict()
@@ -156,7 +165,7 @@ def test_it_travels_in_the_card_and_the_weights_stay_bit_by_bit(
     assert 0 < file.stat().st_size - size < 6000
     after = load_checkpoint(file)[0].state_dict()
     assert all((before[name] == after[name]).all() for name in before)
-    read = Familiarity.from_dict(read_card(file).familiarity)
+    read = OODDetector.from_dict(read_card(file).familiarity)
     assert read is not None
     image = latents(1, seed=8)[0]
     assert read.distance(image) == pytest.approx(known.with_corrections(latents(3, 7)).distance(image), rel=1e-3)
@@ -165,8 +174,8 @@ def test_it_travels_in_the_card_and_the_weights_stay_bit_by_bit(
 def test_a_model_without_it_or_with_nonsense_has_no_light_and_says_so(network: WaveGMS) -> None:
     for familiarity in ({}, {"limits": [1]}, {"trained": 3}):
         silent = card(familiarity=familiarity)
-        assert Familiarity.of(silent, network) is None
-        assert no_light(silent) is UNKNOWN
+        assert OODDetector.of(silent, network) is None
+        assert no_ood_level(silent) is UNKNOWN
     assert UNKNOWN.colour == ""
 
 
@@ -176,15 +185,15 @@ def test_another_encoder_or_frame_puts_the_light_out(network: WaveGMS, tmp_path:
     file = save_checkpoint(tmp_path / "m.safetensors", network, card())
     remember(file, pairs(LEAST_IMAGES))
     model, told = load_checkpoint(file)
-    assert Familiarity.of(told, model) is not None
+    assert OODDetector.of(told, model) is not None
     larger = replace(told, preprocessing=told.preprocessing | {"size": 32})
-    assert Familiarity.of(larger, model) is None
+    assert OODDetector.of(larger, model) is None
     with torch.no_grad():
         model.mapper.stem.bias += 1  # Quick changes only the mapper
-        assert Familiarity.of(told, model) is not None
+        assert OODDetector.of(told, model) is not None
         model.encoder.aggregate.head.bias += 1e-3
-    assert Familiarity.of(told, model) is None
-    assert no_light(told) is STALE
+    assert OODDetector.of(told, model) is None
+    assert no_ood_level(told) is STALE
 
 
 def test_what_a_fine_tuned_model_says_depends_on_its_encoder(network: WaveGMS, tmp_path: Path) -> None:
@@ -206,7 +215,7 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = Segmenter.from_checkpoint("breast-ultrasound", device="cpu")
-    light = Familiarity.of(segmenter.card, segmenter.model)
+    light = OODDetector.of(segmenter.card, segmenter.model)
     assert light is not None, "run recipes/familiarity.py on the shipped model"
     # The share of each colour is in docs/lab/review.md; single images may fall on the wrong side.
     for folder, expected in (("busi", "green"), ("kvasir_seg", "red"), ("isic2017", "red")):
@@ -220,4 +229,4 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_model_has_a_light(name: str) -> None:
     network, told = load_checkpoint(resolve(name))
-    assert Familiarity.of(told, network) is not None, "run recipes/familiarity.py on it"
+    assert OODDetector.of(told, network) is not None, "run recipes/familiarity.py on it"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.uncertainty import doubtful_spots, next_spot, uncertainty_map
+from napari_wavegms.segment.uncertainty import next_spot, uncertain_regions, uncertainty_map
 
 
 def two_blobs(shape: tuple[int, int] = (100, 120)) -> np.ndarray:
@@ -20,15 +20,15 @@ def two_blobs(shape: tuple[int, int] = (100, 120)) -> np.ndarray:
 
 
 def test_spots_lie_where_the_doubt_is_heaviest_first() -> None:
-    first, second = doubtful_spots(two_blobs())
+    first, second = uncertain_regions(two_blobs())
     assert (first.top, first.bottom, first.left, first.right, first.weight) == (10, 14, 20, 26, 24)
     assert (first.row, first.col) == (11.5, 22.5)
     assert (second.top, second.bottom, second.left, second.right, second.weight) == (80, 86, 90, 96, 18)
 
 
 def test_a_large_image_gives_the_same_places() -> None:
-    small = doubtful_spots(two_blobs())
-    large = doubtful_spots(np.kron(two_blobs(), np.ones((7, 7))))
+    small = uncertain_regions(two_blobs())
+    large = uncertain_regions(np.kron(two_blobs(), np.ones((7, 7))))
     assert [(s.top / 7, s.bottom / 7, s.left / 7, s.right / 7) for s in large] == [
         (s.top, s.bottom, s.left, s.right) for s in small
     ]
@@ -39,18 +39,18 @@ def test_a_crisp_rim_comes_after_a_blurred_one() -> None:
     columns = np.arange(128.0)
     crisp, blurred = np.clip((columns - 64) / 1 + 0.5, 0, 1), np.clip((columns - 64) / 20 + 0.5, 0, 1)
     probability = np.where(np.arange(128)[:, None] < 64, crisp, blurred)
-    assert doubtful_spots(probability)[0].row > 64
+    assert uncertain_regions(probability)[0].row > 64
 
 
 def test_nothing_doubtful_gives_nothing() -> None:
-    assert doubtful_spots(np.eye(30)) == []
-    assert doubtful_spots(np.full((5, 5), 0.05)) == []
+    assert uncertain_regions(np.eye(30)) == []
+    assert uncertain_regions(np.full((5, 5), 0.05)) == []
     assert next_spot([]) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (7, 3), (300, 9)])
 def test_small_and_narrow_planes(shape: tuple[int, int]) -> None:
-    spots = doubtful_spots(np.full(shape, 0.5))
+    spots = uncertain_regions(np.full(shape, 0.5))
     assert spots
     assert all(0 <= s.top < s.bottom <= shape[0] and 0 <= s.left < s.right <= shape[1] for s in spots)
 
@@ -60,7 +60,7 @@ PLANES = array_shapes(min_dims=2, max_dims=2, max_side=40)
 
 @given(arrays(np.float32, PLANES, elements=st.sampled_from([0, 0.3, 0.5, 1])))
 def test_doubt_is_shared_out_and_never_counted_twice(probability: np.ndarray) -> None:
-    spots = doubtful_spots(probability, most=100)
+    spots = uncertain_regions(probability, most=100)
     doubt = uncertainty_map(probability)
     assert sum(spot.weight for spot in spots) <= doubt.sum() + 1e-3
     assert [spot.weight for spot in spots] == sorted((spot.weight for spot in spots), reverse=True)
@@ -74,7 +74,7 @@ def test_doubt_is_shared_out_and_never_counted_twice(probability: np.ndarray) ->
 
 
 def test_the_way_goes_round_and_starts_anew_after_a_change() -> None:
-    spots = doubtful_spots(two_blobs())
+    spots = uncertain_regions(two_blobs())
     first = next_spot(spots)
     second = next_spot(spots, first)
     assert [first, second] == spots
@@ -83,9 +83,9 @@ def test_the_way_goes_round_and_starts_anew_after_a_change() -> None:
 
 
 def test_at_most_so_many() -> None:
-    assert len(doubtful_spots(np.full((200, 200), 0.5), most=3)) == 3
+    assert len(uncertain_regions(np.full((200, 200), 0.5), most=3)) == 3
 
 
 def test_only_planes_have_spots() -> None:
     with pytest.raises(InputError, match=r"shape \(2, 3, 4\) came"):
-        doubtful_spots(np.zeros((2, 3, 4)))
+        uncertain_regions(np.zeros((2, 3, 4)))

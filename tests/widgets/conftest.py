@@ -22,7 +22,7 @@ from qtpy.QtWidgets import QApplication
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import Preprocessing
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.review.image import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
@@ -201,7 +201,7 @@ def desk(
     model_file: Path, segmenter: BrightnessSegmenter, qtbot: Any, make_napari_viewer: Callable[..., Any]
 ) -> Iterator[Desk]:
     viewer = make_napari_viewer()
-    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterShelf())
+    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterCache())
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
     widget.panel.model_row.open_file(model_file)
     desk = Desk(viewer, widget, segmenter, qtbot)
@@ -268,7 +268,7 @@ class ReviewRoom:
     @classmethod
     def of(cls, viewer: Any, segmenter: Any, qtbot: Any) -> ReviewRoom:
         mind = Prejudiced(segmenter)
-        widget = ReviewWidget(viewer, load=mind.load, shelf=SegmenterShelf())
+        widget = ReviewWidget(viewer, load=mind.load, shelf=SegmenterCache())
         viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
         models = widget.panel.model_row
         models.combo.setCurrentIndex([choice.name for choice in models.combo.values].index("tiny"))

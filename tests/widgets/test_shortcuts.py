@@ -22,7 +22,7 @@ from napari_wavegms.widgets.shortcuts import (
     settled,
 )
 
-OURS = [action for action in ACTIONS if not action.napari_s]
+OURS = [action for action in ACTIONS if not action.overrides_napari]
 DEFAULTS = {action.name: action.key for action in ACTIONS}
 
 

@@ -80,7 +80,7 @@ def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Pa
     from napari_wavegms.files.mask_writer import write_mask
     from napari_wavegms.files.overlay import write_overlay
     from napari_wavegms.files.provenance import Provenance
-    from napari_wavegms.storage.atomic import replacing
+    from napari_wavegms.storage.atomic import atomic_write
 
     def file(ending: str) -> Path:
         return folder / f"{phantom.name}{ending}"
@@ -89,7 +89,7 @@ def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Pa
         "labels": result.mask,
         "provenance": Provenance.now(result.model, result.threshold, phantom.name),
     }
-    with replacing(file(".png")) as neighbour:
+    with atomic_write(file(".png")) as neighbour:
         Image.fromarray(phantom.image).save(neighbour)
     return {
         "image": file(".png"),

@@ -163,7 +163,7 @@ def _as_dict(report: Report, segmenter: Segmenter, options: argparse.Namespace, 
 
 
 def _write(target: Path, text: str) -> None:
-    from napari_wavegms.storage.atomic import replacing
+    from napari_wavegms.storage.atomic import atomic_write
 
-    with replacing(target) as neighbour:
+    with atomic_write(target) as neighbour:
         neighbour.write_text(text + "\n", encoding="utf-8")

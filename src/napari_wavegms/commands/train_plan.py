@@ -18,7 +18,7 @@ from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 SCRATCH = "scratch"
 SPLIT = "split.json"
@@ -220,5 +220,5 @@ def _validation(found: Sequence[PairFiles], split: Path) -> list[PairFiles]:
 def write_split(plan: Plan) -> None:
     """Keep which pairs were held out, for `wavegms evaluate --split` and for a resumed run."""
     lists = {"train": [pair.name for pair in plan.train], "val": [pair.name for pair in plan.validation]}
-    with replacing(plan.output / SPLIT) as neighbour:
+    with atomic_write(plan.output / SPLIT) as neighbour:
         neighbour.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")

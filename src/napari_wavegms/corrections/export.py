@@ -19,7 +19,7 @@ from napari_wavegms.corrections.records import Correction, Kept
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.file_lock import explain_os_error
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -37,7 +37,7 @@ def export_corrections(kept: Sequence[tuple[Correction, Kept]], folder: Path) ->
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder, and an export overwrites nothing. Choose another one.")
     stems = file_stems([correction.name for correction, _ in kept])
-    with told("The corrections were not exported", folder):
+    with explain_os_error("The corrections were not exported", folder):
         unfinished = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
         unfinished.mkdir(parents=True)
         try:

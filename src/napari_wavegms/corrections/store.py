@@ -17,7 +17,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
 from napari_wavegms.storage.array_store import ArrayFolder
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.storage.user_data import corrections_folder
 
 __all__ = ["Approval", "Correction", "CorrectionStore", "Kept", "corrections_folder"]
@@ -104,7 +104,7 @@ class CorrectionStore:
             If the mask holds no labels, the image no real numbers, or the disk refuses; then nothing has changed.
         """
         labels, predicted = approval.labels, approval.predicted_labels
-        with told(f"The correction of {approval.name} was not kept", self.folder), self._ledger.writing():
+        with explain_os_error(f"The correction of {approval.name} was not kept", self.folder), self._ledger.writing():
             self._sweep()
             image = self._arrays.put(approval.image)
             mask = self._arrays.put(labels)
@@ -130,7 +130,7 @@ class CorrectionStore:
         InputError
             If the image has no correction in force, or the disk refuses.
         """
-        with told("The approval was not taken back", self.folder), self._ledger.writing():
+        with explain_os_error("The approval was not taken back", self.folder), self._ledger.writing():
             if image not in self._fold().active:
                 raise InputError("This image has no approved correction that could be taken back. Approve it first.")
             self._ledger.append([{KIND: _WITHDRAW, "image": image, "editor": editor, "time": now()}])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 
@@ -28,7 +28,7 @@ def output_file(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iter
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file in it.")
     try:
-        with replacing(target) as neighbour:
+        with atomic_write(target) as neighbour:
             yield neighbour
     except OSError as cause:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_wavegms.finetune.gate import MAX_FALL, Verdict
-from napari_wavegms.finetune.presets import QUICK, Speed
+from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.finetune.versions import Version
 from napari_wavegms.learn.evaluate import ImageScored
@@ -33,7 +33,7 @@ class FineTuneRequest:
         Earlier pairs to mix in, so that they are not forgotten.
     current : pathlib.Path, optional
         The model in use, which the new one has to be as good as; the start by default.
-    speed : Speed
+    speed : Preset
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     versions : pathlib.Path, optional
@@ -51,7 +51,7 @@ class FineTuneRequest:
     held_out: tuple[Pair, ...] = ()
     replay: tuple[Pair, ...] = ()
     current: Path | None = None
-    speed: Speed = QUICK
+    speed: Preset = QUICK
     device: str = "auto"
     versions: Path | None = None
     work: Path | None = None

@@ -13,17 +13,17 @@ from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneEvent, FineTuneRequest, FineTuneResult
 from napari_wavegms.finetune.pipeline import fine_tune, recover
 from napari_wavegms.finetune.preflight import Candidate, Trouble, check_pairs, ready_pairs
-from napari_wavegms.finetune.presets import Speed
-from napari_wavegms.finetune.replay import Material
+from napari_wavegms.finetune.presets import Preset
+from napari_wavegms.finetune.replay import ReplaySet
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.finetune.versions import Version
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import read_card
-from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.segment.segmenter_cache import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Luggage:
+class FineTuneInputs:
     """All that a run needs, and nothing that belongs to the window.
 
     Attributes
@@ -36,7 +36,7 @@ class Luggage:
         The model to start from.
     current : pathlib.Path or None
         The version in use; None where there is none.
-    speed : Speed
+    speed : Preset
     device : str
     """
 
@@ -45,12 +45,12 @@ class Luggage:
     start: Path
     start_name: str
     current: Path | None
-    speed: Speed
+    speed: Preset
     device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class FineTuneOutcome:
     """What a run came to, and what is needed to look at it.
 
     Attributes
@@ -67,7 +67,7 @@ class Taught:
 
 
 @dataclass(frozen=True, slots=True)
-class Divided:
+class SplitMade:
     """The pairs are on their sides."""
 
     held_out: int
@@ -75,34 +75,34 @@ class Divided:
 
 
 def finetune_job(
-    luggage: Luggage, stop: Callable[[], bool]
-) -> Generator[Announced | Divided | FineTuneEvent, None, Taught]:
+    luggage: FineTuneInputs, stop: Callable[[], bool]
+) -> Generator[Progress | SplitMade | FineTuneEvent, None, FineTuneOutcome]:
     """Gather the pairs, divide them, and learn.
 
     Parameters
     ----------
-    luggage : Luggage
+    luggage : FineTuneInputs
     stop : callable
         Asked after every step; True ends the learning and keeps the best.
 
     Yields
     ------
-    Announced, Divided, and what `fine_tune` yields
+    Progress, SplitMade, and what `fine_tune` yields
 
     Returns
     -------
-    Taught
+    FineTuneOutcome
     """
-    yield Announced("Gathering the pairs…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-    from napari_wavegms.model.device import leave_a_core_to_the_window
+    yield Progress("Gathering the pairs…" if "torch" in sys.modules else "Loading PyTorch (once)…")
+    from napari_wavegms.model.device import reserve_ui_core
 
-    leave_a_core_to_the_window()
+    reserve_ui_core()
     candidates = [*luggage.candidates, *_kept(luggage.without)]
     pairs = ready_pairs(candidates, check_pairs(candidates))
     sides = StickySplit().divide(pairs)
     cards = [read_card(path) for path in (luggage.start, luggage.current) if path is not None]
-    material = Material.of(sides.train, sides.held_out, *cards)
-    yield Divided(len(material.held_out), sides.sentence)
+    material = ReplaySet.of(sides.train, sides.held_out, *cards)
+    yield SplitMade(len(material.held_out), sides.sentence)
     request = FineTuneRequest(
         pairs=material.new,
         start=luggage.start,
@@ -114,7 +114,7 @@ def finetune_job(
         device=luggage.device,
     )
     result = yield from fine_tune(request, stop)
-    return Taught(result, material.held_out, luggage.current or luggage.start)
+    return FineTuneOutcome(result, material.held_out, luggage.current or luggage.start)
 
 
 def _kept(without: frozenset[Hashable]) -> list[Candidate]:

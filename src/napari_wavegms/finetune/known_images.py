@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from napari_wavegms.segment.ood import LEAST_IMAGES, Familiarity, encoder_fingerprint
+from napari_wavegms.segment.ood import LEAST_IMAGES, OODDetector, encoder_fingerprint
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
@@ -37,11 +37,11 @@ def after_fine_tuning(
     new, replayed : sequence of array-like of shape (4, h, w)
         Latents of the images that were learned from, by this very network.
     """
-    if known := Familiarity.of(card, network):
+    if known := OODDetector.of(card, network):
         return known.with_corrections(new).as_dict()
     if len(new) + len(replayed) < LEAST_IMAGES:
         return {}
-    return Familiarity.fit([*new, *replayed], encoder=encoder_fingerprint(network, card.preprocessing)).as_dict()
+    return OODDetector.fit([*new, *replayed], encoder=encoder_fingerprint(network, card.preprocessing)).as_dict()
 
 
 def remember(
@@ -83,7 +83,7 @@ def remember(
 
     new = new[-MOST_IMAGES:]
     # Where the encoder stayed, the replayed ones are known already.
-    replayed = () if Familiarity.of(card, network) else replayed[: MOST_IMAGES - len(new)]
+    replayed = () if OODDetector.of(card, network) else replayed[: MOST_IMAGES - len(new)]
     familiarity = after_fine_tuning(card, network, [*map(seen, new)], [*map(seen, replayed)])
     rewrite_card(file, replace(card, familiarity=familiarity))
     return familiarity

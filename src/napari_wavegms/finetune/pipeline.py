@@ -32,9 +32,9 @@ from napari_wavegms.finetune.replay import LEARNED
 from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY, LAST, TrainEpoch, TrainStep
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.file_lock import locked, told
+from napari_wavegms.storage.file_lock import explain_os_error, locked
 
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
@@ -74,7 +74,7 @@ def fine_tune(
     versions = ModelVersions(request.versions)
     work = request.work or versions.folder.parent / "training"
     with ExitStack() as stack:
-        with told("The training did not start", work):
+        with explain_os_error("The training did not start", work):
             stack.enter_context(locked(work / _LOCK))
         _take_in_leftover(work, versions)
         tuning = _Tuning(request, versions, work, stop)
@@ -105,7 +105,7 @@ def recover(versions: Path | None = None, work: Path | None = None) -> Version |
     work = work or known.folder.parent / "training"
     if not (work / HISTORY).is_file():
         return None
-    with told("The unfinished training was not kept", work), locked(work / _LOCK):
+    with explain_os_error("The unfinished training was not kept", work), locked(work / _LOCK):
         return _take_in_leftover(work, known)
 
 
@@ -220,7 +220,7 @@ class _Tuning:
     def _write_note(self) -> None:
         """What is to be told of this run, on disk in case nobody else is left to tell."""
         self.work.mkdir(parents=True, exist_ok=True)
-        with told("The training did not start", self.work), replacing(self.work / _NOTE) as file:
+        with explain_os_error("The training did not start", self.work), atomic_write(self.work / _NOTE) as file:
             file.write_text(json.dumps(asdict(self.note)), encoding="utf-8")
 
     def _keep(self, verdict: Verdict) -> Version:
@@ -279,7 +279,7 @@ def _keep(
     # The start's scores are not its own.
     scores = {"held-out corrections": {"dsc": math.fsum(after.values()) / len(after), "n": len(after)}} if after else {}
     card = replace(card, title=note.title, scores=scores, lineage=(*card.lineage[:-1], step))
-    with told("The new model was not kept", work):
+    with explain_os_error("The new model was not kept", work):
         save_checkpoint(best, network, card)
     version = versions.add(best, verdict, note.parent, note.title, note.before, after)
     _clear(work)

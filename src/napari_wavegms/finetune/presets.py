@@ -14,7 +14,7 @@ _REPLAYED_MILDLY = Augmentation(jitter=0.2, jitter_probability=0.3, warp_probabi
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class Preset:
     """One way to learn from corrections.
 
     Attributes
@@ -37,7 +37,7 @@ class Speed:
 
 
 # docs/lab/adaptation.md has the measurements behind these numbers.
-QUICK = Speed(
+QUICK = Preset(
     key="quick",
     title="Quick",
     seconds=14.0,
@@ -61,7 +61,7 @@ QUICK = Speed(
         max_seconds=13.0,
     ),
 )
-FULL = Speed(
+FULL = Preset(
     key="full",
     title="Full",
     seconds=275.0,

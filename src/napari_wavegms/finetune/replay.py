@@ -14,7 +14,7 @@ LEARNED = "learned"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class ReplaySet:
     """Pairs on their sides, as a start with its lineage may use them.
 
     Attributes
@@ -32,7 +32,7 @@ class Material:
     held_out: tuple[Pair, ...]
 
     @classmethod
-    def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], *lineages: ModelCard) -> Material:
+    def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], *lineages: ModelCard) -> ReplaySet:
         """Sort pairs by what the cards say was learned from.
 
         Parameters

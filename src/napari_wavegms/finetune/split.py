@@ -18,7 +18,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.storage.append_log import KIND, Ledger, Record
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.storage.user_data import corrections_folder
 
 Side = Literal["train", "held_out"]
@@ -141,7 +141,10 @@ class StickySplit:
         """
         named = [Member(member.group or member.content, member.content) for member in members]
         if self._book().news(named):
-            with told("The split into training and held-out images was not kept", self.folder), self._ledger.writing():
+            with (
+                explain_os_error("The split into training and held-out images was not kept", self.folder),
+                self._ledger.writing(),
+            ):
                 book = self._book()
                 lines = book.news(named)
                 self._ledger.append(lines if book.has_rule else [{KIND: _RULE, **self._wished}, *lines])

@@ -16,8 +16,8 @@ from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
-from napari_wavegms.storage.atomic import replacing
-from napari_wavegms.storage.file_lock import sync_folder, told
+from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.file_lock import explain_os_error, sync_folder
 from napari_wavegms.storage.user_data import versions_folder
 
 __all__ = ["STARTING_MODEL", "ModelVersions", "Verdict", "Version", "VersionEntry", "judge", "versions_folder"]
@@ -192,7 +192,7 @@ class ModelVersions:
         """
         source = Path(file)
         read_card(source)
-        with told(f"The model {source.name} was not kept", self.folder), self._ledger.writing():
+        with explain_os_error(f"The model {source.name} was not kept", self.folder), self._ledger.writing():
             self._sweep()
             version = Version(
                 number=self._next_number(),
@@ -206,7 +206,7 @@ class ModelVersions:
                 size=source.stat().st_size,
             )
             kept = self.path(version.number)
-            with replacing(kept) as neighbour:
+            with atomic_write(kept) as neighbour:
                 shutil.copyfile(source, neighbour)
             sync_folder(self.folder)
             use = [{KIND: _USE, "number": version.number, "time": now()}] if verdict.promote else []
@@ -270,7 +270,7 @@ class ModelVersions:
         return next(there, STARTING_MODEL)
 
     def _note(self, kind: str, number: int) -> None:
-        with told("The choice of the model was not kept", self.folder), self._ledger.writing():
+        with explain_os_error("The choice of the model was not kept", self.folder), self._ledger.writing():
             self._ledger.append([{KIND: kind, "number": number, "time": now()}])
 
     def _known(self, number: int) -> Version:

@@ -19,8 +19,8 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import chained, last_link, line_bytes
 from napari_wavegms.journal.replay import EDIT, THINNED, Book
 from napari_wavegms.storage.append_log import HEAD, KIND, Record, now
-from napari_wavegms.storage.atomic import replacing
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.file_lock import explain_os_error
 
 DAYS = 30
 """So long an approval has stood before the steps that led to it are let go."""
@@ -59,7 +59,7 @@ def _thinned(path: Path, approved: str) -> bool:
     book = Book(path)
     if not _may_go(book, approved):
         return False
-    with told("The journal was not made smaller", path), book.ledger.writing():
+    with explain_os_error("The journal was not made smaller", path), book.ledger.writing():
         if not _may_go(book, approved):  # somebody may have gone on meanwhile
             return False
         records = book.ledger.read()
@@ -72,7 +72,7 @@ def _thinned(path: Path, approved: str) -> bool:
             "before": last_link(records),
         }
         lines = chained([head, *map(_without_pixels, records)], "")
-        with replacing(path) as neighbour:
+        with atomic_write(path) as neighbour:
             neighbour.write_text("".join(f"{json.dumps(line)}\n" for line in [HEAD, *lines]), encoding="ascii")
     return True
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_wavegms.journal.replay import Story
-from napari_wavegms.storage.atomic import replacing
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.file_lock import explain_os_error
 
 COLUMNS = (
     "image",
@@ -41,8 +41,8 @@ def write_table(path: Path, stories: Iterable[Story]) -> int:
     rows = sorted((row for story in stories for row in _rows(story)), key=lambda row: str(row["time"]))
     # With the mark by which Excel knows UTF-8; every other program passes over it.
     with (
-        told("The journal was not exported", path),
-        replacing(path) as neighbour,
+        explain_os_error("The journal was not exported", path),
+        atomic_write(path) as neighbour,
         neighbour.open("w", encoding="utf-8-sig", newline="") as file,
     ):
         table = csv.DictWriter(file, COLUMNS, restval="")

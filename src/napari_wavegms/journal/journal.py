@@ -24,7 +24,7 @@ from napari_wavegms.journal.records import Answer, Edit, EditTarget, Unfinished
 from napari_wavegms.journal.replay import CLOSE, RESUME, SESSION, Book, Session, signed
 from napari_wavegms.journal.session import OpenMask, Step, replay, same
 from napari_wavegms.storage.append_log import KIND, Record, now
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.storage.user_data import journal_folder
 
 __all__ = ["Edit", "EditTarget", "Journal", "Unfinished", "journal_folder"]
@@ -290,7 +290,10 @@ class Journal:
         for session in reversed(candidates):
             state = None if session.owner in living else _readable(session)
             if state is not None and same(state.mask, mask):
-                with told(f"The edits of {session.target.name} are not carried on", self.folder), book.ledger.writing():
+                with (
+                    explain_os_error(f"The edits of {session.target.name} are not carried on", self.folder),
+                    book.ledger.writing(),
+                ):
                     self._owner.hold()
                     book.append({KIND: RESUME, SESSION: session.id, "owner": self._owner.id, "time": now()})
                 return OpenMask.taken_over(session, state)
@@ -310,7 +313,10 @@ class Journal:
 
     def _write_edit(self, known: OpenMask, step: Step) -> Edit:
         book = self._book(known.target.image)
-        with told(f"The last edits of {known.target.name} are not on disk", self.folder), book.ledger.writing():
+        with (
+            explain_os_error(f"The last edits of {known.target.name} are not on disk", self.folder),
+            book.ledger.writing(),
+        ):
             self._owner.hold()
             story = book.story()
             lines = [step.record | {"n": story.last_number + 1}]
@@ -325,7 +331,10 @@ class Journal:
         if not book.story().unfinished():
             return False
         name = next(iter(book.story().sessions.values())).target.name
-        with told(f"That the edits of {name} are {how} was not written down", self.folder), book.ledger.writing():
+        with (
+            explain_os_error(f"That the edits of {name} are {how} was not written down", self.folder),
+            book.ledger.writing(),
+        ):
             story = book.story()
             still = story.unfinished()
             living = self._owner.living(session.owner for session in still)

@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 from napari_wavegms.model.network import WaveGMS
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 TRAINING_PREFIX = "training."
 """Tensors under this prefix belong to an unfinished run (optimiser, averages) and are no part of the model."""
@@ -72,7 +72,7 @@ def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
 def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: ModelCard) -> None:
     """Replace the file; what the disk refuses is an `OSError`, which safetensors tells in words only."""
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
     except SafetensorError as error:
         told = re.search(r"([^:]*) \(os error (\d+)\)", str(error))

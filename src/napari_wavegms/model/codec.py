@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFound
+from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFoundError
 from napari_wavegms.model.mask_codec import MaskDecoder, MaskEncoder
 
 TAESD_VARIABLE = "WAVEGMS_TAESD"
@@ -149,7 +149,7 @@ def load_codec(
     ------
     InputError
         If the name is unknown.
-    WeightsNotFound
+    WeightsNotFoundError
         If TAESD's weights are nowhere and may not be downloaded.
     CheckpointError
         If the weights do not fit.
@@ -163,7 +163,7 @@ def load_codec(
 
 def _downloaded_taesd(allowed: bool) -> Path:
     if not allowed:
-        raise WeightsNotFound(
+        raise WeightsNotFoundError(
             f"TAESD's weights are not here; set {TAESD_VARIABLE} to their file or folder, or allow their download from "
             f"Hugging Face ({TAESD_REPOSITORY}) with --allow-download."
         )
@@ -172,7 +172,7 @@ def _downloaded_taesd(allowed: bool) -> Path:
     try:
         return Path(snapshot_download(TAESD_REPOSITORY, allow_patterns=["diffusion_pytorch_model.safetensors"]))
     except Exception as error:  # the hub raises many kinds; to the user they are one
-        raise WeightsNotFound(
+        raise WeightsNotFoundError(
             f"TAESD could not be downloaded from {TAESD_REPOSITORY} ({type(error).__name__}). Check the connection, "
             f"or set {TAESD_VARIABLE} to a file or folder that holds its weights."
         ) from error
@@ -187,7 +187,7 @@ def _taesd_files(path: Path) -> list[Path]:
     for names in (("diffusion_pytorch_model.safetensors",), ("taesd_encoder.safetensors", "taesd_decoder.safetensors")):
         if all((path / name).is_file() for name in names):
             return [path / name for name in names]
-    raise WeightsNotFound(
+    raise WeightsNotFoundError(
         f"{path} holds no TAESD weights; it takes diffusion_pytorch_model.safetensors, or taesd_encoder.safetensors "
         "with taesd_decoder.safetensors. Point to a folder or file that has them."
     )
@@ -210,7 +210,7 @@ def _diffusers_names(weights: Mapping[str, Tensor], file: Path) -> dict[str, Ten
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise WeightsNotFound(f"There is no weight file {path}. Choose an existing .safetensors file.")
+        raise WeightsNotFoundError(f"There is no weight file {path}. Choose an existing .safetensors file.")
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError) as error:

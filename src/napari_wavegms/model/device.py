@@ -98,7 +98,7 @@ def _cpu_capabilities() -> dict[str, object]:
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
-def leave_a_core_to_the_window() -> None:
+def reserve_ui_core() -> None:
     """Keep torch off one processor core, so that the window stays quick; holds for the thread that calls it."""
     import torch
 

@@ -57,7 +57,7 @@ def survives(mask: npt.ArrayLike, codec: TinyVAE, rules: Preprocessing, device: 
     return 2 * shared / total if total else 1.0
 
 
-def drawable_sentence(survived: float) -> str:
+def fidelity_sentence(survived: float) -> str:
     """What to tell a user about `survives`: empty if there is nothing to tell."""
     if survived >= CANNOT_DRAW:
         return ""

@@ -50,25 +50,25 @@ _DIGITS = 6  # significant ones in the card
 
 
 @dataclass(frozen=True, slots=True)
-class Light:
+class OODLevel:
     """A colour, and what it says in words; no colour where nothing is known."""
 
     colour: Colour
     sentence: str
 
 
-UNKNOWN = Light(
+UNKNOWN = OODLevel(
     "", "This model does not carry what its training images look like, so it cannot tell whether this one is like them."
 )
 
-STALE = Light(
+STALE = OODLevel(
     "",
     "This version's encoder has changed since it looked at its training images, so it cannot tell what is like them.",
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cloud:
+class GaussianStats:
     """Points of NUMBERS coordinates: how many, their mean and their covariance (with divisor `count`)."""
 
     count: int
@@ -76,17 +76,17 @@ class Cloud:
     spread: Array
 
     @classmethod
-    def of(cls, points: Array) -> Cloud:
+    def of(cls, points: Array) -> GaussianStats:
         """Of points (N, NUMBERS)."""
         centre = points.mean(axis=0)
         return cls(len(points), centre, (points - centre).T @ (points - centre) / len(points))
 
-    def joined(self, other: Cloud) -> Cloud:
+    def joined(self, other: GaussianStats) -> GaussianStats:
         """The cloud of the points of both."""
         count = self.count + other.count
         a, b = self.count / count, other.count / count
         gap = self.centre - other.centre
-        return Cloud(
+        return GaussianStats(
             count,
             a * self.centre + b * other.centre,
             a * self.spread + b * other.spread + a * b * np.outer(gap, gap),
@@ -115,7 +115,7 @@ class Cloud:
         return {"count": self.count, "centre": _short(self.centre), "spread": _short(lower)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Cloud:
+    def from_dict(cls, values: Mapping[str, Any]) -> GaussianStats:
         """Read what `as_dict` wrote."""
         spread = np.zeros((NUMBERS, NUMBERS))
         spread[np.tril_indices(NUMBERS)] = np.asarray(values["spread"], np.float64)
@@ -127,14 +127,14 @@ class Cloud:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Familiarity:
+class OODDetector:
     """What the images that a model learned from look like to its encoder.
 
     Attributes
     ----------
-    trained : tuple of Cloud
+    trained : tuple of GaussianStats
         The training images, a cloud for each kind of image: between ultrasound and photographs lies nothing familiar.
-    corrections : Cloud or None
+    corrections : GaussianStats or None
         Images of later fine-tunings that left the encoder as it was.
     limits : tuple of float
         The largest distances of a green and of an amber light.
@@ -142,13 +142,13 @@ class Familiarity:
         Fingerprint of the encoder that looked.
     """
 
-    trained: tuple[Cloud, ...]
-    corrections: Cloud | None
+    trained: tuple[GaussianStats, ...]
+    corrections: GaussianStats | None
     limits: tuple[float, float]
     encoder: str = ""
 
     @classmethod
-    def fit(cls, *kinds: Iterable[npt.ArrayLike], encoder: str = "") -> Familiarity:
+    def fit(cls, *kinds: Iterable[npt.ArrayLike], encoder: str = "") -> OODDetector:
         """Measure training images.
 
         The limits come from images that are held out in turn, five times a fifth: `GREEN_SHARE` and `AMBER_SHARE` of
@@ -175,19 +175,19 @@ class Familiarity:
             )
         held_out = np.concatenate([_held_out_distances(kind) for kind in points])
         green, amber = (float(limit) for limit in np.quantile(held_out, (GREEN_SHARE, AMBER_SHARE)))
-        return cls(tuple(map(Cloud.of, points)), None, (green, amber), encoder)
+        return cls(tuple(map(GaussianStats.of, points)), None, (green, amber), encoder)
 
     @classmethod
-    def of(cls, card: ModelCard, network: WaveGMS) -> Familiarity | None:
+    def of(cls, card: ModelCard, network: WaveGMS) -> OODDetector | None:
         """What a model's card says of it; None if it says nothing, or something of another encoder.
 
         Examples
         --------
         >>> from napari_wavegms import Segmenter
         >>> segmenter = Segmenter.from_checkpoint("default", device="cpu")
-        >>> known = Familiarity.of(segmenter.card, segmenter.model)
+        >>> known = OODDetector.of(segmenter.card, segmenter.model)
         >>> found = segmenter.segment(np.zeros((40, 60), np.uint8))
-        >>> (no_light(segmenter.card) if known is None else known.light(known.distance(found.latents))).colour
+        >>> (no_ood_level(segmenter.card) if known is None else known.light(known.distance(found.latents))).colour
         'red'
         """
         known = cls.from_dict(card.familiarity)
@@ -209,28 +209,28 @@ class Familiarity:
             distances.append(self.corrections.distances(point, like)[0])
         return float(min(distances))
 
-    def light(self, distance: float) -> Light:
+    def light(self, distance: float) -> OODLevel:
         """The light for a distance; what is no number is red."""
         green, amber = self.limits
         images = f"the {self._count} images that the model learned from"
         if distance <= green:
-            return Light("green", f"This image looks like {images}.")
+            return OODLevel("green", f"This image looks like {images}.")
         if distance <= amber:
-            return Light(
+            return OODLevel(
                 "amber", f"This image looks a bit unlike {images}: 19 in 20 are more alike. Check its mask with care."
             )
-        return Light(
+        return OODLevel(
             "red",
             f"This image looks unlike {images}: 99 in 100 are more alike. Its mask may be wrong altogether; correct a "
             "few images of its kind and fine-tune.",
         )
 
-    def with_corrections(self, latents: Iterable[npt.ArrayLike]) -> Familiarity:
+    def with_corrections(self, latents: Iterable[npt.ArrayLike]) -> OODDetector:
         """Also know these images, of a fine-tuning that left the encoder as it was; the limits stay."""
         points = _points(latents)
         if not len(points):
             return self
-        more = Cloud.of(points)
+        more = GaussianStats.of(points)
         return replace(self, corrections=more if self.corrections is None else self.corrections.joined(more))
 
     @property
@@ -247,21 +247,21 @@ class Familiarity:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Familiarity | None:
+    def from_dict(cls, values: Mapping[str, Any]) -> OODDetector | None:
         """Read what `as_dict` wrote; None for anything else, because a light is no reason to refuse a model."""
         try:
             kinds, more = values["trained"], values["corrections"]
             green, amber = (float(limit) for limit in values["limits"])
             # The first cards had one cloud and no list of them.
-            trained = tuple(map(Cloud.from_dict, [kinds] if isinstance(kinds, Mapping) else kinds))
-            return cls(trained, Cloud.from_dict(more) if more else None, (green, amber), str(values["encoder"]))
+            trained = tuple(map(GaussianStats.from_dict, [kinds] if isinstance(kinds, Mapping) else kinds))
+            return cls(trained, GaussianStats.from_dict(more) if more else None, (green, amber), str(values["encoder"]))
         except (KeyError, TypeError, ValueError):
             return None
 
 
-def no_light(card: ModelCard) -> Light:
-    """What to show where `Familiarity.of` gives None."""
-    return STALE if Familiarity.from_dict(card.familiarity) else UNKNOWN
+def no_ood_level(card: ModelCard) -> OODLevel:
+    """What to show where `OODDetector.of` gives None."""
+    return STALE if OODDetector.from_dict(card.familiarity) else UNKNOWN
 
 
 def describe(latents: npt.ArrayLike) -> Array:
@@ -292,7 +292,9 @@ def encoder_fingerprint(network: WaveGMS, preprocessing: Mapping[str, Any]) -> s
 def _held_out_distances(points: Array) -> Array:
     """Distances of each fifth of a kind's points to the cloud of the others."""
     folds = np.random.default_rng(0).permutation(np.arange(len(points)) % _FOLDS)
-    return np.concatenate([Cloud.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)])
+    return np.concatenate(
+        [GaussianStats.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)]
+    )
 
 
 def _points(latents: Iterable[npt.ArrayLike]) -> Array:

@@ -105,7 +105,7 @@ class Segmenter:
             If there is no such model, or its file does not fit.
         InputError
             If the device or codec is unknown or not to be had here.
-        WeightsNotFound
+        WeightsNotFoundError
             If the codec is TAESD and its weights are not here.
         """
         chosen = choose_device(device)

@@ -36,7 +36,7 @@ LoadSegmenter = Callable[[Path, str], SegmenterLike]
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class Progress:
     """What is going on, for the panel to say."""
 
     sentence: str
@@ -49,7 +49,7 @@ def load_segmenter(model: Path, device: str) -> SegmenterLike:
     return Segmenter.from_checkpoint(model, device=device)
 
 
-class SegmenterShelf:
+class SegmenterCache:
     """Keeps the segmenter of the last run, so that the next press does not read the model file again.
 
     A model file that was replaced, as fine-tuning does, is read anew.
@@ -75,7 +75,7 @@ class SegmenterShelf:
             return self._segmenter
 
 
-SHELF = SegmenterShelf()
+SEGMENTER_CACHE = SegmenterCache()
 
 
 def _fingerprint(model: Path, device: str) -> object:

@@ -98,7 +98,7 @@ FAINTEST = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class UncertainRegion:
     """A place where the mask is doubtful, in pixels of the image.
 
     Attributes
@@ -120,7 +120,7 @@ class Spot:
     weight: float
 
 
-def doubtful_spots(probability: npt.ArrayLike, threshold: float = 0.5, most: int = 12) -> list[Spot]:
+def uncertain_regions(probability: npt.ArrayLike, threshold: float = 0.5, most: int = 12) -> list[UncertainRegion]:
     """Find where the mask is most likely to be wrong.
 
     Every contour has a thin doubtful rim. A spot is where much doubt gathers within one window, so that a blurred
@@ -149,7 +149,7 @@ def doubtful_spots(probability: npt.ArrayLike, threshold: float = 0.5, most: int
     Examples
     --------
     >>> probability = np.zeros((64, 64)); probability[30:34, 10:14] = 0.5
-    >>> [spot] = doubtful_spots(probability)
+    >>> [spot] = uncertain_regions(probability)
     >>> (spot.row, spot.col, spot.top, spot.bottom, spot.left, spot.right, spot.weight)
     (31.5, 11.5, 30, 34, 10, 14, 16.0)
     """
@@ -158,7 +158,7 @@ def doubtful_spots(probability: npt.ArrayLike, threshold: float = 0.5, most: int
         raise InputError(f"A probability of shape {doubt.shape} came; spots are sought in one plane (rows, columns).")
     cell = -(-max(doubt.shape) // GRID)
     coarse = _sums(doubt, cell)
-    spots: list[Spot] = []
+    spots: list[UncertainRegion] = []
     while len(spots) < most:
         row, col, weight = _heaviest_window(coarse)
         if weight <= 0 or (spots and weight < FAINTEST * spots[0].weight):
@@ -170,19 +170,19 @@ def doubtful_spots(probability: npt.ArrayLike, threshold: float = 0.5, most: int
     return sorted(spots, key=lambda spot: -spot.weight)
 
 
-def next_spot(spots: Sequence[Spot], current: Spot | None = None) -> Spot | None:
+def next_spot(spots: Sequence[UncertainRegion], current: UncertainRegion | None = None) -> UncertainRegion | None:
     """The spot to go to next: the heaviest at first, then the next lighter one, then the heaviest again.
 
     Parameters
     ----------
-    spots : sequence of Spot
-        As `doubtful_spots` gives them.
-    current : Spot, optional
+    spots : sequence of UncertainRegion
+        As `uncertain_regions` gives them.
+    current : UncertainRegion, optional
         Where we are. A spot that is no longer among them, because the mask was changed meanwhile, counts as none.
 
     Returns
     -------
-    Spot or None
+    UncertainRegion or None
         None where there is no spot.
     """
     if not spots:
@@ -211,14 +211,14 @@ def _pixels(cells: tuple[slice, slice], cell: int) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _spot(doubt: npt.NDArray[np.float32], cells: tuple[slice, slice], cell: int) -> Spot:
+def _spot(doubt: npt.NDArray[np.float32], cells: tuple[slice, slice], cell: int) -> UncertainRegion:
     """The doubt inside a window: its centre of mass, its tight box, its sum."""
     rows, columns = _pixels(cells, cell)
     inside = doubt[rows, columns].astype(np.float64)
     down, across = inside.sum(axis=1), inside.sum(axis=0)
     weight = float(inside.sum())
     lines, stripes = np.flatnonzero(down), np.flatnonzero(across)
-    return Spot(
+    return UncertainRegion(
         row=rows.start + float(down @ np.arange(len(down))) / weight,
         col=columns.start + float(across @ np.arange(len(across))) / weight,
         top=rows.start + int(lines[0]),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 from napari_wavegms.storage.content_hash import canonical, content_hash
 from napari_wavegms.storage.file_lock import sync_folder
 
@@ -68,7 +68,7 @@ class ArrayFolder:
             return content
         # No file name and no time in the header: the same array always makes the same bytes.
         with (
-            replacing(path) as neighbour,
+            atomic_write(path) as neighbour,
             neighbour.open("wb") as file,
             gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
         ):

@@ -17,7 +17,7 @@ _PAUSE = 0.01
 
 
 @contextmanager
-def told(what: str, place: Path) -> Iterator[None]:
+def explain_os_error(what: str, place: Path) -> Iterator[None]:
     """Turn what the disk refuses into a sentence.
 
     Parameters

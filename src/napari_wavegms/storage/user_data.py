@@ -11,8 +11,8 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from napari_wavegms.storage.atomic import replacing
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.file_lock import explain_os_error
 
 HOME_VARIABLE = "WAVEGMS_HOME"
 
@@ -57,7 +57,7 @@ def set_editor_name(name: str) -> None:
     """
     path = settings_file()
     values = _read() | {_EDITOR: " ".join(name.split())}
-    with told("The name was not kept", path), replacing(path) as neighbour:
+    with explain_os_error("The name was not kept", path), atomic_write(path) as neighbour:
         neighbour.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
@@ -107,7 +107,7 @@ def note_folder(folder: Path) -> None:
     """Note that a folder was opened; a disk that refuses only costs the convenience."""
     folder = folder.resolve()
     names = [str(folder), *(str(path) for path in recent_folders() if path != folder)]
-    with suppress(OSError), replacing(_file()) as neighbour:
+    with suppress(OSError), atomic_write(_file()) as neighbour:
         neighbour.write_text(json.dumps(names[:_MOST], indent=1) + "\n", encoding="utf-8")
 
 

@@ -217,7 +217,7 @@ def _as_ours(error: Exception) -> JobError:
     return failure
 
 
-def fetch_what_napari_fetches_late() -> None:
+def preload_napari_imports() -> None:
     """Import here what napari imports in the window's thread, half a second long, for its first Labels layer."""
     for module in ("pandas", "skimage.color"):
         with suppress(ImportError):

@@ -91,7 +91,7 @@ class Action:
         By default; as napari shows it.
     explained : str
         A sentence for the tooltip.
-    napari_s : bool
+    overrides_napari : bool
         The key is napari's own: printed, not bound, not to be changed here.
     """
 
@@ -99,7 +99,7 @@ class Action:
     title: str
     key: str
     explained: str
-    napari_s: bool = False
+    overrides_napari: bool = False
 
     @property
     def setting(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ ACTIONS = (
     Action("keep_largest", "Keep largest", "Alt+R", "Keep only the largest piece of each label."),
     Action("remove_islands", "Remove islands", "Alt+X", "Remove small pieces of each label."),
     Action("smooth", "Smooth", "Alt+M", "Round off the outline by two pixels."),
-    Action("undo", "Undo", "Ctrl+Z", "Take back the last step, whether yours or the model's.", napari_s=True),
+    Action("undo", "Undo", "Ctrl+Z", "Take back the last step, whether yours or the model's.", overrides_napari=True),
 )
 
 
@@ -187,7 +187,7 @@ class ReviewKeys(QObject):
         """Give an action's key as a button shows it; empty where it has none."""
         if name in self._bound:
             return _printed(self._bound[name].key)
-        return next((action.key for action in ACTIONS if action.name == name and action.napari_s), "")
+        return next((action.key for action in ACTIONS if action.name == name and action.overrides_napari), "")
 
     def label(self, name: str) -> str:
         """Give an action's title with its key."""
@@ -261,7 +261,7 @@ def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str,
     taken[_normal(SEGMENT_KEY.replace("-", "+"))] = "Segment"
     keys: dict[str, str] = {}
     problems: list[str] = []
-    ours = [action for action in ACTIONS if not action.napari_s]
+    ours = [action for action in ACTIONS if not action.overrides_napari]
     # Keys that stand as they were come first, so that nobody loses one to somebody's new wish.
     for action in sorted(ours, key=lambda action: _normal(wishes.get(action.name, "")) != _normal(action.key)):
         wish = wishes.get(action.name, action.key).strip()

@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 from napari_wavegms.files.discovery import natural
 from napari_wavegms.worklist.item import STATES, Item, State
 
-How = Literal["least certain first", "lowest score first", "folder order", "name", "state", "longest first"]
+SortOrder = Literal["least certain first", "lowest score first", "folder order", "name", "state", "longest first"]
 Show = Literal["all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"]
-HOWS: tuple[How, ...] = get_args(How)
+HOWS: tuple[SortOrder, ...] = get_args(SortOrder)
 SHOWS: tuple[Show, ...] = get_args(Show)
 
 # What still waits for a first look of a person; and everything that nobody has approved yet.
@@ -31,7 +31,7 @@ _STATES_IN_ORDER: dict[State, int] = {"corrected": 0, "predicted": 1, "todo": 2,
 
 def order(
     items: Iterable[Item],
-    how: How = "least certain first",
+    how: SortOrder = "least certain first",
     show: Show = "all",
     *,
     text: str = "",
@@ -103,7 +103,7 @@ def upcoming(keys: Sequence[str], current: str | None, count: int) -> list[str]:
     return [key for key in dict.fromkeys(ring) if key != current][:count]
 
 
-def is_ring(how: How) -> bool:
+def is_ring(how: SortOrder) -> bool:
     """Whether an order depends on what was shown."""
     return how in ("least certain first", "lowest score first")
 
@@ -130,7 +130,7 @@ def _matches(words: Sequence[str], name: str) -> bool:
     return all(word in folded for word in words)
 
 
-def _rank(how: How, since: int | None) -> Callable[[Item], Any] | None:
+def _rank(how: SortOrder, since: int | None) -> Callable[[Item], Any] | None:
     match how:
         case "least certain first":
             return _ring(lambda item: None if item.uncertainty is None else -item.uncertainty, since)

@@ -13,7 +13,7 @@ from typing import Any
 from napari_wavegms.errors import InputError
 from napari_wavegms.storage.append_log import KIND, Ledger, Record
 from napari_wavegms.storage.background_writer import BackgroundWriter
-from napari_wavegms.storage.file_lock import told
+from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.worklist.item import fitting_changes
 
 _LOG = logging.getLogger("napari_wavegms")
@@ -27,7 +27,7 @@ def write_notes(ledger: Ledger, lines: Sequence[Record]) -> None:
     InputError
         If the disk refuses; then none of them is noted.
     """
-    with told("What was done to the image was not noted", ledger.path), ledger.writing():
+    with explain_os_error("What was done to the image was not noted", ledger.path), ledger.writing():
         ledger.append(lines)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_wavegms.commands.bench.adaptation import AdaptationPlan, Clinic, measure_adaptation
-from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard
@@ -20,8 +20,8 @@ from napari_wavegms.model.network import WaveGMS
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
 LEARNING = TrainConfig(epochs=1, batch=4, precision="float32", augmentation=STILL, alignment_weight=0)
 SPEEDS = (
-    Speed("quick", "Quick", 1.0, "", replace(LEARNING, trained="mapper")),
-    Speed("full", "Full", 1.0, "", LEARNING),
+    Preset("quick", "Quick", 1.0, "", replace(LEARNING, trained="mapper")),
+    Preset("full", "Full", 1.0, "", LEARNING),
 )
 
 

@@ -16,7 +16,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.preflight import Remedy
-from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.split import draw
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
@@ -28,14 +28,14 @@ from napari_wavegms.widgets.thumbnails import SHOWN
 
 PATIENCE = 60_000  # ms; a busy machine is no reason to fail
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
-SHORT = Speed(
+SHORT = Preset(
     "quick",
     "Quick",
     1.0,
     "",
     TrainConfig(trained="mapper", epochs=2, batch=4, precision="float32", augmentation=STILL, alignment_weight=0),
 )
-LONG = Speed("long", "Long", 60.0, "", replace(SHORT.config, epochs=5000))
+LONG = Preset("long", "Long", 60.0, "", replace(SHORT.config, epochs=5000))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_wavegms.widgets.forms.clean_up import CleanUp, CleanUpRow
 from napari_wavegms.widgets.forms.model_row import ModelChoice, ModelRow, card_html, known_models
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
-from napari_wavegms.widgets.layers.image_info import Complaint, Wishes
+from napari_wavegms.widgets.layers.image_info import FieldProblem, SegmentOptions
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.segment.edits_question import EditsQuestion
@@ -32,8 +32,8 @@ def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
         panel.set_stack(True, "Segments 3 frames of 8 x 9")
         panel.set_probability(True)
         panel.threshold_row.set_value(0.3)
-        panel.set_complaints([Complaint("image", "It is too small.")])
-    assert panel.wishes == Wishes(image=2)
+        panel.set_complaints([FieldProblem("image", "It is too small.")])
+    assert panel.wishes == SegmentOptions(image=2)
 
 
 def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
@@ -47,7 +47,7 @@ def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
 
 
 def test_every_complaint_marks_its_field_and_the_first_is_said(panel: SegmentPanel) -> None:
-    panel.set_complaints([Complaint("model", "No model."), Complaint("device", "No such device.")])
+    panel.set_complaints([FieldProblem("model", "No model."), FieldProblem("device", "No such device.")])
     assert panel.model_row.combo.toolTip() == "No model."
     assert panel.device_row.devices.toolTip() == "No such device."
     assert not panel.run_row.is_enabled

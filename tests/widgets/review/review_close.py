@@ -17,7 +17,7 @@ from napari._qt.qt_event_loop import quit_app
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel
 
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.review.widget import ReviewWidget
 
 PLACES = [(1, 1), (22, 30), (5, 17)]
@@ -48,7 +48,7 @@ def painted(predicted: np.ndarray) -> np.ndarray:
 
 def paint_and_close(folder: Path, how: str) -> None:
     viewer, segmenter = napari.Viewer(), SlowAfterTheFirst()
-    widget = ReviewWidget(viewer, load=lambda _model, _device: segmenter, shelf=SegmenterShelf())
+    widget = ReviewWidget(viewer, load=lambda _model, _device: segmenter, shelf=SegmenterCache())
     dock = viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
     if how == "tab":  # another panel lies in front of ours, which is not told anything any more
         viewer.window.add_dock_widget(QLabel("in front"), name="another", tabify=True)

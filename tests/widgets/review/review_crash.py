@@ -15,7 +15,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.review.widget import ReviewWidget
 
 SHAPE = (24, 32)
@@ -47,7 +47,7 @@ def painted(predicted: np.ndarray, seed: int, strokes: int) -> np.ndarray:
 
 def paint_until_killed(folder: Path, seed: int) -> None:
     viewer = napari.Viewer(show=False)
-    widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterShelf())
+    widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterCache())
     viewer.window.add_dock_widget(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("tiny"))

@@ -12,11 +12,11 @@ import tifffile
 from qtpy.QtCore import QThreadPool
 
 from napari_wavegms.corrections.store import CorrectionStore
-from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.review.widget import ReviewWidget
 
 
@@ -306,7 +306,7 @@ def test_after_so_many_approvals_the_model_learns(
     config = TrainConfig(
         trained="mapper", epochs=1, batch=4, precision="float32", augmentation=still, alignment_weight=0
     )
-    widget = ReviewWidget(make_napari_viewer(), shelf=SegmenterShelf(), speed=Speed("quick", "Quick", 1.0, "", config))
+    widget = ReviewWidget(make_napari_viewer(), shelf=SegmenterCache(), speed=Preset("quick", "Quick", 1.0, "", config))
     leave(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("small"))

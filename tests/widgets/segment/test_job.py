@@ -11,7 +11,7 @@ import pytest
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import SliceDone, plan_stack
-from napari_wavegms.segment.segmenter_cache import Announced, SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import Progress, SegmenterCache
 from napari_wavegms.widgets.segment.job import Finished, Ready, SegmentRequest, segment_job
 
 
@@ -30,16 +30,16 @@ def drained(job: Any) -> tuple[list[object], Finished]:
 
 def test_a_run_announces_loads_segments_and_reports(model_file: Path, segmenter: Any) -> None:
     pixels = np.zeros((3, 8, 9), np.uint8)
-    events, finished = drained(segment_job(request_for(model_file, pixels), segmenter.load, SegmenterShelf()))
-    kinds = [type(event) for event in events if event != Announced("Loading PyTorch (once)…")]
-    assert kinds == [Announced, Ready, SliceDone, SliceDone, SliceDone]
+    events, finished = drained(segment_job(request_for(model_file, pixels), segmenter.load, SegmenterCache()))
+    kinds = [type(event) for event in events if event != Progress("Loading PyTorch (once)…")]
+    assert kinds == [Progress, Ready, SliceDone, SliceDone, SliceDone]
     assert finished.device == "cpu"
     assert finished.stack.planes_done == 3
     assert segmenter.calls == [(8, 9)] * 3
 
 
 def test_the_segmenter_waits_on_the_shelf_until_file_or_device_change(model_file: Path, segmenter: Any) -> None:
-    shelf, pixels = SegmenterShelf(), np.zeros((8, 9), np.uint8)
+    shelf, pixels = SegmenterCache(), np.zeros((8, 9), np.uint8)
 
     def loads_after(device: str = "auto") -> int:
         drained(segment_job(request_for(model_file, pixels, device), segmenter.load, shelf))
@@ -51,7 +51,7 @@ def test_the_segmenter_waits_on_the_shelf_until_file_or_device_change(model_file
 
 
 def test_a_model_file_that_is_gone_is_loaded_anew_and_may_say_so(model_file: Path, segmenter: Any) -> None:
-    shelf, pixels = SegmenterShelf(), np.zeros((8, 9), np.uint8)
+    shelf, pixels = SegmenterCache(), np.zeros((8, 9), np.uint8)
     drained(segment_job(request_for(model_file, pixels), segmenter.load, shelf))
     model_file.unlink()
     assert not shelf.holds(model_file, "auto")
@@ -68,7 +68,7 @@ def test_planes_are_read_one_by_one_from_a_lazy_array(model_file: Path, segmente
         return np.zeros((1, 8, 9), np.uint8)
 
     lazy = dask.map_blocks(plane, chunks=((1,) * 5, (8,), (9,)), dtype=np.uint8, meta=np.zeros((0, 0, 0), np.uint8))
-    job = segment_job(request_for(model_file, lazy), segmenter.load, SegmenterShelf())
+    job = segment_job(request_for(model_file, lazy), segmenter.load, SegmenterCache())
     for _ in range(2):
         while not isinstance(next(job), SliceDone):
             pass
@@ -78,11 +78,11 @@ def test_planes_are_read_one_by_one_from_a_lazy_array(model_file: Path, segmente
 
 def test_the_worker_leaves_a_core_to_the_window(model_file: Path, segmenter: Any) -> None:
     torch = pytest.importorskip("torch")
-    drained(segment_job(request_for(model_file, np.zeros((8, 9), np.uint8)), segmenter.load, SegmenterShelf()))
+    drained(segment_job(request_for(model_file, np.zeros((8, 9), np.uint8)), segmenter.load, SegmenterCache()))
     assert torch.get_num_threads() <= max(1, (os.cpu_count() or 1) - 1)
 
 
 def test_what_the_segmenter_refuses_comes_as_its_sentence(model_file: Path, segmenter: Any) -> None:
     segmenter.failure = InputError("The model tiny gave values that are not numbers.")
     with pytest.raises(InputError, match="values that are not numbers"):
-        drained(segment_job(request_for(model_file, np.zeros((8, 9), np.uint8)), segmenter.load, SegmenterShelf()))
+        drained(segment_job(request_for(model_file, np.zeros((8, 9), np.uint8)), segmenter.load, SegmenterCache()))

@@ -385,13 +385,13 @@ def test_a_viewer_closed_during_a_run_leaves_no_thread(desk: Any, disc: np.ndarr
 
 
 def test_another_panel_knows_the_masks_of_the_first(desk: Any, disc: np.ndarray) -> None:
-    from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+    from napari_wavegms.segment.segmenter_cache import SegmenterCache
     from napari_wavegms.widgets.segment.widget import SegmentWidget
 
     desk.viewer.add_image(disc, name="lesion")
     desk.run()
     desk.viewer.window.remove_dock_widget(desk.widget)
-    desk.widget = SegmentWidget(desk.viewer, load=desk.segmenter.load, shelf=SegmenterShelf())
+    desk.widget = SegmentWidget(desk.viewer, load=desk.segmenter.load, shelf=SegmenterCache())
     desk.viewer.window.add_dock_widget(desk.widget, name="again")
     desk.drag(0.9)
     assert not desk.mask.data.any()
@@ -411,11 +411,11 @@ def test_the_key_segments_from_image_and_mask_alike(desk: Any, disc: np.ndarray)
 def test_a_proxied_viewer_will_do(
     make_napari_viewer_proxy: Any, model_file: Path, segmenter: Any, qtbot: Any, disc: np.ndarray
 ) -> None:
-    from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+    from napari_wavegms.segment.segmenter_cache import SegmenterCache
     from napari_wavegms.widgets.segment.widget import SegmentWidget
 
     viewer = make_napari_viewer_proxy()
-    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterShelf())
+    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterCache())
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
     widget.panel.model_row.open_file(model_file)
     viewer.add_image(disc, name="lesion")

@@ -14,7 +14,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.segment.planes import plan_stack
-from napari_wavegms.segment.segmenter_cache import SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.layers.mask_history import Written, memory_of
 from napari_wavegms.widgets.layers.mask_layers import add_mask
 from napari_wavegms.widgets.tools.box_tool import DRAW, LOST, NOTHING, BoxChoices, BoxTool
@@ -68,7 +68,7 @@ def room(
         lambda: BoxChoices("tiny", model_file, "cpu"),
         why_not=lambda _mask: rooms[0].locked,
         load=segmenter.load,
-        shelf=SegmenterShelf(),
+        shelf=SegmenterCache(),
     )
     room = Room(viewer, tool, segmenter, qtbot, hand_over(viewer), image)
     rooms.append(room)

@@ -9,13 +9,13 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_wavegms.segment.planes import plan_stack
-from napari_wavegms.segment.uncertainty import doubtful_spots
+from napari_wavegms.segment.uncertainty import uncertain_regions
 from napari_wavegms.widgets.layers.mask_history import Written
 from napari_wavegms.widgets.layers.mask_layers import NO_MASK, NOT_FLAT, add_mask, update_mask
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.tools import uncertainty_tool
-from napari_wavegms.widgets.tools.uncertainty_tool import LOOKING, NO_PROBABILITY, NO_SPOT, DoubtTool
+from napari_wavegms.widgets.tools.uncertainty_tool import LOOKING, NO_PROBABILITY, NO_SPOT, UncertaintyTool
 
 PLANE = (None, None)
 PLACE = {"scale": (0.5, 0.25), "translate": (7.0, -3.0), "units": "mm"}
@@ -45,15 +45,15 @@ def mask(viewer: Any) -> Labels:
 
 
 @pytest.fixture
-def tool(viewer: Any, qtbot: Any) -> DoubtTool:
-    tool = DoubtTool(viewer)
+def tool(viewer: Any, qtbot: Any) -> UncertaintyTool:
+    tool = UncertaintyTool(viewer)
     tool.heard = []
     tool.said.connect(lambda *both: tool.heard.append(both))
     return tool
 
 
-def test_spots_come_heaviest_first_and_the_first_again_after_the_last(tool: DoubtTool, mask: Labels) -> None:
-    spots = doubtful_spots(doubtful())
+def test_spots_come_heaviest_first_and_the_first_again_after_the_last(tool: UncertaintyTool, mask: Labels) -> None:
+    spots = uncertain_regions(doubtful())
     assert len(spots) >= 3
     assert (round(spots[0].row), round(spots[0].col)) == (150, 250)
     assert [tool.next() for _ in spots] == spots
@@ -62,7 +62,7 @@ def test_spots_come_heaviest_first_and_the_first_again_after_the_last(tool: Doub
     assert tool.heard[0] == (f"Doubtful spot 1 of {len(spots)}, the most doubtful first.", "")
 
 
-def test_the_spot_is_centred_and_near_and_wholly_in_view(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
+def test_the_spot_is_centred_and_near_and_wholly_in_view(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     spot = tool.next()
     assert spot is not None
     camera, canvas = camera_of(viewer), viewer.window._qt_viewer.canvas.native
@@ -75,7 +75,7 @@ def test_the_spot_is_centred_and_near_and_wholly_in_view(viewer: Any, tool: Doub
     assert camera.zoom < canvas.height() / (seen[0] * 0.5)
 
 
-def test_a_new_prediction_has_new_spots(tool: DoubtTool, mask: Labels) -> None:
+def test_a_new_prediction_has_new_spots(tool: UncertaintyTool, mask: Labels) -> None:
     tool.next()
     probability = np.zeros((200, 300), np.float32)
     probability[40:60, 40:60] = 0.5
@@ -85,12 +85,12 @@ def test_a_new_prediction_has_new_spots(tool: DoubtTool, mask: Labels) -> None:
     assert (spot.top, spot.left) == (40, 40)
 
 
-def test_the_image_stands_for_its_mask(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
+def test_the_image_stands_for_its_mask(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     viewer.layers.selection.active = viewer.layers["lesion"]
     assert tool.next() is not None
 
 
-def test_why_not(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
+def test_why_not(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     update_mask(mask, "tiny", {PLANE: Written(np.zeros((200, 300), np.float32), 0.5)}, how="replace")
     assert tool.next() is None
     viewer.dims.ndisplay = 3
@@ -104,7 +104,7 @@ def test_why_not(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
 
 
 def test_the_doubt_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
-    viewer: Any, tool: DoubtTool, mask: Labels
+    viewer: Any, tool: UncertaintyTool, mask: Labels
 ) -> None:
     tool.show_layer()
     assert tool.shown
@@ -127,10 +127,10 @@ def test_the_doubt_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
 
 
 def test_a_large_plane_is_looked_at_in_the_background(
-    viewer: Any, tool: DoubtTool, mask: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+    viewer: Any, tool: UncertaintyTool, mask: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uncertainty_tool, "AT_ONCE", 100)
-    spots = doubtful_spots(doubtful())
+    spots = uncertain_regions(doubtful())
     assert tool.next() is None
     assert tool.next() is None  # a second press asks for nothing new
     tool.show_layer()
@@ -145,7 +145,7 @@ def test_a_large_plane_is_looked_at_in_the_background(
     assert viewer.layers["lesion doubt"].data[150, 250] == pytest.approx(0.9)
 
 
-def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: DoubtTool, mask: Labels) -> None:
+def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     tool.show_layer()
     layer = viewer.layers["lesion doubt"]
     tool.rest()

@@ -13,13 +13,13 @@ import numpy as np
 
 from napari_wavegms.finetune.events import FineTuneRequest
 from napari_wavegms.finetune.pipeline import fine_tune
-from napari_wavegms.finetune.replay import Material
+from napari_wavegms.finetune.replay import ReplaySet
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.evaluate import evaluate
 from napari_wavegms.model.card import read_card
 
 if TYPE_CHECKING:
-    from napari_wavegms.finetune.presets import Speed
+    from napari_wavegms.finetune.presets import Preset
     from napari_wavegms.learn.pairs import Pair
 
 
@@ -81,7 +81,7 @@ class AdaptationPlan:
         Where it is to go.
     known : Clinic, optional
         Where it comes from; its train pairs are replayed, its val pairs tell what was forgotten.
-    speeds : sequence of Speed
+    speeds : sequence of Preset
     draws : int
         How often corrections are drawn, from another seed each time.
     corrections : int
@@ -96,7 +96,7 @@ class AdaptationPlan:
     start: Path
     new: Clinic
     known: Clinic | None
-    speeds: Sequence[Speed]
+    speeds: Sequence[Preset]
     draws: int = 3
     corrections: int = 10
     replayed: int = 10
@@ -130,13 +130,13 @@ def measure_adaptation(plan: AdaptationPlan) -> Generator[Adapted, None, list[Ad
     return results
 
 
-def _adapt(plan: AdaptationPlan, draw: int, speed: Speed, folder: Path) -> Adapted:
+def _adapt(plan: AdaptationPlan, draw: int, speed: Preset, folder: Path) -> Adapted:
     rng = np.random.default_rng(draw)
     drawn = draw_pairs(plan.new.train, plan.corrections, rng)
     replayed = () if plan.known is None else draw_pairs(plan.known.train, plan.replayed, rng)
     clock = time.perf_counter()
     sides = StickySplit(folder / "corrections").divide(drawn)
-    material = Material.of(sides.train, sides.held_out, read_card(plan.start))
+    material = ReplaySet.of(sides.train, sides.held_out, read_card(plan.start))
     request = FineTuneRequest(
         pairs=material.new,
         start=plan.start,
@@ -172,7 +172,7 @@ def _adapt(plan: AdaptationPlan, draw: int, speed: Speed, folder: Path) -> Adapt
     )
 
 
-def _by_steps(speed: Speed, steps: int, new: int, replayed: int) -> Speed:
+def _by_steps(speed: Preset, steps: int, new: int, replayed: int) -> Preset:
     """A speed that ends after whole epochs of about so many steps together, and not by the clock."""
     from napari_wavegms.learn.frames import epoch_order
 

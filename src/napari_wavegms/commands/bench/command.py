@@ -16,7 +16,7 @@ from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.card import read_card
-from napari_wavegms.storage.atomic import replacing
+from napari_wavegms.storage.atomic import atomic_write
 
 _STDOUT = "-"
 _SPEED, _ADAPTATION = "speed", "adaptation"
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json == _STDOUT:
         show_json(report)
     if target is not None:
-        with replacing(target) as neighbour:
+        with atomic_write(target) as neighbour:
             neighbour.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return DONE
 

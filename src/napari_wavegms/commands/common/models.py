@@ -44,7 +44,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
 
     Raises
     ------
-    CheckpointError, WeightsNotFound, InputError
+    CheckpointError, WeightsNotFoundError, InputError
         If the model, the codec's weights or the device are not to be had.
     """
     path = named_model(options.model)

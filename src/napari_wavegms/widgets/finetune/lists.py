@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, 
 from napari_wavegms.widgets.finetune.rows import PairPicture, PairRow, VersionRow
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.thumbnails import SHOWN, Outlined, Thumbnails, paint_picture
 
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
@@ -123,7 +123,7 @@ class PairsList(QWidget):
         second.addWidget(self._mask_choice(row), 1) if row.masks and row.included else second.addStretch(1)
         column.addLayout(second)
         if row.problem and row.included:
-            column.addWidget(Words(f"⚠ {row.problem}"))
+            column.addWidget(WrappedLabel(f"⚠ {row.problem}"))
             column.addLayout(self._remedy_line(row))
         return frame
 
@@ -180,7 +180,7 @@ class VersionsList(QWidget):
         column.setSpacing(2)
         frame.setToolTip(row.details)
         line = QHBoxLayout()
-        line.addWidget(Words(row.words), 1)
+        line.addWidget(WrappedLabel(row.words), 1)
         if row.action:
             button = QPushButton(row.action)
             button.clicked.connect(partial(_emit, self.use_requested, row.number))
@@ -189,7 +189,7 @@ class VersionsList(QWidget):
             line.addWidget(QLabel(row.note))
         column.addLayout(line)
         if row.action and row.note:
-            column.addWidget(Words(row.note))
+            column.addWidget(WrappedLabel(row.note))
         return frame
 
 

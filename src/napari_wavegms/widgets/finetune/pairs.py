@@ -20,7 +20,7 @@ from napari_wavegms.finetune.preflight import Candidate, PairReport, Problem, Re
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
 from napari_wavegms.widgets.finetune.rows import PairPicture, PairRow, Planes
-from napari_wavegms.widgets.layers.image_info import ImageFacts, Wishes
+from napari_wavegms.widgets.layers.image_info import ImageFacts, SegmentOptions
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import layer_by_id
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
@@ -240,7 +240,7 @@ def _remedied(candidate: Candidate, key: Hashable, problem: Problem, decisions: 
 def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Iterator[Drawn]:
     """The plane of a plain image, or the labelled planes of a stack."""
     facts = ImageFacts.of(image, world_point)
-    plan = facts.plan(Wishes(every=True))
+    plan = facts.plan(SegmentOptions(every=True))
     spacing = spacing_from_scale(tuple(image.scale)[-2:], tuple(str(unit) for unit in image.units)[-2:], "YX")
     plain = Drawn(Candidate(facts.name, np.zeros(0), np.zeros(0)), str(image.source.path or ""), (), spacing)
     if tuple(mask.data.shape) != plan.labels_shape:

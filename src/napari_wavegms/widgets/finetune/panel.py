@@ -19,14 +19,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.widgets.finetune.lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune.plot import LearningPlot
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.qt.run_button import LearnRow
 from napari_wavegms.widgets.qt.wording import in_words
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 _SPELLED_OUT = "DSC: Dice similarity coefficient, from 0 (no overlap with your masks) to 1 (the same)."
 
@@ -56,7 +56,7 @@ class FineTunePanel(QWidget):
     keep_requested = Signal()
     look_requested = Signal()
 
-    def __init__(self, speeds: Iterable[Speed], parent: QWidget | None = None) -> None:
+    def __init__(self, speeds: Iterable[Preset], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.pairs = PairsList()
         self.versions = VersionsList()
@@ -68,14 +68,14 @@ class FineTunePanel(QWidget):
         self._speeds = list(speeds)
         self._add, self._keep = QPushButton("Add folder…"), QPushButton("Keep corrections")
         self._look, self._copy = QPushButton("look"), QPushButton("Copy details")
-        self._count, self._ready, self._why_start, self._outcome, self._status = (Words() for _ in range(5))
+        self._count, self._ready, self._why_start, self._outcome, self._status = (WrappedLabel() for _ in range(5))
         self._learn = QButtonGroup(self)
         self._versions_label = QLabel("Versions")
         self._lay_out()
         self._connect()
 
     @property
-    def speed(self) -> Speed:
+    def speed(self) -> Preset:
         """The speed that is chosen."""
         return self._speeds[self._learn.checkedId()]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
+class Preview:
     """Held-out images as stacks of one size, (N, H, W, 3) and (N, H, W), the smaller ones padded with black.
 
     Attributes
@@ -35,9 +35,9 @@ class Looked:
     corrected: npt.NDArray[np.uint8]
 
 
-def look_job(
+def preview_job(
     pairs: Sequence[Pair], before: Path, after: Path, device: str = "auto"
-) -> Generator[Announced, None, Looked]:
+) -> Generator[Progress, None, Preview]:
     """Segment held-out images with the model before and the model after.
 
     Raises
@@ -45,24 +45,24 @@ def look_job(
     CheckpointError
         If a model file is gone.
     """
-    from napari_wavegms.model.device import leave_a_core_to_the_window
+    from napari_wavegms.model.device import reserve_ui_core
     from napari_wavegms.segment.preprocessing import as_image, scale_intensity
     from napari_wavegms.segment.segmenter import Segmenter
 
-    leave_a_core_to_the_window()
+    reserve_ui_core()
     rows, columns = (max(pair.mask.shape[axis] for pair in pairs) for axis in (0, 1))
     stacks = {name: np.zeros((len(pairs), rows, columns), np.uint8) for name in ("before", "after", "corrected")}
     images = np.zeros((len(pairs), rows, columns, 3), np.uint8)
     models = {name: Segmenter.from_checkpoint(path, device) for name, path in (("before", before), ("after", after))}
     for i, pair in enumerate(pairs):
-        yield Announced(f"Segmenting held-out image {i + 1} of {len(pairs)}…")
+        yield Progress(f"Segmenting held-out image {i + 1} of {len(pairs)}…")
         height, width = pair.mask.shape
         scaled: npt.NDArray[Any] = scale_intensity(as_image(pair.image), (0.1, 99.9))[0]
         images[i, :height, :width] = np.rint(scaled * 255)  # grey is broadcast to three channels
         stacks["corrected"][i, :height, :width] = pair.mask != 0
         for name, model in models.items():
             stacks[name][i, :height, :width] = model.segment(pair.image).mask
-    return Looked(tuple(pair.name for pair in pairs), images, **stacks)
+    return Preview(tuple(pair.name for pair in pairs), images, **stacks)
 
 
 # The names tell the outlines apart, and so do their widths where colours cannot.
@@ -80,7 +80,7 @@ def hide(viewer: ViewerModel) -> None:
         viewer.layers.remove(layer)
 
 
-def show(viewer: ViewerModel, looked: Looked) -> None:
+def show(viewer: ViewerModel, looked: Preview) -> None:
     """Add one stack of images with its three masks on top; the slider goes from image to image."""
     hide(viewer)
     mark = {SHOWN_BY_US: looked.names}

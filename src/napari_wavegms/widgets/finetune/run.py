@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic
 
 from napari_wavegms.finetune.events import Scored, Stage
-from napari_wavegms.finetune.from_corrections import Divided
-from napari_wavegms.finetune.presets import Speed
+from napari_wavegms.finetune.from_corrections import SplitMade
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainStarted, TrainStep
-from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.plot import Curves
 from napari_wavegms.widgets.qt.wording import in_words
@@ -23,12 +23,12 @@ class FineTuneRun:
     Parameters
     ----------
     panel : FineTunePanel
-    speed : Speed
+    speed : Preset
     device : str
         What was wished for.
     """
 
-    def __init__(self, panel: FineTunePanel, speed: Speed, device: str = "auto") -> None:
+    def __init__(self, panel: FineTunePanel, speed: Preset, device: str = "auto") -> None:
         self._panel = panel
         self._speed, self._device = speed, device
         self._started: TrainStarted | None = None
@@ -56,13 +56,13 @@ class FineTuneRun:
             self._on_step(event)
         elif isinstance(event, TrainEpoch):
             self._on_epoch(event)
-        elif isinstance(event, Announced | Stage):
+        elif isinstance(event, Progress | Stage):
             row.set_words(event.sentence)
             if isinstance(event, Stage) and event.device_reason:
                 self._panel.device_row.tell(self._device, event.device_reason)
             if isinstance(event, Stage) and event.name == "after" and self._stopping:
                 row.offer_to_skip()
-        elif isinstance(event, Divided):
+        elif isinstance(event, SplitMade):
             self._panel.set_status(event.sentence)
         elif isinstance(event, Scored):
             self._on_scored(event)

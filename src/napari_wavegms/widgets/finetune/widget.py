@@ -14,16 +14,22 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.finetune.from_corrections import Luggage, Taught, finetune_job, keep_job, recover_job
+from napari_wavegms.finetune.from_corrections import (
+    FineTuneInputs,
+    FineTuneOutcome,
+    finetune_job,
+    keep_job,
+    recover_job,
+)
 from napari_wavegms.finetune.preflight import Remedy
-from napari_wavegms.finetune.presets import FULL, QUICK, Speed
+from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
-from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune import preview
 from napari_wavegms.widgets.finetune.folder import FolderRead, folder_job
 from napari_wavegms.widgets.finetune.pairs import Decisions, OpenPair, kept_rows, open_pairs, to_keep, with_kept_noted
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
-from napari_wavegms.widgets.finetune.preview import Looked, look_job
+from napari_wavegms.widgets.finetune.preview import Preview, preview_job
 from napari_wavegms.widgets.finetune.rows import PairRow, version_rows
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
@@ -49,11 +55,11 @@ class FineTuneWidget(DockedWidget):
     ----------
     napari_viewer : ViewerModel
         napari gives it by this name.
-    speeds : iterable of Speed
+    speeds : iterable of Preset
         What is offered, the first one chosen.
     """
 
-    def __init__(self, napari_viewer: ViewerModel, speeds: Iterable[Speed] = (QUICK, FULL)) -> None:
+    def __init__(self, napari_viewer: ViewerModel, speeds: Iterable[Preset] = (QUICK, FULL)) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self.panel = FineTunePanel(speeds)
@@ -64,7 +70,7 @@ class FineTuneWidget(DockedWidget):
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
         self._run: FineTuneRun | None = None
-        self._last: Taught | None = None
+        self._last: FineTuneOutcome | None = None
         self._stop = Event()
         self._strokes = Strokes(self)
         column = QVBoxLayout(self)
@@ -142,7 +148,9 @@ class FineTuneWidget(DockedWidget):
             preview.hide(self._viewer)
         elif taught is not None and taught.result.version is not None and not self._looker.busy:
             after = self._versions.path(taught.result.version.number)
-            job = partial(look_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after, self.panel.device_row.wish)
+            job = partial(
+                preview_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after, self.panel.device_row.wish
+            )
             self._looker.start(job)
         self.panel.set_looking(preview.is_shown(self._viewer))
 
@@ -300,7 +308,7 @@ class FineTuneWidget(DockedWidget):
 
     # The run
 
-    def _luggage(self) -> Luggage | None:
+    def _luggage(self) -> FineTuneInputs | None:
         choice = self.panel.model_row.choice
         if choice is None:
             return None
@@ -311,7 +319,7 @@ class FineTuneWidget(DockedWidget):
             for number, candidate in enumerate(read.candidates)
             if (read.folder, number) not in self._decisions.left_out
         ]
-        return Luggage(
+        return FineTuneInputs(
             candidates=(*(drawn.copied() for pair in self._pairs for drawn in pair.ready), *folders),
             without=frozenset(self._decisions.left_out | self._open_left_out()),
             start=choice.path,
@@ -335,7 +343,7 @@ class FineTuneWidget(DockedWidget):
         if run is not None:
             run.end()
         taught = outcome.result
-        if isinstance(taught, Taught):
+        if isinstance(taught, FineTuneOutcome):
             self._last = taught
             comparison = taught.result.comparison
             self.panel.set_outcome(
@@ -366,13 +374,13 @@ class FineTuneWidget(DockedWidget):
         self.refresh_pairs()
 
     def _on_looking(self, event: object) -> None:
-        if isinstance(event, Announced):
+        if isinstance(event, Progress):
             self.panel.set_status(event.sentence)
 
     def _on_looked(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
-        elif isinstance(outcome.result, Looked):
+        elif isinstance(outcome.result, Preview):
             preview.show(self._viewer, outcome.result)
             self.panel.set_looking(True)
             self.panel.set_status("Thick outline: your mask. Medium: the new model. Thin: the model before.")

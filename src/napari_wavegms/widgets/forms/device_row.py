@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -87,7 +87,7 @@ class DeviceRow(QWidget):
         self._reasons: dict[str, str] = {}  # what a run has found out, by what was wished for
         self.devices = ChoiceList()
         self.devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
-        self._words = Words()
+        self._words = WrappedLabel()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)

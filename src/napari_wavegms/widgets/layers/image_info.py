@@ -85,7 +85,7 @@ class ChannelChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SegmentOptions:
     """What is chosen in the panel.
 
     Attributes
@@ -108,7 +108,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class FieldProblem:
     """A wish that cannot be met: the field it was made in, and a sentence that says why and what to do."""
 
     field: Field
@@ -167,7 +167,7 @@ class ImageFacts:
             description=describe_image(shape, dtype, layer.rgb, layer.scale, layer.units),
         )
 
-    def plan(self, wishes: Wishes) -> StackPlan:
+    def plan(self, wishes: SegmentOptions) -> StackPlan:
         """Decide which planes to segment.
 
         Raises
@@ -187,7 +187,7 @@ class ImageFacts:
             channel=chosen.channel if chosen else None,
         )
 
-    def channel_choices(self, wishes: Wishes) -> list[tuple[str, ChannelChoice | None]]:
+    def channel_choices(self, wishes: SegmentOptions) -> list[tuple[str, ChannelChoice | None]]:
         """List the channels that a person may choose from; empty where no axis could hold channels."""
         if self.rgb or len(self.shape) < 3:
             return []

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 _LONG_WORD = re.compile(r"\S{25,}")
 
 
-class Words(QLabel):
+class WrappedLabel(QLabel):
     """Wrapped text that hides while it is empty.
 
     Attributes

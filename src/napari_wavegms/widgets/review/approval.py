@@ -14,17 +14,17 @@ from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import Stage
-from napari_wavegms.finetune.from_corrections import Luggage, Taught, finetune_job
-from napari_wavegms.finetune.presets import QUICK, Speed
+from napari_wavegms.finetune.from_corrections import FineTuneInputs, FineTuneOutcome, finetune_job
+from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.finetune.versions import ModelVersions
-from napari_wavegms.segment.segmenter_cache import Announced
+from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import editor_name
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.review.context import ReviewDesk
-from napari_wavegms.widgets.review.current_image import ReviewStage
-from napari_wavegms.widgets.review.image import Picture
+from napari_wavegms.widgets.review.context import ReviewContext
+from napari_wavegms.widgets.review.current_image import CurrentImage
+from napari_wavegms.widgets.review.image import ReviewImage
 from napari_wavegms.widgets.review.tools import ReviewTools
 
 
@@ -62,11 +62,11 @@ class Approver(QObject):
         """Whether something is on its way to the disk."""
         return self._runner.busy
 
-    def approve(self, picture: Picture, approvals: Sequence[Approval]) -> None:
+    def approve(self, picture: ReviewImage, approvals: Sequence[Approval]) -> None:
         """Keep corrections of one image."""
         self._runner.start(partial(approve_job, self._store, picture, approvals))
 
-    def withdraw(self, picture: Picture, editor: str) -> None:
+    def withdraw(self, picture: ReviewImage, editor: str) -> None:
         """Take the approval of an image back."""
         self._runner.start(partial(withdraw_job, self._store, picture, editor))
 
@@ -77,7 +77,9 @@ class Approver(QObject):
             self.failed.emit(str(outcome.error or "Nothing was changed."), outcome.details)
 
 
-def approve_job(store: CorrectionStore, picture: Picture, approvals: Sequence[Approval]) -> Generator[int, None, Done]:
+def approve_job(
+    store: CorrectionStore, picture: ReviewImage, approvals: Sequence[Approval]
+) -> Generator[int, None, Done]:
     """Keep the approved planes of an image.
 
     Raises
@@ -95,7 +97,7 @@ def approve_job(store: CorrectionStore, picture: Picture, approvals: Sequence[Ap
     return Done(picture.key, picture.content, "approved")
 
 
-def withdraw_job(store: CorrectionStore, picture: Picture, editor: str) -> Generator[int, None, Done]:
+def withdraw_job(store: CorrectionStore, picture: ReviewImage, editor: str) -> Generator[int, None, Done]:
     """Take back the approval of every plane of an image.
 
     Raises
@@ -125,7 +127,7 @@ class ReviewLearning(QObject):
     said = Signal(str)
     learned = Signal()
 
-    def __init__(self, speed: Speed = QUICK, parent: QObject | None = None) -> None:
+    def __init__(self, speed: Preset = QUICK, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._speed = speed
         self._count = 0
@@ -154,7 +156,7 @@ class ReviewLearning(QObject):
         self._runner.abandon()
 
     def _start(self, choice: ModelChoice) -> None:
-        luggage = Luggage(
+        luggage = FineTuneInputs(
             candidates=(),
             without=frozenset(),
             start=choice.path,
@@ -166,11 +168,11 @@ class ReviewLearning(QObject):
         self._runner.start(partial(finetune_job, luggage, lambda: False))
 
     def _on_progress(self, event: object) -> None:
-        if isinstance(event, Announced | Stage):
+        if isinstance(event, Progress | Stage):
             self.said.emit(event.sentence)
 
     def _on_end(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Taught):
+        if isinstance(outcome.result, FineTuneOutcome):
             self.said.emit(outcome.result.result.sentence)
         else:
             self.said.emit(str(outcome.error or ""))
@@ -191,8 +193,8 @@ class ReviewApprovals(QObject):
 
     Parameters
     ----------
-    desk : ReviewDesk
-    stage : ReviewStage
+    desk : ReviewContext
+    stage : CurrentImage
     tools : ReviewTools
     learning : ReviewLearning
     go_on : callable
@@ -201,8 +203,8 @@ class ReviewApprovals(QObject):
 
     def __init__(
         self,
-        desk: ReviewDesk,
-        stage: ReviewStage,
+        desk: ReviewContext,
+        stage: CurrentImage,
         tools: ReviewTools,
         learning: ReviewLearning,
         go_on: Callable[[], None],

@@ -13,7 +13,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import Edit
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.review.edits import ReviewJournal
-from napari_wavegms.widgets.review.image import Look, Opened, Shown
+from napari_wavegms.widgets.review.image import Opened, Prediction, Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.worklist.item import Item
 from napari_wavegms.worklist.state_log import NoteWriter
@@ -31,7 +31,7 @@ class _Refusals(QObject):
     said = Signal(str)
 
 
-class ReviewDesk(QObject):
+class ReviewContext(QObject):
     """One review: its parts meet here.
 
     Attributes
@@ -101,7 +101,7 @@ def state_of(item: Item, opened: Opened) -> str:
     return "corrected" if item.state in ("approved", *_FRESH) else ""
 
 
-def note_look(desk: ReviewDesk, look: Look) -> bool:
+def note_look(desk: ReviewContext, look: Prediction) -> bool:
     """Note what a model says of an image; tells whether it is in the list."""
     item = desk.item(look.key)
     if item is None:
@@ -115,7 +115,7 @@ def note_look(desk: ReviewDesk, look: Look) -> bool:
     return True
 
 
-def note_edit(desk: ReviewDesk, edit: Edit, shown: Shown | None) -> bool:
+def note_edit(desk: ReviewContext, edit: Edit, shown: Shown | None) -> bool:
     """Note an edit that has come to the disk; tells whether it is one of the mask on screen, which is not approved."""
     item = desk.item(desk.keys_of.get(edit.image))
     if item is None:
@@ -132,7 +132,7 @@ def note_edit(desk: ReviewDesk, edit: Edit, shown: Shown | None) -> bool:
     return is_open
 
 
-def _note_seconds(desk: ReviewDesk, item: Item, edit: Edit, shown: Shown) -> None:
+def _note_seconds(desk: ReviewContext, item: Item, edit: Edit, shown: Shown) -> None:
     seconds = shown.seconds + edit.seconds_so_far
     if seconds > item.seconds + _SECONDS:
         desk.note(item.key, seconds=seconds)

@@ -16,8 +16,8 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_layers import layer_by_id
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
-from napari_wavegms.widgets.review.context import ReviewDesk, state_of
-from napari_wavegms.widgets.review.image import Look, Opened, Picture, Pixels, Shown, picture_of, read_picture
+from napari_wavegms.widgets.review.context import ReviewContext, state_of
+from napari_wavegms.widgets.review.image import Opened, Pixels, Prediction, ReviewImage, Shown, picture_of, read_picture
 from napari_wavegms.widgets.review.layers import Spare, hand_over, put_away, remove_spare, show_picture
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.worklist.item import Item
@@ -31,7 +31,7 @@ def has_past(content: str, writer: JournalWriter, store: CorrectionStore) -> boo
 
 def open_job(
     item: Item,
-    known: Picture | Pixels | None,
+    known: ReviewImage | Pixels | None,
     writer: JournalWriter,
     store: CorrectionStore,
     without: Collection[int] = (),
@@ -41,7 +41,7 @@ def open_job(
     Parameters
     ----------
     item : Item
-    known : Picture or Pixels, optional
+    known : ReviewImage or Pixels, optional
         Where the image is in memory already.
     writer : JournalWriter
     store : CorrectionStore
@@ -54,7 +54,7 @@ def open_job(
         If the image cannot be read, or its last edits are not on disk yet.
     """
     yield
-    if isinstance(known, Picture):
+    if isinstance(known, ReviewImage):
         picture = known
     elif isinstance(known, Pixels):
         picture = picture_of(item, np.asarray(known.pixels), known.rgb, known.axes, known.spacing, known.source)
@@ -71,17 +71,17 @@ def open_job(
     return Opened(picture, _fitting(mask, picture))
 
 
-def _fitting(mask: Any, picture: Picture) -> Any:
+def _fitting(mask: Any, picture: ReviewImage) -> Any:
     """A mask that was brought to another shape meanwhile is no mask of this image."""
     return mask if mask is not None and mask.shape == picture.plan.labels_shape else None
 
 
-class ReviewStage(QObject):
+class CurrentImage(QObject):
     """Shows one image of the list at a time.
 
     Parameters
     ----------
-    desk : ReviewDesk
+    desk : ReviewContext
     tools : ReviewTools
     events : ViewerEvents
 
@@ -105,7 +105,7 @@ class ReviewStage(QObject):
     arrived = Signal()
     missed = Signal()
 
-    def __init__(self, desk: ReviewDesk, tools: ReviewTools, events: ViewerEvents) -> None:
+    def __init__(self, desk: ReviewContext, tools: ReviewTools, events: ViewerEvents) -> None:
         super().__init__(desk)
         self.shown: Shown | None = None
         self.wanted: str | None = None
@@ -161,7 +161,7 @@ class ReviewStage(QObject):
         if self.shown is not None:
             hand_over(self._desk.viewer, self.shown)
 
-    def write(self, look: Look) -> None:
+    def write(self, look: Prediction) -> None:
         """Bring a new prediction into the mask on screen, as soon as no stroke is going on."""
         shown = self.shown
         if shown is not None and shown.key == look.key and shown.content == look.content:
@@ -241,7 +241,7 @@ class ReviewStage(QObject):
         self._watch(shown, look)
         self.arrived.emit()
 
-    def _watch(self, shown: Shown, look: Look | None) -> None:
+    def _watch(self, shown: Shown, look: Prediction | None) -> None:
         self._events.watch(shown.image)
         self._begin(shown)
         hand_over(self._desk.viewer, shown)
@@ -255,7 +255,7 @@ class ReviewStage(QObject):
         except InputError as error:
             self._desk.say_problem(str(error))
 
-    def _take_look(self, shown: Shown, look: Look) -> None:
+    def _take_look(self, shown: Shown, look: Prediction) -> None:
         """Write what the model says into a mask that may be written to."""
         if shown.approved or shown.kept:
             shown.note(look.written, look.model)
@@ -263,7 +263,7 @@ class ReviewStage(QObject):
             shown.write(look.written, look.model, self._desk.panel.overwrite)
         self._desk.panel.threshold_row.set_value(look.threshold)
 
-    def _write(self, shown: Shown, look: Look) -> None:
+    def _write(self, shown: Shown, look: Prediction) -> None:
         if shown is not self.shown:
             return
         journal, how = self._desk.journal, self._desk.panel.overwrite
@@ -284,7 +284,7 @@ class ReviewStage(QObject):
         self._show_light(look)
         self.refresh()
 
-    def _show_light(self, look: Look | None) -> None:
+    def _show_light(self, look: Prediction | None) -> None:
         light = None if look is None else look.light
         if light is None:
             self._desk.panel.set_light(None, "")

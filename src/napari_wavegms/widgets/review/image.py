@@ -24,11 +24,11 @@ from napari_wavegms.worklist.item import Item
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
-    from napari_wavegms.segment.ood import Light
+    from napari_wavegms.segment.ood import OODLevel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ReviewImage:
     """An image as it was read.
 
     Attributes
@@ -66,7 +66,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Prediction:
     """What a model says of an image.
 
     Attributes
@@ -81,7 +81,7 @@ class Look:
     uncertainty : float
     score : float or None
         Mean probability inside the mask; None for an empty one.
-    light : Light or None
+    light : OODLevel or None
         None where the segmenter is of a kind that knows no light.
     """
 
@@ -92,7 +92,7 @@ class Look:
     planes: Mapping[PlaneKey, Probability]
     uncertainty: float
     score: float | None
-    light: Light | None
+    light: OODLevel | None
 
     @property
     def written(self) -> dict[PlaneKey, Written]:
@@ -100,7 +100,7 @@ class Look:
         return {key: Written(probability, self.threshold) for key, probability in self.planes.items()}
 
 
-def read_picture(item: Item) -> Picture:
+def read_picture(item: Item) -> ReviewImage:
     """Read an item's file.
 
     Raises
@@ -123,7 +123,7 @@ def picture_of(
     axes: Sequence[str] | None = None,
     spacing: Spacing | None = None,
     source: str = "",
-) -> Picture:
+) -> ReviewImage:
     """Look at pixels that are in memory.
 
     Raises
@@ -132,7 +132,7 @@ def picture_of(
         If they are no image that can be segmented.
     """
     plan = plan_stack(pixels.shape, pixels.dtype, rgb, axes, every=True)
-    return Picture(item.key, item.name, pixels, plan, spacing, content_hash(pixels), source)
+    return ReviewImage(item.key, item.name, pixels, plan, spacing, content_hash(pixels), source)
 
 
 _LOCKED_OPACITY = 0.45
@@ -146,7 +146,7 @@ class Shown:
 
     Attributes
     ----------
-    picture : Picture
+    picture : ReviewImage
     image : napari.layers.Image
     mask : napari.layers.Labels
     memory : MaskMemory
@@ -165,7 +165,7 @@ class Shown:
         A mask to compare with, shown beside.
     """
 
-    picture: Picture
+    picture: ReviewImage
     image: Image
     mask: Labels
     memory: MaskMemory
@@ -281,12 +281,12 @@ class Opened:
 
     Attributes
     ----------
-    picture : Picture
+    picture : ReviewImage
     mask : ndarray or None
         What a person had drawn.
     is_approved : bool
     """
 
-    picture: Picture
+    picture: ReviewImage
     mask: Any = None
     is_approved: bool = False

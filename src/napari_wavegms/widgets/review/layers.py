@@ -15,7 +15,7 @@ from napari_wavegms.widgets.layers.mask_history import MaskMemory, remember_mask
 from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, layer_by_id
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
-from napari_wavegms.widgets.review.image import OPACITY, Picture, Shown
+from napari_wavegms.widgets.review.image import OPACITY, ReviewImage, Shown
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,7 +40,7 @@ class Spare:
 
 def show_picture(
     viewer: ViewerModel,
-    picture: Picture,
+    picture: ReviewImage,
     mask: Any = None,
     guest: Image | None = None,
     spare: Spare | None = None,
@@ -50,7 +50,7 @@ def show_picture(
     Parameters
     ----------
     viewer : ViewerModel
-    picture : Picture
+    picture : ReviewImage
     mask : ndarray, optional
         What a person had drawn before; an empty mask otherwise.
     guest : napari.layers.Image, optional
@@ -116,7 +116,7 @@ def _there(viewer: ViewerModel, spare: Spare | None) -> Spare:
     return Spare(*(layer if layer is not None and layer.unique_id in ids else None for layer in layers))
 
 
-def _image_taken_over(layer: Image | None, picture: Picture) -> Image | None:
+def _image_taken_over(layer: Image | None, picture: ReviewImage) -> Image | None:
     place = _placement(picture)
     if layer is None or place is None or bool(layer.rgb) != picture.plan.rgb or not fits(layer, picture.pixels, place):
         return None
@@ -149,7 +149,7 @@ def _mask_taken_over(
     return layer
 
 
-def _add_image(viewer: ViewerModel, picture: Picture) -> Image:
+def _add_image(viewer: ViewerModel, picture: ReviewImage) -> Image:
     scale, units = _place(picture)
     common: dict[str, Any] = {"rgb": picture.plan.rgb, "name": picture.name, "scale": scale}
     if _placement(picture) is not None:
@@ -157,7 +157,7 @@ def _add_image(viewer: ViewerModel, picture: Picture) -> Image:
     return viewer.add_image(picture.pixels, **common)
 
 
-def _placement(picture: Picture) -> Placement | None:
+def _placement(picture: ReviewImage) -> Placement | None:
     """Where an image lies; None for a unit that napari does not know."""
     try:
         return Placement.plain(*_place(picture))
@@ -165,7 +165,7 @@ def _placement(picture: Picture) -> Placement | None:
         return None
 
 
-def _place(picture: Picture) -> tuple[Sequence[float], Sequence[str]]:
+def _place(picture: ReviewImage) -> tuple[Sequence[float], Sequence[str]]:
     """Scale and units of the axes."""
     dimensions = len(picture.plan.shape) - picture.plan.rgb
     spacing = picture.spacing

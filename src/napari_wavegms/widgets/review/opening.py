@@ -18,10 +18,10 @@ from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_sc
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
-from napari_wavegms.widgets.jobs import JobRunner, Outcome, fetch_what_napari_fetches_late
+from napari_wavegms.widgets.jobs import JobRunner, Outcome, preload_napari_imports
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
-from napari_wavegms.widgets.review.context import ReviewDesk
-from napari_wavegms.widgets.review.current_image import ReviewStage
+from napari_wavegms.widgets.review.context import ReviewContext
+from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.image import Pixels
 from napari_wavegms.worklist.state_log import NoteWriter
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
@@ -44,7 +44,7 @@ def list_job(make: Callable[[], Worklist], notes: NoteWriter) -> Generator[None,
         If there is none.
     """
     yield
-    fetch_what_napari_fetches_late()
+    preload_napari_imports()
     notes.flush()
     worklist = make()
     if worklist.folder is not None:
@@ -101,8 +101,8 @@ class ReviewLists(QObject):
 
     Parameters
     ----------
-    desk : ReviewDesk
-    stage : ReviewStage
+    desk : ReviewContext
+    stage : CurrentImage
 
     Signals
     -------
@@ -112,7 +112,7 @@ class ReviewLists(QObject):
 
     opened = Signal(str)
 
-    def __init__(self, desk: ReviewDesk, stage: ReviewStage) -> None:
+    def __init__(self, desk: ReviewContext, stage: CurrentImage) -> None:
         super().__init__(desk)
         self._desk, self._stage = desk, stage
         self._before: str | None = None  # the image that was shown before the one on screen
@@ -211,10 +211,10 @@ class ReviewFiles(QObject):
 
     Parameters
     ----------
-    desk : ReviewDesk
+    desk : ReviewContext
     """
 
-    def __init__(self, desk: ReviewDesk) -> None:
+    def __init__(self, desk: ReviewContext) -> None:
         super().__init__(desk)
         self._desk = desk
         self._exporter = JobRunner(self)

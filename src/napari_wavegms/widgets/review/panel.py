@@ -30,7 +30,7 @@ from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.qt.collapsible import Fold
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.shortcuts import ACTIONS
 from napari_wavegms.widgets.thumbnails import ReadPlane, plane_of_file
@@ -99,7 +99,12 @@ class ReviewPanel(QWidget):
         self._learns = QCheckBox("Learn after every")
         self._editor = QLineEdit()
         self._name, self._light = QLabel(), QLabel()
-        self._saved, self._hint, self._status, self._learning = Words(), Words(), Words(), Words()
+        self._saved, self._hint, self._status, self._learning = (
+            WrappedLabel(),
+            WrappedLabel(),
+            WrappedLabel(),
+            WrappedLabel(),
+        )
         self._away: QWidget | None = None  # what had the focus, and cannot have it for a moment
         self._lay_out()
         self._connect()

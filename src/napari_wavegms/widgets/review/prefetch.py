@@ -16,24 +16,24 @@ from qtpy.QtCore import QObject, Signal
 from napari_wavegms.errors import WaveGMSError
 from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import (
-    SHELF,
-    Announced,
+    SEGMENTER_CACHE,
     LoadSegmenter,
+    Progress,
+    SegmenterCache,
     SegmenterLike,
-    SegmenterShelf,
     load_segmenter,
 )
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, plane_key
-from napari_wavegms.widgets.review.context import ReviewDesk, note_look
-from napari_wavegms.widgets.review.current_image import ReviewStage
-from napari_wavegms.widgets.review.image import Look, Picture, read_picture
+from napari_wavegms.widgets.review.context import ReviewContext, note_look
+from napari_wavegms.widgets.review.current_image import CurrentImage
+from napari_wavegms.widgets.review.image import Prediction, ReviewImage, read_picture
 from napari_wavegms.worklist.item import Item
 
 if TYPE_CHECKING:
-    from napari_wavegms.segment.ood import Familiarity, Light
+    from napari_wavegms.segment.ood import OODDetector, OODLevel
 
 
 KEPT = 8
@@ -56,7 +56,7 @@ class Wanted:
     """An image to look at; `pixels` with `rgb` and `axes` where it is open already, read from its file otherwise."""
 
     item: Item
-    picture: Picture | None = None
+    picture: ReviewImage | None = None
 
 
 class Line:
@@ -82,13 +82,17 @@ class Line:
 
 
 def predict_job(
-    line: Line, choice: ModelChoice, device: str, load: LoadSegmenter = load_segmenter, shelf: SegmenterShelf = SHELF
-) -> Generator[Announced | Picture | Look | Refused | SliceDone[Any], None, None]:
+    line: Line,
+    choice: ModelChoice,
+    device: str,
+    load: LoadSegmenter = load_segmenter,
+    shelf: SegmenterCache = SEGMENTER_CACHE,
+) -> Generator[Progress | ReviewImage | Prediction | Refused | SliceDone[Any], None, None]:
     """Look at everything in a line.
 
     Yields
     ------
-    Announced, Picture, Look, Refused, SliceDone
+    Progress, ReviewImage, Prediction, Refused, SliceDone
 
     Raises
     ------
@@ -96,12 +100,12 @@ def predict_job(
         If the model cannot be loaded.
     """
     if "torch" not in sys.modules:
-        yield Announced("Loading PyTorch (once)…")
-    from napari_wavegms.model.device import leave_a_core_to_the_window
+        yield Progress("Loading PyTorch (once)…")
+    from napari_wavegms.model.device import reserve_ui_core
 
-    leave_a_core_to_the_window()
+    reserve_ui_core()
     if not shelf.holds(choice.path, device):
-        yield Announced("Loading the model…")
+        yield Progress("Loading the model…")
     segmenter = shelf.get(choice.path, device, load)
     known = _Known(segmenter)
     while (wanted := line.pop()) is not None:
@@ -119,7 +123,7 @@ def predict_job(
         yield _look(picture, choice, found, known)
 
 
-def _look(picture: Picture, choice: ModelChoice, found: Mapping[PlaneKey, Any], known: _Known) -> Look:
+def _look(picture: ReviewImage, choice: ModelChoice, found: Mapping[PlaneKey, Any], known: _Known) -> Prediction:
     from napari_wavegms.segment.uncertainty import image_uncertainty
 
     threshold = choice.card.threshold
@@ -127,7 +131,7 @@ def _look(picture: Picture, choice: ModelChoice, found: Mapping[PlaneKey, Any], 
     stack = np.stack([*planes.values()])
     inside = stack >= threshold
     middle = [*found.values()][len(found) // 2]
-    return Look(
+    return Prediction(
         key=picture.key,
         content=picture.content,
         model=choice.name,
@@ -143,16 +147,16 @@ class _Known:
     """What a segmenter knows of the images that it has learned from; worked out once."""
 
     def __init__(self, segmenter: SegmenterLike) -> None:
-        self._familiarity: Familiarity | None = None
-        self._without: Light | None = None
+        self._familiarity: OODDetector | None = None
+        self._without: OODLevel | None = None
         card, network = getattr(segmenter, "card", None), getattr(segmenter, "model", None)
         if card is not None and network is not None:
-            from napari_wavegms.segment.ood import Familiarity, no_light
+            from napari_wavegms.segment.ood import OODDetector, no_ood_level
 
-            self._familiarity = Familiarity.of(card, network)
-            self._without = no_light(card) if self._familiarity is None else None
+            self._familiarity = OODDetector.of(card, network)
+            self._without = no_ood_level(card) if self._familiarity is None else None
 
-    def light(self, segmentation: Any) -> Light | None:
+    def light(self, segmentation: Any) -> OODLevel | None:
         latents = getattr(segmentation, "latents", None)
         if self._familiarity is None or latents is None:
             return self._without
@@ -180,15 +184,18 @@ class Predictions(QObject):
     idle = Signal()
 
     def __init__(
-        self, load: LoadSegmenter = load_segmenter, shelf: SegmenterShelf = SHELF, parent: QObject | None = None
+        self,
+        load: LoadSegmenter = load_segmenter,
+        shelf: SegmenterCache = SEGMENTER_CACHE,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._load, self._shelf = load, shelf
         self._choice: ModelChoice | None = None
         self._device = "auto"
         self._line = Line()
-        self._pictures: OrderedDict[str, Picture] = OrderedDict()
-        self._looks: dict[str, Look] = {}
+        self._pictures: OrderedDict[str, ReviewImage] = OrderedDict()
+        self._looks: dict[str, Prediction] = {}
         self._refusals: dict[str, str] = {}
         self._is_broken = False  # the model itself could not be loaded
         self._runner = JobRunner(self)
@@ -218,15 +225,15 @@ class Predictions(QObject):
         self.use(self._choice, self._device)
         self._pictures.clear()
 
-    def picture(self, key: str) -> Picture | None:
+    def picture(self, key: str) -> ReviewImage | None:
         """Give an image that was read already."""
         return self._pictures.get(key)
 
-    def look(self, key: str) -> Look | None:
+    def look(self, key: str) -> Prediction | None:
         """Give what the model said of an image, if it is still known."""
         return self._looks.get(key)
 
-    def keep(self, picture: Picture) -> None:
+    def keep(self, picture: ReviewImage) -> None:
         """Keep the pixels of an image for a while."""
         self._pictures[picture.key] = picture
         self._pictures.move_to_end(picture.key)
@@ -255,11 +262,11 @@ class Predictions(QObject):
             self._runner.start(cast("Any", job))
 
     def _on_progress(self, event: object) -> None:
-        if isinstance(event, Announced):
+        if isinstance(event, Progress):
             self.said.emit(event.sentence, "")
-        elif isinstance(event, Picture):
+        elif isinstance(event, ReviewImage):
             self.keep(event)
-        elif isinstance(event, Look):
+        elif isinstance(event, Prediction):
             if event.key in self._pictures:
                 self._looks[event.key] = event
             self.arrived.emit(event)
@@ -283,16 +290,16 @@ AHEAD = 3
 NO_MODEL = "No model is installed here. Open a model file with the … button."
 
 
-class ReviewAhead(QObject):
+class Prefetch(QObject):
     """Has images predicted by the model that is chosen.
 
     Parameters
     ----------
-    desk : ReviewDesk
-    stage : ReviewStage
+    desk : ReviewContext
+    stage : CurrentImage
     """
 
-    def __init__(self, desk: ReviewDesk, stage: ReviewStage) -> None:
+    def __init__(self, desk: ReviewContext, stage: CurrentImage) -> None:
         super().__init__(desk)
         self._desk, self._stage = desk, stage
         self._loading = ""  # what was said last about a model that is being loaded
@@ -347,7 +354,7 @@ class ReviewAhead(QObject):
     def _can_read(self, item: Item) -> bool:
         return item.path is not None or self._desk.predictions.picture(item.key) is not None
 
-    def _on_look(self, look: Look) -> None:
+    def _on_look(self, look: Prediction) -> None:
         if self._loading and self._desk.panel.status == self._loading:
             self._desk.say("")  # the model is there
         if note_look(self._desk, look):

@@ -17,8 +17,8 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import Unfinished
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.placement import Placement
-from napari_wavegms.widgets.review.context import ReviewDesk
-from napari_wavegms.widgets.review.current_image import ReviewStage
+from napari_wavegms.widgets.review.context import ReviewContext
+from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.image import Shown
 from napari_wavegms.widgets.review.layers import remove_layer
 from napari_wavegms.widgets.review.opening import ReviewLists
@@ -76,18 +76,18 @@ def restore_job(journal: Journal, left: Unfinished, how: str) -> Generator[None,
     return Restored(left, how, journal.restore(left.target.image, left.upto))
 
 
-class LeftBehind(QObject):
+class Recovery(QObject):
     """Asks about edits that were cut off, one image after the other.
 
     Parameters
     ----------
-    desk : ReviewDesk
-    stage : ReviewStage
+    desk : ReviewContext
+    stage : CurrentImage
     lists : ReviewLists
     tools : ReviewTools
     """
 
-    def __init__(self, desk: ReviewDesk, stage: ReviewStage, lists: ReviewLists, tools: ReviewTools) -> None:
+    def __init__(self, desk: ReviewContext, stage: CurrentImage, lists: ReviewLists, tools: ReviewTools) -> None:
         super().__init__(desk)
         self._desk, self._stage, self._lists, self._tools = desk, stage, lists, tools
         self._after_list: Unfinished | None = None  # what to restore once its folder is open

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterShelf
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterCache
 from napari_wavegms.widgets.forms.clean_up import clean_up_active
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.review.image import Shown
@@ -17,19 +17,19 @@ from napari_wavegms.widgets.review.panel import ReviewPanel, clean_up_of
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
 from napari_wavegms.widgets.tools.changes_overlay import ChangesOverlay
 from napari_wavegms.widgets.tools.mask_tools import MaskTools
-from napari_wavegms.widgets.tools.uncertainty_tool import DoubtTool
+from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def drawable_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:
+def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:
     """Tell whether the model could draw a mask, in a sentence that is empty where it could."""
     yield
-    from napari_wavegms.segment.mask_fidelity import drawable_sentence, survives
+    from napari_wavegms.segment.mask_fidelity import fidelity_sentence, survives
 
     device = segmenter.device.name
-    return drawable_sentence(
+    return fidelity_sentence(
         min((survives(plane, segmenter.codec, segmenter.preprocessing, device) for plane in planes), default=1.0)
     )
 
@@ -57,7 +57,7 @@ class ReviewTools(QObject):
     threshold_settled = Signal(float)
 
     def __init__(
-        self, viewer: ViewerModel, panel: ReviewPanel, load: LoadSegmenter, shelf: SegmenterShelf, parent: QObject
+        self, viewer: ViewerModel, panel: ReviewPanel, load: LoadSegmenter, shelf: SegmenterCache, parent: QObject
     ) -> None:
         super().__init__(parent)
         self._viewer, self._panel, self._load, self._shelf = viewer, panel, load, shelf
@@ -65,7 +65,7 @@ class ReviewTools(QObject):
         # MaskTools asks no more of a panel than ours has.
         self._threshold = MaskTools(viewer, cast("Any", panel), panel)
         self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, shelf=shelf, parent=self)
-        self.doubt = DoubtTool(viewer, self)
+        self.doubt = UncertaintyTool(viewer, self)
         self.changes = ChangesOverlay(viewer, self)
         self._drawable = JobRunner(self)
         self._rest = QTimer(self)
@@ -208,7 +208,7 @@ class ReviewTools(QObject):
         if not hasattr(segmenter, "codec"):
             return
         planes = [np.array(shown.mask.data[label_index]) for _, label_index in shown.picture.planes]
-        self._drawable.start(partial(drawable_job, segmenter, [plane for plane in planes if plane.any()][:3]))
+        self._drawable.start(partial(fidelity_job, segmenter, [plane for plane in planes if plane.any()][:3]))
 
     def _on_drawable(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, str):

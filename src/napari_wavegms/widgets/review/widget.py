@@ -11,21 +11,21 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.presets import QUICK, Speed
+from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.journal.records import Edit
-from napari_wavegms.segment.segmenter_cache import SHELF, LoadSegmenter, SegmenterShelf, load_segmenter
+from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
 from napari_wavegms.widgets.review.approval import Approver, ReviewApprovals, ReviewLearning
-from napari_wavegms.widgets.review.context import ReviewDesk, note_edit
-from napari_wavegms.widgets.review.current_image import ReviewStage
+from napari_wavegms.widgets.review.context import ReviewContext, note_edit
+from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.edits import ReviewJournal
 from napari_wavegms.widgets.review.image import Shown
 from napari_wavegms.widgets.review.opening import ReviewFiles, ReviewLists
 from napari_wavegms.widgets.review.panel import ReviewPanel
-from napari_wavegms.widgets.review.prefetch import Predictions, ReviewAhead
-from napari_wavegms.widgets.review.recovery import LeftBehind
+from napari_wavegms.widgets.review.prefetch import Predictions, Prefetch
+from napari_wavegms.widgets.review.recovery import Recovery
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.widgets.shortcuts import ACTIONS, ReviewKeys
 
@@ -42,9 +42,9 @@ class ReviewWidget(DockedWidget):
         napari gives it by this name.
     load : callable
         Loads a segmenter for a model file and a device, in the worker's thread.
-    shelf : SegmenterShelf
+    shelf : SegmenterCache
         Where segmenters wait for the next run.
-    speed : Speed
+    speed : Preset
         How the updates after so many approvals learn.
     """
 
@@ -52,20 +52,20 @@ class ReviewWidget(DockedWidget):
         self,
         napari_viewer: ViewerModel,
         load: LoadSegmenter = load_segmenter,
-        shelf: SegmenterShelf = SHELF,
-        speed: Speed = QUICK,
+        shelf: SegmenterCache = SEGMENTER_CACHE,
+        speed: Preset = QUICK,
     ) -> None:
         super().__init__()
-        self.desk = ReviewDesk(napari_viewer, self)
+        self.desk = ReviewContext(napari_viewer, self)
         self.desk.predictions = Predictions(load, shelf, self.desk)
         self.desk.approver = Approver(self.desk.store, self.desk)
         self.tools = ReviewTools(napari_viewer, self.desk.panel, load, shelf, self)
         self.learning = ReviewLearning(speed, self)
         self._events = ViewerEvents(napari_viewer, self)
-        self.stage = ReviewStage(self.desk, self.tools, self._events)
-        self.ahead = ReviewAhead(self.desk, self.stage)
+        self.stage = CurrentImage(self.desk, self.tools, self._events)
+        self.ahead = Prefetch(self.desk, self.stage)
         self.lists = ReviewLists(self.desk, self.stage)
-        self.left_behind = LeftBehind(self.desk, self.stage, self.lists, self.tools)
+        self.left_behind = Recovery(self.desk, self.stage, self.lists, self.tools)
         self.approvals = ReviewApprovals(self.desk, self.stage, self.tools, self.learning, self.lists.next)
         self.files = ReviewFiles(self.desk)
         self._actions: dict[str, Callable[[], object]] = {

@@ -13,8 +13,14 @@ from time import monotonic
 from typing import Any
 
 from napari_wavegms.segment.planes import SliceDone, StackPlan, StackResult, segment_planes
-from napari_wavegms.segment.segmenter_cache import SHELF, Announced, LoadSegmenter, SegmenterShelf, load_segmenter
-from napari_wavegms.widgets.jobs import fetch_what_napari_fetches_late
+from napari_wavegms.segment.segmenter_cache import (
+    SEGMENTER_CACHE,
+    LoadSegmenter,
+    Progress,
+    SegmenterCache,
+    load_segmenter,
+)
+from napari_wavegms.widgets.jobs import preload_napari_imports
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,11 +60,11 @@ class Finished:
     device: str
 
 
-Event = Announced | Ready | SliceDone[Any]
+Event = Progress | Ready | SliceDone[Any]
 
 
 def segment_job(
-    request: SegmentRequest, load: LoadSegmenter = load_segmenter, shelf: SegmenterShelf = SHELF
+    request: SegmentRequest, load: LoadSegmenter = load_segmenter, shelf: SegmenterCache = SEGMENTER_CACHE
 ) -> Generator[Event, None, Finished]:
     """Load the model where needed and segment the planned planes.
 
@@ -67,12 +73,12 @@ def segment_job(
     request : SegmentRequest
     load : callable
         Gives a segmenter for a model file and a device.
-    shelf : SegmenterShelf
+    shelf : SegmenterCache
         Where the segmenter stays until the next run.
 
     Yields
     ------
-    Announced, Ready, SliceDone
+    Progress, Ready, SliceDone
         In this order; one `SliceDone` per plane.
 
     Returns
@@ -86,13 +92,13 @@ def segment_job(
         If the model cannot be loaded, the device is not there, or the image does not fit.
     """
     if "torch" not in sys.modules:
-        yield Announced("Loading PyTorch (once)…")
-    from napari_wavegms.model.device import leave_a_core_to_the_window
+        yield Progress("Loading PyTorch (once)…")
+    from napari_wavegms.model.device import reserve_ui_core
 
-    leave_a_core_to_the_window()
-    fetch_what_napari_fetches_late()
+    reserve_ui_core()
+    preload_napari_imports()
     if not shelf.holds(request.model, request.device):
-        yield Announced("Loading the model…")
+        yield Progress("Loading the model…")
     segmenter = shelf.get(request.model, request.device, load)
     yield Ready(segmenter.device.name, segmenter.device.reason)
     start = monotonic()

@@ -13,11 +13,11 @@ from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
-from napari_wavegms.widgets.layers.image_info import ChannelChoice, Complaint, Field, Wishes
+from napari_wavegms.widgets.layers.image_info import ChannelChoice, Field, FieldProblem, SegmentOptions
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.validation import mark
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
@@ -67,16 +67,16 @@ class SegmentPanel(QWidget):
         self._copy = QPushButton("Copy details")
         self._copy.setToolTip("Copy what a developer needs to know about this problem.")
         self.status = self._details = ""
-        self._description, self._plan, self._status = (Words() for _ in range(3))
+        self._description, self._plan, self._status = (WrappedLabel() for _ in range(3))
         self._lay_out()
         self._connect()
 
     @property
-    def wishes(self) -> Wishes:
+    def wishes(self) -> SegmentOptions:
         """What is chosen now."""
         model = self.model_row.choice
         channel = self._channel.value
-        return Wishes(
+        return SegmentOptions(
             image=self._image.value,
             every=self._frames.value == ALL_FRAMES,
             channel=channel if isinstance(channel, ChannelChoice) else None,
@@ -114,7 +114,7 @@ class SegmentPanel(QWidget):
         with self._probability.changed.blocked():
             self._probability.value = wanted
 
-    def set_complaints(self, complaints: Sequence[Complaint]) -> None:
+    def set_complaints(self, complaints: Sequence[FieldProblem]) -> None:
         """Mark the fields whose wishes cannot be met, and switch the button off while there are any."""
         sentences = {complaint.field: complaint.sentence for complaint in reversed(complaints)}
         for name, field in self._fields().items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan
 from napari_wavegms.widgets.forms.device_row import device_hint, installed_torch
-from napari_wavegms.widgets.layers.image_info import Complaint, ImageFacts, Wishes
+from napari_wavegms.widgets.layers.image_info import FieldProblem, ImageFacts, SegmentOptions
 
 NO_IMAGE = "No image is open. Open one with File → Open, or a sample with File → Open Sample → Wave-GMS."
 NO_MODEL = "No model is installed here. Open a model file with the … button."
@@ -23,13 +23,13 @@ class Resolved:
         The chosen image; None without one.
     plan : StackPlan or None
         The planes to segment; None where the image or the wishes do not allow any.
-    complaints : tuple of Complaint
+    complaints : tuple of FieldProblem
         Why it cannot be done; empty where it can.
     """
 
     facts: ImageFacts | None = None
     plan: StackPlan | None = None
-    complaints: tuple[Complaint, ...] = ()
+    complaints: tuple[FieldProblem, ...] = ()
 
     @property
     def has_frames(self) -> bool:
@@ -44,31 +44,31 @@ class Resolved:
         return f"Segments {self.plan.sentence}"
 
 
-def resolve(facts: ImageFacts | None, wishes: Wishes, refused: Complaint | None) -> Resolved:
+def resolve(facts: ImageFacts | None, wishes: SegmentOptions, refused: FieldProblem | None) -> Resolved:
     """Bring wishes and facts together.
 
     Parameters
     ----------
     facts : ImageFacts or None
         The chosen image as it is.
-    wishes : Wishes
-    refused : Complaint or None
+    wishes : SegmentOptions
+    refused : FieldProblem or None
         What the last run found wrong with a wish that still stands.
     """
     if facts is None:
-        return Resolved(complaints=(Complaint("image", NO_IMAGE),))
+        return Resolved(complaints=(FieldProblem("image", NO_IMAGE),))
     plan, complaints = None, [] if refused is None else [refused]
     try:
         plan = facts.plan(wishes)
     except ChannelNeeded as error:
         count = len(error.choices)  # counted from 1 here, as in the list and in the plan's sentence
         sentence = f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one under Channel."
-        complaints.append(Complaint("channel", sentence))
+        complaints.append(FieldProblem("channel", sentence))
     except InputError as error:
-        complaints.append(Complaint("image", str(error)))
+        complaints.append(FieldProblem("image", str(error)))
     if wishes.model is None:
-        complaints.append(Complaint("model", NO_MODEL))
+        complaints.append(FieldProblem("model", NO_MODEL))
     hint = device_hint(wishes.device, installed_torch())
     if hint.impossible:
-        complaints.append(Complaint("device", hint.sentence))
+        complaints.append(FieldProblem("device", hint.sentence))
     return Resolved(facts, plan, tuple(complaints))

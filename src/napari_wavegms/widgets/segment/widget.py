@@ -15,10 +15,16 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.planes import SliceDone, StackPlan
-from napari_wavegms.segment.segmenter_cache import SHELF, Announced, LoadSegmenter, SegmenterShelf, load_segmenter
+from napari_wavegms.segment.segmenter_cache import (
+    SEGMENTER_CACHE,
+    LoadSegmenter,
+    Progress,
+    SegmenterCache,
+    load_segmenter,
+)
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.image_info import Complaint, ImageFacts
+from napari_wavegms.widgets.layers.image_info import FieldProblem, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, layer_by_id, mask_for, masks_of
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
@@ -46,12 +52,12 @@ class SegmentWidget(DockedWidget):
         napari gives it by this name.
     load : callable
         Loads a segmenter for a model file and a device, in the worker's thread.
-    shelf : SegmenterShelf
+    shelf : SegmenterCache
         Where segmenters wait for the next run.
     """
 
     def __init__(
-        self, napari_viewer: ViewerModel, load: LoadSegmenter = load_segmenter, shelf: SegmenterShelf = SHELF
+        self, napari_viewer: ViewerModel, load: LoadSegmenter = load_segmenter, shelf: SegmenterCache = SEGMENTER_CACHE
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -60,7 +66,7 @@ class SegmentWidget(DockedWidget):
         self._image_id: Hashable | None = None
         self._run: SegmentRun | None = None
         self._ready = False  # the model of the running job is loaded
-        self._refused: Complaint | None = None  # what the last run found wrong with a wish that stands unchanged
+        self._refused: FieldProblem | None = None  # what the last run found wrong with a wish that stands unchanged
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
         self._tools = MaskTools(napari_viewer, self.panel, self.panel)
@@ -264,7 +270,7 @@ class SegmentWidget(DockedWidget):
         run, row = self._run, self.panel.run_row
         if run is None:
             return
-        if isinstance(event, Announced):
+        if isinstance(event, Progress):
             row.set_words(event.sentence)
         elif isinstance(event, Ready):
             self._ready = True
@@ -308,9 +314,9 @@ class SegmentWidget(DockedWidget):
 
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):
-            self._refused = Complaint("model", str(error))
+            self._refused = FieldProblem("model", str(error))
         elif isinstance(error, InputError) and not self._ready:
-            self._refused = Complaint("device", str(error))
+            self._refused = FieldProblem("device", str(error))
         self._refresh()
         self._say_problem(f"{error}{kept}", details)
 

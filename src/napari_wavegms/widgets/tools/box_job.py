@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from napari_wavegms.segment.segmenter_cache import SHELF, Announced, LoadSegmenter, SegmenterShelf, load_segmenter
+from napari_wavegms.segment.segmenter_cache import (
+    SEGMENTER_CACHE,
+    LoadSegmenter,
+    Progress,
+    SegmenterCache,
+    load_segmenter,
+)
 from napari_wavegms.widgets.layers.mask_history import Probability
 
 if TYPE_CHECKING:
@@ -45,13 +51,13 @@ class BoxRequest:
 
 
 def box_job(
-    request: BoxRequest, load: LoadSegmenter = load_segmenter, shelf: SegmenterShelf = SHELF
-) -> Generator[Announced, None, BoxResult]:
+    request: BoxRequest, load: LoadSegmenter = load_segmenter, shelf: SegmenterCache = SEGMENTER_CACHE
+) -> Generator[Progress, None, BoxResult]:
     """Load the model where needed and segment the box.
 
     Yields
     ------
-    Announced
+    Progress
 
     Returns
     -------
@@ -63,14 +69,14 @@ def box_job(
         If the model cannot be loaded, the device is not there, or the image does not fit.
     """
     if "torch" not in sys.modules:
-        yield Announced("Loading PyTorch (once)…")
-    from napari_wavegms.model.device import leave_a_core_to_the_window
+        yield Progress("Loading PyTorch (once)…")
+    from napari_wavegms.model.device import reserve_ui_core
 
-    leave_a_core_to_the_window()
+    reserve_ui_core()
     if not shelf.holds(request.model, request.device):
-        yield Announced("Loading the model…")
+        yield Progress("Loading the model…")
     segmenter = cast("Segments", shelf.get(request.model, request.device, load))
-    yield Announced("Looking into the box…")
+    yield Progress("Looking into the box…")
     from napari_wavegms.segment.box_prompt import segment_box
 
     plane = np.asarray(request.pixels[request.index])

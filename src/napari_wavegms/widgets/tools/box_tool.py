@@ -15,9 +15,15 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted
 from napari_wavegms.segment.planes import StackPlan
-from napari_wavegms.segment.segmenter_cache import SHELF, Announced, LoadSegmenter, SegmenterShelf, load_segmenter
+from napari_wavegms.segment.segmenter_cache import (
+    SEGMENTER_CACHE,
+    LoadSegmenter,
+    Progress,
+    SegmenterCache,
+    load_segmenter,
+)
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts, Wishes
+from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts, SegmentOptions
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import NO_MASK, active_mask, layer_by_id, plane_on_screen, why_not_write
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
@@ -135,7 +141,7 @@ class BoxTool(QObject):
         *,
         why_not: Callable[[Labels], str] = lambda _mask: "",
         load: LoadSegmenter = load_segmenter,
-        shelf: SegmenterShelf = SHELF,
+        shelf: SegmenterCache = SEGMENTER_CACHE,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -223,7 +229,7 @@ class BoxTool(QObject):
         for layer in images:
             facts = ImageFacts.of(layer, tuple(self._viewer.dims.point))
             try:
-                plan = facts.plan(Wishes(layer.unique_id, channel=channel))
+                plan = facts.plan(SegmentOptions(layer.unique_id, channel=channel))
             except InputError as error:
                 refused = refused or error
                 continue
@@ -326,7 +332,7 @@ class BoxTool(QObject):
     # The answer
 
     def _on_progress(self, event: object) -> None:
-        if isinstance(event, Announced):
+        if isinstance(event, Progress):
             self.said.emit(event.sentence, "")
 
     def _on_end(self, outcome: Outcome) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_wavegms.segment.uncertainty import Spot
+    from napari_wavegms.segment.uncertainty import UncertainRegion
 
 
 AT_ONCE = 1 << 20
@@ -32,33 +32,33 @@ AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubt:
+class Uncertainty:
     """What is doubtful in a plane.
 
     Attributes
     ----------
     map : ndarray of shape (H, W), float32
         In [0, 1].
-    spots : tuple of Spot
+    spots : tuple of UncertainRegion
         Heaviest first.
     """
 
     map: npt.NDArray[np.float32]
-    spots: tuple[Spot, ...]
+    spots: tuple[UncertainRegion, ...]
 
 
-def doubt_of(written: Written) -> Doubt:
+def uncertainty_of(written: Written) -> Uncertainty:
     """Look for it."""
-    from napari_wavegms.segment.uncertainty import doubtful_spots, uncertainty_map
+    from napari_wavegms.segment.uncertainty import uncertain_regions, uncertainty_map
 
     map_ = uncertainty_map(written.probability, written.threshold)
-    return Doubt(map_, tuple(doubtful_spots(written.probability, written.threshold)))
+    return Uncertainty(map_, tuple(uncertain_regions(written.probability, written.threshold)))
 
 
-def doubt_job(written: Written) -> Generator[None, None, Doubt]:
+def uncertainty_job(written: Written) -> Generator[None, None, Uncertainty]:
     """Look for it in a worker's thread."""
     yield
-    return doubt_of(written)
+    return uncertainty_of(written)
 
 
 class DoubtFinder(QObject):
@@ -76,20 +76,20 @@ class DoubtFinder(QObject):
         super().__init__(parent)
         # Kept alive, so that no other array can take its place in memory.
         self._of: Written | None = None
-        self._doubt: Doubt | None = None
+        self._doubt: Uncertainty | None = None
         self._runner = JobRunner(self)
         self._runner.ended.connect(self._on_end)
 
-    def get(self, written: Written) -> Doubt | None:
+    def get(self, written: Written) -> Uncertainty | None:
         """Give the doubt of a plane; None while it is being looked for."""
         of = self._of
         if of is None or of.probability is not written.probability or of.threshold != written.threshold:
             self._runner.abandon()
             self._of, self._doubt = written, None
             if written.probability.size <= AT_ONCE:
-                self._doubt = doubt_of(written)
+                self._doubt = uncertainty_of(written)
             else:
-                self._runner.start(partial(doubt_job, written))
+                self._runner.start(partial(uncertainty_job, written))
         return self._doubt
 
     def forget(self) -> None:
@@ -98,7 +98,7 @@ class DoubtFinder(QObject):
         self._of = self._doubt = None
 
     def _on_end(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Doubt):
+        if isinstance(outcome.result, Uncertainty):
             self._doubt = outcome.result
             self.found.emit()
         else:
@@ -122,7 +122,7 @@ class _Plane(NamedTuple):
     written: Written
 
 
-class DoubtTool(QObject):
+class UncertaintyTool(QObject):
     """Looks at the active mask's plane on screen.
 
     Parameters
@@ -141,7 +141,7 @@ class DoubtTool(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._at = -1
-        self._doubt: Doubt | None = None  # whose spots we go through
+        self._doubt: Uncertainty | None = None  # whose spots we go through
         self._layer: Image | None = None
         self._rests = False  # the layer waits, hidden, for the next mask
         self._step_wanted, self._layer_wanted = 0, False  # once the doubt is found
@@ -153,15 +153,15 @@ class DoubtTool(QObject):
         """Whether the doubt is shown as a layer."""
         return self._layer is not None and not self._rests and self._layer in self._viewer.layers
 
-    def next(self) -> Spot | None:
+    def next(self) -> UncertainRegion | None:
         """Go to the next doubtful spot, the heaviest first, and after the last one to the first again."""
         return self._step(1)
 
-    def previous(self) -> Spot | None:
+    def previous(self) -> UncertainRegion | None:
         """Go back to the spot before."""
         return self._step(-1)
 
-    def spots(self) -> list[Spot]:
+    def spots(self) -> list[UncertainRegion]:
         """Give the doubtful spots of the plane on screen, heaviest first; none while they are being looked for."""
         plane = self._plane()
         doubt = None if isinstance(plane, str) else self._finder.get(plane.written)
@@ -227,7 +227,7 @@ class DoubtTool(QObject):
         if layer:
             self.show_layer()
 
-    def _step(self, by: int) -> Spot | None:
+    def _step(self, by: int) -> UncertainRegion | None:
         plane = self._plane()
         if isinstance(plane, str):
             self.said.emit(plane, "problem")
@@ -250,7 +250,7 @@ class DoubtTool(QObject):
         self.said.emit(f"Doubtful spot {self._at + 1} of {len(spots)}, the most doubtful first.", "")
         return spot
 
-    def _centre(self, plane: _Plane, spot: Spot) -> None:
+    def _centre(self, plane: _Plane, spot: UncertainRegion) -> None:
         """Move and zoom so that the spot and its surroundings fill the view."""
         height, width = (
             max(_SURROUNDINGS * side, _LEAST_VIEW) for side in (spot.bottom - spot.top, spot.right - spot.left)

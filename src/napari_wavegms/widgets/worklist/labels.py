@@ -8,7 +8,7 @@ from datetime import datetime
 
 from napari_wavegms.widgets.qt.wording import working_time
 from napari_wavegms.worklist.item import Item, State
-from napari_wavegms.worklist.ordering import TO_DO, How, Show
+from napari_wavegms.worklist.ordering import TO_DO, Show, SortOrder
 
 # A sign, a word, and for most a colour, told apart by every kind of colour sight.
 STATE_SIGNS: dict[State, str] = {"todo": "○", "predicted": "◐", "corrected": "◆", "approved": "✓", "skipped": "»"}
@@ -25,7 +25,7 @@ STATE_COLOURS: dict[State, str] = {"predicted": "#56b4e9", "corrected": "#e69f00
 
 _LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ unlike"}
 
-HOW_HELP: dict[How, str] = {
+HOW_HELP: dict[SortOrder, str] = {
     "least certain first": "The image that teaches the model most comes next; what you have seen comes back last.",
     "lowest score first": "The masks that the model trusts least come next; what you have seen comes back last.",
     "folder order": "As the files stand in their folder.",

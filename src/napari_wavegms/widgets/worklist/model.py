@@ -11,7 +11,7 @@ from napari_wavegms.widgets.qt.wording import working_time
 from napari_wavegms.widgets.thumbnails import Thumbnails
 from napari_wavegms.widgets.worklist.labels import details, mark_of, state_line
 from napari_wavegms.worklist.item import STATES, Item, State
-from napari_wavegms.worklist.ordering import How, Show, fits, is_ring, next_key, order, previous_key, upcoming
+from napari_wavegms.worklist.ordering import Show, SortOrder, fits, is_ring, next_key, order, previous_key, upcoming
 from napari_wavegms.worklist.worklist import Difference, Worklist
 
 IMAGE, UNCERTAINTY, SCORE, TIME = range(4)
@@ -53,7 +53,7 @@ class WorklistModel(QAbstractTableModel):
         super().__init__(parent)
         self.thumbnails = thumbnails
         self.worklist: Worklist | None = None
-        self.how: How = "least certain first"
+        self.how: SortOrder = "least certain first"
         self.show: Show = "todo"
         self.text = ""
         self._keys: list[str] = []
@@ -92,7 +92,7 @@ class WorklistModel(QAbstractTableModel):
         """Give the key of a row's item."""
         return self._keys[row]
 
-    def arrange(self, how: How | None = None, show: Show | None = None, text: str | None = None) -> None:
+    def arrange(self, how: SortOrder | None = None, show: Show | None = None, text: str | None = None) -> None:
         """Put the rows in order anew, and change what is shown; what is not given stays as it is."""
         self.how = self.how if how is None else how
         self.show = self.show if show is None else show

@@ -10,17 +10,17 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.wrapped_label import Words
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.thumbnails import ReadPlane, Thumbnails, plane_of_file
 from napari_wavegms.widgets.worklist.labels import HOW_HELP, SHOW_WORDS, counts_line, gone_sentence, nothing_shown
 from napari_wavegms.widgets.worklist.model import IMAGE, SCORE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.widgets.worklist.table import WorklistTable
 from napari_wavegms.worklist.item import Item
-from napari_wavegms.worklist.ordering import HOWS, How, Show
+from napari_wavegms.worklist.ordering import HOWS, Show, SortOrder
 from napari_wavegms.worklist.worklist import Difference, Worklist
 
 _SETTLED = 1500  # ms without a new score after which the rows are put in order
-_BY_COLUMN: dict[int, How] = {
+_BY_COLUMN: dict[int, SortOrder] = {
     IMAGE: "name",
     UNCERTAINTY: "least certain first",
     SCORE: "lowest score first",
@@ -56,7 +56,7 @@ class WorklistView(QWidget):
         self._order = ChoiceList()
         self._show = ChoiceList()
         self._search = QLineEdit()
-        self._notes = Words()
+        self._notes = WrappedLabel()
         self._settled = QTimer(self)
         self._fill_choices()
         self._lay_out()
@@ -76,7 +76,7 @@ class WorklistView(QWidget):
         return self.model.current
 
     @property
-    def how(self) -> How:
+    def how(self) -> SortOrder:
         """In which order the images come."""
         return self.model.how
 
@@ -160,7 +160,7 @@ class WorklistView(QWidget):
         self._tell_list()
         return found
 
-    def choose(self, how: How | None = None, show: Show | None = None) -> None:
+    def choose(self, how: SortOrder | None = None, show: Show | None = None) -> None:
         """Choose the order and what is shown, as a person does."""
         self._order.set_choices([(each, each) for each in HOWS], how or self.how)
         self._show.set_choices([(words, each) for each, words in SHOW_WORDS.items()], show or self.show_what)
