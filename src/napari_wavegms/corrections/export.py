@@ -19,7 +19,7 @@ from napari_wavegms.corrections.records import Correction, Kept
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import explain_os_error
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)

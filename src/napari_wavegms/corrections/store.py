@@ -17,7 +17,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
 from napari_wavegms.storage.array_store import ArrayFolder
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.user_data import corrections_folder
 
 __all__ = ["Approval", "Correction", "CorrectionStore", "Kept", "corrections_folder"]

@@ -32,9 +32,9 @@ from napari_wavegms.finetune.replay import LEARNED
 from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY, LAST, TrainEpoch, TrainStep
-from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.file_lock import explain_os_error, locked
+from napari_wavegms.storage.file_lock import locked
 
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.storage.append_log import KIND, Ledger, Record
+from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.storage.user_data import corrections_folder
 
 Side = Literal["train", "held_out"]

@@ -16,8 +16,7 @@ from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
-from napari_wavegms.storage.atomic import atomic_write
-from napari_wavegms.storage.file_lock import explain_os_error, sync_folder
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.user_data import versions_folder
 
 __all__ = ["STARTING_MODEL", "ModelVersions", "Verdict", "Version", "VersionEntry", "judge", "versions_folder"]
@@ -208,7 +207,6 @@ class ModelVersions:
             kept = self.path(version.number)
             with atomic_write(kept) as neighbour:
                 shutil.copyfile(source, neighbour)
-            sync_folder(self.folder)
             use = [{KIND: _USE, "number": version.number, "time": now()}] if verdict.promote else []
             try:
                 self._ledger.append([{KIND: _VERSION, **asdict(version)}, *use])

@@ -19,8 +19,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import chained, last_link, line_bytes
 from napari_wavegms.journal.replay import EDIT, THINNED, Book
 from napari_wavegms.storage.append_log import HEAD, KIND, Record, now
-from napari_wavegms.storage.atomic import atomic_write
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 
 DAYS = 30
 """So long an approval has stood before the steps that led to it are let go."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wavegms.journal.replay import Story
-from napari_wavegms.storage.atomic import atomic_write
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 
 COLUMNS = (
     "image",

@@ -24,7 +24,7 @@ from napari_wavegms.journal.records import Answer, Edit, EditTarget, Unfinished
 from napari_wavegms.journal.replay import CLOSE, RESUME, SESSION, Book, Session, signed
 from napari_wavegms.journal.session import OpenMask, Step, replay, same
 from napari_wavegms.storage.append_log import KIND, Record, now
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.user_data import journal_folder
 
 __all__ = ["Edit", "EditTarget", "Journal", "Unfinished", "journal_folder"]

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.file_lock import locked, sync_folder
+from napari_wavegms.storage.atomic import sync_folder
+from napari_wavegms.storage.file_lock import locked
 
 Record = dict[str, Any]
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.storage.atomic import atomic_write
 from napari_wavegms.storage.content_hash import canonical, content_hash
-from napari_wavegms.storage.file_lock import sync_folder
 
 _SUFFIX = ".npy.gz"
 _HASH = re.compile(r"[0-9a-f]{32}")
@@ -73,7 +72,6 @@ class ArrayFolder:
             gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
         ):
             np.lib.format.write_array(packed, values, allow_pickle=False)
-        sync_folder(self.folder)
         return content
 
     def get(self, content: str) -> npt.NDArray[Any]:

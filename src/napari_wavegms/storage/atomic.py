@@ -1,12 +1,14 @@
-"""Replace a file in one step, so that a crash leaves the old one or the new one and never half of either."""
+"""What is written to disk as files: whole or not at all, with a sentence where the disk refuses."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from napari_wavegms.errors import InputError
 
 
 @contextmanager
@@ -27,13 +29,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
-    >>> with replacing(target) as neighbour:
+    >>> with atomic_write(target) as neighbour:
     ...     _ = neighbour.write_text("done")
     >>> target.read_text()
     'done'
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     neighbour = Path(name)
@@ -47,6 +49,58 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         neighbour.unlink(missing_ok=True)
         raise
+    sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they outlive a power cut.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's list of files on disk, so that a new file outlives a power cut."""
+    # Windows keeps the list by itself and opens no folder; what some network drives keep is theirs to say.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def explain_os_error(failure: str, place: Path, action: str = "written") -> Iterator[None]:
+    """Turn what the disk refuses into a sentence.
+
+    Parameters
+    ----------
+    failure : str
+        What did not happen, as the start of the sentence.
+    place : pathlib.Path
+        The folder or file that was to be written.
+    action : {"written", "read"}
+
+    Raises
+    ------
+    InputError
+        For every `OSError` in the block.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise InputError(
+            f"{failure}: {place} cannot be {action} ({cause.strerror or cause}). Free some space, check the rights of "
+            "the folder or choose another one, then try again."
+        ) from cause
 
 
 def _new_file_mode() -> int:

@@ -17,31 +17,6 @@ _PAUSE = 0.01
 
 
 @contextmanager
-def explain_os_error(what: str, place: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence.
-
-    Parameters
-    ----------
-    what : str
-        What did not happen, as the start of the sentence.
-    place : pathlib.Path
-        The folder or file that was to be written.
-
-    Raises
-    ------
-    InputError
-        For every `OSError` in the block.
-    """
-    try:
-        yield
-    except OSError as cause:
-        raise InputError(
-            f"{what}: {place} cannot be written ({cause.strerror or cause}). Free some space, check the rights of the "
-            "folder or choose another one, then try again."
-        ) from cause
-
-
-@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Be the only one, among all processes and threads, in a block that takes the same lock file.
 
@@ -93,9 +68,6 @@ def _wait_for(handle: int, path: Path) -> None:
 if sys.platform == "win32":
     import msvcrt
 
-    def sync_folder(folder: Path) -> None:
-        """Nothing to do: Windows keeps a folder's list of files by itself."""
-
     def _try_lock(handle: int) -> bool:
         os.lseek(handle, 0, os.SEEK_SET)
         try:
@@ -110,16 +82,6 @@ if sys.platform == "win32":
 
 else:
     import fcntl
-
-    def sync_folder(folder: Path) -> None:
-        """Have the folder's list of files on disk, so that a new file outlives a power cut."""
-        # Some network file systems cannot; what they keep after a power cut is theirs to say.
-        with suppress(OSError):
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
     def _try_lock(handle: int) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The user's folders and settings: where models, versions, corrections, journals and reviews are kept."""
+"""The user's folder, and what they have set once and for all."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from napari_wavegms.storage.atomic import atomic_write
-from napari_wavegms.storage.file_lock import explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 
 HOME_VARIABLE = "WAVEGMS_HOME"
 
 
-def user_models_folder() -> Path:
-    """Where the user's models live: ``$WAVEGMS_HOME/models``, or the platform's data folder."""
+def user_folder() -> Path:
+    """Where everything of the user is kept: ``$WAVEGMS_HOME``, or the platform's data folder."""
     home = os.environ.get(HOME_VARIABLE)
-    return (Path(home) if home else user_data_path("napari-wavegms", appauthor=False)) / "models"
+    return Path(home).expanduser().absolute() if home else user_data_path("napari-wavegms", appauthor=False)
+
+
+def user_models_folder() -> Path:
+    """Where the user's own models are."""
+    return user_folder() / "models"
 
 
 def versions_folder() -> Path:
-    """Where model versions that were learned live: ``$WAVEGMS_HOME/versions``, or the platform's data folder."""
-    return user_models_folder().parent / "versions"
+    """Where model versions that were learned are."""
+    return user_folder() / "versions"
 
 
 _EDITOR = "editor"
@@ -33,7 +37,7 @@ _EDITOR = "editor"
 
 def settings_file() -> Path:
     """Where the settings are kept: ``$WAVEGMS_HOME/settings.json``, or the platform's data folder."""
-    return user_models_folder().parent / "settings.json"
+    return user_folder() / "settings.json"
 
 
 def editor_name() -> str:
@@ -79,17 +83,17 @@ def _login_name() -> str:
 
 def corrections_folder() -> Path:
     """Where the user's corrections are kept: ``$WAVEGMS_HOME/corrections``, or the platform's data folder."""
-    return user_models_folder().parent / "corrections"
+    return user_folder() / "corrections"
 
 
 def journal_folder() -> Path:
     """Where the user's edits are kept: ``$WAVEGMS_HOME/journal``, or the platform's data folder."""
-    return user_models_folder().parent / "journal"
+    return user_folder() / "journal"
 
 
 def reviews_folder() -> Path:
     """Where the reviews are kept: ``$WAVEGMS_HOME/reviews``, or the platform's data folder."""
-    return user_models_folder().parent / "reviews"
+    return user_folder() / "reviews"
 
 
 _MOST = 8

@@ -12,8 +12,8 @@ from typing import Any
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.storage.append_log import KIND, Ledger, Record
+from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.background_writer import BackgroundWriter
-from napari_wavegms.storage.file_lock import explain_os_error
 from napari_wavegms.worklist.item import fitting_changes
 
 _LOG = logging.getLogger("napari_wavegms")

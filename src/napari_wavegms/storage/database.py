@@ -1,0 +1,294 @@
+"""One SQLite file in the user's folder: the index of corrections, the model versions, the worklists and the journal.
+
+Every change is one transaction: it is on disk when `Database.write` ends, or nothing has changed. A row is a few
+columns to find it by and a record in JSON that one dataclass reads. Images, masks and weights are files beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.storage.atomic import explain_os_error, make_folder
+from napari_wavegms.storage.user_data import user_folder
+
+FILE = "wavegms.sqlite3"
+_APPLICATION_ID = 0x57474D53  # "WGMS"
+_USER_VERSION = 1
+_PATIENCE = 20.0  # seconds; a transaction takes a fraction of one
+
+_SCHEMA = """
+CREATE TABLE corrections (
+    number INTEGER PRIMARY KEY,
+    image TEXT NOT NULL,
+    place INTEGER NOT NULL,              -- among those in force
+    in_force INTEGER NOT NULL CHECK (in_force IN (0, 1)),
+    record TEXT NOT NULL
+);
+CREATE UNIQUE INDEX corrections_in_force ON corrections (image) WHERE in_force;
+CREATE TABLE withdrawals (
+    id INTEGER PRIMARY KEY,
+    correction INTEGER NOT NULL REFERENCES corrections,
+    record TEXT NOT NULL
+);
+
+CREATE TABLE versions (
+    number INTEGER PRIMARY KEY,
+    record TEXT NOT NULL
+);
+CREATE TABLE version_choices (
+    id INTEGER PRIMARY KEY,
+    action TEXT NOT NULL CHECK (action IN ('use', 'back')),
+    version INTEGER REFERENCES versions, -- none for the model before the first version
+    time TEXT NOT NULL
+);
+
+CREATE TABLE split_rule (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    share REAL NOT NULL,
+    salt TEXT NOT NULL
+);
+CREATE TABLE split_groups (
+    name BLOB PRIMARY KEY,
+    side TEXT NOT NULL CHECK (side IN ('train', 'held_out'))
+) WITHOUT ROWID;
+CREATE TABLE split_contents (
+    content BLOB PRIMARY KEY,
+    side TEXT NOT NULL CHECK (side IN ('train', 'held_out'))
+) WITHOUT ROWID;
+
+CREATE TABLE worklist (
+    folder BLOB NOT NULL,
+    name BLOB NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (folder, name)
+) WITHOUT ROWID;
+
+CREATE TABLE journal_sessions (          -- edits of an image that follow from each other
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    image TEXT NOT NULL,
+    owner TEXT NOT NULL,                 -- the program that works on it
+    ending TEXT CHECK (ending IN ('approved', 'saved', 'discarded'))
+);
+CREATE INDEX journal_unfinished ON journal_sessions (image) WHERE ending IS NULL;
+CREATE TABLE journal_heads (             -- what the chain of an image has come to, so that a cut tail is noticed
+    image TEXT PRIMARY KEY,
+    entries INTEGER NOT NULL,
+    link TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    image TEXT NOT NULL,
+    position INTEGER NOT NULL,           -- from 1 up in the chain of the image
+    session INTEGER NOT NULL REFERENCES journal_sessions,
+    kind TEXT NOT NULL CHECK (kind IN ('begin', 'edit', 'close', 'compact')),
+    number INTEGER,                      -- of an edit, from 1 up over all edits of the image
+    record TEXT NOT NULL,
+    pixels BLOB,
+    digest TEXT NOT NULL,                -- of the pixels, also when they are gone
+    link TEXT NOT NULL,                  -- of everything above and the link before
+    UNIQUE (image, position),
+    UNIQUE (image, number)
+);
+CREATE INDEX journal_by_session ON journal (session, position);
+"""
+
+# What an earlier version of the program wrote; this one reads none of it.
+_OLD_FORM = ("corrections/*.jsonl", "versions/*.jsonl", "journal/*.jsonl", "reviews/*.jsonl")
+
+T = TypeVar("T")
+
+
+class Database:
+    """The database of a user's folder, which any number of threads and processes may share.
+
+    Each call of `read` and `write` opens the file for itself: nothing is kept between them that a removed file, another
+    program or another thread could make untrue.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        `user_folder()` by default. It and the file are made by the first `write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> database = Database(tempfile.mkdtemp())
+    >>> with database.write("The version was not kept") as connection:
+    ...     _ = connection.execute("INSERT INTO versions VALUES (1, '{}')")
+    >>> with database.read() as connection:
+    ...     connection.execute("SELECT number FROM versions").fetchall()
+    [(1,)]
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = user_folder() if folder is None else Path(folder)
+        self.path = self.folder / FILE
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence where the folder has files of an earlier version of the program."""
+        names = [pattern.partition("/")[0] for pattern in _OLD_FORM if next(self.folder.glob(pattern), None)]
+        sentence = (
+            f"{self.folder} has data of an earlier version of napari-wavegms ({', '.join(names)}), which is left as it "
+            "is and not used; move it elsewhere to get rid of this message."
+        )
+        return (sentence,) if names else ()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Open the database to look into it; without a file it is empty, and none is made.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is damaged, of another program or of a newer version.
+        """
+        with self._explained("Nothing was read", "read"):
+            if self.path.exists():
+                with closing(self._connect()) as connection:
+                    if self._is_begun(connection):
+                        connection.execute("BEGIN")  # one state, whatever others write meanwhile
+                        yield connection
+                        return
+            with closing(sqlite3.connect(":memory:")) as connection:
+                connection.executescript(_SCHEMA)
+                yield connection
+
+    @contextmanager
+    def write(self, failure: str) -> Iterator[sqlite3.Connection]:
+        """Be the only writer, in one transaction: when the block ends all is on disk, after an error nothing changed.
+
+        Parameters
+        ----------
+        failure : str
+            What did not happen, should it fail, as the start of the sentence.
+
+        Raises
+        ------
+        InputError
+            If the disk refuses, in the block too, another program writes for 20 seconds, or as in `read`.
+        """
+        with self._explained(failure, "written"):
+            make_folder(self.folder)
+            with closing(self._connect()) as connection:
+                if not self._is_begun(connection):
+                    # Only before the first table. The file shrinks when the pixels of old edits are let go of.
+                    connection.execute("PRAGMA auto_vacuum = FULL")
+                # The rollback journal works on network drives. To truncate it commits and, unlike its removal, is
+                # synchronised by FULL: what was said to be kept outlives a power cut.
+                connection.execute("PRAGMA journal_mode = TRUNCATE")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("BEGIN IMMEDIATE")
+                if not self._is_begun(connection):
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {_USER_VERSION}")
+                yield connection
+                connection.execute("COMMIT")  # without it, closing rolls back
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+
+    def _is_begun(self, connection: sqlite3.Connection) -> bool:
+        """Whether it is ours and has tables; an empty file is about to become ours."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == _APPLICATION_ID and version > _USER_VERSION:
+            raise InputError(
+                f"{self.path} is from a newer version of napari-wavegms (its format is {version}, this one knows "
+                f"{_USER_VERSION}); update napari-wavegms, or set WAVEGMS_HOME to another folder."
+            )
+        if (application, version) == (_APPLICATION_ID, _USER_VERSION):
+            return True
+        if (application, version, tables) == (0, 0, 0):
+            return False
+        raise InputError(
+            f"{self.path} is a database of another program; move it away, or set WAVEGMS_HOME to another folder."
+        )
+
+    @contextmanager
+    def _explained(self, failure: str, action: str) -> Iterator[None]:
+        try:
+            with explain_os_error(failure, self.folder, action):
+                yield
+        except sqlite3.Error as cause:
+            raise InputError(f"{failure}: {_reason(cause, self.path, action)}") from cause
+
+
+def _reason(cause: sqlite3.Error, path: Path, action: str) -> str:
+    name = getattr(cause, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return (
+            f"another program has been writing to {path} for {_PATIENCE:.0f} seconds; close other windows of napari, "
+            "or wait, then try again."
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            f"{path} is damaged ({cause}); copy it from a backup, or move it away to begin a new one. The masks and "
+            "models beside it are untouched."
+        )
+    return (
+        f"{path} cannot be {action} ({cause}). Free some space, check the rights of the folder or choose another one, "
+        "then try again."
+    )
+
+
+def to_json(record: Any) -> str:
+    """Write a record, a dataclass or plain values, as JSON; equal records make equal text."""
+    plain = asdict(record) if hasattr(record, "__dataclass_fields__") else record
+    # In ASCII, because a file name may hold bytes that are no text, which SQLite refuses.
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """Read a record as a dataclass; keys of newer versions are passed over.
+
+    Raises
+    ------
+    InputError
+        If it lacks something or holds something else.
+    """
+    try:
+        return from_plain(kind, json.loads(text))
+    except (ValueError, RecursionError) as cause:
+        if isinstance(cause, InputError):
+            raise
+        raise InputError(f"A record of {kind.__name__} in the database is damaged: it is not JSON.") from cause
+
+
+def from_plain(kind: type[T], values: object) -> T:
+    """Read plain values as a dataclass, as `from_json`."""
+    try:
+        read: T = _reader(kind).validate_python(values)  # type: ignore[arg-type]
+        return read
+    except ValidationError as cause:
+        problem = cause.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "it"
+        raise InputError(
+            f"A record of {kind.__name__} in the database is damaged: {where}: {problem['msg']}."
+        ) from cause
+
+
+def now() -> str:
+    """Current time, ISO 8601 in UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,123 @@
+"""One thread that writes: nobody else waits for the disk, and what the disk refuses is tried again."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Any
+
+from napari_wavegms.errors import WaveGMSError
+
+Task = Callable[[], Any]
+Then = Callable[[Any, str], None]
+
+_LOG = logging.getLogger("napari_wavegms")
+
+
+class Writer:
+    """Does what it is given in a thread of its own, which lives as long as there is something to do.
+
+    Tasks of one key are done in their order. A task that fails stays in line and is tried again; those of other keys
+    go on meanwhile.
+
+    Parameters
+    ----------
+    retry : float
+        Seconds until the disk is asked again after it has refused.
+    """
+
+    def __init__(self, retry: float = 2.0) -> None:
+        self._retry = retry
+        self._turn = threading.Condition()  # held for moments only, never while the disk is at work
+        self._lines: OrderedDict[Hashable, deque[tuple[Task, Then]]] = OrderedDict()
+        self._thread: threading.Thread | None = None
+        self._refusals = 0
+        self._hurry = False
+
+    def add(self, key: Hashable, task: Task, then: Then) -> None:
+        """Have something done soon.
+
+        Parameters
+        ----------
+        key : hashable
+            Whose order counts.
+        task : callable
+            Its exceptions count as refusals.
+        then : callable
+            Called in the writer's thread after each try: with what the task returned and an empty sentence, or with
+            None and a sentence on why it failed.
+        """
+        with self._turn:
+            self._lines.setdefault(key, deque()).append((task, then))
+            if self._thread is None:
+                # A daemon, so that a disk that hangs does not keep the program from ending.
+                self._thread = threading.Thread(target=self._work, name="wavegms-writer", daemon=True)
+                atexit.register(self.flush)
+                self._thread.start()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all that was in line is done, or the disk refuses again.
+
+        Returns
+        -------
+        bool
+            Whether all is done.
+        """
+        with self._turn:
+            refusals, self._hurry = self._refusals, True
+            self._turn.notify_all()
+            self._turn.wait_for(lambda: self._thread is None or self._refusals > refusals, timeout)
+            self._hurry = False
+            return self._thread is None
+
+    def _work(self) -> None:
+        while (line := self._next_line()) is not None:
+            key, task, then = line
+            result, sentence = _done(task)
+            try:
+                then(result, sentence)
+            except Exception:
+                _LOG.exception("Telling what was written failed")
+            with self._turn:
+                if not sentence:
+                    self._lines[key].popleft()
+                    if not self._lines[key]:
+                        del self._lines[key]
+                    continue
+                self._lines.move_to_end(key)
+                self._refusals += 1
+                self._hurry = False
+                self._turn.notify_all()
+                self._turn.wait_for(lambda: self._hurry, self._retry)
+
+    def _next_line(self) -> tuple[Hashable, Task, Then] | None:
+        """What comes first; without anything the thread ends, and the next task begins another."""
+        with self._turn:
+            for key, line in self._lines.items():
+                return key, *line[0]
+            self._thread = None
+            atexit.unregister(self.flush)
+            self._turn.notify_all()
+            return None
+
+
+@cache
+def process_writer() -> Writer:
+    """The one writer of this process."""
+    return Writer()
+
+
+def _done(task: Task) -> tuple[Any, str]:
+    """Do it; give what came of it, and a sentence where it failed."""
+    try:
+        return task(), ""
+    except WaveGMSError as error:
+        return None, str(error)
+    except Exception as error:
+        # Whatever it is, a thread that ends here would take all later strokes with it.
+        _LOG.exception("Writing failed")
+        return None, f"The last changes are not on disk ({type(error).__name__}: {error}); save the mask to a file."
