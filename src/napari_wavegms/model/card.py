@@ -30,6 +30,8 @@ class ModelCard:
         ``{"size", "aspect", "percentiles"}``, see `napari_wavegms.segment.preprocessing.Preprocessing`.
     codec : str
         Fingerprint of the codec that the model was trained with.
+    context : str
+        Fingerprint of the context trunk whose features it takes; empty for a network without them.
     class_names : tuple of str
         Names of the label values, background first.
     threshold : float
@@ -60,6 +62,7 @@ class ModelCard:
         default_factory=lambda: {"size": 224, "aspect": "squash", "percentiles": [0.1, 99.9]}
     )
     codec: str = ""
+    context: str = ""
     class_names: tuple[str, ...] = ("background", "lesion")
     threshold: float = 0.5
     lineage: tuple[dict[str, Any], ...] = ()
@@ -92,7 +95,7 @@ class ModelCard:
 
 def _check(card: ModelCard) -> None:
     """Refuse values that would only be stumbled over later; raises TypeError or ValueError."""
-    texts, tables = ("name", "codec"), ("preprocessing", "scores", "familiarity", "versions")
+    texts, tables = ("name", "codec", "context"), ("preprocessing", "scores", "familiarity", "versions")
     for name, kind in (*((text, str) for text in texts), *((table, dict) for table in tables)):
         if not isinstance(getattr(card, name), kind):
             raise TypeError(f"its {name} is {getattr(card, name)!r}")
@@ -169,7 +172,8 @@ def _foreign(file: Path) -> CheckpointError:
 
 def _refuse_pickle(file: Path, start: bytes) -> None:
     # torch.save writes a zip archive, and wrote a bare pickle before version 1.6.
-    if start[:1] == b"\x80" or (start[:2] == b"PK" and zipfile.is_zipfile(file)):
+    # A cut-off .safetensors file may begin with the same byte, as a part of its header's length.
+    if (len(start) == 8 and start[:1] == b"\x80") or (start[:2] == b"PK" and zipfile.is_zipfile(file)):
         raise CheckpointError(
             f"{file.name} is a pickled PyTorch checkpoint, which Wave-GMS does not open. If it is an official Wave-GMS "
             "checkpoint, turn it into a model with 'wavegms import FILE.pth --output MODEL.safetensors'."

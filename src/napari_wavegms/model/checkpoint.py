@@ -51,7 +51,8 @@ def save_checkpoint(
     # Copies on the CPU: safetensors refuses tensors that share memory or lie in another layout.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     count = sum(parameter.numel() for parameter in model.parameters())
-    card = replace(card, parameters=count, created=card.created or date.today().isoformat())
+    trunk = "" if model.trunk is None else model.trunk.fingerprint
+    card = replace(card, parameters=count, context=trunk, created=card.created or date.today().isoformat())
     _write(path, plain, card)
     return Path(path)
 
@@ -102,7 +103,14 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     training = {
         name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)
     }
-    return network_of(weights, Path(path).name), card, training
+    model = network_of(weights, Path(path).name)
+    shipped = "" if model.trunk is None else model.trunk.fingerprint
+    if card.context != shipped:
+        raise CheckpointError(
+            f"{Path(path).name} was trained with the context trunk '{card.context}', and this version has '{shipped}'. "
+            "Install the version that it was made with, or choose another model."
+        )
+    return model, card, training
 
 
 def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -114,7 +122,7 @@ def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
     """A network with exactly these weights."""
-    model = WaveGMS()
+    model = WaveGMS(context=any(name.startswith("mapper.context.") for name in weights))
     expected = model.state_dict()
     complaints = [
         *(f"misses {name}" for name in expected if name not in weights),

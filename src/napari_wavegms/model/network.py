@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_wavegms.model.context import CONTEXT_CHANNELS, ContextTrunk
 from napari_wavegms.model.kernels.attention import attend
 from napari_wavegms.model.kernels.group_norm import in_best_layout, norm_act
 from napari_wavegms.model.wavelets import LEVELS, haar_bands
@@ -212,9 +213,15 @@ def _head(channels: int) -> _NormActConv:
 
 
 class LatentMapper(nn.Module):
-    """LMM: four residual-attention blocks, four decoder blocks on skip concatenations, one head per decoder block."""
+    """LMM: four residual-attention blocks, four decoder blocks on skip concatenations, one head per decoder block.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    context : bool
+        Whether context features enter the stem, by a 1×1 convolution that starts at zero (8,224 parameters more).
+    """
+
+    def __init__(self, context: bool = False) -> None:
         super().__init__()
         widths = ENCODER_WIDTHS
         self.stem = nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1)
@@ -228,10 +235,17 @@ class LatentMapper(nn.Module):
         )
         self.heads = nn.ModuleDict({name: _head(width) for name, width in zip(HEADS, DECODER_WIDTHS, strict=True)})
         self.apply(_initialise)
+        self.context: nn.Conv2d | None = None
+        if context:  # made last, so that the other weights are those that the same seed gives without it
+            self.context = nn.Conv2d(CONTEXT_CHANNELS, widths[0], 1)
+            nn.init.zeros_(self.context.weight)
+            nn.init.zeros_(self.context.bias)  # type: ignore[arg-type]
 
-    def features(self, latent: Tensor) -> list[Tensor]:
+    def features(self, latent: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Maps of the four decoder blocks, coarse to final: (B, 128 | 64 | 32 | 32, H/8, W/8)."""
         x = self.stem(in_best_layout(latent))
+        if self.context is not None and context is not None:
+            x = x + self.context(in_best_layout(context))
         skips = [x]
         for block in self.encoder:
             x = block(x)
@@ -243,15 +257,17 @@ class LatentMapper(nn.Module):
             levels.append(x)
         return levels
 
-    def forward(self, latent: Tensor) -> MaskLatents:
+    def forward(self, latent: Tensor, context: Tensor | None = None) -> MaskLatents:
         """Map image latents to mask latents at all four decoder levels.
 
         Parameters
         ----------
         latent : torch.Tensor of shape (B, 4, H/8, W/8)
             `z_MR`, its mean at inference.
+        context : torch.Tensor of shape (B, 256, H/8, W/8), optional
+            Features of `ContextTrunk`; a mapper without a context convolution leaves them out.
         """
-        levels = self.features(latent)
+        levels = self.features(latent, context)
         return MaskLatents(*(self.heads[name](x) for name, x in zip(HEADS, levels, strict=True)))
 
 
@@ -270,12 +286,23 @@ class Prediction(NamedTuple):
 
 
 class WaveGMS(nn.Module):
-    """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1)."""
+    """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1).
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    context : bool
+        Whether features of the frozen `ContextTrunk` enter the mapper, which the paper's network does not have.
+    """
+
+    def __init__(self, context: bool = False) -> None:
         super().__init__()
         self.encoder = WaveEncoder()
-        self.mapper = LatentMapper()
+        self.mapper = LatentMapper(context)
+        self.trunk = ContextTrunk.from_file() if context else None
+
+    def context(self, image: Tensor) -> Tensor | None:
+        """Context features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1]; None in a network without context."""
+        return None if self.trunk is None else self.trunk(image)
 
     def forward(self, image: Tensor) -> Prediction:
         """Predict mask latents, sampling the image's latent in training mode and taking its mean otherwise.
@@ -286,4 +313,4 @@ class WaveGMS(nn.Module):
             Values in [0, 1]; H and W multiples of 8.
         """
         latent = self.encoder(image)
-        return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean))
+        return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean, self.context(image)))

@@ -17,7 +17,7 @@ DEFAULT_MODEL = "generalist"
 
 _ASSETS = Path(__file__).parent.parent / "assets"
 
-_NOT_MODELS = {"mask-codec"}
+_NOT_MODELS = {"mask-codec", "context-trunk"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,491 @@
+"""Train the next generalist from the beginning, with context features, over all sets whose terms let weights ship.
+
+    python recipes/train_generalist.py --data DATA --taesd TAESD --run runs/generalist
+
+goes on where the run folder's `last.safetensors` stands, until it is stopped (SIGTERM and Ctrl+C write it first). Where
+the folder is lost, `--start recipes/checkpoints/FILE.safetensors` goes on from averaged weights with a fresh optimiser;
+`--cooldown STEPS` lowers the rate to nothing over as many steps and ends. DATA holds busi/, isic2017/ and atlas/train/.
+
+Meant to be cut at any time: the rate is constant, and what counts is an exponential average of the weights, written
+beside as `averaged.safetensors` (float16, with its card) every ten minutes; cooling down is a short stage of its own.
+Beforehand E_wave alone learns to speak TAESD's latents, for which no mask is needed; then everything learns, with
+cross-entropy beside Dice, from strong views, most steps on small frames at first.
+
+One image may be asked for several things (three structures of a spine): each class of a set with several has a learned
+vector that is added to the mapper's stem while training, and the union of all classes, like every set of one class, has
+none. So contradicting masks do not average to mush, what ships answers with everything that is labelled, and the
+vectors stay behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from atlas import ONLY_TASK, SOURCES, TASKS, Framed, Source, read
+from strong_views import Strength, view, with_columns_of
+from torch import Tensor, nn
+
+from napari_wavegms.learn.learner import pack_state, unpack_state
+from napari_wavegms.learn.losses import alignment_loss, cross_entropy
+from napari_wavegms.learn.metrics import dice
+from napari_wavegms.model.card import ModelCard
+from napari_wavegms.model.checkpoint import load_training, save_checkpoint
+from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
+from napari_wavegms.model.device import computes_bfloat16
+from napari_wavegms.model.inference import Inference
+from napari_wavegms.model.network import HEADS, WaveGMS
+from napari_wavegms.segment.preprocessing import Preprocessing
+
+SIDE = 224
+WEIGHT_DECAY, CLIP = 1e-2, 1.0
+AVERAGE_DECAY = 0.999
+CONTEXT_KEPT = 0.85
+"""Share of the samples that see their context, so that the wavelet path keeps its worth."""
+WITHOUT_MARGINS = 0.7
+"""Share of the draws that take an image with margins without them, as it is looked at later."""
+UNION = 0.5
+"""Share of the draws that ask for the union of a set's classes, where it is a truth."""
+TASK_SPREAD, TASK_RATE = 1.5, 5.0
+"""Standard deviation of the tasks' vectors at the start, and their rate as a multiple of the others'."""
+DICE_SMOOTHING = 1e-5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training; `steps` of 0 is without end."""
+
+    name: str
+    steps: int
+    batch: int
+    rate: float
+    sizes: dict[int, float]
+    """Sides of the frames and the share of the steps that take them."""
+    align_only: bool = False
+
+
+STAGES = (
+    Stage("align", 450, 8, 2e-3, {128: 1.0}, align_only=True),
+    Stage("small", 6000, 4, 1.5e-3, {128: 0.6, 224: 0.4}),
+    Stage("full", 0, 4, 1e-3, {224: 1.0}),
+)
+WARMUP = 150
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One view to learn from."""
+
+    source: Source
+    image: Tensor  # (3, S, S)
+    mask: Tensor  # (S, S), bool
+    task: int  # of TASKS, or -1
+
+
+class Data:
+    """All training images in memory, drawn set by set.
+
+    Parameters
+    ----------
+    sets : mapping of Source to sequence of Framed
+    """
+
+    def __init__(self, sets: Mapping[Source, Sequence[Framed]]) -> None:
+        self._sets = sets
+        self._sources = list(sets)
+        weights = np.array([source.weight * len(frames) ** 0.5 for source, frames in sets.items()])
+        self._shares = weights / weights.sum()
+
+    def draw(self, rng: np.random.Generator, strength: Strength, size: int) -> Sample:
+        """A view of a random image of a random set."""
+        source = self._sources[rng.choice(len(self._sources), p=self._shares)]
+        frame, image, labels = self._viewed(source, rng, strength, size)
+        if source.ultrasound and rng.random() < strength.columns:
+            _, other, other_labels = self._viewed(source, rng, strength, size)
+            image, labels = with_columns_of(image, labels, other, other_labels, rng)
+        task, asked = chosen_task(source, frame.labels, rng)
+        mask = labels > 0 if asked is None else labels == asked
+        return Sample(source, image, mask, task)
+
+    def _viewed(
+        self, source: Source, rng: np.random.Generator, strength: Strength, size: int
+    ) -> tuple[Framed, Tensor, Tensor]:
+        frames = self._sets[source]
+        frame = frames[rng.integers(len(frames))]
+        image, labels = frame.views[-1 if rng.random() < WITHOUT_MARGINS else 0]
+        pixels, marks = torch.from_numpy(image).float() / 255, torch.from_numpy(labels)
+        kinds = {"upright": source.upright, "ultrasound": source.ultrasound}
+        return frame, *view(pixels, marks, rng, strength, size=size, **kinds)
+
+
+def chosen_task(source: Source, labels: Sequence[int], rng: np.random.Generator) -> tuple[int, int | None]:
+    """The task to ask for and its label value; -1 and None for everything that is labelled."""
+    names = dict(source.tasks)
+    alone = ONLY_TASK.get(source.name)
+    if alone in labels:
+        return TASKS.index(names[alone]), alone  # type: ignore[index]
+    asked = [label for label in labels if label in names]
+    if not asked or rng.random() < UNION:
+        return -1, None
+    label = int(rng.choice(asked))
+    return TASKS.index(names[label]), label
+
+
+class Tasks(nn.Module):
+    """A vector for each task, added to the stem of a mapper by a hook for the batch at hand."""
+
+    def __init__(self, mapper: nn.Module, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(TASK_SPREAD * torch.randn(len(TASKS), width, generator=generator))
+        self.asked = torch.zeros(0, dtype=torch.long)
+        mapper.stem.register_forward_hook(self._add)  # type: ignore[operator,union-attr]
+
+    def _add(self, module: nn.Module, arguments: Any, maps: Tensor) -> Tensor:
+        if not (self.asked >= 0).any():
+            return maps
+        known = (self.asked >= 0)[:, None]
+        vectors = torch.where(known, self.vectors[self.asked.clamp(min=0)], 0.0)
+        return maps + vectors[:, :, None, None].to(maps.dtype)
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    cooled: int = 0
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    def stage(self) -> tuple[Stage, int]:
+        """The stage of the next step, and the steps already done in it."""
+        within = self.step
+        for stage in STAGES:
+            if not stage.steps or within < stage.steps:
+                return stage, within
+            within -= stage.steps
+        raise AssertionError("the last stage has no end")
+
+
+class Trainer:
+    """The network as it learns.
+
+    Parameters
+    ----------
+    data : Data
+    codec : TinyVAE
+        Encodes and decodes masks.
+    teacher : TinyVAE
+        TAESD, whose latents of images E_wave learns.
+    seed : int
+        With the step it decides everything random.
+    """
+
+    def __init__(self, data: Data, codec: TinyVAE, teacher: Taesd, seed: int, strength: Strength) -> None:
+        self.data, self.codec, self.seed, self.strength = data, codec, seed, strength
+        self.bfloat16 = computes_bfloat16("cpu")
+        self.teacher = teacher.bfloat16() if self.bfloat16 else teacher
+        if self.bfloat16:
+            self.teacher.to(memory_format=torch.channels_last)
+        torch.manual_seed(seed)
+        self.model = WaveGMS(context=True)
+        self.averaged = WaveGMS(context=True)
+        self.averaged.load_state_dict(self.model.state_dict())
+        self.tasks = Tasks(self.model.mapper, self.model.mapper.stem.out_channels, torch.Generator().manual_seed(seed))
+        self.progress = Progress()
+        self.fresh = 0  # steps since the optimiser began
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin with a fresh optimiser."""
+        groups = [
+            {"params": list(self.model.parameters()), "weight_decay": WEIGHT_DECAY, "times": 1.0},
+            {"params": list(self.tasks.parameters()), "weight_decay": 0.0, "times": TASK_RATE},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+        self.fresh = 0
+
+    def step(self, cooldown: int = 0) -> dict[str, Any]:
+        """Learn from one batch; what it lost, by terms and by sets."""
+        stage, within = self.progress.stage()
+        rng = np.random.default_rng([self.seed, self.progress.step])
+        size = int(rng.choice(list(stage.sizes), p=list(stage.sizes.values())))
+        samples = [self.data.draw(rng, self.strength, size) for _ in range(stage.batch)]
+        rate = stage.rate * min(1.0, (min(within, self.fresh) + 1) / WARMUP)
+        if cooldown:
+            rate *= max(0.0, 1 - self.progress.cooled / cooldown)
+            self.progress.cooled += 1
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["times"]
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.progress.step)
+        self.model.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            total, told = self._losses(samples, stage, generator)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        learned = [*self.model.parameters(), *self.tasks.parameters()]
+        norm = torch.nn.utils.clip_grad_norm_(learned, CLIP)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"the gradient is not finite at step {self.progress.step}")
+        self.optimiser.step()
+        self._average()
+        self.progress.step += 1
+        self.progress.images += len(samples)
+        self.fresh += 1
+        return told | {"rate": rate}
+
+    def _losses(self, samples: list[Sample], stage: Stage, generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
+        images = torch.stack([sample.image for sample in samples])
+        latent = self.model.encoder(images)
+        fed = latent.sample(generator)
+        # The teacher costs a third of a step an image: beside the masks it speaks of one image a batch.
+        aligned = len(images) if stage.align_only else 1
+        alignment = alignment_loss(fed[:aligned].float(), self._teach(images[:aligned]))
+        if stage.align_only:
+            return alignment, {"alignment": float(alignment.detach())}
+        masks = torch.stack([sample.mask for sample in samples])[:, None].float()
+        context = self.model.context(images)
+        assert context is not None
+        kept = torch.rand(len(samples), generator=generator) < CONTEXT_KEPT
+        self.tasks.asked = torch.tensor([sample.task for sample in samples])
+        heads = self.model.mapper(fed, context * kept[:, None, None, None])
+        probability = self.codec.decode(heads.out).float()
+        overlaps = dice_losses(probability, masks)
+        entropy = cross_entropy(probability, masks)
+        with torch.no_grad():
+            wanted = self.codec.encode(masks).float()
+        errors = torch.stack([F.mse_loss(getattr(heads, level).float(), wanted) for level in HEADS]).sum()
+        by_set: dict[str, list[float]] = defaultdict(list)
+        for sample, loss in zip(samples, overlaps.tolist(), strict=True):
+            by_set[sample.source.name].append(1 - loss)
+        total = overlaps.mean() + entropy + errors + alignment
+        terms = {"dice": overlaps.mean(), "entropy": entropy, "latent": errors, "alignment": alignment}
+        return total, {name: float(term.detach()) for name, term in terms.items()} | {"sets": dict(by_set)}
+
+    @torch.no_grad()
+    def _teach(self, images: Tensor) -> Tensor:
+        if self.bfloat16:
+            images = images.bfloat16().contiguous(memory_format=torch.channels_last)
+        return self.teacher.encode(images).float()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(AVERAGE_DECAY, (1 + self.fresh) / (10 + self.fresh))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def save(self, folder: Path) -> None:
+        """Write what a stopped run needs, and the averaged weights as they are committed."""
+        state = pack_state(self.optimiser, None) | {"tasks": self.tasks.vectors}
+        state |= {f"ema.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        card = self.card()
+        save_checkpoint(folder / "last.safetensors", self.model, card, training=state)
+        save_checkpoint(
+            folder / "averaged.safetensors",
+            self.averaged,
+            card,
+            half=True,
+            training={"tasks": self.tasks.vectors.half()},
+        )
+
+    def load(self, file: Path) -> None:
+        """Go on from `last.safetensors`, or from averaged weights with a fresh optimiser."""
+        model, card, state = load_training(file)
+        self.model.load_state_dict(model.state_dict())
+        about = card.lineage[-1]
+        self.progress = Progress(
+            about["step"], about["images"], about["seconds"], about.get("cooled", 0), dict(card.scores)
+        )
+        self.tasks.vectors.data.copy_(state["tasks"])
+        average = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
+        self.averaged.load_state_dict(average or model.state_dict())
+        self.renew()
+        if average:
+            times = [group["times"] for group in self.optimiser.param_groups]
+            unpack_state(state, self.optimiser, None)
+            for group, factor in zip(self.optimiser.param_groups, times, strict=True):
+                group["times"] = factor
+            self.fresh = about["fresh"]
+
+    def card(self) -> ModelCard:
+        """What the checkpoint says of itself."""
+        stage, _ = self.progress.stage()
+        about = {
+            "recipe": "recipes/train_generalist.py",
+            "seed": self.seed,
+            "stage": stage.name,
+            "step": self.progress.step,
+            "images": self.progress.images,
+            "seconds": round(self.progress.seconds),
+            "cooled": self.progress.cooled,
+            "fresh": self.fresh,
+        }
+        return ModelCard(
+            name="generalist-context",
+            title="Many kinds of medical image",
+            description="Wave-GMS with context features, on its way to the next generalist.",
+            codec=self.codec.fingerprint,
+            class_names=("background", "structure"),
+            lineage=(about,),
+            scores=self.progress.scores,
+            data="; ".join(f"{source.name} ({source.citation}; {source.terms})" for source in SOURCES),
+            terms="Weights: BSD-3-Clause, as the program. The training images are CC0 or CC BY 4.0; cite the papers.",
+            command="python recipes/train_generalist.py --data DATA --taesd TAESD --run runs/generalist",
+        )
+
+
+def dice_losses(probability: Tensor, masks: Tensor) -> Tensor:
+    """One minus the soft Dice of each sample (B,); 0 where there is nothing to find, which is cross-entropy's part."""
+    overlap = (probability * masks).sum(dim=(1, 2, 3))
+    total = probability.sum(dim=(1, 2, 3)) + masks.sum(dim=(1, 2, 3))
+    lost = 1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)
+    return torch.where(masks.amax(dim=(1, 2, 3)) > 0, lost, 0.0)
+
+
+def validated(model: WaveGMS, codec: TinyVAE, held_out: Mapping[Source, Sequence[Framed]]) -> dict[str, Any]:
+    """DSC of each set at the working size without margins, and as the images come where they have any."""
+    inference = Inference(model.eval(), codec, "cpu")
+    scores = {}
+    for source, frames in held_out.items():
+        found = [[score_view(inference, image, labels) for image, labels in frame.views] for frame in frames]
+        entry = {"n": len(found), "dsc": round(float(np.mean([each[-1] for each in found])), 4)}
+        if any(len(each) > 1 for each in found):
+            entry["as_is"] = round(float(np.mean([each[0] for each in found])), 4)
+        scores[source.name] = entry
+    return scores
+
+
+def score_view(inference: Inference, image: np.ndarray, labels: np.ndarray) -> float:
+    """DSC of one framed image against the union of its labels."""
+    probability = inference.look(torch.from_numpy(image)[None].float() / 255).probability[0, 0]
+    return dice(probability.numpy() >= 0.5, labels > 0)
+
+
+def few(frames: Sequence[Framed], count: int) -> list[Framed]:
+    """So many of them, spread over all."""
+    return [frames[i * len(frames) // count] for i in range(count)] if len(frames) > count else list(frames)
+
+
+def windows(count: int) -> Generator[dict[str, Any] | None, dict[str, Any], None]:
+    """Means over the steps that are sent in, every `count` of them; None before."""
+    kept: dict[str, list[float]] = defaultdict(list)
+    by_set: dict[str, list[float]] = defaultdict(list)
+    line: dict[str, Any] | None = None
+    steps = 0
+    while True:
+        told = yield line
+        steps += 1
+        for name, value in told.pop("sets", {}).items():
+            by_set[name] += value
+        for name, value in told.items():
+            kept[name].append(value)
+        line = None
+        if steps % count == 0:
+            line = {name: float(f"{np.mean(values):.4g}") for name, values in kept.items()}
+            line["sets"] = {name: round(float(np.mean(values)), 3) for name, values in sorted(by_set.items())}
+            kept.clear()
+            by_set.clear()
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Collect SIGTERM and Ctrl+C in a list, so that a run ends between two steps."""
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def tell(folder: Path, progress: Progress, **line: Any) -> None:
+    """Append a line to the log."""
+    line = {"step": progress.step, "images": progress.images, "seconds": round(progress.seconds)} | line
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+def run(trainer: Trainer, held_out: Mapping[Source, Sequence[Framed]], options: argparse.Namespace) -> None:
+    """Learn until it is stopped, cooled down, or has made the steps asked for; then write everything."""
+    folder, progress = options.run, trainer.progress
+    window = windows(options.log_every)
+    next(window)
+    clock = saved = scored = time.perf_counter()
+    end = progress.step + (options.steps or sys.maxsize)
+
+    def score() -> None:
+        if not progress.stage()[0].align_only:
+            progress.scores = validated(trainer.averaged, trainer.codec, held_out)
+            tell(folder, progress, val=progress.scores)
+
+    with stoppable() as stopped:
+        while not stopped and progress.step < end and not (options.cooldown and progress.cooled >= options.cooldown):
+            told = trainer.step(options.cooldown)
+            now = time.perf_counter()
+            progress.seconds += now - clock
+            clock = now
+            if line := window.send(told):
+                tell(folder, progress, stage=progress.stage()[0].name, **line)
+            if now - scored > 60 * options.validate_minutes:
+                score()
+                scored = time.perf_counter()
+            if now - saved > 60 * options.save_minutes:
+                trainer.save(folder)
+                saved = time.perf_counter()
+        if not stopped:
+            score()
+        trainer.save(folder)
+    tell(folder, progress, ended=time.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    torch.set_num_threads(1)
+    sources = [source for source in SOURCES if not options.sets or source.name in options.sets]
+    divided = {source: read(options.data, source, Preprocessing(SIDE)) for source in sources}
+    learned = {source: few(train, options.limit or len(train)) for source, (train, _) in divided.items()}
+    held_out = {source: few(val, 57 if source.name == "busi" else options.val) for source, (_, val) in divided.items()}
+    trainer = Trainer(Data(learned), load_codec(), Taesd.from_file(options.taesd), options.seed, Strength())
+    options.run.mkdir(parents=True, exist_ok=True)
+    last = options.run / "last.safetensors"
+    if last.exists() or options.start:
+        trainer.load(last if last.exists() else options.start)
+    counts = {source.name: [len(frames), len(held_out[source])] for source, frames in learned.items()}
+    begun = time.strftime("%Y-%m-%d %H:%M:%S")
+    tell(options.run, trainer.progress, begun=begun, sets=counts, start=str(options.start or ""))
+    run(trainer, held_out, options)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of busi/, isic2017/ and atlas/train/")
+    parser.add_argument("--taesd", type=Path, required=True, help="folder of TAESD's weights, the alignment teacher")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run's own files")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="averaged weights, where the run folder is lost")
+    parser.add_argument("--cooldown", type=int, default=0, help="lower the rate to nothing over so many steps, and end")
+    parser.add_argument("--steps", type=int, default=0, help="end after so many steps")
+    parser.add_argument("--sets", nargs="+", help="only these sets, for a try")
+    parser.add_argument("--limit", type=int, help="only so many images of each set, for a try")
+    parser.add_argument("--val", type=int, default=24, help="images of each set but BUSI to validate on (default: 24)")
+    parser.add_argument("--seed", type=int, default=2333)
+    parser.add_argument("--log-every", type=int, default=100, help="steps a line of log.jsonl")
+    parser.add_argument("--save-minutes", type=float, default=10)
+    parser.add_argument("--validate-minutes", type=float, default=30)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
