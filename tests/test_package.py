@@ -25,20 +25,33 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PACKAGE = "napari_wavegms"
 
 # Room -> the rooms of ours that it may import. A module beside the rooms (errors.py, cli.py) counts as a room.
-CORE = ["errors", "storage", "model", "files", "segment", "learn", "corrections", "journal", "worklist", "finetune"]
+CORE = [
+    "errors",
+    "wording",
+    "storage",
+    "model",
+    "files",
+    "segment",
+    "learn",
+    "corrections",
+    "journal",
+    "worklist",
+    "finetune",
+]
 ARROWS: dict[str, set[str]] = {
     "assets": set(),
     "errors": set(),
+    "wording": set(),
     "storage": {"errors"},
     "files": {"errors", "storage"},
     "model": {"errors", "storage", "assets"},
-    "segment": {"errors", "storage", "model", "files"},
+    "segment": {"errors", "wording", "storage", "model", "files"},
     "samples": {"errors", "segment"},
     "learn": {"errors", "storage", "model", "files", "segment"},
     "corrections": {"errors", "storage", "model", "files", "segment", "learn"},
     "journal": {"errors", "storage", "files", "segment", "corrections"},
     "worklist": {"errors", "storage", "files", "segment", "corrections"},
-    "finetune": {"errors", "storage", "model", "files", "segment", "learn", "corrections"},
+    "finetune": {"errors", "wording", "storage", "model", "files", "segment", "learn", "corrections"},
     "widgets": {*CORE, "samples"},
     "commands": {*CORE, "samples", "widgets"},
     "cli": {*CORE, "commands"},

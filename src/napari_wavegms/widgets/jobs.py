@@ -15,7 +15,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.widgets.qt.lifetime import when_gone
+from napari_wavegms.widgets.qt.lifetime import on_destroyed
 
 Work = Callable[[], Generator[Any, None, Any]]
 
@@ -68,7 +68,7 @@ class JobRunner(QObject):
         stops: list[Event] = []
         self._stops = stops
         # A viewer that closes destroys us without any other notice; the list outlives us and stops the job.
-        when_gone(self, _set_all, stops)
+        on_destroyed(self, _set_all, stops)
 
     @property
     def busy(self) -> bool:

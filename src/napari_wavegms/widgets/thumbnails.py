@@ -16,7 +16,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.segment.preprocessing import as_image, scale_intensity
-from napari_wavegms.widgets.qt.lifetime import when_gone
+from napari_wavegms.widgets.qt.lifetime import on_destroyed
 from napari_wavegms.worklist.item import Item
 
 
@@ -240,7 +240,7 @@ class Thumbnails(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_EVERY)
         self._timer.timeout.connect(self._take)
-        when_gone(self, self._reader.stop)  # a viewer that closes destroys us without any other notice
+        on_destroyed(self, self._reader.stop)  # a viewer that closes destroys us without any other notice
 
     def __len__(self) -> int:
         return len(self._pictures)

@@ -68,7 +68,7 @@ def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
 
 
 def test_the_run_row_starts_cancels_and_says_so(qtbot: Any) -> None:
-    row = RunRow("Segment", "Alt+G")
+    row = RunRow("Segment", "Find the lesion.", "Cancel", "Stop.", "Alt+G")
     qtbot.addWidget(row)
     assert row._button.text().split() == ["Segment", "Alt+G"]
     with qtbot.waitSignal(row.start_requested):
@@ -78,7 +78,7 @@ def test_the_run_row_starts_cancels_and_says_so(qtbot: Any) -> None:
         row._button.click()
     row.set_progress(3, 12, "3 of 12 done, about 9 s left")
     assert (row._bar.value(), row._bar.maximum()) == (3, 12)
-    row.set_cancelling()
+    row.set_stopping("Cancelling…")
     assert not row._button.isEnabled()
     row.set_why_not("No image.")
     row.set_idle()

@@ -358,7 +358,7 @@ def test_the_saving_happens_in_another_thread(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "words"), [(0.0, "1 s"), (59.4, "59 s"), (61.0, "1 min"), (3000.0, "50 min"), (7300.0, "2 h")]
+    ("age", "words"), [(0.0, "1 s"), (59.4, "59 s"), (61.0, "1 min"), (3000.0, "50 min"), (7300.0, "2 h 2 min")]
 )
 def test_the_age_is_told_in_whole_steps(table: Table, age: float, words: str) -> None:
     paint(table)

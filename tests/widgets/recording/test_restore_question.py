@@ -26,9 +26,9 @@ def question(qtbot: Any) -> RestoreQuestion:
 @pytest.mark.parametrize(
     ("now", "moment"),
     [
-        (datetime(2026, 6, 3, 18, 0, tzinfo=PARIS), "16:02"),
-        (datetime(2026, 6, 4, 1, 0, tzinfo=PARIS), "yesterday, 16:02"),
-        (datetime(2026, 6, 9, 9, 0, tzinfo=PARIS), "2026-06-03, 16:02"),
+        (datetime(2026, 6, 3, 18, 0, tzinfo=PARIS), "today 16:02"),
+        (datetime(2026, 6, 4, 1, 0, tzinfo=PARIS), "yesterday 16:02"),
+        (datetime(2026, 6, 9, 9, 0, tzinfo=PARIS), "2026-06-03 16:02"),
     ],
 )
 def test_the_sentence_says_how_many_on_what_and_from_when(now: datetime, moment: str) -> None:

@@ -24,9 +24,9 @@ from napari_wavegms.widgets.finetune.lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune.plot import LearningPlot
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.model_row import ModelRow
-from napari_wavegms.widgets.qt.run_button import LearnRow
-from napari_wavegms.widgets.qt.wording import in_words
+from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+from napari_wavegms.wording import duration
 
 _SPELLED_OUT = "DSC: Dice similarity coefficient, from 0 (no overlap with your masks) to 1 (the same)."
 
@@ -46,7 +46,7 @@ class FineTunePanel(QWidget):
     versions : VersionsList
     model_row : ModelRow
     device_row : DeviceRow
-    learn_row : LearnRow
+    learn_row : RunRow
     plot : LearningPlot
     status : str
         The sentence shown last.
@@ -62,7 +62,12 @@ class FineTunePanel(QWidget):
         self.versions = VersionsList()
         self.model_row = ModelRow()
         self.device_row = DeviceRow()
-        self.learn_row = LearnRow()
+        self.learn_row = RunRow(
+            "Fine-tune",
+            "Learn from the pairs above. The model in use is left alone until a better one is there.",
+            "Stop, keep best",
+            "End the training; the best model so far is scored and kept.",
+        )
         self.plot = LearningPlot()
         self.status = self._details = ""
         self._speeds = list(speeds)
@@ -133,7 +138,7 @@ class FineTunePanel(QWidget):
         learn = QVBoxLayout()
         learn.setSpacing(2)
         for number, speed in enumerate(self._speeds):
-            button = QRadioButton(f"{speed.title}   about {in_words(speed.seconds)}")
+            button = QRadioButton(f"{speed.title}   about {duration(speed.seconds)}")
             button.setToolTip(speed.promise)
             self._learn.addButton(button, number)
             learn.addWidget(button)

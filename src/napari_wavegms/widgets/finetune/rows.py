@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, VersionEntry
-from napari_wavegms.widgets.qt.wording import when
+from napari_wavegms.wording import moment
 
 Planes = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -117,7 +117,7 @@ def version_rows(versions: ModelVersions) -> list[VersionRow]:
 def _row(entry: VersionEntry) -> VersionRow:
     version = entry.version
     score = "no score" if version.dsc is None else f"{version.dsc:.2f} on {len(version.after)}"
-    words = f"{version.name}   {score}   {when(version.created)}"
+    words = f"{version.name}   {score}   {moment(version.created)}"
     measured = "" if version.dsc is None else f"DSC {version.dsc:.2f} {worth(len(version.after))}. "
     details = (
         f"{version.title}, from {version.parent or 'an unknown model'}, {version.created}. {measured}{version.reason}"

@@ -11,7 +11,7 @@ from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainStarted, T
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.plot import Curves
-from napari_wavegms.widgets.qt.wording import in_words
+from napari_wavegms.wording import rough_duration
 
 _PARTS = 1000  # of the progress bar
 _PAUSE = 0.1  # seconds between two drawings of the plot
@@ -46,7 +46,7 @@ class FineTuneRun:
     def stopping(self) -> None:
         """Show that a stop is under way."""
         self._stopping = True
-        self._panel.learn_row.set_stopping()
+        self._panel.learn_row.set_stopping("Stopping…")
         self._panel.learn_row.set_words("Stopping after this step; the best so far is kept.")
 
     def take(self, event: object) -> None:
@@ -61,7 +61,7 @@ class FineTuneRun:
             if isinstance(event, Stage) and event.device_reason:
                 self._panel.device_row.tell(self._device, event.device_reason)
             if isinstance(event, Stage) and event.name == "after" and self._stopping:
-                row.offer_to_skip()
+                row.offer("Skip scoring", "Keep the new model, unscored and not in use.")
         elif isinstance(event, SplitMade):
             self._panel.set_status(event.sentence)
         elif isinstance(event, Scored):
@@ -86,7 +86,7 @@ class FineTuneRun:
             left = spent / share - spent
             if limit:
                 left = min(left, max(0.0, limit - spent))
-            words = f"Learning, epoch {step.epoch + 1}, about {in_words(left)} left.{self._note}"
+            words = f"Learning, epoch {step.epoch + 1}, about {rough_duration(left)} left.{self._note}"
             self._panel.learn_row.set_progress(round(_PARTS * min(share, 1.0)), _PARTS, words)
         if monotonic() - self._drawn > _PAUSE:
             self._draw()

@@ -6,7 +6,9 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,10 +36,7 @@ class Strokes(QObject):
         super().__init__(parent)
         self.masks: set[Hashable] = set()
         self._watched: list[Labels] = []
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_QUIET)
-        self._timer.timeout.connect(self.ended)
+        self._timer = single_shot(self, _QUIET, self.ended.emit)
 
     def watch(self, viewer: ViewerModel) -> None:
         """Listen to the masks that are open now."""

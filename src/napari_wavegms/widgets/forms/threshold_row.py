@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
+from napari_wavegms.widgets.qt.lifetime import single_shot
+
 _STEPS = 100
-_PAUSE_MS = 700  # arrow keys, wheel and typing have no release; a pause stands for it
+_PAUSE = 700  # ms; arrow keys, wheel and typing have no release, so a pause stands for it
 
 
 class ThresholdRow(QWidget):
     """A number strictly between 0 and 1, in hundredths.
+
+    superqt's QLabeledDoubleSlider would do the same, but keys do not move it, and screen readers find 0 of 99 in it
+    whatever it shows.
 
     Signals
     -------
@@ -23,8 +28,8 @@ class ThresholdRow(QWidget):
     moved = Signal(float)
     settled = Signal(float)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setRange(1, _STEPS - 1)
         self._slider.setAccessibleName("Threshold")
@@ -39,14 +44,11 @@ class ThresholdRow(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._slider, 1)
         row.addWidget(self._number)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
+        self._pause = single_shot(self, _PAUSE, self._settle)
         self.set_value(0.5)
         self._slider.valueChanged.connect(self._on_slider)
         self._slider.sliderReleased.connect(self._settle)
-        self._number.valueChanged.connect(self._on_number)
-        self._pause.timeout.connect(self._settle)
+        self._number.valueChanged.connect(self._change)
 
     @property
     def value(self) -> float:
@@ -59,14 +61,11 @@ class ThresholdRow(QWidget):
         return self._slider.isSliderDown() or self._pause.isActive()
 
     def set_value(self, value: float) -> None:
-        """Show a threshold without telling anybody."""
+        """Show a threshold, without a signal."""
         step = round(value * _STEPS)
-        for widget in (self._slider, self._number):
-            widget.blockSignals(True)
-        self._slider.setValue(step)
-        self._number.setValue(step / _STEPS)
-        for widget in (self._slider, self._number):
-            widget.blockSignals(False)
+        with QSignalBlocker(self._slider), QSignalBlocker(self._number):
+            self._slider.setValue(step)
+            self._number.setValue(step / _STEPS)
 
     def settle(self) -> None:
         """Settle now what would settle after a pause."""
@@ -75,9 +74,6 @@ class ThresholdRow(QWidget):
 
     def _on_slider(self, step: int) -> None:
         self._change(step / _STEPS)
-
-    def _on_number(self, value: float) -> None:
-        self._change(value)
 
     def _change(self, value: float) -> None:
         self.set_value(value)

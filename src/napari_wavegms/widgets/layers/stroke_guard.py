@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,10 +29,7 @@ class DragWatch:
         self._layer = layer
         self._waiting: list[Callable[[], None]] = []
         # At the release we may be told before the tool is, which ends its undo step then; so what waits comes after.
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self._go_on)
+        self._soon = single_shot(None, 0, self._go_on)
         layer.mouse_drag_callbacks.append(self._on_drag)
 
     def when_free(self, action: Callable[[], None]) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
+
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 
 class Fold(QWidget):
     """Shows or hides a body under a heading.
 
-    Parameters
-    ----------
-    title : str
-    body : QWidget
-    unfolded : bool
+    superqt's QCollapsible does not hide its content but makes it 0 pixels high, so that Tab goes on through fields that
+    nobody sees, and it takes the focus frame away from its heading.
 
     Signals
     -------
@@ -23,8 +22,8 @@ class Fold(QWidget):
 
     unfolded = Signal()
 
-    def __init__(self, title: str, body: QWidget, unfolded: bool = False, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, title: str, body: QWidget, unfolded: bool = False) -> None:
+        super().__init__()
         self._body = body
         self._heading = QToolButton()
         self._heading.setText(title)
@@ -36,11 +35,8 @@ class Fold(QWidget):
         column.setSpacing(2)
         column.addWidget(self._heading)
         column.addWidget(body)
+        self._settled = single_shot(self, 0, self.unfolded.emit)
         self._heading.toggled.connect(self.unfold)
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(0)
-        self._settled.timeout.connect(self.unfolded)
         self.unfold(unfolded)
 
     def unfold(self, unfolded: bool) -> None:

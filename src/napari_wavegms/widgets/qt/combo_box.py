@@ -1,8 +1,4 @@
-"""A drop-down list whose entries come and go.
-
-magicgui's ComboBox is made for fixed choices: it knows entries by their text and starts anew whenever it is moved to
-another window, as docks do.
-"""
+"""A drop-down list whose entries come and go."""
 
 from __future__ import annotations
 
@@ -10,27 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QComboBox
 
 
 class ChoiceList(QComboBox):
-    """Entries with a name and a value.
+    """Entries with a name and a value; `nothing` is shown while there is no entry.
+
+    magicgui's ComboBox is made for fixed choices: it knows entries by their text, and is reset whenever it is moved to
+    another window, as docks do.
 
     Signals
     -------
     chosen()
         A person chose another entry.
-
-    Parameters
-    ----------
-    nothing : str
-        Shown while there is no entry.
     """
 
     chosen = Signal()
 
-    def __init__(self, nothing: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, nothing: str = "") -> None:
+        super().__init__()
         self.setPlaceholderText(nothing)
         # A long layer name must not widen the dock.
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -50,7 +44,7 @@ class ChoiceList(QComboBox):
         return list(self._values)
 
     def set_choices(self, choices: Sequence[tuple[str, Any]], chosen: Any, tooltips: Sequence[str] = ()) -> None:
-        """Show these entries and choose one, telling nobody; the first one where `chosen` is not among them."""
+        """Show these entries, without a signal; `chosen` is selected, or the first where it is not among them."""
         names, values = [name for name, _ in choices], [value for _, value in choices]
         if names != [self.itemText(row) for row in range(self.count())]:
             self.clear()
@@ -66,6 +60,6 @@ class ChoiceList(QComboBox):
         self.chosen.emit()
 
     def _show_whole_name(self) -> None:
-        """Put on hover what the entry itself says there, or its name, which may be cut off."""
+        """Use the entry's own tooltip, or else its name, which may be cut off."""
         tooltip = self.itemData(self.currentIndex(), Qt.ItemDataRole.ToolTipRole)
         self.setToolTip(str(tooltip or self.currentText()))

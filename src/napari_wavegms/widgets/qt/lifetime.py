@@ -1,35 +1,41 @@
-"""Run a callback when Qt destroys an object, when a dock closes, or when the window does."""
+"""What happens when Qt destroys an object, a dock or a window closes, or a moment has passed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from weakref import ReferenceType, finalize, ref
 
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 
-def when_gone(watched: QObject, do: Callable[..., object], *arguments: object) -> None:
-    """Call a function once, as soon as Qt destroys an object or Python collects it.
+def on_destroyed(watched: QObject, callback: Callable[..., object], *arguments: object) -> None:
+    """Run a callback once when Qt destroys an object or Python collects it.
 
-    Parameters
-    ----------
-    watched : QObject
-    do : callable
-        Called in whichever thread that happens; neither it nor its arguments may lead back to the object.
-    *arguments
-        What it is called with.
+    It runs in whichever thread that happens. Neither it nor its arguments may lead back to the object.
     """
     # A function or a partial that is connected to `destroyed` is garbage together with its object. The collector may
     # empty it before Qt destroys the object and calls it, which is a segmentation fault. A finalizer is out of reach
     # of the collector until it was called.
-    watched.destroyed.connect(finalize(watched, do, *arguments))
+    watched.destroyed.connect(finalize(watched, callback, *arguments))
+
+
+def single_shot(parent: QObject | None, milliseconds: int, action: Callable[[], object]) -> QTimer:
+    """Make a timer that runs an action once after its last start, and goes with its parent.
+
+    superqt's debouncers may outlive the C++ half of the object whose method they call.
+    """
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(action)
+    return timer
 
 
 class DockedWidget(QWidget):
-    """What both panels' coordinators are; `_open` and `_close` may come more than once."""
+    """What napari puts into a dock. `_open` and `_close` may be called more than once in a row."""
 
-    def event(self, event: QEvent | None) -> bool:
+    def changeEvent(self, event: QEvent | None) -> None:
         """Notice when napari closes the dock, or opens it again."""
         # A closed dock gets no close event: napari takes its widget out, and that is all that can be seen of it.
         if event is not None and event.type() == QEvent.Type.ParentChange:
@@ -37,7 +43,7 @@ class DockedWidget(QWidget):
                 self._close()
             else:
                 self._open()
-        return super().event(event)
+        super().changeEvent(event)
 
     def _open(self) -> None:
         raise NotImplementedError
@@ -51,18 +57,17 @@ class WindowWatch(QObject):
 
     Signals
     -------
-    gone()
-        The window was closed or hidden by the program; one that is minimised is not gone.
-    back()
-        It is shown again.
+    closed()
+        The window was closed, or hidden by the program; a minimised one is not.
+    reopened()
     """
 
-    gone = Signal()
-    back = Signal()
+    closed = Signal()
+    reopened = Signal()
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._known: ReferenceType[QMainWindow] | None = None  # weak: a viewer that was closed is to go
+        self._known: ReferenceType[QMainWindow] | None = None  # weak: a closed viewer has to be collected
 
     def follow(self, widget: QWidget) -> None:
         """Watch the window that the widget is in now."""
@@ -79,12 +84,12 @@ class WindowWatch(QObject):
             above.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Hear of the window, and keep nothing from it."""
+        """Follow the window's events without taking any."""
         if event is not None and watched is self._window and not event.spontaneous():
             if event.type() == QEvent.Type.Hide:
-                self.gone.emit()
+                self.closed.emit()
             elif event.type() == QEvent.Type.Show:
-                self.back.emit()
+                self.reopened.emit()
         return False
 
     @property

@@ -1,11 +1,11 @@
-"""How a field is marked whose wish cannot be met."""
+"""How a field is marked whose value cannot be used."""
 
 from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-_MARK = "border: 2px solid #e0564f;"
-_TOOLTIP = "wavegms_own_tooltip"  # a property in which a field's tooltip waits while it is marked
+_FRAME = "border: 2px solid #e0564f;"
+_TOOLTIP = "wavegms_own_tooltip"  # a property that keeps a field's tooltip while it is marked
 
 
 def mark(field: QWidget, sentence: str) -> None:
@@ -14,11 +14,10 @@ def mark(field: QWidget, sentence: str) -> None:
     The frame is never the only sign: the same sentence stands in the panel and on the button.
     """
     was = field.property(_TOOLTIP)
-    if sentence and was is None:
-        field.setProperty(_TOOLTIP, field.toolTip())
     if sentence:
+        field.setProperty(_TOOLTIP, field.toolTip() if was is None else was)
         field.setToolTip(sentence)
-        field.setStyleSheet(f"{type(field).__name__} {{ {_MARK} }}")
+        field.setStyleSheet(f"{type(field).__name__} {{ {_FRAME} }}")
     elif was is not None:
         field.setToolTip(str(was))
         field.setStyleSheet("")

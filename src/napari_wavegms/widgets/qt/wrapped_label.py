@@ -1,26 +1,26 @@
-"""A line of words that never widens the dock."""
+"""A sentence that wraps, so that it never widens the dock."""
 
 from __future__ import annotations
 
 import re
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy
 
 _LONG_WORD = re.compile(r"\S{25,}")
 
 
 class WrappedLabel(QLabel):
-    """Wrapped text that hides while it is empty.
+    """Wrapped text that can be selected, and hides while it is empty.
 
     Attributes
     ----------
     sentence : str
-        What was said last, as it was given.
+        The text as it was given.
     """
 
-    def __init__(self, sentence: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from napari_wavegms.journal.records import Edit, Unfinished
-from napari_wavegms.widgets.qt.wording import _ago, _moment, in_words
+from napari_wavegms.wording import counted, duration, moment, rough_duration
 
 
 def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: str) -> str:
@@ -31,10 +31,10 @@ def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: s
         return problem
     if edit is None:
         return "Saving." if waits else ""
-    changed = f"Changed {edit.differing:,} px, {in_words(max(1, round(edit.seconds_so_far)))}."
+    changed = f"Changed {edit.differing:,} px, {duration(max(1, round(edit.seconds_so_far)))}."
     if waits or age is None:
         return f"{changed} Saving."
-    return f"{changed} Saved {_ago(age)} ago."
+    return f"{changed} Saved {rough_duration(age)} ago."
 
 
 def restore_sentence(left: Unfinished, now: datetime | None = None) -> str:
@@ -46,6 +46,5 @@ def restore_sentence(left: Unfinished, now: datetime | None = None) -> str:
     now : datetime, optional
         With a time zone; in it the time is told.
     """
-    now = datetime.now().astimezone() if now is None else now
-    edits = "1 unsaved edit" if left.edits == 1 else f"{left.edits} unsaved edits"
-    return f"Wave-GMS found {edits} on {left.target.name} from {_moment(left.time, now)}."
+    when = moment(left.time, now) or "an unknown time"
+    return f"Wave-GMS found {counted(left.edits, 'unsaved edit')} on {left.target.name} from {when}."

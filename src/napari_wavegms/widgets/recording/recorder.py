@@ -16,7 +16,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.journal.records import Answer, Edit, EditTarget
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.user_data import editor_name
-from napari_wavegms.widgets.qt.lifetime import when_gone
+from napari_wavegms.widgets.qt.lifetime import on_destroyed, single_shot
 from napari_wavegms.widgets.recording.changed_bands import ChangedBands
 from napari_wavegms.widgets.recording.messages import saved_sentence
 
@@ -83,12 +83,12 @@ class JournalWatch(QObject):
         self._searching: Iterator[None] | None = None
         self._burst: float | None = None
         self._event_at = self._active_at = clock()
-        self._timer = _timer(self, round(_QUIET * 1000), self._on_quiet, once=True)
+        self._timer = single_shot(self, round(_QUIET * 1000), self._on_quiet)
         self._ticker = _timer(self, 1000, self._tell)
         self._searcher = _timer(self, 0, self._search)
         news = _News()
         news.written.connect(self._on_written)
-        when_gone(self, writer.listen(lambda image, what: news.written.emit(image, what)))
+        on_destroyed(self, writer.listen(lambda image, what: news.written.emit(image, what)))
 
     @property
     def image(self) -> str:
@@ -278,9 +278,8 @@ class JournalWatch(QObject):
             self.saved.emit(sentence)
 
 
-def _timer(parent: QObject, interval: int, slot: Callable[[], None], once: bool = False) -> QTimer:
+def _timer(parent: QObject, interval: int, slot: Callable[[], None]) -> QTimer:
     timer = QTimer(parent)
     timer.setInterval(interval)
-    timer.setSingleShot(once)
     timer.timeout.connect(slot)
     return timer

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterCache
 from napari_wavegms.widgets.forms.clean_up import clean_up_active
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.review.image import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel, clean_up_of
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
@@ -68,10 +69,7 @@ class ReviewTools(QObject):
         self.doubt = UncertaintyTool(viewer, self)
         self.changes = ChangesOverlay(viewer, self)
         self._drawable = JobRunner(self)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._ask_whether_drawable)
+        self._rest = single_shot(self, _REST, self._ask_whether_drawable)
         self._drawable.ended.connect(self._on_drawable)
         for tool in (self.box, self.doubt):
             tool.said.connect(panel.set_status)

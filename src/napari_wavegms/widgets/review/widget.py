@@ -209,8 +209,8 @@ class ReviewWidget(DockedWidget):
         self._events.layers_changed.connect(self.stage.on_layers)
         self._events.view_changed.connect(self.tools.moved)
         self._keys.changed.connect(self._print_keys)
-        self._window.gone.connect(self._close)
-        self._window.back.connect(self._open)
+        self._window.closed.connect(self._close)
+        self._window.reopened.connect(self._open)
 
     def _connect_panel(self) -> None:
         panel = self.panel

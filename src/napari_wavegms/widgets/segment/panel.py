@@ -58,7 +58,13 @@ class SegmentPanel(QWidget):
         self._channel = ChoiceList()
         self.model_row = ModelRow()
         self.device_row = DeviceRow()
-        self.run_row = RunRow("Segment", key)
+        self.run_row = RunRow(
+            "Segment",
+            "Find the lesion; the result is an ordinary Labels layer.",
+            "Cancel",
+            "Stop; what is finished stays.",
+            key,
+        )
         self.question = EditsQuestion()
         self.threshold_row = ThresholdRow()
         self._probability = CheckBox(text="Probability layer")

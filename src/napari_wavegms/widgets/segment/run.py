@@ -11,9 +11,9 @@ import numpy as np
 from napari_wavegms.segment.planes import SliceDone
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import add_mask, fill_plane, layer_by_id, mask_for, update_mask
-from napari_wavegms.widgets.qt.wording import TimeLeft, in_words
 from napari_wavegms.widgets.segment.job import SegmentRequest
 from napari_wavegms.widgets.tools.mask_tools import _percent
+from napari_wavegms.wording import TimeLeft, counted, duration
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -59,11 +59,11 @@ def run_sentence(report: RunReport) -> str:
     '3.4 % of benign_12 labelled in 0.2 s on CPU.'
     """
     verb = "was" if report.kept == 1 else "were"
-    kept = f" Your {_pixels(report.kept, 'edited ')} {verb} kept." if report.kept else ""
+    kept = f" Your {counted(report.kept, 'edited pixel')} {verb} kept." if report.kept else ""
     if report.seconds is None:
         done = f"{report.planes} of {report.total} frames of {report.image}"
         return f"Cancelled after {done}; the finished ones are kept.{kept}"
-    took = f"in {in_words(report.seconds)} on {report.device.upper()}"
+    took = f"in {duration(report.seconds)} on {report.device.upper()}"
     if not report.labelled:
         of_frames = f"{report.planes} frames of " if report.planes > 1 else ""
         return (
@@ -77,11 +77,7 @@ def run_sentence(report: RunReport) -> str:
 
 def edits_sentence(mask: str, pixels: int) -> str:
     """Ask what a second run may do to a person's edits."""
-    return f"You edited {_pixels(pixels)} of “{mask}”. Segment again and keep them?"
-
-
-def _pixels(count: int, kind: str = "") -> str:
-    return f"{count:,} {kind}pixel{'' if count == 1 else 's'}"
+    return f"You edited {counted(pixels, 'pixel')} of “{mask}”. Segment again and keep them?"
 
 
 class SegmentRun:

@@ -107,7 +107,7 @@ class SegmentWidget(DockedWidget):
         """Stop the running segmentation; what is finished stays."""
         if self._runner.busy:
             self._runner.cancel()
-            self.panel.run_row.set_cancelling()
+            self.panel.run_row.set_stopping("Cancelling…")
 
     def save_mask(self, path: Path) -> None:
         """Write the chosen image's mask to a file."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Image, Labels, Shapes
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted
@@ -31,6 +31,7 @@ from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
 from napari_wavegms.widgets.layers.viewer import camera_of
+from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.tools.box_job import BoxRequest, box_job
 
 if TYPE_CHECKING:
@@ -160,9 +161,9 @@ class BoxTool(QObject):
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         # A rectangle is taken from the layer after napari has finished drawing it, not while it does.
-        self._take_soon = self._soon(self._take)
+        self._take_soon = single_shot(self, 0, self._take)
         # Nor is the layer removed while napari is about to remove it, or to select another one.
-        self._leave_soon = self._soon(self._leave)
+        self._leave_soon = single_shot(self, 0, self._leave)
 
     @property
     def state(self) -> State:
@@ -370,14 +371,6 @@ class BoxTool(QObject):
             self._watch.close()
         self._watch = self._target = self._box = None
         self._set_state("idle")
-
-    def _soon(self, action: Callable[[], None]) -> QTimer:
-        """Make a timer that fires once, as soon as napari has dealt with the event at hand."""
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(0)
-        timer.timeout.connect(action)
-        return timer
 
     def _set_state(self, state: State) -> None:
         if state != self._state:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from napari.utils import Colormap
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.widgets.layers.layer_reuse import fits, refill
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, memory_of, selection
@@ -20,6 +20,7 @@ from napari_wavegms.widgets.layers.mask_layers import plane_on_screen
 from napari_wavegms.widgets.layers.overlay_layers import note_view
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.undoable import read_plane
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -76,10 +77,7 @@ class ChangesOverlay(QObject):
         self._resting: Image | None = None  # hidden, for the next mask
         self._given: Mapping[PlaneKey, Mask] | None = None
         self._last: dict[PlaneKey, Written] = {}
-        self._look = QTimer(self)
-        self._look.setSingleShot(True)
-        self._look.setInterval(_QUIET)
-        self._look.timeout.connect(self.refresh)
+        self._look = single_shot(self, _QUIET, self.refresh)
 
     @property
     def shown(self) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.files.provenance import Provenance
@@ -16,6 +16,7 @@ from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, mem
 from napari_wavegms.widgets.layers.mask_layers import layer_by_id, shown_key
 from napari_wavegms.widgets.layers.overlay_layers import has_probability, hide_probability, show_probability
 from napari_wavegms.widgets.layers.undoable import OneStep, read_plane, write_planes
+from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.tools.live_threshold import LiveThreshold
 from napari_wavegms.widgets.tools.save_mask import SaveRequest, mask_provenance, save_request
 
@@ -80,10 +81,7 @@ class MaskTools(QObject):
         self._live: LiveThreshold | None = None
         self._probability_shown = False
         # Undo comes as a refresh, like moving through a stack; one look after a burst of them is enough.
-        self._look = QTimer(self)
-        self._look.setSingleShot(True)
-        self._look.setInterval(50)
-        self._look.timeout.connect(self._on_look)
+        self._look = single_shot(self, 50, self._on_look)
 
     @property
     def mask(self) -> Labels | None:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from napari_wavegms.widgets.qt.wording import working_time
+from napari_wavegms.wording import rough_duration
 from napari_wavegms.worklist.item import Item, State
 from napari_wavegms.worklist.ordering import TO_DO, Show, SortOrder
 
@@ -93,7 +93,7 @@ def details(item: Item, uncertainties: Sequence[float]) -> str:
         how = "somewhat" if item.light == "amber" else "very"
         lines.append(f"This image is {how} unlike those that the model has learned from.")
     if item.seconds:
-        lines.append(f"You have worked on it for {working_time(item.seconds)}.")
+        lines.append(f"You have worked on it for {rough_duration(item.seconds)}.")
     return "\n".join(lines)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 
-from napari_wavegms.widgets.qt.wording import working_time
 from napari_wavegms.widgets.thumbnails import Thumbnails
 from napari_wavegms.widgets.worklist.labels import details, mark_of, state_line
+from napari_wavegms.wording import rough_duration
 from napari_wavegms.worklist.item import STATES, Item, State
 from napari_wavegms.worklist.ordering import Show, SortOrder, fits, is_ring, next_key, order, previous_key, upcoming
 from napari_wavegms.worklist.worklist import Difference, Worklist
@@ -260,8 +260,8 @@ class WorklistModel(QAbstractTableModel):
                 return f"{item.uncertainty:.2f} {mark_of(item.uncertainty, self._every)}".rstrip()
             case 2 if item.score is not None:
                 return f"{item.score:.2f}"
-            case 3:
-                return working_time(item.seconds)
+            case 3 if item.seconds > 0:
+                return rough_duration(item.seconds)
             case _:
                 return ""
 

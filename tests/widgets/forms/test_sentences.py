@@ -1,4 +1,4 @@
-"""The panel's words: about an image, a device, the time left, a run."""
+"""The panels' words: about an image, a device, a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_sentence, cleaned
 from napari_wavegms.widgets.forms.device_row import device_hint
 from napari_wavegms.widgets.layers.image_info import describe_image
-from napari_wavegms.widgets.qt.wording import TimeLeft, in_words
 from napari_wavegms.widgets.segment.run import RunReport, edits_sentence, run_sentence
 from napari_wavegms.widgets.tools.mask_tools import threshold_sentence
 from napari_wavegms.widgets.tools.save_mask import suggested_path, with_suffix
@@ -53,21 +52,6 @@ def test_a_device_before_torch_is_there(
     hint = device_hint(wish, torch, platform)
     assert sentence in hint.sentence
     assert hint.impossible is impossible
-
-
-def test_time_left_is_silent_until_it_knows_and_leaves_the_first_step_out() -> None:
-    ticks = iter([0.0, 60.0, 62.0, 64.0, 66.0])
-    left = TimeLeft(lambda: next(ticks))
-    said = [left.text(done, 4) for done in (1, 2, 3, 4)]
-    assert said == ["", "about 4 s left", "about 2 s left", ""]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.01, "less than 0.1 s"), (0.234, "0.2 s"), (5.0, "5 s"), (59.4, "59 s"), (60, "1 min"), (3600, "1 h 0 min")],
-)
-def test_a_duration_as_people_say_it(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
 
 
 def test_a_run_in_words() -> None:
