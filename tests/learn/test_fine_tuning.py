@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -78,6 +79,28 @@ def test_the_frozen_encoder_is_asked_once_a_view(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(FrozenEncoder, "encode", lambda self, image: asked.append(len(image)) or encode(self, image))
     list(train(pairs(3), [], start(), codec(), replace(TINY, trained="mapper", epochs=4), tmp_path))
     assert asked == [3]
+
+
+@pytest.mark.parametrize("trained", ["mapper", "everything"])
+def test_a_network_with_context_learns_what_to_make_of_it(
+    tmp_path: Path, trained: Literal["mapper", "everything"]
+) -> None:
+    list(train(pairs(2), [], WaveGMS(context=True), codec(), replace(TINY, trained=trained), tmp_path))
+    after, card = load_checkpoint(tmp_path / "best.safetensors")
+    assert after.mapper.state_dict()["context.weight"].abs().amax() > 0
+    assert card.context
+
+
+def test_context_is_computed_once_a_view_where_the_encoder_is_frozen(tmp_path: Path) -> None:
+    asked: list[int] = []
+    for trained, views in (("mapper", [3]), ("everything", [3, 3])):
+        model = WaveGMS(context=True)
+        assert model.trunk is not None
+        model.trunk.register_forward_hook(lambda trunk, arguments, features: asked.append(len(features)))
+        asked.clear()
+        config = TrainConfig.from_dict(TINY.as_dict() | {"trained": trained, "epochs": 2})
+        list(train(pairs(3), [], model, codec(), config, tmp_path / trained))
+        assert asked == views
 
 
 def test_replayed_pairs_keep_upright_while_new_ones_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

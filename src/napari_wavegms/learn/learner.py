@@ -85,6 +85,7 @@ class Learner:
         frozen = config.trained == "mapper"
         self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
         self.encoder_cache = LatentCache(self.teacher.encode) if frozen else None
+        self.context_cache = LatentCache(start.trunk) if frozen and start.trunk is not None else None
         self.image_cache = LatentCache(self.teacher.encode) if config.alignment_weight and not frozen else None
         decay = config.average_decay
         self.averaged = AveragedModel(start, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
@@ -143,7 +144,7 @@ class Learner:
         teacher = self.image_cache
         image_latents = teacher.latents(views.images, views, indices, aligned) if teacher is not None else None
         latent, fed = self._encode(views, indices, generator)
-        prediction = Prediction(latent, self.model.mapper(fed))
+        prediction = Prediction(latent, self.model.mapper(fed, self._context(views, indices)))
         targets = Targets(views.masks, mask_latents, image_latents, aligned)
         return wave_gms_losses(prediction, fed, targets, self.codec, self.config)
 
@@ -170,9 +171,15 @@ class Learner:
         latent = self.model.encoder(views.images)
         return latent, latent.sample(generator) if self.config.sample_latent else latent.mean
 
+    def _context(self, views: Views, indices: list[int]) -> Tensor | None:
+        """The context features of a network that takes them."""
+        if self.context_cache is None:
+            return self.model.context(views.images)
+        return self.context_cache.latents(views.images, views, indices, torch.ones(len(indices), dtype=torch.bool))
+
     def forget_latents(self) -> None:
         """Drop all remembered latents."""
-        for cache in (self.mask_cache, self.encoder_cache, self.image_cache):
+        for cache in (self.mask_cache, self.encoder_cache, self.image_cache, self.context_cache):
             if cache is not None:
                 cache.forget()
 
