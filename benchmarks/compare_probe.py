@@ -12,7 +12,7 @@ import numpy as np  # noqa: E402
 from napari_wavegms.learn.config import TrainConfig  # noqa: E402
 from napari_wavegms.learn.events import TrainStep  # noqa: E402
 from napari_wavegms.learn.pairs import Pair  # noqa: E402
-from napari_wavegms.learn.train import train  # noqa: E402
+from napari_wavegms.learn.train import iter_train  # noqa: E402
 from napari_wavegms.model.checkpoint import load_checkpoint  # noqa: E402
 from napari_wavegms.model.codec import load_codec  # noqa: E402
 from napari_wavegms.model.registry import resolve  # noqa: E402
@@ -51,7 +51,7 @@ def training(batch: int) -> dict[str, float]:
     pairs = [Pair(str(seed), phantom.image, phantom.mask != 0) for seed, phantom in enumerate(phantoms)]
     config = TrainConfig(epochs=STEPS + 2, batch=batch)
     with tempfile.TemporaryDirectory() as folder:
-        events = train(pairs, [], network, load_codec(), config, folder, card=card)
+        events = iter_train(pairs, [], network, load_codec(), config, folder, card=card)
         times = [now() for event in events if isinstance(event, TrainStep)]
     return middle(times, "step")
 

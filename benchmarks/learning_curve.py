@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import choose_device
@@ -90,7 +90,7 @@ def day(order: str, seed: int, pool: list[Pair], val: list[Pair], options: argpa
                 epochs=max(1, round(options.steps / -(-len(corrected) // UPDATE.batch))),
             )
             with tempfile.TemporaryDirectory() as folder:
-                for _ in train(corrected, [], network, codec, config, folder, card=card):
+                for _ in iter_train(corrected, [], network, codec, config, folder, card=card):
                     pass
                 network, _ = load_checkpoint(Path(folder) / "best.safetensors")
         segmenter = Segmenter(network, card, codec, device)

@@ -24,7 +24,7 @@ from reference_path import TAESD, explicit_attention
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.evaluate import evaluate
 from napari_wavegms.learn.pairs import Pair, load_pairs
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.registry import resolve
@@ -78,7 +78,7 @@ def run(
         clock = time.process_time()
         with explicit_attention() if official else nullcontext():
             teacher = codec if official else None
-            for _ in train(
+            for _ in iter_train(
                 learned, (), model, codec, config, Path(folder, way), teacher=teacher, card=card, device="cpu"
             ):
                 pass
@@ -88,7 +88,7 @@ def run(
 
 
 def mean_dsc(segmenter: Segmenter, pairs: list[Pair]) -> float:
-    return float(np.mean([scored.dsc for scored in evaluate(segmenter, pairs)]))
+    return evaluate(segmenter, pairs).dsc
 
 
 if __name__ == "__main__":

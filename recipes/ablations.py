@@ -27,7 +27,7 @@ from taesd_encoder import TaesdEncoder
 from napari_wavegms.learn.config import LEVELS, Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
@@ -172,7 +172,7 @@ class Bench:
         ablation = ABLATIONS[name]
         teacher, codec = self.codec(ablation.teacher), self.codec(ablation.codecs[0])
         assert isinstance(teacher, Taesd)  # it encodes images, too
-        run = train(
+        run = iter_train(
             pairs,
             self.validation,
             model,

@@ -26,7 +26,7 @@ from monai.networks.nets import BasicUNet
 from sets import read_set
 
 from napari_wavegms.commands.bench.adaptation import draw_pairs
-from napari_wavegms.finetune.presets import SPEEDS
+from napari_wavegms.finetune.presets import PRESETS
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.pairs import Pair
@@ -37,7 +37,7 @@ def main() -> None:
     options = parse()
     device = choose_device(options.device).name
     pairs, validation = (read_set(options.new, subset) for subset in ("train", "val"))
-    speed = SPEEDS[options.speed].config
+    speed = PRESETS[options.speed].config
     before = judged(started(options.start, device), validation, speed.size, device).dsc
     for rate in options.rates:
         config = replace(speed, learning_rate=rate)
@@ -69,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--start", type=Path, required=True, help="what baseline_unet.py left of its last stage")
     parser.add_argument("--new", type=Path, required=True, help="folder with images/, masks/ and split.json")
-    parser.add_argument("--speed", choices=list(SPEEDS), default="quick")
+    parser.add_argument("--speed", choices=list(PRESETS), default="quick")
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--corrections", type=int, default=10)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from napari_wavegms.learn.evaluate import Report, evaluate
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.segment.segmenter import Segmenter
 
-Result = TypeVar("Result")
-
 
 def score(segmenter: Segmenter, pairs: Sequence[Pair]) -> dict[str, Any]:
     """Mean scores; how many images have no HD95 stands beside them where there are any."""
-    return rounded(result_of(evaluate(segmenter, pairs)))
+    return rounded(evaluate(segmenter, pairs))
 
 
 def rounded(report: Report) -> dict[str, Any]:
@@ -25,13 +23,3 @@ def rounded(report: Report) -> dict[str, Any]:
         "hd95": None if report.hd95 is None else round(report.hd95, 2),
     }
     return found | ({"hd95_undefined": report.hd95_undefined} if report.hd95_undefined else {})
-
-
-def result_of(task: Generator[Any, None, Result]) -> Result:
-    """Run a long task to its end."""
-    while True:
-        try:
-            next(task)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result

@@ -30,7 +30,7 @@ from settings import RECIPES, Recipe
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import TrainEpoch
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, config in stages.items():
         folder = options.run / name
         if not finished(folder, config, len(pairs)):
-            run = train(
+            run = iter_train(
                 pairs, validation, model, codec, config, folder, teacher=teacher, card=card, device=device, resume=True
             )
             for event in run:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WaveGMSError, WeightsNotFoundError
+    from napari_wavegms.finetune.from_corrections import fine_tune
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.evaluate import evaluate
-    from napari_wavegms.learn.pairs import load_pairs
+    from napari_wavegms.learn.pairs import Pair, load_pairs
     from napari_wavegms.learn.train import train
     from napari_wavegms.segment.segmenter import Segmentation, Segmenter
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "InputError",
+    "Pair",
     "Segmentation",
     "Segmenter",
     "TrainConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "WaveGMSError",
     "WeightsNotFoundError",
     "evaluate",
+    "fine_tune",
     "load_pairs",
     "train",
 ]
@@ -35,6 +38,7 @@ __all__ = [
 _HOMES = {
     "CheckpointError": "errors",
     "InputError": "errors",
+    "Pair": "learn.pairs",
     "Segmentation": "segment.segmenter",
     "Segmenter": "segment.segmenter",
     "TrainConfig": "learn.config",
@@ -42,6 +46,7 @@ _HOMES = {
     "WaveGMSError": "errors",
     "WeightsNotFoundError": "errors",
     "evaluate": "learn.evaluate",
+    "fine_tune": "finetune.from_corrections",
     "load_pairs": "learn.pairs",
     "train": "learn.train",
 }

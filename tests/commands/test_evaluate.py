@@ -16,7 +16,6 @@ from napari_wavegms.files.contact_sheet import TILE
 from napari_wavegms.files.overlay import TRUTH_COLOR
 from napari_wavegms.learn.evaluate import ImageScored, evaluate
 from napari_wavegms.learn.pairs import load_pairs
-from napari_wavegms.segment.segmenter import Segmenter
 
 Run = Callable[..., Any]
 Folders = Callable[[int], tuple[Path, Path]]
@@ -40,7 +39,7 @@ def test_the_json_holds_what_python_measures(score: Run, folders: Folders, model
     said = score(made, "--json", tmp_path / "scores.json")
     assert said.code == 0
     told = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    expected = list(evaluate(Segmenter.from_checkpoint(model, device="cpu"), load_pairs(*made)))
+    expected = evaluate(model, load_pairs(*made)).images
     assert told["n"] == 3
     assert [entry["name"] for entry in told["images"]] == ["scan0", "scan1", "scan2"]
     assert [entry["dsc"] for entry in told["images"]] == [scored.dsc for scored in expected]

@@ -16,12 +16,12 @@ import pytest
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError
 from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scored, Stage, before_and_after
 from napari_wavegms.finetune.gate import judge
-from napari_wavegms.finetune.pipeline import fine_tune, recover
-from napari_wavegms.finetune.presets import SPEEDS, Preset
+from napari_wavegms.finetune.pipeline import iter_fine_tune, recover
+from napari_wavegms.finetune.presets import PRESETS, Preset
 from napari_wavegms.finetune.replay import LEARNED, ReplaySet
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
-from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep
+from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep, run_to_end
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.storage.content_hash import content_hash
@@ -63,7 +63,7 @@ def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_of(start_file: Path, tmp_path: Path) -> Any:
     def make(**changes: Any) -> FineTuneRequest:
         plain = FineTuneRequest(
-            pairs=pairs(2), start=start_file, held_out=pairs(2, 10), speed=TINY, versions=tmp_path / "versions"
+            pairs=pairs(2), start=start_file, held_out=pairs(2, 10), preset=TINY, versions=tmp_path / "versions"
         )
         return replace(plain, **changes)
 
@@ -71,12 +71,8 @@ def request_of(start_file: Path, tmp_path: Path) -> Any:
 
 
 def drain(run: Generator[Any, None, FineTuneResult]) -> tuple[list[Any], FineTuneResult]:
-    events = []
-    while True:
-        try:
-            events.append(next(run))
-        except StopIteration as end:
-            return events, end.value
+    events: list[Any] = []
+    return events, run_to_end(run, events.append)
 
 
 def reasons(folder: Path) -> list[str]:
@@ -90,7 +86,7 @@ def left_in_work(folder: Path) -> list[str]:
 def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: Path, start_file: Path) -> None:
     bytes_before = start_file.read_bytes()
     request = request_of()
-    events, result = drain(fine_tune(request))
+    events, result = drain(iter_fine_tune(request))
     assert [event.name for event in events if isinstance(event, Stage)] == ["before", "learning", "after"]
     assert [(e.stage, e.image.name) for e in events if isinstance(e, Scored)] == [
         *(("before", pair.name) for pair in request.held_out),
@@ -112,10 +108,10 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
 
 def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Path) -> None:
     # The model in use is the start's child that knows the held-out images by heart; a wild rate cannot match it.
-    _, good = drain(fine_tune(request_of(pairs=pairs(2, 10), held_out=(), speed=_longer(TINY, 12))))
+    _, good = drain(iter_fine_tune(request_of(pairs=pairs(2, 10), held_out=(), preset=_longer(TINY, 12))))
     current = ModelVersions(tmp_path / "versions").path(good.version.number)
     wild = replace(TINY, config=replace(TINY.config, learning_rate=3.0, epochs=1))
-    _, result = drain(fine_tune(request_of(current=current, speed=wild)))
+    _, result = drain(iter_fine_tune(request_of(current=current, preset=wild)))
     assert sum(result.before.values()) > sum(result.after.values())
     assert result.version is not None
     assert not result.version.promoted
@@ -125,7 +121,7 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
 
 
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
-    events, result = drain(fine_tune(request_of(held_out=())))
+    events, result = drain(iter_fine_tune(request_of(held_out=())))
     assert not any(isinstance(event, Scored) for event in events)
     assert "not yet measurable" in result.comparison
     assert not result.version.promoted
@@ -133,8 +129,8 @@ def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
 
 def test_a_stop_keeps_the_best_and_judges_it(request_of: Any) -> None:
     seen: list[Any] = []
-    run = fine_tune(
-        request_of(speed=_longer(TINY, 100)), stop=lambda: any(isinstance(event, TrainEpoch) for event in seen)
+    run = iter_fine_tune(
+        request_of(preset=_longer(TINY, 100)), stop=lambda: any(isinstance(event, TrainEpoch) for event in seen)
     )
     while True:
         try:
@@ -149,7 +145,7 @@ def test_a_stop_keeps_the_best_and_judges_it(request_of: Any) -> None:
 
 
 def test_a_stop_before_the_first_step_changes_nothing(request_of: Any, tmp_path: Path) -> None:
-    _, result = drain(fine_tune(request_of(), stop=lambda: True))
+    _, result = drain(iter_fine_tune(request_of(), stop=lambda: True))
     assert (result.version, result.epochs) == (None, 0)
     assert "nothing has changed" in result.sentence
     assert reasons(tmp_path) == []
@@ -157,7 +153,7 @@ def test_a_stop_before_the_first_step_changes_nothing(request_of: Any, tmp_path:
 
 
 def test_closing_keeps_what_was_learned_unscored(request_of: Any, tmp_path: Path) -> None:
-    run = fine_tune(request_of(speed=_longer(TINY, 100)))
+    run = iter_fine_tune(request_of(preset=_longer(TINY, 100)))
     while not isinstance(next(run), TrainEpoch):
         pass
     run.close()
@@ -166,7 +162,7 @@ def test_closing_keeps_what_was_learned_unscored(request_of: Any, tmp_path: Path
 
 
 def test_closing_before_an_epoch_keeps_nothing(request_of: Any, tmp_path: Path) -> None:
-    run = fine_tune(request_of())
+    run = iter_fine_tune(request_of())
     while not isinstance(next(run), TrainStep):
         pass
     run.close()
@@ -175,7 +171,7 @@ def test_closing_before_an_epoch_keeps_nothing(request_of: Any, tmp_path: Path) 
 
 
 def test_a_loss_that_is_no_number_is_a_sentence_and_the_good_epochs_stay(request_of: Any, tmp_path: Path) -> None:
-    run = fine_tune(request_of(speed=_longer(TINY, 100)))
+    run = iter_fine_tune(request_of(preset=_longer(TINY, 100)))
     while not isinstance(next(run), TrainEpoch):
         pass
     with pytest.raises(TrainingError, match="no more"):
@@ -186,11 +182,11 @@ def test_a_loss_that_is_no_number_is_a_sentence_and_the_good_epochs_stay(request
 def test_empty_masks_and_vanished_models_are_sentences(request_of: Any, tmp_path: Path) -> None:
     empty = tuple(replace(pair, mask=np.zeros_like(pair.mask)) for pair in pairs(2))
     with pytest.raises(InputError, match="All masks are empty"):
-        drain(fine_tune(request_of(pairs=empty)))
+        drain(iter_fine_tune(request_of(pairs=empty)))
     with pytest.raises(InputError, match="no pair of image and mask"):
-        drain(fine_tune(request_of(pairs=())))
+        drain(iter_fine_tune(request_of(pairs=())))
     with pytest.raises(CheckpointError, match="does not exist"):
-        drain(fine_tune(request_of(start=tmp_path / "gone.safetensors")))
+        drain(iter_fine_tune(request_of(start=tmp_path / "gone.safetensors")))
     assert reasons(tmp_path) == []
 
 
@@ -211,7 +207,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
 ) -> None:
     before = start_file.read_bytes()
     with disk_with_room_for(100_000), pytest.raises(TrainingError, match=r"could not be written to .* Make room"):
-        drain(fine_tune(request_of()))
+        drain(iter_fine_tune(request_of()))
     assert start_file.read_bytes() == before
     assert ModelVersions(tmp_path / "versions").versions() == []
     assert left_in_work(tmp_path) == ["training.lock"]
@@ -219,7 +215,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
 
 def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of: Any, tmp_path: Path) -> None:
     longer = replace(TINY, config=replace(TINY.config, epochs=9))
-    run = fine_tune(request_of(speed=longer))
+    run = iter_fine_tune(request_of(preset=longer))
     for event in run:
         if isinstance(event, TrainEpoch):
             break
@@ -236,9 +232,9 @@ def test_a_killed_run_is_found_again(request_of: Any, tmp_path: Path, start_file
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from test_fine_tune import *
+from test_pipeline import *
 speed = replace(TINY, config=replace(TINY.config, epochs=100))
-run = fine_tune(FineTuneRequest(pairs(1), Path({str(start_file)!r}), speed=speed,
+run = iter_fine_tune(FineTuneRequest(pairs(1), Path({str(start_file)!r}), preset=speed,
                                 versions=Path({str(tmp_path)!r}) / "versions"))
 while not isinstance(next(run), TrainEpoch): pass
 os._exit(9)
@@ -276,7 +272,7 @@ def test_a_difference_is_seen(before: float, after: float, words: str) -> None:
     assert before_and_after(judge({"a": before}, {"a": after})).startswith(words)
 
 
-@pytest.mark.parametrize("speed", SPEEDS.values(), ids=lambda speed: speed.key)
+@pytest.mark.parametrize("speed", PRESETS.values(), ids=lambda speed: speed.key)
 def test_each_speed_stops_in_its_time(speed: Preset) -> None:
     assert 0 < speed.config.max_seconds <= {"quick": 28, "full": 290}[speed.key]
 
@@ -289,5 +285,5 @@ def _longer(speed: Preset, epochs: int) -> Preset:
 def test_a_few_held_out_images_do_not_end_a_run_early(request_of: Any, held_out: int, epochs: int) -> None:
     # Nothing moves, so that no epoch is better than the first, and the second in vain would be the last.
     config = replace(TINY.config, epochs=6, patience=2, learning_rate=1e-12, weight_decay=0.0)
-    request = request_of(held_out=pairs(held_out, 10), speed=replace(TINY, config=config))
-    assert drain(fine_tune(request))[1].epochs == epochs
+    request = request_of(held_out=pairs(held_out, 10), preset=replace(TINY, config=config))
+    assert drain(iter_fine_tune(request))[1].epochs == epochs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +22,14 @@ from napari_wavegms.segment.preprocessing import prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 
 
-def finish(generator: Generator[ImageScored, None, Report]) -> tuple[list[ImageScored], Report]:
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as stop:
-            return events, stop.value
-
-
 def test_each_image_is_scored_in_the_working_frame() -> None:
     torch.manual_seed(0)
     card = ModelCard(name="tiny", preprocessing={"size": 32, "aspect": "squash", "percentiles": [0.1, 99.9]})
     segmenter = Segmenter(WaveGMS(), card, load_codec(), choose_device("cpu"))
     rng = np.random.default_rng(0)
     pairs = [Pair(f"p{i}", rng.integers(0, 256, (40, 50), np.uint8), rng.random((40, 50)) > 0.5) for i in range(2)]
-    events, report = finish(evaluate(segmenter, pairs))
+    events: list[ImageScored] = []
+    report = evaluate(segmenter, pairs, on_event=events.append)
     assert [(event.name, event.number, event.total) for event in events] == [("p0", 1, 2), ("p1", 2, 2)]
     predicted = segmenter.frame_probability(pairs[1].image) >= 0.5
     truth = prepare_mask(pairs[1].mask, segmenter.preprocessing)

@@ -19,7 +19,7 @@ from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainEvent, Tra
 from napari_wavegms.learn.frames import epoch_order
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.teacher import FrozenEncoder
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import MaskCodec
 from napari_wavegms.model.network import WaveGMS
@@ -60,14 +60,14 @@ def test_an_epoch_has_every_new_pair_once_and_its_share_of_replay(
 
 
 def test_replayed_pairs_are_learned_from(tmp_path: Path) -> None:
-    events = list(train(pairs(2), [], start(), codec(), replace(TINY, batch=1), tmp_path, replay=pairs(5, "old")))
+    events = list(iter_train(pairs(2), [], start(), codec(), replace(TINY, batch=1), tmp_path, replay=pairs(5, "old")))
     assert sum(isinstance(event, TrainStep) for event in events) == 4
     assert isinstance(events[0], TrainStarted)
     assert (events[0].pairs, events[0].steps_per_epoch) == (2, 4)
 
 
 def test_the_mapper_alone_learns_and_the_encoder_stays_bit_for_bit(tmp_path: Path) -> None:
-    list(train(pairs(2), [], start(), codec(), replace(TINY, trained="mapper", epochs=2), tmp_path))
+    list(iter_train(pairs(2), [], start(), codec(), replace(TINY, trained="mapper", epochs=2), tmp_path))
     before, after = start(), load_checkpoint(tmp_path / "best.safetensors")[0]
     assert all(torch.equal(a, b) for a, b in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True))
     assert not torch.equal(before.mapper.stem.weight, after.mapper.stem.weight)
@@ -77,7 +77,7 @@ def test_the_frozen_encoder_is_asked_once_a_view(tmp_path: Path, monkeypatch: py
     asked = []
     encode = FrozenEncoder.encode
     monkeypatch.setattr(FrozenEncoder, "encode", lambda self, image: asked.append(len(image)) or encode(self, image))
-    list(train(pairs(3), [], start(), codec(), replace(TINY, trained="mapper", epochs=4), tmp_path))
+    list(iter_train(pairs(3), [], start(), codec(), replace(TINY, trained="mapper", epochs=4), tmp_path))
     assert asked == [3]
 
 
@@ -85,7 +85,7 @@ def test_the_frozen_encoder_is_asked_once_a_view(tmp_path: Path, monkeypatch: py
 def test_a_network_with_context_learns_what_to_make_of_it(
     tmp_path: Path, trained: Literal["mapper", "everything"]
 ) -> None:
-    list(train(pairs(2), [], WaveGMS(context=True), codec(), replace(TINY, trained=trained), tmp_path))
+    list(iter_train(pairs(2), [], WaveGMS(context=True), codec(), replace(TINY, trained=trained), tmp_path))
     after, card = load_checkpoint(tmp_path / "best.safetensors")
     assert after.mapper.state_dict()["context.weight"].abs().amax() > 0
     assert card.context
@@ -99,7 +99,7 @@ def test_context_is_computed_once_a_view_where_the_encoder_is_frozen(tmp_path: P
         model.trunk.register_forward_hook(lambda trunk, arguments, features: asked.append(len(features)))
         asked.clear()
         config = TrainConfig.from_dict(TINY.as_dict() | {"trained": trained, "epochs": 2})
-        list(train(pairs(3), [], model, codec(), config, tmp_path / trained))
+        list(iter_train(pairs(3), [], model, codec(), config, tmp_path / trained))
         assert asked == views
 
 
@@ -112,20 +112,20 @@ def test_replayed_pairs_keep_upright_while_new_ones_turn(tmp_path: Path, monkeyp
     for replayed, views in ((None, 8 + 8), (replace(turning, upright=True), 8 + 2)):
         asked.clear()
         changed = replace(config, replay_augmentation=replayed)
-        list(train(pairs(1), [], start(), codec(), changed, tmp_path, replay=pairs(2)[1:]))
+        list(iter_train(pairs(1), [], start(), codec(), changed, tmp_path, replay=pairs(2)[1:]))
         assert sum(asked) == views  # each view of each pair once, and 60 epochs come across all of them
 
 
 def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     # At this rate nothing changes, so the first validation stays the best.
     config = replace(TINY, epochs=30, patience=2, learning_rate=1e-12, weight_decay=0.0)
-    events = list(train(pairs(1), pairs(1), start(), codec(), config, tmp_path))
+    events = list(iter_train(pairs(1), pairs(1), start(), codec(), config, tmp_path))
     assert sum(isinstance(event, TrainEpoch) for event in events) == 3
 
 
 def test_a_time_limit_ends_the_run_with_its_rate_decayed(tmp_path: Path) -> None:
     config = replace(TINY, epochs=10_000, max_seconds=1.5, warmup_epochs=0)
-    events = list(train(pairs(1), [], start(), codec(), config, tmp_path))
+    events = list(iter_train(pairs(1), [], start(), codec(), config, tmp_path))
     steps = [event for event in events if isinstance(event, TrainStep)]
     assert isinstance(events[-1], TrainEpoch)
     assert 1 <= len(steps) < 1000
@@ -148,7 +148,7 @@ class SmallDevice(FrozenEncoder):
 
 def short_of_memory(tmp_path: Path, room: int) -> list[TrainEvent]:
     config = replace(TINY, alignment_weight=1.0, epochs=2)
-    return list(train(pairs(5), [], start(), codec(), config, tmp_path, teacher=SmallDevice(start(), room)))
+    return list(iter_train(pairs(5), [], start(), codec(), config, tmp_path, teacher=SmallDevice(start(), room)))
 
 
 def test_short_of_memory_the_batch_is_halved_and_all_pairs_are_still_seen(tmp_path: Path) -> None:
@@ -175,16 +175,16 @@ class Broken(FrozenEncoder):
 def test_what_torch_raises_becomes_our_own_error(tmp_path: Path) -> None:
     config = replace(TINY, alignment_weight=1.0)
     with pytest.raises(TrainingError, match=r"The training step failed: shapes do not match\."):
-        list(train(pairs(1), [], start(), codec(), config, tmp_path, teacher=Broken(start())))
+        list(iter_train(pairs(1), [], start(), codec(), config, tmp_path, teacher=Broken(start())))
 
 
 def test_empty_masks_teach_nothing(tmp_path: Path) -> None:
     empty = [Pair("a", np.zeros((9, 9), np.uint8), np.zeros((9, 9), bool))]
     with pytest.raises(InputError, match="All masks are empty"):
-        next(train(empty, [], start(), codec(), TINY, tmp_path))
+        next(iter_train(empty, [], start(), codec(), TINY, tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(TrainingError, match=r"could not be written to .*taken"):
-        next(train(pairs(1), [], start(), codec(), TINY, tmp_path / "taken"))
+        next(iter_train(pairs(1), [], start(), codec(), TINY, tmp_path / "taken"))

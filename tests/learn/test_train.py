@@ -16,7 +16,7 @@ from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.teacher import FrozenEncoder, LatentCache
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import MaskCodec
 from napari_wavegms.model.network import WaveGMS
@@ -48,7 +48,7 @@ def run(
     output: Path, config: TrainConfig = TINY, n: int = 3, **options: object
 ) -> tuple[list[TrainEvent], TrainResult]:
     events = []
-    generator = train(pairs(n), pairs(2), start(), codec(), config, output, **options)  # type: ignore[arg-type]
+    generator = iter_train(pairs(n), pairs(2), start(), codec(), config, output, **options)  # type: ignore[arg-type]
     while True:
         try:
             events.append(next(generator))
@@ -94,7 +94,7 @@ def test_same_seed_same_losses_another_seed_others(tmp_path: Path) -> None:
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     config = replace(TINY, epochs=3)
     whole, whole_result = run(tmp_path / "whole", config)
-    generator = train(pairs(3), pairs(2), start(), codec(), config, tmp_path / "stopped")
+    generator = iter_train(pairs(3), pairs(2), start(), codec(), config, tmp_path / "stopped")
     for event in generator:
         if isinstance(event, TrainStep) and event.epoch == 1:
             generator.close()  # in the middle of the second epoch, which is then done again
@@ -119,12 +119,12 @@ def test_settings_survive_the_card() -> None:
 
 
 def test_a_run_that_nobody_will_resume_writes_no_state(tmp_path: Path) -> None:
-    list(train(pairs(1), [], start(), codec(), TINY, tmp_path, resumable=False))
+    list(iter_train(pairs(1), [], start(), codec(), TINY, tmp_path, resumable=False))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "history.jsonl"]
 
 
 def test_a_run_stopped_at_once_leaves_a_loadable_best(tmp_path: Path) -> None:
-    generator = train(pairs(2), pairs(1), start(), codec(), TINY, tmp_path)
+    generator = iter_train(pairs(2), pairs(1), start(), codec(), TINY, tmp_path)
     assert isinstance(next(generator), TrainStarted)
     assert isinstance(next(generator), TrainStep)
     generator.close()
@@ -141,7 +141,7 @@ def test_one_image_trains_and_no_small_batch_is_dropped(tmp_path: Path) -> None:
 
 def test_without_validation_the_last_epoch_is_the_best(tmp_path: Path) -> None:
     config = replace(TINY, average_decay=0.0)
-    generator = train(pairs(2), [], start(), codec(), config, tmp_path)
+    generator = iter_train(pairs(2), [], start(), codec(), config, tmp_path)
     events = list(generator)
     assert all(event.dsc is None for event in events if isinstance(event, TrainEpoch))
     assert same(weights(tmp_path / "best.safetensors"), weights(tmp_path / "last.safetensors"))
@@ -157,7 +157,7 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(tmp_path: Path) -> None:
     broken = start()
     torch.nn.init.constant_(broken.mapper.heads["out"][2].weight, float("nan"))
-    generator = train(pairs(1), [], broken, codec(), TINY, tmp_path)
+    generator = iter_train(pairs(1), [], broken, codec(), TINY, tmp_path)
     next(generator)
     with pytest.raises(TrainingError, match=r"The loss became nan in epoch 1; .* Try a smaller learning rate"):
         next(generator)
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(tmp_path: Path) 
 
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pair of image and mask"):
-        next(train([], [], start(), codec(), TINY, tmp_path))
+        next(iter_train([], [], start(), codec(), TINY, tmp_path))
 
 
 def test_an_image_and_a_mask_of_another_size_are_no_pair() -> None:

@@ -16,7 +16,7 @@ from napari_wavegms.learn import training_run as runs
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.learn.training_run import Pace
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.codec import MaskCodec
@@ -29,7 +29,7 @@ PAIR = Pair("eye", np.arange(400, dtype=np.uint8).reshape(20, 20), np.eye(20, dt
 
 def learning(folder: Path, config: TrainConfig = TINY, validation: Sequence[Pair] = ()) -> Generator[Any, None, Any]:
     """A run on one pair, from random weights."""
-    return train([PAIR], validation, WaveGMS(), MaskCodec(), config, folder)
+    return iter_train([PAIR], validation, WaveGMS(), MaskCodec(), config, folder)
 
 
 class Clock:

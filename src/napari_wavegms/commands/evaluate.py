@@ -118,7 +118,7 @@ def _score(segmenter: Segmenter, files: Sequence[PairFiles], scores: _Scores, *,
     with bar(len(files), "Scoring", "image") as progress:
         for number, pair in enumerate(files, start=1):
             try:
-                (scored,) = evaluate(segmenter, [pair.read()])
+                (scored,) = evaluate(segmenter, [pair.read()]).images
             except Exception as error:
                 if (found := verdict(error)) is None:
                     raise

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     validation = read_pairs(plan.validation, "Reading held-out pairs")
 
     from napari_wavegms.commands.train_progress import follow
-    from napari_wavegms.learn.train import train
+    from napari_wavegms.learn.train import iter_train
     from napari_wavegms.model.codec import load_codec
     from napari_wavegms.model.device import choose_device
 
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         plan = replace(plan, config=replace(plan.config, alignment_weight=0.0))
     if not plan.previous:
         write_split(plan)
-    events = train(
+    events = iter_train(
         pairs,
         validation,
         _network(plan),

@@ -33,7 +33,7 @@ class FineTuneRequest:
         Earlier pairs to mix in, so that they are not forgotten.
     current : pathlib.Path, optional
         The model in use, which the new one has to be as good as; the start by default.
-    speed : Preset
+    preset : Preset
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     versions : pathlib.Path, optional
@@ -51,7 +51,7 @@ class FineTuneRequest:
     held_out: tuple[Pair, ...] = ()
     replay: tuple[Pair, ...] = ()
     current: Path | None = None
-    speed: Preset = QUICK
+    preset: Preset = QUICK
     device: str = "auto"
     versions: Path | None = None
     work: Path | None = None
@@ -82,7 +82,7 @@ class Scored:
 FineTuneEvent = Stage | Scored | TrainEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FineTuneResult:
     """What a fine-tuning came to.
 
@@ -90,6 +90,12 @@ class FineTuneResult:
     ----------
     version : Version or None
         What was kept, promoted or not; None where it was stopped before anything was learned.
+    path : pathlib.Path or None
+        The new model's file.
+    compared_with : pathlib.Path
+        The model that it was compared with.
+    held_out : tuple of Pair
+        What both were scored on.
     verdict : Verdict or None
     before, after : dict of str to float
         DSC by held-out image.
@@ -104,6 +110,9 @@ class FineTuneResult:
     """
 
     version: Version | None
+    path: Path | None
+    compared_with: Path
+    held_out: tuple[Pair, ...]
     verdict: Verdict | None
     before: dict[str, float]
     after: dict[str, float]

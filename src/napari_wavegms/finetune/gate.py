@@ -133,14 +133,14 @@ def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScore
     InputError
         If two pairs have the same name.
     """
-    from napari_wavegms.learn.evaluate import evaluate
+    from napari_wavegms.learn.evaluate import iter_evaluate
 
     names = [pair.name for pair in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two held-out images are called {twice[0]}; give each its own name.")
     if not pairs:
         return {}
-    report = yield from evaluate(segmenter, pairs)
+    report = yield from iter_evaluate(segmenter, pairs)
     return {scored.name: scored.dsc for scored in report.images}
 
 

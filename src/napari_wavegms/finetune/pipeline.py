@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _NOTE, _LOCK = "run.json", "training.lock"
 
 
-def fine_tune(
+def iter_fine_tune(
     request: FineTuneRequest, stop: Callable[[], bool] = lambda: False
 ) -> Generator[FineTuneEvent, None, FineTuneResult]:
     """Learn from corrections, and keep what was learned as a version, promoted if it is not worse.
@@ -140,7 +140,7 @@ class _Tuning:
         count = f"{len(everything)} correction{'' if len(everything) == 1 else 's'}"
         self.note = _Note(
             parent=request.start_name or request.start.stem,
-            title=f"{request.speed.title}, {count}",
+            title=f"{request.preset.title}, {count}",
             learned=sorted({content_hash(pair.image) for pair in everything}),
         )
 
@@ -183,17 +183,17 @@ class _Tuning:
                     return {}
 
     def _train(self) -> Generator[FineTuneEvent, None, None]:
-        from napari_wavegms.learn.train import train
+        from napari_wavegms.learn.train import iter_train
         from napari_wavegms.model.checkpoint import load_checkpoint
 
         request = self.request
         network, _ = load_checkpoint(request.start)
         size = int(self.card.preprocessing["size"])
-        config = replace(request.speed.config, size=size, seed=request.seed)
+        config = replace(request.preset.config, size=size, seed=request.seed)
         if len(request.held_out) < FEW:  # their score jumps too much to end a run by, or to choose an epoch by
             config = replace(config, patience=0, keep="last")
         self._write_note()
-        events = train(
+        events = iter_train(
             request.pairs,
             request.held_out[:WATCHED],
             network,
@@ -249,6 +249,9 @@ class _Tuning:
     def _result(self, version: Version | None, verdict: Verdict | None) -> FineTuneResult:
         return FineTuneResult(
             version=version,
+            path=None if version is None else self.versions.path(version.number),
+            compared_with=self.request.current or self.request.start,
+            held_out=self.request.held_out,
             verdict=verdict,
             before=self.note.before,
             after=self.after,

@@ -83,7 +83,7 @@ FULL = Preset(
         max_seconds=270.0,
     ),
 )
-SPEEDS = {speed.key: speed for speed in (QUICK, FULL)}
+PRESETS = {preset.key: preset for preset in (QUICK, FULL)}
 
 WATCHED = 8
 """At most so many held-out images are scored after an epoch, for the curve; all of them before and after the run."""

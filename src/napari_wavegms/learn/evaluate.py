@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wavegms.learn.events import run_to_end
 from napari_wavegms.learn.metrics import dice, hd95, iou
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import prepare_mask
@@ -69,24 +71,51 @@ class Report:
         }
 
 
-def evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScored, None, Report]:
-    """Score a model on pairs, one after the other.
+def evaluate(
+    model: Segmenter | str | os.PathLike[str],
+    pairs: Sequence[Pair],
+    *,
+    on_event: Callable[[ImageScored], object] | None = None,
+) -> Report:
+    """Score a model on images with true masks.
 
     Parameters
     ----------
-    segmenter : Segmenter
-        The model, with its threshold.
+    model : Segmenter, str or path-like
+        A segmenter, the name of an installed model, or a model file.
     pairs : sequence of Pair
         Images and true masks.
-
-    Yields
-    ------
-    ImageScored
+    on_event : callable, optional
+        Called with the scores of each image as soon as they are known.
 
     Returns
     -------
     Report
+        Scores of each image and their means, at the model's working size.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot be loaded.
+
+    Examples
+    --------
+    >>> from napari_wavegms.learn.pairs import Pair
+    >>> from napari_wavegms.samples import ultrasound_phantom
+    >>> phantom = ultrasound_phantom(seed=0)
+    >>> report = evaluate("breast-ultrasound", [Pair("phantom", phantom.image, phantom.mask)])
+    >>> 0 <= report.dsc <= 1
+    True
     """
+    if isinstance(model, str | os.PathLike):
+        from napari_wavegms.segment.segmenter import Segmenter
+
+        model = Segmenter.from_checkpoint(model)
+    return run_to_end(iter_evaluate(model, pairs), on_event)
+
+
+def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScored, None, Report]:
+    """Score a model on pairs, one after the other: the generator form of `evaluate`."""
     scores = []
     for number, pair in enumerate(pairs, start=1):
         predicted = threshold_probability(segmenter.frame_probability(pair.image), segmenter.threshold)

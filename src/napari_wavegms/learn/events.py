@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+
+
+def run_to_end(task: Generator[Event, None, Result], on_event: Callable[[Event], object] | None = None) -> Result:
+    """Run a generator to its end, hand each event to `on_event`, and return its result.
+
+    Examples
+    --------
+    >>> def count():
+    ...     yield from "ab"
+    ...     return 2
+    >>> run_to_end(count(), print)
+    a
+    b
+    2
+    """
+    try:
+        while True:
+            try:
+                event = next(task)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            if on_event is not None:
+                on_event(event)
+    finally:
+        task.close()
 
 
 @dataclass(frozen=True, slots=True)

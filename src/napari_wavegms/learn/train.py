@@ -1,30 +1,115 @@
-"""Training and fine-tuning: a generator that yields events and leaves best, last and history behind as it goes."""
+"""Training and fine-tuning: best, last and history are on disk as the run goes."""
 
 from __future__ import annotations
 
 import errno
 import gc
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from napari_wavegms.errors import InputError, TrainingError
-from napari_wavegms.learn.events import TrainEvent, TrainResult
+from napari_wavegms.learn.config import TrainConfig
+from napari_wavegms.learn.events import TrainEvent, TrainResult, run_to_end
 from napari_wavegms.learn.teacher import ImageTeacher
 from napari_wavegms.learn.training_run import Run
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.device import release_memory
+from napari_wavegms.model.checkpoint import load_checkpoint
+from napari_wavegms.model.codec import load_codec
+from napari_wavegms.model.device import choose_device, release_memory
 from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.registry import resolve
 
 if TYPE_CHECKING:
-    from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.model.codec import TinyVAE
 
 
 def train(
+    pairs: Sequence[Pair],
+    validation: Sequence[Pair] = (),
+    *,
+    output: str | os.PathLike[str],
+    start: str | os.PathLike[str] | None = "default",
+    config: TrainConfig | None = None,
+    replay: Sequence[Pair] = (),
+    device: str = "auto",
+    resume: bool = False,
+    on_event: Callable[[TrainEvent], object] | None = None,
+) -> TrainResult:
+    """Train a model on images with masks, from a model or from random weights.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        What to learn from; one is enough.
+    validation : sequence of Pair
+        What to choose the best epoch by (mean DSC at the working size); without any, the last epoch is kept.
+    output : path-like
+        Folder for best.safetensors, last.safetensors and history.jsonl.
+    start : str, path-like or None
+        The name of an installed model or a model file to start from; None starts from random weights.
+    config : TrainConfig, optional
+        The recipe; by default the paper's, 1000 epochs at 224 pixels.
+    replay : sequence of Pair
+        Earlier pairs that are mixed in so that they are not forgotten; see `TrainConfig.replay_share`.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    resume : bool
+        Continue the run in `output`, if there is one.
+    on_event : callable, optional
+        Called with each event: TrainStarted, TrainStep, TrainEpoch, and MemoryShort where a batch did not fit.
+
+    Returns
+    -------
+    TrainResult
+        The files, the best score and the number of epochs.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, all masks are empty, or a resumed run had other settings.
+    CheckpointError
+        If the start cannot be loaded.
+    TrainingError
+        If the loss is no longer finite, or files cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_wavegms.learn.pairs import Pair
+    >>> mask, tiny = np.pad(np.ones((8, 8), bool), 4), TrainConfig(epochs=1, size=16)
+    >>> result = train([Pair("square", 200 * mask, mask)], start=None, config=tiny, output="run")
+    >>> result.best.name, result.epochs
+    ('best.safetensors', 1)
+    """
+    config = config or TrainConfig()
+    card: ModelCard | None = None
+    if start is None:
+        torch.manual_seed(config.seed)
+        network = WaveGMS()
+    else:
+        network, card = load_checkpoint(resolve(start))
+    run = iter_train(
+        pairs,
+        validation,
+        network,
+        load_codec("mask-codec"),
+        config,
+        output,
+        replay=replay,
+        card=card,
+        device=choose_device(device).name,
+        resume=resume,
+    )
+    return run_to_end(run, on_event)
+
+
+def iter_train(
     pairs: Sequence[Pair],
     validation: Sequence[Pair],
     start: WaveGMS,
@@ -39,7 +124,7 @@ def train(
     resume: bool = False,
     resumable: bool = True,
 ) -> Generator[TrainEvent, None, TrainResult]:
-    """Train a network on pairs of images and masks.
+    """Train a network on pairs of images and masks: the generator form of `train`, with every part given.
 
     Closing the generator stops the run; `best.safetensors` then holds the best epoch so far, or the state at the stop
     if none was validated. Everything random follows from the seed and the epoch, so a run resumed from

@@ -37,7 +37,7 @@ def test_the_adaptation_is_measured_on_phantoms_where_no_data_is_given(
     wavegms: Callable[..., Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = replace(presets.QUICK, config=replace(presets.QUICK.config, epochs=1, max_seconds=0.0))
-    monkeypatch.setitem(presets.SPEEDS, "quick", short)
+    monkeypatch.setitem(presets.PRESETS, "quick", short)
     report = tmp_path / "report.json"
     options = ("--only", "adaptation", "--speed", "quick", "--draws", "1", "--corrections", "3", "--json", report)
     said = wavegms("bench", "--model", model, "--device", "cpu", *options)

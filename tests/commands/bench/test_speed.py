@@ -17,7 +17,7 @@ from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.presets import QUICK
 from napari_wavegms.learn.events import TrainStarted
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.inference import Inference
@@ -59,7 +59,7 @@ def test_the_machine_is_what_the_program_computes_with(model: Path, tmp_path: Pa
     network, card = load_checkpoint(model)
     codec = load_codec("mask-codec")
     image = np.zeros((8, 8), np.uint8)
-    started = next(train([Pair("one", image, image == 0)], (), network, codec, QUICK.config, tmp_path, card=card))
+    started = next(iter_train([Pair("one", image, image == 0)], (), network, codec, QUICK.config, tmp_path, card=card))
     assert isinstance(started, TrainStarted)
     assert machine.learning == started.precision
     assert (machine.segmenting == "bfloat16") == Inference(network, codec, "cpu").bfloat16

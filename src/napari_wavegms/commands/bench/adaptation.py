@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wavegms.finetune.events import FineTuneRequest
-from napari_wavegms.finetune.pipeline import fine_tune
+from napari_wavegms.finetune.from_corrections import fine_tune
 from napari_wavegms.finetune.replay import ReplaySet
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.evaluate import evaluate
@@ -135,34 +134,28 @@ def _adapt(plan: AdaptationPlan, draw: int, speed: Preset, folder: Path) -> Adap
     drawn = draw_pairs(plan.new.train, plan.corrections, rng)
     replayed = () if plan.known is None else draw_pairs(plan.known.train, plan.replayed, rng)
     clock = time.perf_counter()
-    sides = StickySplit(folder / "corrections").divide(drawn)
+    sides = StickySplit(folder).divide(drawn)
     material = ReplaySet.of(sides.train, sides.held_out, read_card(plan.start))
-    request = FineTuneRequest(
-        pairs=material.new,
-        start=plan.start,
+    result = fine_tune(
+        plan.start,
+        material.new,
+        preset=_by_steps(speed, plan.steps, len(material.new), len(replayed)) if plan.steps else speed,
+        output=folder,
         held_out=material.held_out,
-        replay=tuple(replayed),
-        speed=_by_steps(speed, plan.steps, len(material.new), len(replayed)) if plan.steps else speed,
+        replay=replayed,
         device=plan.device,
-        versions=folder / "versions",
         seed=draw,
     )
-    events = fine_tune(request)
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            result = end.value
-            break
     seconds = time.perf_counter() - clock
-    learned = folder / "versions" / f"{result.version.name}.safetensors"
+    assert result.version is not None
+    assert result.path is not None
     return Adapted(
         draw=draw,
         speed=speed.key,
         before=0.0,
-        after=_mean_dsc(plan, learned, plan.new),
+        after=_mean_dsc(plan, result.path, plan.new),
         known_before=None,
-        known_after=None if plan.known is None else _mean_dsc(plan, learned, plan.known),
+        known_after=None if plan.known is None else _mean_dsc(plan, result.path, plan.known),
         seconds=seconds,
         learned=len(material.new),
         held_out=len(material.held_out),
@@ -200,9 +193,4 @@ def draw_pairs(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> l
 def _mean_dsc(plan: AdaptationPlan, model: Path, clinic: Clinic) -> float:
     from napari_wavegms.segment.segmenter import Segmenter
 
-    scores = evaluate(Segmenter.from_checkpoint(model, plan.device), clinic.val)
-    while True:
-        try:
-            next(scores)
-        except StopIteration as end:
-            return float(end.value.dsc)
+    return evaluate(Segmenter.from_checkpoint(model, plan.device), clinic.val).dsc

@@ -63,14 +63,14 @@ def check(options: argparse.Namespace) -> None:
 def measure(options: argparse.Namespace) -> list[Adapted]:
     """Measure, and tell of each run on stderr as it ends."""
     from napari_wavegms.commands.bench.adaptation import AdaptationPlan, measure_adaptation
-    from napari_wavegms.finetune.presets import SPEEDS
+    from napari_wavegms.finetune.presets import PRESETS
 
     new, known = _clinics(options.new, options.known)
     plan = AdaptationPlan(
         start=named_model(options.model),
         new=new,
         known=known,
-        speeds=[SPEEDS[name] for name in dict.fromkeys(options.speed)],
+        speeds=[PRESETS[name] for name in dict.fromkeys(options.speed)],
         draws=options.draws,
         corrections=options.corrections,
         replayed=options.replayed,

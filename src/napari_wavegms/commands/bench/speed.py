@@ -25,7 +25,7 @@ from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import TrainStep
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.learn.train import train
+from napari_wavegms.learn.train import iter_train
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.samples import ultrasound_phantom
@@ -166,7 +166,7 @@ def _steps(model: Path, device: str, pairs: Sequence[Pair], config: TrainConfig)
     network, card = load_checkpoint(model)
     config = replace(config, size=int(card.preprocessing["size"]), max_seconds=0.0)
     with TemporaryDirectory() as folder:
-        events = train(
+        events = iter_train(
             pairs, (), network, load_codec("mask-codec"), config, folder, card=card, device=device, resumable=False
         )
         with closing(events):

@@ -18,7 +18,7 @@ _PAUSE = 0.1  # seconds between two drawings of the plot
 
 
 class FineTuneRun:
-    """The window's side of a run; the worker's side is `finetune_job`.
+    """The window's side of a run; the worker's side is `iter_from_corrections`.
 
     Parameters
     ----------

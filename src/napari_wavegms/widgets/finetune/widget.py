@@ -14,13 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.finetune.from_corrections import (
-    FineTuneInputs,
-    FineTuneOutcome,
-    finetune_job,
-    keep_job,
-    recover_job,
-)
+from napari_wavegms.finetune.events import FineTuneResult
+from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections, keep_job, recover_job
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
@@ -70,7 +65,7 @@ class FineTuneWidget(DockedWidget):
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
         self._run: FineTuneRun | None = None
-        self._last: FineTuneOutcome | None = None
+        self._last: FineTuneResult | None = None
         self._stop = Event()
         self._strokes = Strokes(self)
         column = QVBoxLayout(self)
@@ -98,9 +93,9 @@ class FineTuneWidget(DockedWidget):
         if self.busy or luggage is None or not self.panel.learn_row.is_enabled:
             return
         self._stop = Event()
-        self._run = FineTuneRun(self.panel, luggage.speed, luggage.device)
+        self._run = FineTuneRun(self.panel, luggage.preset, luggage.device)
         self.panel.set_status("")
-        self._learner.start(partial(finetune_job, luggage, self._stop.is_set))
+        self._learner.start(partial(iter_from_corrections, luggage, self._stop.is_set))
 
     def stop(self) -> None:
         """End the learning and keep the best; a second time, do not wait for its scores either."""
@@ -146,11 +141,9 @@ class FineTuneWidget(DockedWidget):
         taught = self._last
         if preview.is_shown(self._viewer):
             preview.hide(self._viewer)
-        elif taught is not None and taught.result.version is not None and not self._looker.busy:
-            after = self._versions.path(taught.result.version.number)
-            job = partial(
-                preview_job, taught.held_out[:_LOOK_AT_MOST], taught.before, after, self.panel.device_row.wish
-            )
+        elif taught is not None and taught.path is not None and not self._looker.busy:
+            held_out = taught.held_out[:_LOOK_AT_MOST]
+            job = partial(preview_job, held_out, taught.compared_with, taught.path, self.panel.device_row.wish)
             self._looker.start(job)
         self.panel.set_looking(preview.is_shown(self._viewer))
 
@@ -325,7 +318,7 @@ class FineTuneWidget(DockedWidget):
             start=choice.path,
             start_name=choice.name,
             current=None if current is None else self._versions.path(current.number),
-            speed=self.panel.speed,
+            preset=self.panel.speed,
             device=self.panel.device_row.wish,
         )
 
@@ -343,13 +336,13 @@ class FineTuneWidget(DockedWidget):
         if run is not None:
             run.end()
         taught = outcome.result
-        if isinstance(taught, FineTuneOutcome):
+        if isinstance(taught, FineTuneResult):
             self._last = taught
-            comparison = taught.result.comparison
+            comparison = taught.comparison
             self.panel.set_outcome(
                 f"{comparison}." if comparison else "", can_look=bool(taught.held_out and comparison)
             )
-            self.panel.set_status(taught.result.sentence)
+            self.panel.set_status(taught.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:

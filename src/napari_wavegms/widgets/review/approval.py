@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.finetune.events import Stage
-from napari_wavegms.finetune.from_corrections import FineTuneInputs, FineTuneOutcome, finetune_job
+from napari_wavegms.finetune.events import FineTuneResult, Stage
+from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections
 from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.segment.segmenter_cache import Progress
@@ -162,18 +162,18 @@ class ReviewLearning(QObject):
             start=choice.path,
             start_name=choice.name,
             current=_current(),
-            speed=self._speed,
+            preset=self._speed,
         )
         self.said.emit("Learning from your approvals…")
-        self._runner.start(partial(finetune_job, luggage, lambda: False))
+        self._runner.start(partial(iter_from_corrections, luggage, lambda: False))
 
     def _on_progress(self, event: object) -> None:
         if isinstance(event, Progress | Stage):
             self.said.emit(event.sentence)
 
     def _on_end(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, FineTuneOutcome):
-            self.said.emit(outcome.result.result.sentence)
+        if isinstance(outcome.result, FineTuneResult):
+            self.said.emit(outcome.result.sentence)
         else:
             self.said.emit(str(outcome.error or ""))
         self.learned.emit()
