@@ -69,11 +69,11 @@ def test_events_come_in_order_and_the_result_last(qtbot: Any, runner: JobRunner)
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "stopped unexpectedly: mat1 and mat2"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "ran out of memory .* choose the device cpu"),
-        (MemoryError(), "ran out of memory"),
-        (KeyError("weight"), "stopped unexpectedly: 'weight'"),
-        (StopIteration(), "stopped unexpectedly"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "Unexpected error: mat1 and mat2"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "Out of memory .* choose the device cpu"),
+        (MemoryError(), "Out of memory"),
+        (KeyError("weight"), "Unexpected error: 'weight'"),
+        (StopIteration(), "Unexpected error"),
     ],
 )
 def test_no_failure_is_swallowed(qtbot: Any, runner: JobRunner, failure: Exception, sentence: str) -> None:

@@ -1,4 +1,8 @@
-"""Long work in a thread: one adapter between a generator and the window."""
+"""Long work in a thread: one adapter between a generator and the window.
+
+Jobs are napari's own workers rather than tasks of a pool: napari lists them while they run and stops them when it
+quits, where it would wait for any other task of Qt's pool to its end.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ _LOG = logging.getLogger("napari_wavegms")
 
 
 class JobError(WaveGMSError):
-    """Work that failed for a reason that nobody foresaw; its cause says which."""
+    """Work that failed for an unforeseen reason, which is its cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Outcome:
     error : WaveGMSError or None
         Its text is a sentence for the user.
     details : str
-        The traceback of an error that is ours to mend, for a report; otherwise empty.
+        The traceback of an unforeseen error, for a report; otherwise empty.
     cancelled : bool
     """
 
@@ -55,7 +59,7 @@ class JobRunner(QObject):
     progressed(object)
         Each event that the running job yields.
     ended(Outcome)
-        Once per job, last. A job that was abandoned gives neither signal any more: its answer is late.
+        Once per job, last. A job that was abandoned emits neither.
     """
 
     progressed = Signal(object)
@@ -63,12 +67,10 @@ class JobRunner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._ticket = 0
-        self._stop: Event | None = None
-        stops: list[Event] = []
-        self._stops = stops
+        self._stop: Event | None = None  # of the running job, and its name: with another one an answer is late
+        self._stops: list[Event] = []
         # A viewer that closes destroys us without any other notice; the list outlives us and stops the job.
-        on_destroyed(self, _set_all, stops)
+        on_destroyed(self, _set_all, self._stops)
 
     @property
     def busy(self) -> bool:
@@ -86,8 +88,8 @@ class JobRunner(QObject):
         Parameters
         ----------
         work : callable
-            Called in the worker's thread; gives the generator to run. It carries arrays and settings, never a layer
-            or a widget.
+            Makes the generator to run; called in the worker's thread. It carries arrays and settings, never a layer or
+            a widget.
 
         Raises
         ------
@@ -96,10 +98,9 @@ class JobRunner(QObject):
         """
         if self.busy:
             raise JobError("Wave-GMS is still working on the last request. Wait for it, or press Cancel first.")
-        self._ticket += 1
         self._stop = Event()
         self._stops[:] = [self._stop]
-        worker = create_worker(wave_gms_work, self._ticket, self._stop, work, _worker_class=_StoppableWorker)
+        worker = create_worker(wave_gms_work, self._stop, work, _worker_class=_Worker)
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.start()
@@ -113,71 +114,40 @@ class JobRunner(QObject):
         """Stop the running job and drop its answer."""
         self.cancel()
         self._stop = None
-        self._ticket += 1
 
-    def _on_yielded(self, message: tuple[int, object]) -> None:
-        ticket, event = message
-        if ticket == self._ticket and not self.cancelling:
+    def _on_yielded(self, message: tuple[Event, object]) -> None:
+        stop, event = message
+        if stop is self._stop and not stop.is_set():
             self.progressed.emit(event)
 
-    def _on_returned(self, message: tuple[int, Outcome]) -> None:
-        ticket, outcome = message
-        if ticket == self._ticket:
+    def _on_returned(self, message: tuple[Event, Outcome]) -> None:
+        stop, outcome = message
+        if stop is self._stop:
             self._stop = None
             self.ended.emit(outcome)
 
 
-class _StoppableWorker(GeneratorWorker):  # type: ignore[misc]
+class _Worker(GeneratorWorker):  # type: ignore[misc]
     """Stops as napari asks when it quits, yet through our flag, so that the generator is closed."""
 
-    def __init__(self, func: Any, ticket: int, stop: Event, work: Work) -> None:
-        super().__init__(func, ticket, stop, work)
+    def __init__(self, func: Any, stop: Event, work: Work) -> None:
+        super().__init__(func, stop, work)
         self._stop = stop
 
     def quit(self) -> None:
         self._stop.set()
 
     def run(self) -> None:
-        """As superqt has it, but for `warnings.catch_warnings`, which is one for all threads.
-
-        Whoever leaves it puts back what was there when he entered: two jobs that overlap leave the program with the
-        filters of the first one, for ever, and undo what napari is silencing in the window's thread.
-        """
+        # superqt's, but for `warnings.catch_warnings`, which until Python 3.14 is one for all threads: two jobs that
+        # overlap leave the program with the filters of the first one, for ever, and undo what napari is silencing.
         self.started.emit()
-        self._running = True
-        try:
-            result = self.work()
-            if isinstance(result, Exception):
-                raise result
-            self.returned.emit(result)
-        except Exception as error:
-            self.errored.emit(error)
-        self._running = False
+        self.returned.emit(self.work())  # raises nothing, see `wave_gms_work`
         self.finished.emit()
         self._finished.emit(self)
 
 
-def wave_gms_work(ticket: int, stop: Event, work: Work) -> Generator[tuple[int, Any], None, tuple[int, Outcome]]:
-    """Drain a job's generator, whatever happens; napari shows this function's name while it runs.
-
-    Parameters
-    ----------
-    ticket : int
-        Comes back with every event, so that a late answer is recognised.
-    stop : threading.Event
-        Looked at before every step.
-    work : callable
-        Gives the generator.
-
-    Yields
-    ------
-    tuple of int and object
-        The ticket and an event.
-
-    Returns
-    -------
-    tuple of int and Outcome
-    """
+def wave_gms_work(stop: Event, work: Work) -> Generator[tuple[Event, Any], None, tuple[Event, Outcome]]:
+    """Drain a job's generator and close it, whatever happens; napari shows this function's name while it runs."""
     generator: Generator[Any, None, Any] | None = None
     try:
         generator = work()
@@ -185,14 +155,14 @@ def wave_gms_work(ticket: int, stop: Event, work: Work) -> Generator[tuple[int, 
             try:
                 event = next(generator)
             except StopIteration as end:
-                return ticket, Outcome(result=end.value)
-            yield ticket, event
-        return ticket, Outcome(cancelled=True)
+                return stop, Outcome(result=end.value)
+            yield stop, event
+        return stop, Outcome(cancelled=True)
     except WaveGMSError as error:
-        return ticket, Outcome(error=error)
-    except Exception as error:
+        return stop, Outcome(error=error)
+    except Exception as error:  # a RuntimeError of torch too, which superqt would swallow
         _LOG.exception("Work in the background failed")
-        return ticket, Outcome(error=_as_ours(error), details=traceback.format_exc())
+        return stop, Outcome(error=_as_ours(error), details=traceback.format_exc())
     finally:
         if generator is not None:
             generator.close()
@@ -204,21 +174,18 @@ def _set_all(stops: list[Event]) -> None:
 
 
 def _as_ours(error: Exception) -> JobError:
-    """Put an unforeseen failure into a sentence that says what to do."""
     first_line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in first_line.lower():
-        remedy = "Close other programs, or choose the device cpu, and try again."
-        failure = JobError(f"The computer ran out of memory ({first_line}). {remedy}")
+        sentence = f"Out of memory ({first_line}). Close other programs, or choose the device cpu, and try again."
     else:
-        failure = JobError(
-            f"Wave-GMS stopped unexpectedly: {first_line.rstrip('.')}. Copy the details and report them, please."
-        )
+        sentence = f"Unexpected error: {first_line.rstrip('.')}. Please copy the details and report them."
+    failure = JobError(sentence)
     failure.__cause__ = error
     return failure
 
 
 def preload_napari_imports() -> None:
-    """Import here what napari imports in the window's thread, half a second long, for its first Labels layer."""
+    """Import in a worker what napari would import in the window's thread, for half a second, for its first mask."""
     for module in ("pandas", "skimage.color"):
         with suppress(ImportError):
             import_module(module)

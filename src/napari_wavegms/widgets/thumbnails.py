@@ -1,16 +1,17 @@
-"""Thumbnails of images, read in a thread of their own."""
+"""Thumbnails of images, read in the background."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QPointF, QRect, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, QPointF, QRect, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 
 from napari_wavegms.errors import InputError
@@ -19,13 +20,24 @@ from napari_wavegms.segment.preprocessing import as_image, scale_intensity
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
 from napari_wavegms.worklist.item import Item
 
+SIDE = 88
+"""Longer side of a thumbnail in pixels: twice what is shown, for screens with fine pixels."""
+SHOWN = SIDE // 2
+"""Side of the square that a thumbnail is shown in, in pixels of the screen as Qt counts them."""
+
+_MOST_WAITING = 64  # a few screens full; what was scrolled past is not worth reading
+_MOST_KEPT = 400  # thumbnails of at most 31 kB
+_LARGEST_FILE = 2**28  # bytes; it would have to be read as a whole
+_PERCENTILES = (0.5, 99.5)
+_INK, _EDGE = QColor("#f0e442"), QColor(0, 0, 0, 190)  # bright on a dark edge, to be seen on any image
+
 
 class Pictured(Protocol):
-    """What a small picture can be made of: known by its key, called by its name."""
+    """What has a thumbnail: known by its key, called by its name."""
 
     @property
     def key(self) -> str:
-        """Another picture has another key."""
+        """Another thumbnail has another key."""
 
     @property
     def name(self) -> str:
@@ -34,26 +46,14 @@ class Pictured(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlined:
-    """An image whose picture shows the outline of a mask; what is not 0 in the mask is inside."""
+    """An image whose thumbnail shows the outline of a mask; what is not 0 in the mask is inside."""
 
     image: npt.NDArray[Any]
     mask: npt.NDArray[Any]
 
 
 ReadPlane = Callable[[Any], npt.NDArray[np.generic] | Outlined]
-"""Gives what is shown of something pictured."""
-
-SIDE = 88  # pixels; twice what is shown, for screens with fine pixels
-
-_MOST_WAITING = 64  # a few screens full; what was scrolled past is not worth reading
-
-_LINGER = 0.5  # seconds; scrolling asks for one row after the other
-
-_LARGEST_FILE = 2**28  # bytes; it would have to be read as a whole
-
-_PERCENTILES = (0.5, 99.5)
-
-_INK, _EDGE = QColor("#f0e442"), QColor(0, 0, 0, 190)  # bright on a dark edge, to be seen on any image
+"""Reads what is shown of something pictured; called in the background."""
 
 
 def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
@@ -71,7 +71,7 @@ def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
     if item.path is None:
         raise InputError(f"{item.name} has no file. Open the image to see it.")
     if item.path.is_file() and item.path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{item.name} is too large for a small picture. Open the image to see it.")
+        raise InputError(f"{item.name} is too large for a thumbnail. Open the image to see it.")
     loaded = read_image(item.path)
     plane: npt.NDArray[np.generic] = loaded.pixels
     for _axis in range(loaded.pixels.ndim - (3 if loaded.axes.endswith("S") else 2)):
@@ -80,7 +80,7 @@ def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
 
 
 def small_picture(plane: npt.NDArray[np.generic] | Outlined) -> QImage:
-    """Shrink an image so that it fits a square of `SIDE` pixels, its proportions kept.
+    """Shrink an image to fit a square of `SIDE` pixels, its proportions kept.
 
     Parameters
     ----------
@@ -133,150 +133,97 @@ def _draw_outline(picture: QImage, mask: npt.NDArray[Any]) -> None:
     painter.end()
 
 
-class ThumbnailReader:
-    """Reads small pictures in a thread that ends soon after there is nothing left to read.
+class _Reader(QObject):
+    """Brings thumbnails from their thread to the window's; survives whoever asked for them."""
 
-    Parameters
-    ----------
-    read : callable
-        Gives an item's plane; called in that thread.
-    """
+    read = Signal(object, str, object)
 
-    def __init__(self, read: ReadPlane) -> None:
-        self._read = read
-        self._guard = threading.Condition()
-        self._wanted: dict[str, Pictured] = {}  # the newest wish last
-        self._done: deque[tuple[str, QImage | str]] = deque()
-        self._reading: str | None = None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is being read, or waits to be taken."""
-        with self._guard:
-            return bool(self._wanted or self._reading or self._done)
-
-    def want(self, item: Pictured) -> None:
-        """Ask for a picture; asking again makes it the next one."""
-        with self._guard:
-            if item.key == self._reading or any(key == item.key for key, _ in self._done):
-                return
-            self._wanted.pop(item.key, None)
-            self._wanted[item.key] = item
-            while len(self._wanted) > _MOST_WAITING:
-                del self._wanted[next(iter(self._wanted))]
-            self._guard.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="wave_gms_thumbnails", daemon=True)
-                self._thread.start()
-
-    def take(self) -> list[tuple[str, QImage | str]]:
-        """Give what was read since the last time: keys with their picture, or with the sentence why there is none."""
-        with self._guard:
-            done = list(self._done)
-            self._done.clear()
-            return done
-
-    def stop(self) -> None:
-        """Forget all wishes; what is just being read is dropped."""
-        with self._guard:
-            self._wanted.clear()
-            self._done.clear()
-            self._reading = None
-
-    def _work(self) -> None:
-        while True:
-            with self._guard:
-                self._reading = None
-                if not self._wanted and not self._guard.wait_for(lambda: self._wanted, _LINGER):
-                    self._thread = None
-                    return
-                key, item = self._wanted.popitem()
-                self._reading = key
-            picture = self._picture(item)
-            with self._guard:
-                if self._reading == key:
-                    self._done.append((key, picture))
-
-    def _picture(self, item: Pictured) -> QImage | str:
+    def read_newest(self, wanted: dict[str, Pictured], read: ReadPlane) -> None:
         try:
-            return small_picture(self._read(item))
+            key, item = wanted.popitem()
+        except KeyError:
+            return  # scrolled past
+        try:
+            picture: QImage | str = small_picture(read(item))
         except InputError as error:
-            return str(error)
-        except Exception as error:  # a layer's pixels may come from anywhere; one picture is not worth a crash
-            return f"{item.name} cannot be shown ({type(error).__name__}). Open the image to see more."
-
-
-SHOWN = SIDE // 2
-"""Side of the square that a picture is shown in, in pixels of the screen as Qt counts them."""
-
-_KEPT = 400  # pictures of at most 31 kB
-
-_LOOK_EVERY = 40  # ms
-
-_FINE = 2.0  # pixels of a picture per pixel that is shown
+            picture = str(error)
+        except Exception as error:  # a layer's pixels may come from anywhere; one thumbnail is not worth a crash
+            picture = f"{item.name} cannot be shown ({type(error).__name__}). Open the image to see more."
+        self.read.emit(wanted, key, picture)
 
 
 class Thumbnails(QObject):
-    """Small pictures by the key of their item.
-
-    Signals
-    -------
-    arrived(list of str)
-        Keys whose picture, or the sentence why there is none, has come.
+    """Thumbnails by the key of their item; the newest request is read first.
 
     Parameters
     ----------
     read : callable, optional
-        Gives an item's plane, in a thread in the background; reads the item's file by default.
+        Reads an item's plane in the background; from the item's file by default.
+
+    Signals
+    -------
+    arrived(list of str)
+        Keys whose thumbnail, or the sentence why there is none, has come.
     """
 
     arrived = Signal(list)
 
     def __init__(self, read: ReadPlane = plane_of_file, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._read = read
         self._pictures: OrderedDict[str, QPixmap | str] = OrderedDict()
-        self._reader = ThumbnailReader(read)
-        self._timer = QTimer(self)
-        self._timer.setInterval(_LOOK_EVERY)
-        self._timer.timeout.connect(self._take)
-        on_destroyed(self, self._reader.stop)  # a viewer that closes destroys us without any other notice
+        self._wanted: dict[str, Pictured] = {}  # newest last; its thread takes them from there
+        self._asked: set[str] = set()  # wanted, or being read
+        self._reader = _Reader()
+        self._reader.read.connect(self._on_read)
+        self._thread = ThreadPoolExecutor(1, "wave_gms_thumbnails")
+        # A viewer that closes destroys us without any other notice.
+        on_destroyed(self, partial(self._thread.shutdown, wait=False, cancel_futures=True))
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def picture(self, item: Pictured) -> QPixmap | None:
-        """Give the picture if it is there, and have it read if it is not."""
+        """Return the thumbnail if it is there, and have it read if it is not."""
         found = self._pictures.get(item.key)
         if found is None:
-            self._reader.want(item)
-            if not self._timer.isActive():
-                self._timer.start()
+            self._want(item)
             return None
         self._pictures.move_to_end(item.key)
         return found if isinstance(found, QPixmap) else None
 
     def problem(self, key: str) -> str:
-        """Give the sentence why there is no picture; empty where there is one, or none was asked for."""
+        """Say why there is no thumbnail; empty where there is one, or none was asked for."""
         found = self._pictures.get(key)
         return found if isinstance(found, str) else ""
 
     def forget(self) -> None:
-        """Drop all pictures and wishes, as for another list or files that may have changed."""
-        self._reader.stop()
+        """Drop all thumbnails and requests, as for another list or files that may have changed."""
+        self._wanted.clear()
+        self._wanted = {}  # what is being read comes with the old one
+        self._asked.clear()
         self._pictures.clear()
 
-    def _take(self) -> None:
-        busy = self._reader.busy
-        done = self._reader.take()
-        for key, picture in done:
-            self._pictures[key] = picture if isinstance(picture, str) else _fine(QPixmap.fromImage(picture))
-        while len(self._pictures) > _KEPT:
+    def _want(self, item: Pictured) -> None:
+        if self._wanted.pop(item.key, None) is not None:
+            self._wanted[item.key] = item  # the newest again
+        elif item.key not in self._asked:
+            self._asked.add(item.key)
+            self._wanted[item.key] = item
+            if len(self._wanted) > _MOST_WAITING:
+                oldest = next(iter(self._wanted))
+                self._wanted.pop(oldest, None)
+                self._asked.discard(oldest)
+            self._thread.submit(self._reader.read_newest, self._wanted, self._read)
+
+    def _on_read(self, wanted: dict[str, Pictured], key: str, picture: QImage | str) -> None:
+        if wanted is not self._wanted:
+            return  # asked for before `forget`
+        self._asked.discard(key)
+        self._pictures[key] = picture if isinstance(picture, str) else _fine(QPixmap.fromImage(picture))
+        while len(self._pictures) > _MOST_KEPT:
             self._pictures.popitem(last=False)
-        if not busy:
-            self._timer.stop()
-        if done:
-            self.arrived.emit([key for key, _ in done])
+        self.arrived.emit([key])
 
 
 def paint_picture(painter: QPainter, square: QRect, picture: QPixmap | None) -> None:
@@ -295,5 +242,5 @@ def paint_picture(painter: QPainter, square: QRect, picture: QPixmap | None) -> 
 
 
 def _fine(pixmap: QPixmap) -> QPixmap:
-    pixmap.setDevicePixelRatio(_FINE)
+    pixmap.setDevicePixelRatio(SIDE / SHOWN)
     return pixmap

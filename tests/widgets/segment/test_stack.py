@@ -108,7 +108,7 @@ def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.n
     desk.segmenter.failure = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
     slow.release(3)
     desk.finish()
-    assert "ran out of memory" in desk.panel.status
+    assert "Out of memory" in desk.panel.status
     assert desk.panel.status.endswith("The 2 finished frames are kept.")
     assert desk.mask.data[1].any()
 

@@ -247,7 +247,7 @@ def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_
     ("failure", "sentence"),
     [
         (InputError("This image is all NaN; open another one."), "This image is all NaN"),
-        (RuntimeError("shape mismatch"), "Wave-GMS stopped unexpectedly: shape mismatch"),
+        (RuntimeError("shape mismatch"), "Unexpected error: shape mismatch"),
     ],
 )
 def test_a_failure_is_a_sentence_and_the_next_press_works(
