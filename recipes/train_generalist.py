@@ -336,6 +336,7 @@ class Trainer:
             name="generalist-context",
             title="Many kinds of medical image",
             description="Wave-GMS with context features, on its way to the next generalist.",
+            preprocessing=Preprocessing(SIDE, margins=True).as_dict(),
             codec=self.codec.fingerprint,
             class_names=("background", "structure"),
             lineage=(about,),

@@ -30,9 +30,9 @@ images = st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, shapes)
 
 
 @settings(deadline=None, max_examples=150)
-@given(image=images, aspect=st.sampled_from(["squash", "letterbox"]))
-def test_whatever_comes_the_frame_is_finite_in_0_to_1_and_the_way_back_has_its_size(image, aspect) -> None:
-    prepared = prepare(image, Preprocessing(size=16, aspect=aspect))
+@given(image=images, aspect=st.sampled_from(["squash", "letterbox"]), margins=st.booleans())
+def test_whatever_comes_the_frame_is_finite_in_0_to_1_and_the_way_back_has_its_size(image, aspect, margins) -> None:
+    prepared = prepare(image, Preprocessing(size=16, aspect=aspect, margins=margins))
     assert prepared.pixels.shape == (3, 16, 16)
     assert prepared.pixels.dtype == np.float32
     assert np.isfinite(prepared.pixels).all()

@@ -48,8 +48,9 @@ def framed(pairs: Sequence[Pair], rules: Preprocessing) -> tuple[Tensor, Tensor]
     images = np.empty((len(pairs), 3, side, side), np.uint8)
     masks = np.empty((len(pairs), 1, side, side), np.uint8)
     for i, pair in enumerate(pairs):
-        images[i] = np.rint(prepare(pair.image, rules).pixels * 255)
-        masks[i, 0] = prepare_mask(pair.mask, rules)
+        prepared = prepare(pair.image, rules)
+        images[i] = np.rint(prepared.pixels * 255)
+        masks[i, 0] = prepare_mask(pair.mask, rules, prepared.box)
     return torch.from_numpy(images), torch.from_numpy(masks)
 
 

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 TOLERANCE = 0.04
 """Values (of 0 to 1) by which a pixel of a margin may differ from the margin's colour; JPEG's ripples are smaller."""
+Box = tuple[int, int, int, int]
+"""Top, left, height and width of a part of an image, in pixels."""
 _STRAY = 0.002  # share of a line's pixels that may differ by more, such as specks of dust
 _LEAST_SIDE = 0.25  # share of either side that must be left, or nothing is cut
 
 
-def content_box(image: npt.NDArray[Any]) -> tuple[int, int, int, int]:
+def content_box(image: npt.NDArray[Any]) -> Box:
     """Find the part of an image that uniform margins surround.
 
     Parameters
@@ -23,8 +25,8 @@ def content_box(image: npt.NDArray[Any]) -> tuple[int, int, int, int]:
 
     Returns
     -------
-    tuple of int
-        Top, left, height and width. The whole image where there are no margins, or where less than a quarter of either
+    Box
+        The whole image where there are no margins, or where less than a quarter of either
         side would be left.
     """
     pixels = image[:, :, None] if image.ndim == 2 else image
@@ -43,6 +45,7 @@ def content_box(image: npt.NDArray[Any]) -> tuple[int, int, int, int]:
 def _uniform_lines(lines: npt.NDArray[Any]) -> int:
     """How many of the first lines (N, M, C) are of one colour, the first line's median."""
     colour = np.median(lines[0], axis=0)
-    strays = (np.abs(lines - colour).max(axis=2) > TOLERANCE).mean(axis=1)
-    uneven = np.flatnonzero(strays > _STRAY)
-    return int(uneven[0]) if len(uneven) else len(lines)
+    for number, line in enumerate(lines):  # one by one, as most images end it at the first
+        if (np.abs(line - colour) > TOLERANCE).any(axis=1).mean() > _STRAY:
+            return number
+    return len(lines)

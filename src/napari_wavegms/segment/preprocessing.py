@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.segment.margins import Box, content_box
 
 Aspect = Literal["squash", "letterbox"]
 FloatArray = npt.NDArray[np.float32]
@@ -31,11 +32,14 @@ class Preprocessing:
     percentiles : tuple of float
         The two percentiles of the finite pixels that become 0 and 1, for every dtype but bool and uint8, which are
         taken as they are (True is 1, 255 is 1).
+    margins : bool
+        Whether uniform margins (black bars, a letterbox) are left out of the frame. Off in cards that do not say.
     """
 
     size: int = 224
     aspect: Aspect = "squash"
     percentiles: tuple[float, float] = (0.1, 99.9)
+    margins: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size % 8:
@@ -50,7 +54,12 @@ class Preprocessing:
     def from_dict(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """Read what `as_dict` wrote."""
         low, high = settings["percentiles"]
-        return cls(int(settings["size"]), settings["aspect"], (float(low), float(high)))
+        return cls(
+            int(settings["size"]),
+            settings["aspect"],
+            (float(low), float(high)),
+            bool(settings.get("margins", False)),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for the card."""
@@ -71,12 +80,15 @@ class Prepared:
         Top, left, height and width of the part of the frame that the image fills.
     intensity : tuple of float or None
         The source values that became 0 and 1; None where the dtype itself says it (bool, uint8).
+    box : tuple of int or None
+        Top, left, height and width of the part of the source that is in the frame; None where that is all of it.
     """
 
     pixels: FloatArray
     shape: tuple[int, int]
     frame: tuple[int, int, int, int]
     intensity: tuple[float, float] | None
+    box: Box | None = None
 
 
 def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
@@ -99,31 +111,47 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
     array = as_image(image)
     scaled, intensity = scale_intensity(array, preprocessing.percentiles)
     shape = (array.shape[0], array.shape[1])
-    frame = fit_frame(shape, preprocessing)
-    top, left, height, width = frame
+    box = content_box(scaled) if preprocessing.margins else (0, 0, *shape)
+    frame = fit_frame(box[2:], preprocessing)
     pixels = np.zeros((3, preprocessing.size, preprocessing.size), np.float32)
-    pixels[:, top : top + height, left : left + width] = resize(np.moveaxis(scaled, 2, 0), (height, width))
-    return Prepared(pixels, shape, frame, intensity)
+    pixels[:, *_inside(frame)] = resize(np.moveaxis(scaled[_inside(box)], 2, 0), frame[2:])
+    np.clip(pixels, 0, 1, out=pixels)  # weights of a resized pixel may sum to a little more than 1
+    return Prepared(pixels, shape, frame, intensity, None if box == (0, 0, *shape) else box)
 
 
 def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:
-    """Bring a probability map (S, S) back to the source's (H, W), float32 in [0, 1]."""
-    top, left, height, width = prepared.frame
-    inside = probability[None, top : top + height, left : left + width]
-    resized: FloatArray = resize(np.ascontiguousarray(inside, np.float32), prepared.shape)[0]
-    return np.clip(resized, 0, 1)
+    """Bring a probability map (S, S) back to the source's (H, W), float32 in [0, 1], 0 in margins left out."""
+    inside = np.ascontiguousarray(probability[None, *_inside(prepared.frame)], np.float32)
+    box = prepared.box or (0, 0, *prepared.shape)
+    restored = np.zeros(prepared.shape, np.float32)
+    restored[_inside(box)] = resize(inside, box[2:])[0]
+    return np.clip(restored, 0, 1, out=restored)
 
 
-def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing) -> npt.NDArray[np.bool_]:
-    """Bring a mask (H, W), truthy = foreground, into the network's frame: (S, S) bool, nearest neighbour."""
+def in_whole_frame(probability: FloatArray, prepared: Prepared, preprocessing: Preprocessing) -> FloatArray:
+    """Probability (S, S) in the frame of the whole image, margins included, where every model is scored alike."""
+    if prepared.box is None:
+        return probability
+    frame = fit_frame(prepared.shape, preprocessing)
+    whole = np.zeros_like(probability)
+    whole[_inside(frame)] = resize(restore(probability, prepared)[None], frame[2:])[0]
+    return whole
+
+
+def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | None = None) -> npt.NDArray[np.bool_]:
+    """Bring a mask (H, W), truthy = foreground, into the network's frame: (S, S) bool, nearest neighbour.
+
+    With the `box` of its image's `Prepared` it is framed as the image was, otherwise as a whole.
+    """
     array = np.asarray(mask)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(f"The mask has shape {array.shape}; a mask is a plane of (rows, columns). Pick one plane.")
-    top, left, height, width = fit_frame((array.shape[0], array.shape[1]), preprocessing)
-    rows = _nearest(array.shape[0], height)
-    columns = _nearest(array.shape[1], width)
+    array = array if box is None else array[_inside(box)]
+    frame = fit_frame((array.shape[0], array.shape[1]), preprocessing)
+    rows = _nearest(array.shape[0], frame[2])
+    columns = _nearest(array.shape[1], frame[3])
     framed = np.zeros((preprocessing.size, preprocessing.size), bool)
-    framed[top : top + height, left : left + width] = array[np.ix_(rows, columns)] != 0
+    framed[_inside(frame)] = array[np.ix_(rows, columns)] != 0
     return framed
 
 
@@ -173,7 +201,12 @@ def scale_intensity(
     return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1).astype(np.float32), (low, high)
 
 
-def fit_frame(shape: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+def _inside(box: Box) -> tuple[slice, slice]:
+    top, left, height, width = box
+    return slice(top, top + height), slice(left, left + width)
+
+
+def fit_frame(shape: tuple[int, int], preprocessing: Preprocessing) -> Box:
     """Top, left, height and width that an image of `shape` fills in the working frame."""
     size = preprocessing.size
     if preprocessing.aspect == "squash":

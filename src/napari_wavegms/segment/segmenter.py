@@ -21,7 +21,7 @@ from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, prepare, restore
+from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,9 @@ class Segmenter:
         return self._inference.image_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu().numpy()
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
-        """Probability (S, S) in the working frame, where the paper measures its scores."""
-        return self._look(prepare(image, self.preprocessing))[1]
+        """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
+        prepared = prepare(image, self.preprocessing)
+        return in_whole_frame(self._look(prepared)[1], prepared, self.preprocessing)
 
     def _look(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
         """The image's latents (4, S/8, S/8) and the mask's probability (S, S)."""
