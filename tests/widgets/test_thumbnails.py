@@ -98,6 +98,16 @@ def test_a_list_that_is_dropped_gets_no_late_pictures(qapp: Any, qtbot: Any) -> 
     assert came.args == [["new"]]
 
 
+def test_a_view_that_closes_leaves_no_thread(qapp: Any, qtbot: Any) -> None:
+    before = set(threading.enumerate())
+    thumbnails = Thumbnails(lambda _item: np.zeros((2, 2)))
+    for number in range(5):
+        thumbnails.picture(Item(str(number), ""))
+    assert set(threading.enumerate()) - before
+    thumbnails.deleteLater()
+    qtbot.waitUntil(lambda: set(threading.enumerate()) <= before)
+
+
 @given(
     hnp.arrays(
         st.sampled_from([np.uint8, np.uint16, np.float32, np.bool_]), st.tuples(st.integers(1, 40), st.integers(1, 40))

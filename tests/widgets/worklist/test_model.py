@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,12 +235,3 @@ def test_words() -> None:
     assert gone_sentence(()) == ""
     assert gone_sentence(("a", "b")).startswith("2 images that you worked on are no longer in the folder: a, b.")
     assert "unlike those" in details(Item("k", "k", light="red"), [])
-
-
-def test_a_view_that_closes_leaves_no_thread(qtbot: Any, thumbnails: Thumbnails, model: WorklistModel) -> None:
-    before = set(threading.enumerate())
-    for row in range(model.rowCount()):
-        model.index(row, IMAGE).data(Qt.ItemDataRole.DecorationRole)
-    assert set(threading.enumerate()) - before
-    thumbnails.deleteLater()
-    qtbot.waitUntil(lambda: set(threading.enumerate()) <= before)
