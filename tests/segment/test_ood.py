@@ -21,6 +21,7 @@ from napari_wavegms.segment.ood import (
     STALE,
     UNKNOWN,
     GaussianStats,
+    KindMeans,
     OODDetector,
     describe,
     no_ood_level,
@@ -230,3 +231,33 @@ def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None
 def test_every_shipped_model_has_a_light(name: str) -> None:
     network, told = load_checkpoint(resolve(name))
     assert OODDetector.of(told, network) is not None, "run recipes/familiarity.py on it"
+
+
+def cloud(centre: float, count: int = 12, seed: int = 0) -> np.ndarray:
+    """Points (count, 5) about a centre."""
+    return centre + np.random.default_rng(seed).standard_normal((count, 5))
+
+
+def test_an_image_is_of_the_kind_whose_mean_is_nearest() -> None:
+    kinds = KindMeans.of({"low": cloud(0), "high": cloud(8, seed=1)})
+    found = kinds.nearest(np.concatenate([cloud(0, 40, 2), cloud(8, 40, 3), cloud(30, 40, 4)]))
+    assert [name for name, _ in found] == ["low"] * 40 + ["high"] * 80
+    familiar = [known for _, known in found]
+    assert np.mean(familiar[:80]) > 0.85
+    assert not any(familiar[80:]), "nothing that far off is known"
+
+
+def test_the_limit_takes_in_what_the_means_were_made_of() -> None:
+    points = cloud(0, 200)
+    kinds = KindMeans.of({"only": points})
+    assert 0.9 < np.mean([known for _, known in kinds.nearest(points)]) < 1
+    # A coordinate's scale does not matter, and one that never changes says nothing.
+    scaled = np.concatenate([points * 1000, np.ones((200, 1))], axis=1)
+    found = KindMeans.of({"only": scaled}).distances(scaled)
+    np.testing.assert_allclose(found, kinds.distances(points) * np.sqrt(5 / 6), rtol=1e-3)
+
+
+@pytest.mark.parametrize("kinds", [{}, {"one": cloud(0, 1)}, {"enough": cloud(0), "none": np.empty((0, 5))}])
+def test_a_kind_without_images_is_refused(kinds: dict[str, np.ndarray]) -> None:
+    with pytest.raises(InputError, match="at least two images"):
+        KindMeans.of(kinds)

@@ -304,3 +304,57 @@ def _points(latents: Iterable[npt.ArrayLike]) -> Array:
 
 def _short(values: Array) -> list[float]:
     return [float(f"{value:.{_DIGITS}g}") for value in values]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KindMeans:
+    """Kinds of image by the means of their pooled context features, which are the same whatever a model has learned.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The kinds.
+    means : ndarray of shape (K, C)
+        The mean point of each.
+    spread : ndarray of shape (C,)
+        Standard deviation of each coordinate about the mean of its kind.
+    limits : ndarray of shape (K,)
+        The distance within which lie 95 % of the images of each kind, each left out of its mean in turn.
+    """
+
+    names: tuple[str, ...]
+    means: Array
+    spread: Array
+    limits: Array
+
+    @classmethod
+    def of(cls, kinds: Mapping[str, Array]) -> KindMeans:
+        """Of points (N, C) of each kind, at least two, as `ContextTrunk.pooled` gives them; ten tell kinds apart.
+
+        Raises
+        ------
+        InputError
+            If there is no kind, or one has fewer than two images.
+        """
+        if not kinds or any(len(points) < 2 for points in kinds.values()):
+            raise InputError("Each kind of image takes at least two images; add some, or leave the kind out.")
+        means = np.stack([points.mean(axis=0) for points in kinds.values()])
+        gaps = np.concatenate([points - mean for points, mean in zip(kinds.values(), means, strict=True)])
+        spread = np.sqrt((gaps**2).sum(axis=0) / (len(gaps) - len(means))) + 1e-6
+        limits = []
+        for points, mean in zip(kinds.values(), means, strict=True):
+            within = np.sqrt((((points - mean) / spread) ** 2).mean(axis=1))
+            # The mean of n points without one of them is n / (n - 1) times as far from that one.
+            limits.append(np.quantile(within, GREEN_SHARE) * len(points) / (len(points) - 1))
+        return cls(tuple(kinds), means, spread, np.array(limits))
+
+    def distances(self, points: Array) -> Array:
+        """Distances (N, K) of points (N, C) to the means, in standard deviations of a coordinate."""
+        gaps = (points[:, None] - self.means[None]) / self.spread
+        result: Array = np.sqrt((gaps**2).mean(axis=2))
+        return result
+
+    def nearest(self, points: Array) -> list[tuple[str, bool]]:
+        """For each point the nearest kind, and whether the point lies within the limit of any."""
+        distances = self.distances(points)
+        return [(self.names[row.argmin()], bool((row <= self.limits).any())) for row in distances]
