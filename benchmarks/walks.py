@@ -39,7 +39,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_wavegms"
 REST = 2.0  # seconds; the longest pause in the panels is 1.5
-PATIENCE = 300.0  # seconds for one act
+PATIENCE = 900.0  # seconds for one act; a busy machine is no reason to give up
 
 
 class _Thread(threading.local):
@@ -213,41 +213,35 @@ class Room:
         before: frozenset[CodeType] = frozenset()
         deadline = time.perf_counter() + PATIENCE
         while time.perf_counter() < deadline:
-            wait(self.rests)
+            wait(lambda: not self.works(), self.works)
             self.profiler.start()
             until = time.perf_counter() + REST
             wait(lambda until=until: time.perf_counter() > until)
             seen = frozenset(self.profiler.roots)
-            if self.rests() and seen <= before and all(count <= 2 * REST for count in self.profiler.roots.values()):
+            if not self.works() and seen <= before and all(count <= 2 * REST for count in self.profiler.roots.values()):
                 return seen
-            before = seen if self.rests() else frozenset()
+            before = frozenset() if self.works() else seen
         raise SystemExit(f"The window never rests: {sorted(code.co_qualname for code in before)}.")
 
-    def rests(self) -> bool:
-        """Whether no other thread has anything of ours to do."""
+    def works(self) -> str:
+        """Where another thread is at work for us; empty where none is."""
         from qtpy.QtCore import QThreadPool
 
-        if QThreadPool.globalInstance().activeThreadCount():
-            return False
         window = threading.main_thread().ident
-        return all(self._waits(frame) for ident, frame in sys._current_frames().items() if ident != window)
-
-    def _waits(self, frame: FrameType) -> bool:
-        if frame.f_code.co_filename == threading.__file__:
-            return True
-        outer: FrameType | None = frame
-        while outer is not None:
-            if self.profiler.name(outer.f_code.co_filename) is not None:
-                return False
-            outer = outer.f_back
-        return True
+        for ident, frame in sys._current_frames().items():
+            outer: FrameType | None = frame if frame.f_code.co_filename != threading.__file__ else None
+            while outer is not None and ident != window:
+                if (name := self.profiler.name(outer.f_code.co_filename)) is not None:
+                    return f"{name}:{outer.f_lineno}"
+                outer = outer.f_back
+        return "Qt's thread pool" if QThreadPool.globalInstance().activeThreadCount() else ""
 
     def count(self, act: Callable[[], None], window_only: bool = False) -> dict[str, Any]:
         """Do something, wait until it is done in all threads, and give where it went."""
         known, profiler = self.settle(), self.profiler
         profiler.start(known, threading.main_thread().ident if window_only else None)
         act()
-        wait(lambda: time.perf_counter() - profiler.entered > REST and self.rests())
+        wait(lambda: time.perf_counter() - profiler.entered > REST and not self.works(), self.works)
         check(len(profiler.threads) > 1, "No thread but the window's was seen")
         walk = {
             "files": len(profiler.files),
@@ -269,7 +263,7 @@ class Room:
         return {file: file.stat().st_mtime_ns for file in self.home.rglob("*") if file.is_file()}
 
 
-def wait(until: Callable[[], bool]) -> None:
+def wait(until: Callable[[], bool], why: Callable[[], str] = str) -> None:
     """Let the window work until something is so."""
     from qtpy.QtCore import QEventLoop, QTimer
 
@@ -279,7 +273,7 @@ def wait(until: Callable[[], bool]) -> None:
     loop.exec()
     timer.stop()
     if time.perf_counter() > deadline:
-        raise SystemExit(f"An act has not ended after {PATIENCE:.0f} s.")
+        raise SystemExit(f"No end after {PATIENCE:.0f} s: {why() or 'the window'} is still at work.")
 
 
 def check(is_so: bool, what: str) -> None:
