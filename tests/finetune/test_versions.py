@@ -14,7 +14,7 @@ import pytest
 from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
-from napari_wavegms.model.card import HEADER_KEY, ModelCard
+from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 from napari_wavegms.storage.user_data import versions_folder
 
 BETTER = judge({"a": 0.5, "b": 0.6, "c": 0.7}, {"a": 0.7, "b": 0.7, "c": 0.7})
@@ -66,8 +66,8 @@ def test_a_version_comes_back_bit_by_bit_with_all_that_is_known(versions: ModelV
     assert found.reason == BETTER.reason
     assert versions.path(1).read_bytes() == source.read_bytes()
     assert source.exists()
-    versions.add(source, BETTER, "v1", move=True)
-    assert not source.exists()
+    versions.add(model_file, BETTER, "v1")
+    assert read_card(versions.path(2)) == read_card(source)
 
 
 def test_only_what_the_gate_lets_through_is_put_in_use(versions: ModelVersions, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_the_old_model_untouched(versions: ModelVersions, tmp
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (model - 10 if where == "model" else index + 10, limits[1]))
     try:
-        with pytest.raises(InputError, match=r"best\.safetensors was not kept: .* cannot be written"):
+        with pytest.raises(InputError, match=r"The new model was not kept: .* cannot be written"):
             versions.add(source, BETTER, "v1")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -155,12 +155,12 @@ def test_short_of_memory_the_batch_is_halved_and_all_pairs_are_still_seen(tmp_pa
     events = short_of_memory(tmp_path, room=1)
     told = [event for event in events if isinstance(event, MemoryShort)]
     assert [event.batch for event in told] == [2, 1, 1]  # 4 pairs, then their halves
-    assert told[0].sentence == "The cpu memory is too small for 4 pairs at once; going on with 2."
+    assert told[0].sentence == "Out of memory on cpu with 4 pairs a step; continuing with 2."
     assert [event.steps_per_epoch for event in events if isinstance(event, TrainStep)] == [2, 2, 5, 5, 5, 5, 5]
 
 
 def test_without_memory_for_one_pair_the_run_ends_with_a_sentence_and_a_model(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="not enough memory to learn from one pair"):
+    with pytest.raises(TrainingError, match="Out of memory, even for a single pair"):
         short_of_memory(tmp_path, room=0)
     assert load_checkpoint(tmp_path / "best.safetensors")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.known_images import after_fine_tuning, remember
+from napari_wavegms.finetune.known_images import known_images
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card, save_checkpoint
@@ -183,9 +183,8 @@ def test_a_model_without_it_or_with_nonsense_has_no_light_and_says_so(network: W
 def test_another_encoder_or_frame_puts_the_light_out(network: WaveGMS, tmp_path: Path) -> None:
     import torch
 
-    file = save_checkpoint(tmp_path / "m.safetensors", network, card())
-    remember(file, pairs(LEAST_IMAGES))
-    model, told = load_checkpoint(file)
+    told = replace(card(), familiarity=known_images(network, card(), pairs(LEAST_IMAGES)))
+    model, told = load_checkpoint(save_checkpoint(tmp_path / "m.safetensors", network, told))
     assert OODDetector.of(told, model) is not None
     larger = replace(told, preprocessing=told.preprocessing | {"size": 32})
     assert OODDetector.of(larger, model) is None
@@ -197,18 +196,17 @@ def test_another_encoder_or_frame_puts_the_light_out(network: WaveGMS, tmp_path:
     assert no_ood_level(told) is STALE
 
 
-def test_what_a_fine_tuned_model_says_depends_on_its_encoder(network: WaveGMS, tmp_path: Path) -> None:
-    file = save_checkpoint(tmp_path / "m.safetensors", network, card())
-    assert remember(file, pairs(LEAST_IMAGES - 1)) == {}
-    first = remember(file, pairs(LEAST_IMAGES - 1), pairs(1))
+def test_what_a_fine_tuned_model_says_depends_on_its_encoder(network: WaveGMS) -> None:
+    assert known_images(network, card(), pairs(LEAST_IMAGES - 1)) == {}
+    first = known_images(network, card(), pairs(LEAST_IMAGES - 1), pairs(1))
     assert (first["trained"][0]["count"], first["corrections"]) == (LEAST_IMAGES, None)
     # The encoder stayed: the new are added, and the replayed are not counted again.
-    second = remember(file, pairs(3), pairs(5))
+    second = known_images(network, replace(card(), familiarity=first), pairs(3), pairs(5))
     assert (second["trained"][0]["count"], second["corrections"]["count"]) == (LEAST_IMAGES, 3)
-    other = replace(read_card(file), familiarity=second | {"encoder": "another"})
-    assert after_fine_tuning(other, network, latents(5), latents(5)) == {}
-    anew = after_fine_tuning(other, network, latents(5), latents(LEAST_IMAGES))
-    assert (anew["trained"][0]["count"], anew["corrections"]) == (LEAST_IMAGES + 5, None)
+    other = replace(card(), familiarity=second | {"encoder": "another"})
+    assert known_images(network, other, pairs(5), pairs(5)) == {}
+    fresh = known_images(network, other, pairs(5), pairs(LEAST_IMAGES))
+    assert (fresh["trained"][0]["count"], fresh["corrections"]) == (LEAST_IMAGES + 5, None)
 
 
 def test_the_shipped_light_is_green_at_home_and_red_abroad(shared: Path) -> None:

@@ -1,17 +1,19 @@
 """From corrections to a model version: score the current model, learn, score again, judge, keep.
 
-Whatever happens on the way, the start's file is never written to, and what was learned by then is kept as a version.
+The start's file is never written to. The best network stays in memory and is written once, as a version, with its card
+complete. In case the program is killed, a copy of it is written now and then to the folder of the unfinished run.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import math
+import shutil
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,20 +28,23 @@ from napari_wavegms.finetune.events import (
     before_and_after,
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
-from napari_wavegms.finetune.known_images import remember
+from napari_wavegms.finetune.known_images import known_images
 from napari_wavegms.finetune.presets import WATCHED
 from napari_wavegms.finetune.replay import LEARNED
 from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
-from napari_wavegms.learn.events import BEST, HISTORY, LAST, TrainEpoch, TrainStep
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.learn.events import BEST, HISTORY
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.file_lock import locked
 
 if TYPE_CHECKING:
-    from napari_wavegms.model.codec import TinyVAE
+    from napari_wavegms.learn.events import TrainResult
+    from napari_wavegms.segment.segmenter import Segmenter
 
-_NOTE, _LOCK = "run.json", "training.lock"
+_LOCK = "training.lock"
+_START = "from"
 
 
 def iter_fine_tune(
@@ -54,8 +59,8 @@ def iter_fine_tune(
     ----------
     request : FineTuneRequest
     stop : callable
-        Asked after every event; once it gives True, the learning ends, and the best so far is scored, judged and kept.
-        Closing the generator instead ends everything at once: the best so far is kept unscored, and not promoted.
+        Asked after every event; once it returns True, the learning ends, and the best so far is scored, judged and
+        kept. Closing the generator instead ends everything at once: the best so far is kept unscored, not promoted.
 
     Yields
     ------
@@ -76,16 +81,15 @@ def iter_fine_tune(
     with ExitStack() as stack:
         with explain_os_error("The training did not start", work):
             stack.enter_context(locked(work / _LOCK))
-        _take_in_leftover(work, versions)
-        tuning = _Tuning(request, versions, work, stop)
+        _keep_leftover(work, versions)
+        run = _Run(request, versions, work, stop)
         try:
-            return (yield from tuning.run())
+            return (yield from run.events())
         except BaseException as cause:
-            why = "stopped before it was scored" if isinstance(cause, GeneratorExit) else "the run failed"
-            tuning.rescue(f"not promoted: {why}")
+            run.rescue("stopped before it was scored" if isinstance(cause, GeneratorExit) else "the run failed")
             raise
         finally:
-            tuning.release()
+            run.release()
 
 
 def recover(versions: Path | None = None, work: Path | None = None) -> Version | None:
@@ -103,146 +107,131 @@ def recover(versions: Path | None = None, work: Path | None = None) -> Version |
     """
     known = ModelVersions(versions)
     work = work or known.folder.parent / "training"
-    if not (work / HISTORY).is_file():
+    if not (work / BEST).is_file():
         return None
     with explain_os_error("The unfinished training was not kept", work), locked(work / _LOCK):
-        return _take_in_leftover(work, known)
+        return _keep_leftover(work, known)
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """What a version is told to be: its parent, its title, what it was learned from, and the scores before."""
-
-    parent: str = ""
-    title: str = ""
-    learned: list[str] = field(default_factory=list)
-    before: dict[str, float] = field(default_factory=dict)
-
-
-class _Tuning:
+class _Run:
     """The state of one fine-tuning."""
 
     def __init__(self, request: FineTuneRequest, versions: ModelVersions, work: Path, stop: Callable[[], bool]) -> None:
-        from napari_wavegms.model.card import read_card
         from napari_wavegms.model.codec import load_codec
         from napari_wavegms.model.device import choose_device
 
         if not request.pairs:
             raise InputError("There is no pair of image and mask to learn from. Add at least one.")
         self.request, self.versions, self.work, self.stop = request, versions, work, stop
-        self.card = read_card(request.start)
-        self.device = choose_device(request.device)
-        self.codec: TinyVAE = load_codec("mask-codec")
-        self.clock = time.perf_counter()
-        self.steps, self.epochs, self.stopped, self.kept = 0, 0, False, False
-        self.after: dict[str, float] = {}
         everything = (*request.pairs, *request.replay)
         count = f"{len(everything)} correction{'' if len(everything) == 1 else 's'}"
-        self.note = _Note(
-            parent=request.start_name or request.start.stem,
-            title=f"{request.preset.title}, {count}",
-            learned=sorted({content_hash(pair.image) for pair in everything}),
-        )
+        self.card = replace(read_card(request.start), title=f"{request.preset.title}, {count}")
+        self.parent = request.start_name or request.start.stem
+        self.learned = sorted({content_hash(pair.image) for pair in everything})
+        self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
+        self.clock = time.perf_counter()
+        self.stopped = self.kept = False
+        self.before: dict[str, float] = {}
+        self.after: dict[str, float] = {}
+        self.trained: TrainResult | None = None
 
-    @property
-    def best(self) -> Path:
-        return self.work / BEST
-
-    def run(self) -> Generator[FineTuneEvent, None, FineTuneResult]:
-        request = self.request
-        before = yield from self._score("before", request.current or request.start)
-        self.note = replace(self.note, before=before)
-        if not self.stopped:
-            yield Stage("learning", f"Learning on {self.device.reason}…", self.device.reason)
-            yield from self._train()
-        if not self.steps:
-            return self._result(None, None)
-        self.after = yield from self._score("after", self.best)
-        remember(self.best, request.pairs, request.replay, self.device.name)
-        verdict = judge(before, self.after, request.max_fall)
-        return self._result(self._keep(verdict), verdict)
-
-    def _score(self, stage: StageName, path: Path) -> Generator[FineTuneEvent, None, dict[str, float]]:
-        """DSC of every held-out image; a stop takes effect only before the learning."""
+    def events(self) -> Generator[FineTuneEvent, None, FineTuneResult]:
+        """Do it all."""
         from napari_wavegms.segment.segmenter import Segmenter
 
+        request = self.request
+        current = partial(Segmenter.from_checkpoint, request.current or request.start, self.device.name, self.codec)
+        self.before = yield from self._score("before", current)
+        if not self.stopped:
+            yield Stage("learning", f"Learning on {self.device.reason}…", self.device.reason)
+            self.trained = yield from self._train()
+        if self.trained is None or not self.trained.steps:
+            return self._result(None, None)
+        network, card = self.trained.model, self.trained.card
+        self.after = yield from self._score("after", partial(Segmenter, network, card, self.codec, self.device))
+        familiarity = known_images(network, card, request.pairs, request.replay)
+        verdict = judge(self.before, self.after, request.max_fall)
+        return self._result(self._keep(replace(card, familiarity=familiarity), verdict), verdict)
+
+    def _score(
+        self, stage: StageName, load: Callable[[], Segmenter]
+    ) -> Generator[FineTuneEvent, None, dict[str, float]]:
+        """DSC of every held-out image; a stop takes effect only before the learning."""
         held_out = self.request.held_out
         if not held_out:
             return {}
         which = "the model in use" if stage == "before" else "the new model"
-        yield Stage(stage, f"Scoring {which} on {len(held_out)} held-out image{'' if len(held_out) == 1 else 's'}…")
-        scores = measure(Segmenter.from_checkpoint(path, self.device.name, self.codec), held_out)
-        with closing(scores):
-            while True:
-                try:
-                    scored = next(scores)
-                except StopIteration as end:
-                    return dict(end.value)
-                yield Scored(stage, scored)
-                if stage == "before" and self._asked_to_stop():
-                    return {}
+        yield Stage(stage, f"Scoring {which} on {len(held_out)} test image{'' if len(held_out) == 1 else 's'}…")
+        scores = measure(load(), held_out)
+        while True:
+            try:
+                scored = next(scores)
+            except StopIteration as end:
+                return dict(end.value)
+            yield Scored(stage, scored)
+            if stage == "before" and self._asked_to_stop():
+                return {}
 
-    def _train(self) -> Generator[FineTuneEvent, None, None]:
+    def _train(self) -> Generator[FineTuneEvent, None, TrainResult]:
         from napari_wavegms.learn.train import iter_train
         from napari_wavegms.model.checkpoint import load_checkpoint
 
         request = self.request
-        network, _ = load_checkpoint(request.start)
-        size = int(self.card.preprocessing["size"])
-        config = replace(request.preset.config, size=size, seed=request.seed)
+        config = replace(request.preset.config, size=int(self.card.preprocessing["size"]), seed=request.seed)
         if len(request.held_out) < FEW:  # their score jumps too much to end a run by, or to choose an epoch by
             config = replace(config, patience=0, keep="last")
-        self._write_note()
-        events = iter_train(
-            request.pairs,
-            request.held_out[:WATCHED],
-            network,
-            self.codec,
-            config,
-            self.work,
-            replay=request.replay,
-            card=self.card,
-            device=self.device.name,
-            resumable=False,  # what is stopped here is kept as a version, never taken up again
+        return (
+            yield from iter_train(
+                request.pairs,
+                request.held_out[:WATCHED],
+                load_checkpoint(request.start)[0],
+                self.codec,
+                config,
+                self.work,
+                replay=request.replay,
+                card=self.card,
+                origin={_START: self.parent, LEARNED: self.learned},
+                device=self.device.name,
+                resumable=False,  # what is stopped here is kept as a version, never taken up again
+                stop=self._asked_to_stop,
+            )
         )
-        with closing(events):
-            for event in events:
-                self.steps += isinstance(event, TrainStep)
-                self.epochs += isinstance(event, TrainEpoch)
-                yield event
-                if self._asked_to_stop():
-                    break
 
     def _asked_to_stop(self) -> bool:
         self.stopped = self.stopped or self.stop()
         return self.stopped
 
-    def _write_note(self) -> None:
-        """What is to be told of this run, on disk in case nobody else is left to tell."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        with explain_os_error("The training did not start", self.work), atomic_write(self.work / _NOTE) as file:
-            file.write_text(json.dumps(asdict(self.note)), encoding="utf-8")
+    def _keep(self, card: ModelCard, verdict: Verdict) -> Version:
+        """Write the network in memory as a version."""
+        from napari_wavegms.model.checkpoint import save_checkpoint
 
-    def _keep(self, verdict: Verdict) -> Version:
-        version = _keep(self.versions, self.work, self.note, verdict, self.after)
+        assert self.trained is not None
+        after = self.after
+        # The start's scores are not its own.
+        dsc = math.fsum(after.values()) / max(1, len(after))
+        card = replace(card, scores={"held-out corrections": {"dsc": dsc, "n": len(after)}} if after else {})
+        save = partial(save_checkpoint, model=self.trained.model, card=card)
+        version = self.versions.add(save, verdict, self.parent, card.title, self.before, after)
         self.kept = True
+        _clear(self.work)
         return version
 
     def rescue(self, reason: str) -> None:
-        """Keep the epochs that were finished; where even that fails, the files wait for `recover`."""
-        if self.kept:
-            return
-        if not self.epochs:
-            _clear(self.work)
-        elif self.best.is_file():
-            with suppress(WaveGMSError):
-                self._keep(Verdict(False, reason, None, None, None, 0))
+        """Keep the epochs that were finished; where even that fails, the file waits for `recover`."""
+        verdict = Verdict(False, f"not promoted: {reason}", None, None, None, 0)
+        with suppress(WaveGMSError):
+            if self.kept:
+                return
+            if self.trained is not None and self.trained.epochs:
+                self._keep(self.trained.card, verdict)
+            else:
+                _keep_leftover(self.work, self.versions, verdict, self.before)
 
     def release(self) -> None:
-        """Give memory back."""
+        """Free the memory."""
         from napari_wavegms.model.device import release_memory
 
-        del self.codec
+        del self.codec, self.trained
         gc.collect()
         release_memory()
 
@@ -253,9 +242,9 @@ class _Tuning:
             compared_with=self.request.current or self.request.start,
             held_out=self.request.held_out,
             verdict=verdict,
-            before=self.note.before,
+            before=self.before,
             after=self.after,
-            epochs=self.epochs,
+            epochs=0 if self.trained is None else self.trained.epochs,
             seconds=time.perf_counter() - self.clock,
             stopped=self.stopped,
             comparison=before_and_after(verdict) if verdict is not None else "",
@@ -270,48 +259,26 @@ def _sentence(version: Version | None, verdict: Verdict | None) -> str:
     return f"{kept}."
 
 
-def _keep(
-    versions: ModelVersions, work: Path, note: _Note, verdict: Verdict, after: Mapping[str, float] | None = None
-) -> Version:
-    """Let a run's best tell where it comes from, and keep it as a version."""
-    from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
+_CUT_OFF = Verdict(False, "not promoted: the program ended before it was scored", None, None, None, 0)
 
-    best = work / BEST
-    network, card = load_checkpoint(best)
-    step = dict(card.lineage[-1] if card.lineage else {}) | {"from": note.parent, LEARNED: note.learned}
-    # The start's scores are not its own.
-    scores = {"held-out corrections": {"dsc": math.fsum(after.values()) / len(after), "n": len(after)}} if after else {}
-    card = replace(card, title=note.title, scores=scores, lineage=(*card.lineage[:-1], step))
-    with explain_os_error("The new model was not kept", work):
-        save_checkpoint(best, network, card)
-    version = versions.add(best, verdict, note.parent, note.title, note.before, after)
+
+def _keep_leftover(
+    work: Path, versions: ModelVersions, verdict: Verdict = _CUT_OFF, before: dict[str, float] | None = None
+) -> Version | None:
+    """Keep the best of a run that did not come to its end; only while its lock is ours."""
+    best, version = work / BEST, None
+    if best.is_file():
+        with suppress(CheckpointError):  # what cannot be loaded is no loss
+            card = read_card(best)
+            parent = str(card.lineage[-1].get(_START, "")) if card.lineage else ""
+            version = versions.add(partial(shutil.copyfile, best), verdict, parent, card.title, before)
     _clear(work)
     return version
 
 
-def _take_in_leftover(work: Path, versions: ModelVersions) -> Version | None:
-    """Keep the best of a run that was killed; only while its lock is ours."""
-    history = work / HISTORY
-    if not ((work / BEST).is_file() and history.is_file() and history.stat().st_size):
-        _clear(work)
-        return None
-    try:
-        note = _Note(**json.loads((work / _NOTE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        note = _Note()
-    verdict = Verdict(False, "not promoted: the program ended before it was scored", None, None, None, 0)
-    try:
-        return _keep(versions, work, note, verdict)
-    except CheckpointError:  # what cannot be loaded is no loss
-        _clear(work)
-        return None
-
-
 def _clear(work: Path) -> None:
     """Remove an ended run's files; whatever else lies there is somebody's."""
-    for name in (BEST, LAST, HISTORY, _NOTE):
+    # Beside them, half-written neighbours of a killed run.
+    for file in (work / BEST, work / HISTORY, *work.glob(".*-*.safetensors")):
         with suppress(OSError):
-            (work / name).unlink()
-    for leftover in work.glob(".*-*.safetensors"):  # half-written neighbours of a killed run
-        with suppress(OSError):
-            leftover.unlink()
+            file.unlink()

@@ -6,9 +6,10 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from napari_wavegms.errors import CheckpointError
@@ -157,20 +158,19 @@ class ModelVersions:
 
     def add(
         self,
-        file: str | os.PathLike[str],
+        model: str | os.PathLike[str] | Callable[[Path], object],
         verdict: Verdict,
         parent: str,
         title: str = "",
         before: Mapping[str, float] | None = None,
         after: Mapping[str, float] | None = None,
-        move: bool = False,
     ) -> Version:
         """Keep a model, promoted or not; it is put in use if the verdict says so. On return it is on disk.
 
         Parameters
         ----------
-        file : path-like
-            A model file; its card is checked.
+        model : path-like or callable
+            A model file, of which a copy is kept; or what writes one to the path that it is given.
         verdict : Verdict
             What `judge` said.
         parent : str
@@ -179,8 +179,6 @@ class ModelVersions:
             How it came about.
         before, after : mapping of str to float, optional
             The scores that were judged.
-        move : bool
-            Remove `file` once the version is kept.
 
         Raises
         ------
@@ -189,12 +187,19 @@ class ModelVersions:
         InputError
             If the disk refuses; then nothing has changed.
         """
-        source = Path(file)
-        read_card(source)
-        with explain_os_error(f"The model {source.name} was not kept", self.folder), self._ledger.writing():
+        if callable(model):
+            write: Callable[[Path], object] = model
+        else:
+            read_card(model)
+            write = partial(shutil.copyfile, model)
+        with explain_os_error("The new model was not kept", self.folder), self._ledger.writing():
             self._sweep()
+            number = self._next_number()
+            kept = self.path(number)
+            with atomic_write(kept) as neighbour:
+                write(neighbour)
             version = Version(
-                number=self._next_number(),
+                number=number,
                 parent=parent,
                 title=title,
                 created=now(),
@@ -202,20 +207,14 @@ class ModelVersions:
                 reason=verdict.reason,
                 before=_scores(before or {}),
                 after=_scores(after or {}),
-                size=source.stat().st_size,
+                size=kept.stat().st_size,
             )
-            kept = self.path(version.number)
-            with atomic_write(kept) as neighbour:
-                shutil.copyfile(source, neighbour)
             use = [{KIND: _USE, "number": version.number, "time": now()}] if verdict.promote else []
             try:
                 self._ledger.append([{KIND: _VERSION, **asdict(version)}, *use])
             except OSError:
                 kept.unlink(missing_ok=True)
                 raise
-        if move:
-            with suppress(OSError):  # a file too many is no reason to fail
-                source.unlink()
         return version
 
     def promote(self, number: int) -> Version:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
+    from napari_wavegms.model.card import ModelCard
+    from napari_wavegms.model.network import WaveGMS
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
@@ -97,16 +99,19 @@ class TrainEpoch:
 TrainEvent = TrainStarted | MemoryShort | TrainStep | TrainEpoch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TrainResult:
-    """What a finished run leaves behind."""
+    """What a run leaves behind: the best network with its card, and the files."""
 
+    model: WaveGMS
+    card: ModelCard
     best: Path
     last: Path
     history: Path
     best_dsc: float | None
     best_epoch: int
     epochs: int
+    steps: int
     config: TrainConfig
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import gc
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -120,44 +121,41 @@ def iter_train(
     replay: Sequence[Pair] = (),
     teacher: ImageTeacher | None = None,
     card: ModelCard | None = None,
+    origin: Mapping[str, Any] = MappingProxyType({}),
     device: str = "cpu",
     resume: bool = False,
     resumable: bool = True,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Generator[TrainEvent, None, TrainResult]:
     """Train a network on pairs of images and masks: the generator form of `train`, with every part given.
 
     Closing the generator stops the run; `best.safetensors` then holds the best epoch so far, or the state at the stop
-    if none was validated. Everything random follows from the seed and the epoch, so a run resumed from
-    `last.safetensors` continues as if it had not been stopped; that file is written after each epoch, or after some of
-    them where writing would take more than a twentieth of the time.
+    if there was none. Everything random follows from the seed and the epoch, so that a run resumed from
+    `last.safetensors` continues as if it had not been stopped. Both files are written after each epoch, or after some
+    of them where writing would take more than a twentieth of the time.
 
     Parameters
     ----------
-    pairs : sequence of Pair
-        What to learn from; one is enough.
-    validation : sequence of Pair
-        What to choose the best epoch by (mean DSC at the working size); may be empty, then the last epoch is the best.
+    pairs, validation, config, output, replay, resume
+        As in `train`.
     start : WaveGMS
         The network to start from; it is trained in place.
     codec : TinyVAE
         Encodes and decodes masks.
-    config : TrainConfig
-        The recipe.
-    output : path-like
-        Folder for best.safetensors, last.safetensors and history.jsonl.
-    replay : sequence of Pair
-        Earlier pairs that are mixed in so that they are not forgotten; see `TrainConfig.replay_share`.
     teacher : ImageTeacher, optional
         Gives the image latents to align with; by default a frozen copy of `start`'s encoder.
     card : ModelCard, optional
         The card of the model to make, with the lineage of its start; this run's settings, scores and preprocessing are
         filled in.
+    origin : mapping
+        What the card's lineage tells of this run, beside its settings.
     device : str
         A torch device name.
-    resume : bool
-        Continue from `last.safetensors` in `output`, if it is there.
     resumable : bool
-        Write `last.safetensors`, four times as large as the model.
+        Write `last.safetensors`, four times as large as the model. Otherwise the caller writes the result, and
+        `best.safetensors` is there only in case the run is killed, closed or fails.
+    stop : callable
+        Asked after every step and epoch; once it returns True, the run ends with what it has.
 
     Yields
     ------
@@ -166,35 +164,40 @@ def iter_train(
     Returns
     -------
     TrainResult
-
-    Raises
-    ------
-    InputError
-        If there are no pairs, none has a mask with anything in it, or a resumed run had other settings.
-    TrainingError
-        If the loss is no longer finite, or files cannot be written.
     """
     if not pairs:
         raise InputError("There is no pair of image and mask to learn from. Add at least one.")
     if not any(pair.mask.any() for pair in pairs):
         raise InputError("All masks are empty, so there is nothing to learn. Draw at least one structure.")
     everything, folder = [*pairs, *replay], Path(output)
-    run = Run(everything, len(pairs), validation, start, codec, config, folder, teacher, card, device, resumable)
+    run = Run(
+        everything, len(pairs), validation, start, codec, config, folder, teacher, card, device, resumable, origin
+    )
+    with _writing(folder):
+        if resume:
+            run.resume()
+        started = run.started()
     try:
-        with _writing(run.output):
-            if resume:
-                run.resume()
-            started = run.started()
         yield started
-        while run.goes_on():
-            yield from run.train_epoch()
-            with _writing(run.output):
-                epoch = run.finish_epoch()
-            yield epoch
-        return run.result()
+        while run.goes_on() and not stop():
+            for event in run.train_epoch():
+                yield event
+                if stop():
+                    break
+            else:
+                with _writing(folder):
+                    epoch = run.finish_epoch()
+                yield epoch
+        result = run.result()
+        if resumable:
+            with _writing(folder):
+                run.save_best()
+        return result
+    except BaseException:
+        with _writing(folder):
+            run.leave_best()
+        raise
     finally:
-        with _writing(run.output):
-            run.leave_something()
         del run
         gc.collect()
         release_memory()

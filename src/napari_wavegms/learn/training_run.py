@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from napari_wavegms import __version__
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.augmentation import warmup_cosine
 from napari_wavegms.learn.config import TrainConfig
@@ -33,7 +34,7 @@ from napari_wavegms.learn.frames import Frames, epoch_order, framed
 from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import load_training, save_checkpoint
+from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
 from napari_wavegms.model.device import out_of_memory, release_memory
 from napari_wavegms.model.inference import Inference
 from napari_wavegms.segment.preprocessing import Preprocessing
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Keeps something that is done now and then within its share of the time.
+    """Keeps occasional side work within its share of the time.
 
     Parameters
     ----------
@@ -84,27 +85,11 @@ class Pace:
 
 
 FILES_SHARE = 0.05
-"""Largest share of the time that goes into files; an epoch of one image takes less time than writing what it gave."""
-
-
-class _Means:
-    """Mean losses of one epoch, under the names that events give them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums = dict.fromkeys(("loss", "segmentation", "latent", "alignment"), 0.0)
-
-    def add(self, losses: dict[str, float], pairs: int) -> None:
-        self.count += pairs
-        for name, value in losses.items():
-            self.sums[name] += pairs * value
-
-    def of_all(self) -> dict[str, float]:
-        return {name: value / max(1, self.count) for name, value in self.sums.items()}
+"""Largest share of the time that goes into files; an epoch of one image takes less time than writing its result."""
 
 
 class Run:
-    """The state of one training run."""
+    """The state of one training run. The best network so far stays in memory; files follow at their pace."""
 
     def __init__(
         self,
@@ -119,35 +104,31 @@ class Run:
         card: ModelCard | None,
         device: str,
         resumable: bool,
+        origin: Mapping[str, Any],
     ) -> None:
-        self.config, self.output = config, output
-        self.resumable = resumable
+        self.config, self.output, self.resumable = config, output, resumable
         card = card or ModelCard(name=output.name)
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
         self.val_images, self.val_masks = framed(validation, rules)
         self.learner = Learner(Frames.of(pairs, rules, new), start, codec, config, teacher, device)
-        self.card = _new_card(card, rules, codec.fingerprint, config, new)
-        self.epoch, self.best_dsc, self.best_epoch = 0, None, -1
+        self.card = _new_card(card, rules, codec.fingerprint, config, {"pairs": new, **origin})
+        self.epoch, self.steps = 0, 0
+        self.best: WaveGMS | None = None
+        self.best_dsc: float | None = None
+        self.best_epoch = -1
         self.unimproved = 0  # validations since the best one
-        self.means, self.clock, self.born = _Means(), time.perf_counter(), time.perf_counter()
-        self.saving = Pace(FILES_SHARE)
-        self.validating = Pace(config.validation_share or 1)
-        self.newest_is_kept = False
-
-    best_dsc: float | None
-
-    @property
-    def pairs_per_epoch(self) -> int:
-        """Pairs that one epoch sees, replayed ones included."""
-        return len(self._order(np.random.default_rng(0)))
+        self.seen: list[tuple[int, dict[str, float]]] = []  # of this epoch: pairs of a step, and their mean losses
+        self.clock = self.born = time.perf_counter()
+        self.saving, self.validating = Pace(FILES_SHARE), Pace(config.validation_share or 1)
+        self.best_is_saved = False
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of one epoch."""
-        return -(-self.pairs_per_epoch // self.config.batch)
+        """Steps of one epoch, replayed pairs included."""
+        return -(-len(self._order(np.random.default_rng(0))) // self.config.batch)
 
     def started(self) -> TrainStarted:
-        """Make the folder ready and tell what is to come."""
+        """Make the folder ready."""
         self.output.mkdir(parents=True, exist_ok=True)
         if self.epoch == 0:
             (self.output / HISTORY).write_text("", encoding="utf-8")
@@ -165,17 +146,17 @@ class Run:
     def goes_on(self) -> bool:
         """Whether there is another epoch to do."""
         config = self.config
-        tired = bool(config.patience) and self.unimproved >= config.patience
-        return self.epoch < config.epochs and not tired and (self.epoch == 0 or self._time_share() < 1)
+        in_vain = bool(config.patience) and self.unimproved >= config.patience
+        return self.epoch < config.epochs and not in_vain and (self.epoch == 0 or self._time_share() < 1)
 
     def _time_share(self) -> float:
         limit = self.config.max_seconds
         return (time.perf_counter() - self.born) / limit if limit else 0.0
 
     def train_epoch(self) -> Generator[TrainEvent, None, None]:
-        """Do one epoch, telling each step."""
+        """Do one epoch, step by step."""
         config, epoch = self.config, self.epoch
-        self.means, self.clock = _Means(), time.perf_counter()
+        self.seen, self.clock = [], time.perf_counter()
         rng = np.random.default_rng((config.seed, epoch))
         generator = self._generator()
         order = self._order(rng)
@@ -186,14 +167,15 @@ class Run:
             while waiting:
                 indices = waiting.pop(0)
                 losses = self._try_step(indices, rng, generator)
-                if not losses:
-                    event, parts = self._with_less_memory(indices)
-                    waiting = parts + waiting
-                    if self.learner.device != generator.device.type:
-                        generator = self._generator()
-                    yield event
+                if losses:
+                    self.seen.append((len(indices), losses))
                     continue
-                self.means.add(losses, len(indices))
+                event, parts = self._with_less_memory(indices)
+                waiting = parts + waiting
+                if self.learner.device != generator.device.type:
+                    generator = self._generator()
+                yield event
+            self.steps += 1
             yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
             if self._time_share() >= 1:
                 return
@@ -213,7 +195,7 @@ class Run:
         return torch.Generator(self.learner.device).manual_seed(self.config.seed * 1_000_003 + self.epoch)
 
     def _try_step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> dict[str, float]:
-        """Take one step; no losses come back if the device has no memory for it."""
+        """The losses of one step; none if the device has no memory for it."""
         try:
             losses = self.learner.step(indices, rng, generator)
         except RuntimeError as error:
@@ -231,39 +213,41 @@ class Run:
         return {"loss": total, **parts}
 
     def _with_less_memory(self, indices: list[int]) -> tuple[MemoryShort, list[list[int]]]:
-        """Halve the batch from here on, or go on on the CPU where one pair is already too much."""
+        """Halve the batch from here on, or go on on the processor where one pair is already too much."""
         device = self.learner.device
         if len(indices) > 1:
             batch = -(-len(indices) // 2)
-            # A frozen dataclass: the run's own copy shrinks, the caller's stays.
             self.config = replace(self.config, batch=batch)
-            sentence = f"The {device} memory is too small for {len(indices)} pairs at once; going on with {batch}."
+            sentence = f"Out of memory on {device} with {len(indices)} pairs a step; continuing with {batch}."
             return MemoryShort(sentence, batch, device), [indices[:batch], indices[batch:]]
         if device == "cpu":
-            raise TrainingError("There is not enough memory to learn from one pair. Close other programs.")
+            raise TrainingError("Out of memory, even for a single pair. Close other programs.")
         self.learner.move("cpu")
-        sentence = f"The {device} memory is too small for one pair; going on on the CPU."
+        sentence = f"Out of memory on {device} with a single pair; continuing on the processor."
         return MemoryShort(sentence, 1, "cpu"), [indices]
 
     def finish_epoch(self) -> TrainEpoch:
-        """Validate, write the files, tell."""
+        """Validate, keep the best, and write what is due."""
         config, epoch = self.config, self.epoch
         last = epoch + 1 == config.epochs or self._time_share() >= 1
-        due = ((epoch + 1) % config.validate_every == 0 and self.validating.is_due()) or last
-        dsc, overlap = self._validate() if due and len(self.val_images) else (None, None)
+        due = last or ((epoch + 1) % config.validate_every == 0 and self.validating.is_due())
+        dsc, overlap = self._scores() if due and len(self.val_images) else (None, None)
         improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc or config.keep == "last")
         self.unimproved = 0 if improved else self.unimproved + (dsc is not None)
-        self.epoch, self.newest_is_kept = epoch + 1, improved
+        self.epoch += 1
         if improved or not len(self.val_images):
             self.best_dsc, self.best_epoch = dsc, epoch
-        if improved:
-            self._save_best()
-        if self.saving.is_due() or last:
-            self._save_newest()
+            self._keep()
+        if self.saving.is_due() or (last and self.resumable):
+            with self.saving.measured():
+                self.save_best()
+                if self.resumable:
+                    self._save_last()
+        count = sum(pairs for pairs, _ in self.seen)
         event = TrainEpoch(
             epoch=epoch,
             epochs=config.epochs,
-            **self.means.of_all(),
+            **{name: sum(pairs * losses[name] for pairs, losses in self.seen) / count for name in self.seen[0][1]},
             learning_rate=self.learner.rate,
             dsc=dsc,
             iou=overlap,
@@ -275,37 +259,44 @@ class Run:
             history.write(json.dumps(asdict(event)) + "\n")
         return event
 
-    def _save_newest(self) -> None:
-        """Write what a run is resumed from, and the newest model where none is chosen by validation."""
-        with self.saving.measured():
-            if not len(self.val_images):
-                self._save_best()
-                self.newest_is_kept = True
-            if self.resumable:
-                self._save_last()
-
-    def _validate(self) -> tuple[float, float]:
-        with self.validating.measured():
-            return self._scores()
-
     def _scores(self) -> tuple[float, float]:
-        # In the precision that the segmenter computes in.
-        inference = Inference(self.learner.kept_model.eval(), self.learner.codec, self.learner.device)
-        scores = []
-        for first in range(0, len(self.val_images), self.config.batch):
-            probability = inference.look(self.val_images[first : first + self.config.batch].float() / 255).probability
-            truth = self.val_masks[first : first + self.config.batch].numpy().astype(bool)
-            scores += [
-                (dice(a, b), iou(a, b))
-                for a, b in zip(probability.cpu().numpy() >= self.card.threshold, truth, strict=True)
-            ]
-        dsc, overlap = np.mean(scores, axis=0)
-        return float(dsc), float(overlap)
+        """Mean DSC and IoU of the validation pairs, in the precision that the segmenter computes in."""
+        with self.validating.measured():
+            inference = Inference(self.learner.kept_model.eval(), self.learner.codec, self.learner.device)
+            scores = []
+            for images, masks in zip(
+                self.val_images.split(self.config.batch), self.val_masks.split(self.config.batch), strict=True
+            ):
+                predicted = inference.look(images.float() / 255).probability.cpu().numpy() >= self.card.threshold
+                truth = masks.numpy().astype(bool)
+                scores += [(dice(a, b), iou(a, b)) for a, b in zip(predicted, truth, strict=True)]
+            dsc, overlap = np.mean(scores, axis=0)
+            return float(dsc), float(overlap)
 
-    def _save_best(self) -> None:
+    def _keep(self) -> None:
+        """Copy the network as it is now, as the best so far."""
+        kept = self.learner.kept_model
+        if self.best is None:
+            self.best = copy.deepcopy(kept)
+        else:
+            self.best.load_state_dict(kept.state_dict())
+        self.best_is_saved = False
+
+    def save_best(self) -> None:
+        """Write the best network, if that has not been done."""
+        if self.best is not None and not self.best_is_saved:
+            save_checkpoint(self.output / BEST, self.best, self._best_card())
+            self.best_is_saved = True
+
+    def leave_best(self) -> None:
+        """Write the best network of a run that was closed or failed, or the one at hand where no epoch was finished."""
+        if self.best is None and self.resumable:
+            self._keep()
+        self.save_best()
+
+    def _best_card(self) -> ModelCard:
         scores = {} if self.best_dsc is None else {"validation": {"dsc": self.best_dsc, "n": len(self.val_images)}}
-        card = replace(self.card, scores=scores)
-        save_checkpoint(self.output / BEST, self.learner.kept_model, card)
+        return replace(self.card, scores=scores)
 
     def _save_last(self) -> None:
         progress = {name: getattr(self, name) for name in ("epoch", "best_dsc", "best_epoch", "unimproved")}
@@ -330,6 +321,8 @@ class Run:
         self.epoch = int(progress["epoch"])
         self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
         self.unimproved = int(progress.get("unimproved", 0))
+        if self.best_epoch >= 0 and (self.output / BEST).is_file():
+            self.best, self.best_is_saved = load_checkpoint(self.output / BEST)[0], True
         self._trim_history()
 
     def _trim_history(self) -> None:
@@ -338,44 +331,37 @@ class Run:
         lines = history.read_text(encoding="utf-8").splitlines() if history.is_file() else []
         history.write_text("".join(line + "\n" for line in lines[: self.epoch]), encoding="utf-8")
 
-    def leave_something(self) -> None:
-        """A run stopped before its first validation, or without any, still leaves a loadable best."""
-        if not self.output.is_dir():
-            return
-        unwritten = self.epoch and not len(self.val_images) and not self.newest_is_kept
-        if unwritten or not (self.output / BEST).is_file():
-            self._save_best()
-
     def result(self) -> TrainResult:
-        """What the run leaves behind."""
+        """What the run leaves behind: its best network, or the network as it is where no epoch was finished."""
+        if self.best is None:
+            self._keep()
+        assert self.best is not None
         return TrainResult(
-            self.output / BEST,
-            self.output / LAST,
-            self.output / HISTORY,
-            self.best_dsc,
-            self.best_epoch,
-            self.epoch,
-            self.config,
+            model=self.best.eval(),
+            card=self._best_card(),
+            best=self.output / BEST,
+            last=self.output / LAST,
+            history=self.output / HISTORY,
+            best_dsc=self.best_dsc,
+            best_epoch=self.best_epoch,
+            epochs=self.epoch,
+            steps=self.steps,
+            config=self.config,
         )
 
 
-def _new_card(card: ModelCard, rules: Preprocessing, codec: str, config: TrainConfig, pairs: int) -> ModelCard:
+def _new_card(
+    card: ModelCard, rules: Preprocessing, codec: str, config: TrainConfig, origin: Mapping[str, Any]
+) -> ModelCard:
     """The card of what this run makes of a model."""
-    step = {"pairs": pairs, "date": date.today().isoformat(), "config": config.as_dict()}
+    step = {**origin, "date": date.today().isoformat(), "config": config.as_dict()}
     return replace(
         card,
         preprocessing=rules.as_dict(),
         codec=codec,
         scores={},  # those of the start are not those of what becomes of it
-        versions={name: _version(name) for name in ("napari-wavegms", "torch")},
+        versions={"napari-wavegms": __version__, "torch": str(torch.__version__)},
         created=date.today().isoformat(),
         # Through JSON, so that a card from a file compares equal to a fresh one.
         lineage=(*card.lineage, json.loads(json.dumps(step))),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
