@@ -94,6 +94,17 @@ def test_a_long_lineage_is_numbered(tmp_path: Path) -> None:
     assert "Training 1. from a, pairs 9, 5 epochs, 64 x 64 pixels, learning rate 0.001, seed 1 2. from a" in text
 
 
+def test_a_card_tells_its_trunk_and_its_margins_only_where_it_has_them(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.touch()
+    old = ModelCard("x")
+    new = ModelCard("x", context="efficientnet-lite0-0", preprocessing=old.preprocessing | {"margins": True})
+    before, after = (" ".join(" ".join(card_lines(card, file)).split()) for card in (old, new))
+    assert "Context efficientnet-lite0-0" in after
+    assert "uniform margins left out, squashed to 224 x 224" in after
+    assert not {"Context", "margins"} & set(before.split())
+
+
 def test_a_card_with_odd_values_is_damaged(wavegms: Run, model: Path, tmp_path: Path) -> None:
     raw = model.read_bytes()
     assert raw.count(b"[0.1, 99.9]") == 1

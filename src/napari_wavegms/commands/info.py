@@ -66,6 +66,7 @@ def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
     yield "Labels", ", ".join(f"{value} {name}" for value, name in enumerate(card.class_names))
     yield "Threshold", str(card.threshold)
     yield "Codec", card.codec
+    yield "Context", card.context
     for where, values in card.scores.items():
         yield "Scores", f"{where}: {_flat(values)}"
     yield "Data", card.data
@@ -79,6 +80,7 @@ def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
 def _preparation(rules: Mapping[str, Any]) -> str:
     size, (low, high) = rules.get("size", "?"), rules.get("percentiles", ("?", "?"))
     fit = "squashed" if rules.get("aspect") == "squash" else "fitted with black borders"
+    fit = f"uniform margins left out, {fit}" if rules.get("margins") else fit
     return (
         f"{fit} to {size} x {size} pixels; bool and uint8 are taken as they are, of every other type the {low} "
         f"percentile becomes black and the {high} percentile white"
