@@ -82,7 +82,7 @@ def test_only_sets_that_may_ship_are_learned(recipe: Any, shared: Path) -> None:
 
 
 def test_one_image_is_asked_for_all_of_its_classes_or_for_one(recipe: Any) -> None:
-    module, atlas = recipe("train_generalist"), recipe("atlas")
+    module, atlas = recipe("draws"), recipe("atlas")
     spine, prostate, skin = (
         next(source for source in atlas.SOURCES if source.name.startswith(name)) for name in ("spid", "ring", "isic")
     )
