@@ -67,12 +67,12 @@ def steps(widget: ReviewWidget, count: int, strokes: int) -> list[tuple[float, f
     times = []
     for number in range(count):
         wait_until(lambda: widget.shown is not None and bool(widget.shown.memory.planes) and not widget.busy)
-        wait_until(lambda: not widget.predictions.busy, at_least=0.3)
+        wait_until(lambda: not widget.prefetch.busy, at_least=0.3)
         for stroke in range(strokes):
             widget.shown.mask.paint((20 + 10 * stroke, 20 + number), 1)
         wait_until(lambda: True, at_least=0.6)  # the journal has it
         key, start, wall = widget.shown.key, time.thread_time(), time.perf_counter()
-        widget.next()
+        widget.lists.next()
         press, waited = time.thread_time() - start, time.perf_counter() - wall
         wait_until(lambda key=key: widget.shown is not None and widget.shown.key != key, at_least=0.3)
         times.append((press, time.thread_time() - start, waited))
@@ -95,9 +95,9 @@ def main() -> None:
             folder.mkdir()
             make_images(folder, options.steps + 2)
         viewer = napari.Viewer(show=True)
-        widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterCache())
+        widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), cache=SegmenterCache())
         viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
-        widget.open_folder(folder)
+        widget.lists.open_folder(folder)
         times = np.array(steps(widget, options.steps, options.strokes))[2:] * 1000  # the first two warm up
         widget.journal.close()
         viewer.close()

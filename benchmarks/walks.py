@@ -309,7 +309,7 @@ def review(profiler: Profiler, home: Path) -> Room:
     for number in range(9):
         Image.fromarray(ultrasound_phantom(number).image).save(folder / f"scan_{number}.png")
     room = Room(profiler, "Wave-GMS Review", home)
-    room.panel.open_folder(folder)
+    room.panel.lists.open_folder(folder)
     room.settle()
     return room
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +19,20 @@ from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
+from napari_wavegms.journal.journal import Journal
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.layers.viewer import camera_of
-from napari_wavegms.widgets.review.image import Shown
+from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.widgets.review.widget import ReviewWidget
 from napari_wavegms.widgets.segment.panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
 from napari_wavegms.widgets.segment.widget import SegmentWidget
+from napari_wavegms.widgets.worklist.model import WorklistModel
 from napari_wavegms.worklist.item import Item
 
 PATIENCE = 30_000  # ms; a busy machine is no reason to fail
@@ -263,18 +267,17 @@ class ReviewRoom:
     widget: ReviewWidget
     segmenter: Prejudiced
     qtbot: Any
-    is_closed: bool = False
 
     @classmethod
     def of(cls, viewer: Any, segmenter: Any, qtbot: Any) -> ReviewRoom:
         mind = Prejudiced(segmenter)
-        widget = ReviewWidget(viewer, load=mind.load, shelf=SegmenterCache())
+        widget = ReviewWidget(viewer, load=mind.load, cache=SegmenterCache())
         viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
         models = widget.panel.model_row
         models.combo.setCurrentIndex([choice.name for choice in models.combo.values].index("tiny"))
-        widget.ahead.use_model()
+        widget.prefetch.use_model()
         room = cls(viewer, widget, mind, qtbot)
-        room.wait(lambda: not widget.left_behind.busy)
+        room.wait(lambda: not widget.recovery.busy)
         return room
 
     @property
@@ -291,13 +294,23 @@ class ReviewRoom:
         return self.shown.mask
 
     @property
+    def images(self) -> WorklistModel:
+        return self.panel.list.model
+
+    @property
     def item(self) -> Item:
-        return self.panel.list.worklist.item(self.shown.key)
+        item = self.images.item(self.shown.key)
+        assert item is not None
+        return item
+
+    @property
+    def journal(self) -> Journal:
+        return self.widget.journal.writer.journal
 
     @property
     def predicted(self) -> np.ndarray:
         """What the model draws on the image on screen."""
-        grey = self.shown.picture.pixels.astype(int) + self.segmenter.bonus
+        grey = self.shown.loaded.pixels.astype(int) + self.segmenter.bonus
         return threshold_probability(np.minimum(grey, 255).astype(np.float32) / 255, 0.5)
 
     @property
@@ -305,21 +318,43 @@ class ReviewRoom:
         """Whether the panel asks about edits that were left behind."""
         return self.panel.question.isVisibleTo(self.panel)
 
+    def field(self, name: str) -> Any:
+        """The field with this accessible name."""
+        (field,) = (each for each in self.panel.findChildren(QWidget) if each.accessibleName() == name)
+        return field
+
+    def button(self, label: str) -> QPushButton:
+        """The button whose text begins so."""
+        (button,) = (each for each in self.panel.findChildren(QPushButton) if each.text().startswith(label))
+        return button
+
+    def says(self, words: str) -> bool:
+        """Whether words are to be read in the panel."""
+        return any(words in label.text() for label in self.panel.findChildren(QLabel) if label.isVisibleTo(self.panel))
+
     def wait(self, until: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(until, timeout=PATIENCE)
 
     def wait_shown(self) -> None:
-        """Wait until an image is on screen and the model has looked at it."""
+        """Wait until an image is on screen and has been predicted."""
         self.wait(lambda: not self.widget.busy and self.widget.shown is not None)
         self.wait(lambda: bool(self.shown.memory.planes))
 
     def open(self, folder: Path) -> None:
-        self.widget.open_folder(folder)
-        self.wait(lambda: self.panel.list.worklist is not None)
+        self.widget.lists.open_folder(folder)
+        self.wait(lambda: self.images.worklist is not None)
         self.wait_shown()
 
     def show(self, key: str) -> None:
-        self.widget.show_item(key)
+        self.widget.current.show_item(key)
+        self.wait_shown()
+
+    def next(self) -> None:
+        self.widget.lists.next()
+        self.wait_shown()
+
+    def skip(self) -> None:
+        self.widget.lists.skip()
         self.wait_shown()
 
     def stroke(self, place: tuple[int, int], label: int = 1) -> np.ndarray:
@@ -330,44 +365,36 @@ class ReviewRoom:
     def approve(self) -> None:
         """Approve, and wait until the next image is there."""
         key = self.shown.key
-        last = self.panel.list.next_key() is None
-        self.widget.approve()
+        last = self.images.next_key() is None
+        self.widget.approvals.approve()
         self.wait(lambda: not self.widget.busy)
-        assert self.panel.list.worklist.item(key).state == "approved"
+        assert self.images.item(key).state == "approved"
         if not last:
             self.wait(lambda: self.widget.shown is not None and self.shown.key != key)
         self.wait_shown()
 
+    def withdraw(self) -> None:
+        self.widget.approvals.withdraw()
+        self.wait(lambda: not self.widget.busy)
+
     def state_of(self, name: str) -> str:
-        return next(item.state for item in self.panel.list.worklist.items() if item.name == name)
+        return next(item.state for item in self.images.items() if item.name == name)
 
     def kill(self) -> None:
-        """Let all that is confirmed be on disk, and then vanish without any notice."""
+        """Leave what is on disk as a killed program does: the next window works on a copy, which nobody owns."""
         self.widget.journal.watch.settle()
-        writer = self.widget.journal.writer
-        assert writer.flush(20)
-        assert self.widget.desk.notes.flush(20)
-        writer._heard.clear()  # nobody is told any more
-        writer.journal._owner.release()  # as the operating system does
-        self._stop()
-        self.widget._close = lambda: None  # type: ignore[method-assign]
-
-    def bury(self) -> None:
-        """What the operating system does for a program that was killed: let go of threads, timers and connections."""
-        self.widget.__dict__.pop("_close", None)
-        self.widget._close()
+        assert self.widget.journal.writer.flush(20)
+        home = Path(os.environ["WAVEGMS_HOME"])
+        copy = home.with_name(f"{home.name}-killed")
+        shutil.copytree(home, copy)
+        self.close()
+        os.environ["WAVEGMS_HOME"] = str(copy)
 
     def close(self) -> None:
-        if not self.is_closed:
-            self.widget._close()
-        self._stop()
-        self.wait(lambda: not self.widget.predictions.busy)
-
-    def _stop(self) -> None:
-        self.is_closed = True
-        self.widget.predictions.use(None)
-        for runner in (self.widget.stage._opener, self.widget.lists._lister, self.widget.left_behind._seeker):
-            runner.abandon()
+        """Close the panel, unless that is done."""
+        if self.widget.parent() is not None:
+            self.viewer.window.remove_dock_widget(self.widget)
+        self.wait(lambda: not self.widget.prefetch.busy)
 
 
 @pytest.fixture
@@ -390,6 +417,5 @@ def open_room(
     yield make
     for room in rooms:
         room.close()
-        room.bury()
     # A thread that outlives its window may bring the interpreter down with it.
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=PATIENCE)

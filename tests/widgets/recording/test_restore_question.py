@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_wavegms.journal.records import EditTarget, Unfinished
-from napari_wavegms.widgets.recording.messages import restore_sentence
-from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
+from napari_wavegms.widgets.recording.restore_question import RestoreQuestion, restore_sentence
 
 PARIS = timezone(timedelta(hours=2))
 LEFT = Unfinished(EditTarget("a" * 32, "benign_12", (8, 8)), 14, "2026-06-03T14:02:11+00:00", 14)
+
+
+LABELS = {"restore": "Restore", "both": "Show both", "discard": "Discard"}
+
+
+def button(question: RestoreQuestion, label: str) -> QPushButton:
+    (button,) = (button for button in question.findChildren(QPushButton) if button.text() == label)
+    return button
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def test_each_button_answers_for_the_image_and_hides_the_question(
     question.ask(LEFT)
     assert question.isVisible()
     with qtbot.waitSignal(question.answered) as signal:
-        qtbot.mouseClick(question._buttons[answer], Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(button(question, LABELS[answer]), Qt.MouseButton.LeftButton)
     assert signal.args == ["a" * 32, answer]
     assert question.asked == LEFT
     assert not question.isVisible()
@@ -57,14 +65,14 @@ def test_enter_restores(question: RestoreQuestion, qtbot: Any) -> None:
     question.ask(LEFT)
     question.activateWindow()
     with qtbot.waitSignal(question.answered) as signal:
-        qtbot.keyClick(question._buttons["restore"], Qt.Key.Key_Return)
+        qtbot.keyClick(button(question, "Restore"), Qt.Key.Key_Return)
     assert signal.args == ["a" * 32, "restore"]
-    assert question._buttons["restore"].isDefault()
+    assert button(question, "Restore").isDefault()
 
 
 def test_damage_is_told_beside_the_question(question: RestoreQuestion) -> None:
     question.ask(Unfinished(LEFT.target, 2, LEFT.time, 2, "Edit 1 of benign_12 was changed."))
-    assert question._words.text().endswith(". Edit 1 of benign_12 was changed.")
+    assert question.findChild(QLabel).text().endswith(". Edit 1 of benign_12 was changed.")
 
 
 def test_a_question_that_is_taken_back_answers_nothing(question: RestoreQuestion, qtbot: Any) -> None:

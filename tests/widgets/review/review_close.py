@@ -48,13 +48,13 @@ def painted(predicted: np.ndarray) -> np.ndarray:
 
 def paint_and_close(folder: Path, how: str) -> None:
     viewer, segmenter = napari.Viewer(), SlowAfterTheFirst()
-    widget = ReviewWidget(viewer, load=lambda _model, _device: segmenter, shelf=SegmenterCache())
+    widget = ReviewWidget(viewer, load=lambda _model, _device: segmenter, cache=SegmenterCache())
     dock = viewer.window.add_dock_widget(widget, name="Wave-GMS Review")
     if how == "tab":  # another panel lies in front of ours, which is not told anything any more
         viewer.window.add_dock_widget(QLabel("in front"), name="another", tabify=True)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("tiny"))
-    widget.ahead.use_model()
+    widget.prefetch.use_model()
 
     def paint() -> None:
         shown = widget.shown
@@ -75,7 +75,7 @@ def paint_and_close(folder: Path, how: str) -> None:
     timer = QTimer()
     timer.timeout.connect(paint)
     timer.start(20)
-    widget.open_folder(folder)
+    widget.lists.open_folder(folder)
     napari.run()
 
 

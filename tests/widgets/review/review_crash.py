@@ -47,11 +47,11 @@ def painted(predicted: np.ndarray, seed: int, strokes: int) -> np.ndarray:
 
 def paint_until_killed(folder: Path, seed: int) -> None:
     viewer = napari.Viewer(show=False)
-    widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), shelf=SegmenterCache())
+    widget = ReviewWidget(viewer, load=lambda _model, _device: Brightness(), cache=SegmenterCache())
     viewer.window.add_dock_widget(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("tiny"))
-    widget.ahead.use_model()
+    widget.prefetch.use_model()
     widget.journal.edited.connect(lambda edit: print(edit.number, flush=True))  # noqa: T201
     todo = iter(places(seed))
 
@@ -67,7 +67,7 @@ def paint_until_killed(folder: Path, seed: int) -> None:
     timer = QTimer()
     timer.timeout.connect(paint)
     timer.start(40)
-    widget.open_folder(folder)
+    widget.lists.open_folder(folder)
     napari.run(force=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QThreadPool
 from qtpy.QtGui import QKeySequence
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
@@ -18,7 +19,7 @@ from napari_wavegms.corrections.store import CorrectionStore
 @pytest.fixture
 def room(open_room: Callable[[], Any], scans: Callable[..., Path], qtbot: Any) -> Any:
     room = open_room()
-    window = room.viewer.window._qt_window
+    window = room.widget.window()
     window.show()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
@@ -73,7 +74,7 @@ def test_a_day_s_keys_on_the_canvas(room: Any, hand: Any) -> None:
     hand.key("Alt+Q")
     assert room.widget.tools.changes.shown
     hand.key("Shift+Alt+D")
-    assert room.widget.tools.doubt.shown
+    assert room.widget.tools.uncertainty.shown
 
 
 @pytest.mark.parametrize("where", ["table", "search", "button", "threshold", "smallest", "name", "model", "order"])
@@ -81,13 +82,13 @@ def test_the_keys_work_wherever_the_focus_is_in_the_panel(room: Any, where: str,
     panel = room.panel
     widget = {
         "table": panel.list.table,
-        "search": panel.list._search,
-        "button": panel.button("next"),
-        "threshold": panel.threshold_row._slider,
-        "smallest": panel._smallest,
-        "name": panel._editor,
+        "search": room.field("Find"),
+        "button": room.button("Next"),
+        "threshold": room.field("Threshold"),
+        "smallest": room.field("Smallest island"),
+        "name": room.field("Your name"),
         "model": panel.model_row.combo,
-        "order": panel.list._order,
+        "order": room.field("Order"),
     }[where]
     widget.setFocus()
     qtbot.waitUntil(widget.hasFocus)
@@ -97,8 +98,8 @@ def test_the_keys_work_wherever_the_focus_is_in_the_panel(room: Any, where: str,
     assert go(room, lambda key: press(widget, key), "Alt+Left") == "scan_2"
     assert go(room, lambda key: press(widget, key), "Alt+A") == "scan_3"
     assert room.state_of("scan_2") == "approved"
-    assert panel.list._search.text() == ""
-    assert (panel.model_row.choice, panel.list.how) == (model, "folder order")
+    assert room.field("Find").text() == ""
+    assert (panel.model_row.choice, room.images.how) == (model, "folder order")
 
 
 def test_a_box_by_hand_is_one_step_and_approve_keeps_it(room: Any, hand: Any) -> None:
@@ -120,7 +121,7 @@ def test_a_box_by_hand_is_one_step_and_approve_keeps_it(room: Any, hand: Any) ->
     assert go(room, hand.key, "Alt+A") == "scan_2"
     (kept,) = CorrectionStore().corrections()
     assert np.array_equal(CorrectionStore().load(kept).mask, boxed)
-    assert np.array_equal(room.widget.journal.writer.journal.restore(content), boxed)
+    assert np.array_equal(room.journal.restore(content), boxed)
 
 
 @pytest.mark.parametrize("leave", ["Alt+Right", "Alt+K", "Alt+A"])
@@ -136,7 +137,7 @@ def test_a_box_that_is_open_or_running_is_not_taken_to_the_next_image(room: Any,
     hand.drag(room.viewer.layers.selection.active, (1, 1), (20, 20))
     room.wait(lambda: room.widget.tools.box.state == "running")
     assert go(room, hand.key, "Alt+Right") == "scan_3"
-    room.wait(lambda: not room.widget.tools.box._runner.busy)
+    room.wait(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
     assert np.array_equal(room.mask.data, room.predicted)
     room.show(first)
     assert np.array_equal(room.mask.data, before)

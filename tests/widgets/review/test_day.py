@@ -45,7 +45,7 @@ class Day:
         room = self.room
         while room.asks:
             left = room.panel.question.asked
-            room.widget.answer("restore")
+            room.widget.recovery.answer("restore")
             room.wait(lambda left=left: left not in room.widget.journal.left)
             room.wait_shown()
 
@@ -97,7 +97,7 @@ class Day:
             self.room.mask.redo()
 
     def tidy(self) -> None:
-        self.room.widget.tools.tidy("keep_largest")
+        self.room.widget.tools.clean_up("keep_largest")
 
     def approve(self) -> None:
         if not self.room.shown.approved:
@@ -109,15 +109,15 @@ class Day:
     def withdraw(self) -> None:
         if self.room.shown.approved:
             self.approved.discard(self.room.item.name)
-            self.room.widget.withdraw()
+            self.room.withdraw()
             self.room.wait(lambda: not self.room.widget.busy)
 
     def skip(self) -> None:
-        self.room.widget.skip()
+        self.room.widget.lists.skip()
         self.room.wait_shown()
 
     def go(self) -> None:
-        (self.room.widget.next if self.rng.random() < 0.7 else self.room.widget.previous)()
+        (self.room.widget.next if self.rng.random() < 0.7 else self.room.widget.lists.previous)()
         self.room.wait_shown()
 
     def jump_to_approved(self) -> None:
@@ -162,7 +162,7 @@ def test_a_day_with_kills_loses_no_stroke(
     assert {kept.name for kept in store.corrections()} == day.approved
     for kept in store.corrections():
         assert np.array_equal(store.load(kept).mask, day.masks[kept.name])
-    journal = day.room.widget.journal.writer.journal
+    journal = day.room.journal
     assert [sentence for path in journal.folder.glob("*.jsonl") for sentence in journal.verify(path.stem)] == []
 
 
@@ -187,7 +187,7 @@ def test_a_window_killed_for_real_gives_back_every_confirmed_stroke(
     assert edits >= 3
     room.open(folder)
     predicted = room.predicted
-    room.widget.answer("restore")
+    room.widget.recovery.answer("restore")
     room.wait(lambda: not room.widget.journal.left)
     mask = np.array(room.mask.data)
     possible = [strokes for strokes in range(edits, 301) if np.array_equal(mask, painted(predicted, 5, strokes))]

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_press_callbacks
 from PIL import Image
+
+from napari_wavegms.widgets.layers.mask_history import memory_of
 
 
 @pytest.fixture
 def room(open_room: Callable[[], Any], scans: Callable[..., Path]) -> Any:
     room = open_room()
-    room.open(scans(4))
+    room.open(scans(6))  # the last of which is not predicted ahead
     return room
 
 
-def test_the_layers_stay_and_are_others_to_whoever_asks(room: Any) -> None:
-    image, mask, ids = room.shown.image, room.mask, (room.shown.image.unique_id, room.mask.unique_id)
+def test_the_layers_stay_and_show_another_image(room: Any) -> None:
+    image, mask, memory = room.shown.image, room.mask, memory_of(room.mask)
     mask.brush_size = 4
-    room.widget.next()
-    room.wait_shown()
+    room.next()
     assert (room.shown.image is image, room.mask is mask) == (True, True)
-    assert not set(ids) & {image.unique_id, mask.unique_id}
+    assert memory_of(mask) is room.shown.memory is not memory
     assert (image.name, mask.name) == (room.item.name, f"{room.item.name} mask")
-    assert np.array_equal(image.data, room.shown.picture.pixels)
+    assert np.array_equal(image.data, room.shown.loaded.pixels)
     assert np.array_equal(mask.data, room.predicted)
     assert (mask.brush_size, mask.mode) == (4, "paint")
     assert room.shown.target.layer == str(mask.unique_id)
 
 
 def test_undo_ends_with_the_image_and_every_journal_is_its_own(room: Any) -> None:
-    first, content, journal = room.item.key, room.shown.content, room.widget.journal.writer.journal
+    first, content, journal = room.item.key, room.shown.content, room.journal
     room.stroke((3, 3))
     drawn = room.stroke((20, 28), 2)
-    room.widget.next()
-    room.wait_shown()
+    room.next()
     room.mask.redo()
     for _ in range(4):
         room.mask.undo()
@@ -59,7 +60,7 @@ def test_undo_ends_with_the_image_and_every_journal_is_its_own(room: Any) -> Non
     assert journal.verify(content) == journal.verify(other) == []
 
 
-def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], tmp_path: Path) -> None:
+def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], segmenter: Any, tmp_path: Path) -> None:
     folder, rng = tmp_path / "mixed", np.random.default_rng(0)
     folder.mkdir()
     kinds = {
@@ -77,7 +78,7 @@ def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], tm
     tifffile.imwrite(folder / "g spaced.tif", spaced, imagej=True, resolution=(2, 4), metadata=spacing)
     tifffile.imwrite(folder / "h spaced.tif", spaced[:9] + 1, imagej=True, resolution=(2, 4), metadata=spacing)
     room = open_room()
-    room.segmenter.segment = lambda image: room.segmenter._segmenter.segment(np.asarray(image))
+    room.segmenter.segment = segmenter.segment
     room.open(folder)
     room.panel.list.choose(how="folder order")
     masks = {}
@@ -85,16 +86,16 @@ def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], tm
         shown = room.shown
         assert room.item.name[0] == kind
         assert [layer.unique_id for layer in room.viewer.layers] == [shown.image.unique_id, shown.mask.unique_id]
-        assert np.array_equal(shown.image.data, shown.picture.pixels)
-        assert bool(shown.image.rgb) == shown.picture.plan.rgb == (kind in "cd")
-        assert shown.mask.data.shape == shown.picture.plan.labels_shape
+        assert np.array_equal(shown.image.data, shown.loaded.pixels)
+        assert bool(shown.image.rgb) == shown.loaded.plan.rgb == (kind in "cd")
+        assert shown.mask.data.shape == shown.loaded.plan.labels_shape
         assert tuple(shown.mask.scale) == tuple(shown.image.scale)
         assert tuple(shown.mask.units) == tuple(shown.image.units)
         if kind in "gh":
             assert tuple(shown.mask.scale) == (0.25, 0.5)
         shown.mask.data_setitem(tuple(np.array([place]) for place in (0, 5, 5)[-shown.mask.ndim :]), 3)
         masks[shown.key] = np.array(shown.mask.data)
-        room.widget.next()
+        room.widget.lists.next()
         room.wait_shown()
     for key, mask in masks.items():
         room.show(key)
@@ -102,10 +103,10 @@ def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], tm
 
 
 def test_a_mask_of_another_dtype_gets_a_layer_that_holds_it(room: Any) -> None:
-    second = room.panel.list.upcoming(1)[0]
+    second = room.images.upcoming(1)[0]
     room.show(second)
     content = room.shown.content
-    room.show(room.panel.list.previous_key())
+    room.show(room.images.previous_key())
     mask = np.zeros((24, 32), np.int32)
     mask[2:5, 3:9] = 70_000
     journal = room.widget.journal
@@ -120,11 +121,10 @@ def test_a_mask_of_another_dtype_gets_a_layer_that_holds_it(room: Any) -> None:
 
 def test_a_stroke_that_is_not_ended_stays_with_its_image(room: Any) -> None:
     first, mask = room.item.key, room.mask
-    drag = room.shown.drag._on_drag(mask, SimpleNamespace(type="mouse_press"))
-    next(drag)  # the button is down
-    drawn = room.stroke((3, 3))
-    room.widget.next()
-    room.wait_shown()
+    place = {"position": (3, 3), "view_direction": None, "dims_displayed": [0, 1]}
+    mouse_press_callbacks(mask, read_only_mouse_event(type="mouse_press", is_dragging=False, **place))
+    drawn = np.array(mask.data)
+    room.next()
     assert room.mask is not mask  # what follows of the stroke goes nowhere
     mask.paint((20, 20), 1)
     assert np.array_equal(room.mask.data, room.predicted)
@@ -133,9 +133,8 @@ def test_a_stroke_that_is_not_ended_stays_with_its_image(room: Any) -> None:
 
 
 def test_while_an_image_is_being_read_nobody_paints_into_the_one_before(room: Any) -> None:
-    mask, last = room.mask, [item.key for item in room.panel.list.worklist.items()][-1]
-    room.widget.predictions._pictures.pop(last, None)
-    room.widget.show_item(last)
+    mask, last = room.mask, [item.key for item in room.images.items()][-1]
+    room.widget.current.show_item(last)
     assert room.widget.shown is None
     assert (mask.visible, mask.editable) == (False, False)
     room.wait_shown()
@@ -144,10 +143,40 @@ def test_while_an_image_is_being_read_nobody_paints_into_the_one_before(room: An
 
 
 def test_layers_that_a_person_removes_between_two_images_come_anew(room: Any) -> None:
-    last = [item.key for item in room.panel.list.worklist.items()][-1]
-    room.widget.predictions._pictures.pop(last, None)
-    room.widget.show_item(last)
+    last = [item.key for item in room.images.items()][-1]
+    room.widget.current.show_item(last)
     room.viewer.layers.clear()
     room.wait_shown()
     assert [layer.name for layer in room.viewer.layers] == [room.item.name, f"{room.item.name} mask"]
     assert np.array_equal(room.mask.data, room.predicted)
+
+
+def test_a_polygon_that_is_begun_stays_with_its_image(room: Any) -> None:
+    mask = room.mask
+    mask.mode = "polygon"
+    mask.mode = "paint"
+    room.next()
+    assert room.mask is not mask
+    assert [layer.name for layer in room.viewer.layers] == [room.item.name, f"{room.item.name} mask"]
+    assert np.array_equal(room.mask.data, room.predicted)
+
+
+def test_the_viewer_is_never_empty_between_two_images_two_lists_or_after_a_file_that_cannot_be_read(
+    room: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes(b"no picture")
+    Image.fromarray(np.full((9, 9, 3), 90, np.uint8)).save(other / "b.png")
+    counts: list[int] = []
+    for emitter in (room.viewer.layers.events.inserted, room.viewer.layers.events.removed):
+        emitter.connect(lambda _event: counts.append(len(room.viewer.layers)))
+    room.next()
+    room.widget.lists.open_folder(other)
+    room.wait(lambda: "a.png" in room.panel.status)
+    assert room.widget.shown is None
+    assert not any(layer.visible for layer in room.viewer.layers)
+    room.next()
+    room.close()
+    assert counts
+    assert min(counts) >= 1

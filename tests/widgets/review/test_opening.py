@@ -19,31 +19,30 @@ def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
     other.mkdir()
     Image.open(folder / "scan_2.png").rotate(180).save(other / "scan_9.png")
     room = open_room()
-    room.panel._files.click()
+    room.button("Files").click()
     dialog = room.panel.findChild(QFileDialog)
     assert dialog.fileMode() == QFileDialog.FileMode.ExistingFiles
     assert "*.tif" in dialog.nameFilters()[0]
     dialog.filesSelected.emit([str(folder / "scan_3.png"), str(other / "scan_9.png"), str(folder / "scan_1.png")])
     dialog.close()
-    room.wait(lambda: room.panel.list.worklist is not None)
+    room.wait(lambda: room.images.worklist is not None)
     room.wait_shown()
     room.panel.list.choose(how="folder order", show="all")
-    assert [item.name for item in room.panel.list.worklist.items()] == ["scan_3", "scan_9", "scan_1"]
+    assert [item.name for item in room.images.items()] == ["scan_3", "scan_9", "scan_1"]
     assert room.item.name == "scan_3"
     room.approve()
     assert room.item.name == "scan_9"
-    room.widget.skip()
-    room.wait_shown()
+    room.skip()
     assert recent_folders() == []
     room.open(folder)
-    assert {item.name: item.state for item in room.panel.list.worklist.items()}["scan_3"] == "approved"
-    assert room.panel._recent.currentText() == folder.name
-    room.widget.open_files([other / "scan_9.png"])
-    room.wait(lambda: len(room.panel.list.worklist) == 1)
+    assert {item.name: item.state for item in room.images.items()}["scan_3"] == "approved"
+    assert room.field("Recent folders").currentText() == folder.name
+    room.widget.lists.open_files([other / "scan_9.png"])
+    room.wait(lambda: len(room.images.worklist) == 1)
     room.wait_shown()
     assert room.item.state == "skipped"
-    assert room.panel._recent.currentIndex() == -1
-    room.panel._folder.click()
+    assert room.field("Recent folders").currentIndex() == -1
+    room.button("Folder").click()
     (dialog,) = [each for each in room.panel.findChildren(QFileDialog) if each.isVisible()]
     assert Path(dialog.directory().absolutePath()) == folder.parent
     dialog.close()
@@ -51,7 +50,7 @@ def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
 
 def test_files_that_are_gone_say_so(open_room: Callable[[], Any], tmp_path: Path) -> None:
     room = open_room()
-    room.widget.open_files([tmp_path / "nowhere.png"])
+    room.widget.lists.open_files([tmp_path / "nowhere.png"])
     room.wait(lambda: not room.widget.lists.busy)
     assert "nowhere.png" in room.panel.status
-    assert room.panel.list.worklist is None
+    assert room.images.worklist is None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.presets import Preset
@@ -31,7 +32,7 @@ def leave(qtbot: Any) -> Iterator[Callable[[ReviewWidget], None]]:
     widgets: list[ReviewWidget] = []
     yield widgets.append
     for widget in widgets:
-        widget._close()
+        widget.setParent(None)  # as napari closes a dock
         qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
 
 
@@ -42,6 +43,12 @@ def room(open_room: Callable[[], Any], folder: Path) -> Any:
     return room
 
 
+def choose(combo: QComboBox, text: str) -> None:
+    """Choose an entry, as a person does."""
+    combo.setCurrentText(text)
+    combo.activated.emit(combo.currentIndex())
+
+
 def test_a_folder_opens_with_the_model_s_mask_and_the_brush_in_hand(room: Any) -> None:
     assert room.item.state == "predicted"
     assert room.mask.data.any()
@@ -49,7 +56,7 @@ def test_a_folder_opens_with_the_model_s_mask_and_the_brush_in_hand(room: Any) -
     assert room.mask.mode == "paint"
     assert room.viewer.layers.selection.active is room.mask
     assert [layer.name for layer in room.viewer.layers] == ["scan_1", "scan_1 mask"]
-    assert "Alt+A" in room.panel.button("approve").text()
+    assert room.button("Approve").text().endswith("Alt+A")
 
 
 def test_what_the_model_wrote_is_one_undo_step(room: Any) -> None:
@@ -60,8 +67,8 @@ def test_what_the_model_wrote_is_one_undo_step(room: Any) -> None:
 
 
 def test_the_next_images_are_predicted_before_they_are_asked_for(room: Any) -> None:
-    room.wait(lambda: not room.widget.predictions.busy)
-    room.widget.next()
+    room.wait(lambda: not room.widget.prefetch.busy)
+    room.widget.lists.next()
     assert room.shown.mask.data.any()  # at once, without a turn of the event loop
     assert [layer.name for layer in room.viewer.layers] == [room.item.name, f"{room.item.name} mask"]
 
@@ -70,8 +77,8 @@ def test_painting_is_journalled_and_approve_keeps_it_and_goes_on(room: Any) -> N
     name, content = room.item.name, room.shown.content
     mask = room.stroke((5, 5))
     room.wait(lambda: room.item.state == "corrected")
-    room.wait(lambda: "Saved" in room.panel._saved.sentence)
-    assert room.widget.journal.writer.journal.restore(content).tolist() == mask.tolist()
+    room.wait(lambda: room.says("Saved"))
+    assert room.journal.restore(content).tolist() == mask.tolist()
     room.approve()
     (kept,) = CorrectionStore().corrections()
     assert (kept.name, kept.image, kept.model) == (name, content, "tiny")
@@ -80,7 +87,7 @@ def test_painting_is_journalled_and_approve_keeps_it_and_goes_on(room: Any) -> N
     assert loaded.prediction is not None
     assert room.item.name != name
     assert room.state_of(name) == "approved"
-    room.wait(lambda: not room.widget.journal.writer.journal.unfinished(own=True))
+    room.wait(lambda: not room.journal.unfinished(own=True))
 
 
 def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) -> None:
@@ -90,12 +97,12 @@ def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) 
     room.show(key)
     assert not room.mask.editable
     assert np.array_equal(room.mask.data, mask)
-    room.widget.predict_again()
-    room.wait(lambda: room.widget.predictions.look(key) is not None)
+    room.widget.prefetch.run_again()
+    room.wait(lambda: room.widget.prefetch.prediction(key) is not None)
     for action in ("fill_holes", "smooth"):
-        room.widget.tools.tidy(action)
+        room.widget.tools.clean_up(action)
     assert np.array_equal(room.mask.data, mask)
-    room.widget.withdraw()
+    room.withdraw()
     room.wait(lambda: room.mask.editable)
     assert room.item.state == "corrected"
     assert CorrectionStore().corrections() == []
@@ -105,22 +112,21 @@ def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) 
 def test_going_away_and_coming_back_loses_nothing(room: Any) -> None:
     first = room.item.key
     mask = room.stroke((5, 5))
-    room.widget.next()  # before the journal has heard of it
+    room.widget.lists.next()  # before the journal has heard of it
     room.wait_shown()
     room.show(first)
     assert np.array_equal(room.mask.data, mask)
     assert room.item.state == "corrected"
-    room.wait(lambda: not room.widget.journal.writer.journal.unfinished(own=True))
+    room.wait(lambda: not room.journal.unfinished(own=True))
 
 
 def test_a_review_that_is_closed_and_opened_again_goes_on(
     room: Any, open_room: Callable[[], Any], folder: Path
 ) -> None:
     first, mask = room.item.key, room.stroke((5, 5))
-    room.widget.next()
-    room.wait_shown()
+    room.next()
     second, other = room.item.key, room.stroke((8, 20))
-    room.widget._close()
+    room.close()
     again = open_room()
     assert not again.asks
     again.open(folder)
@@ -140,11 +146,11 @@ def test_after_a_kill_it_asks_and_does_as_it_is_told(
     room.kill()
     again = open_room()
     again.wait(lambda: again.asks)
-    assert "1 unsaved edit on scan_1" in again.panel.question._words.text()
+    assert again.says("1 unsaved edit on scan_1")
     again.open(folder)
     assert again.item.key == key
     assert np.array_equal(again.mask.data, predicted)
-    again.widget.answer(answer)
+    again.widget.recovery.answer(answer)
     expected = mask if answer == "restore" else predicted
     again.wait(lambda: np.array_equal(again.mask.data, expected))
     assert not again.asks
@@ -152,7 +158,7 @@ def test_after_a_kill_it_asks_and_does_as_it_is_told(
         again.mask.undo()
         assert np.array_equal(again.mask.data, predicted)
         again.mask.redo()
-    again.widget._close()
+    again.close()
     third = open_room()
     third.open(folder)
     third.show(key)
@@ -165,7 +171,7 @@ def test_restore_without_a_folder_opens_the_folder(room: Any, open_room: Callabl
     room.kill()
     again = open_room()
     again.wait(lambda: again.asks)
-    again.widget.answer("restore")
+    again.widget.recovery.answer("restore")
     again.wait(lambda: again.widget.shown is not None and np.array_equal(again.mask.data, mask))
 
 
@@ -177,31 +183,32 @@ def test_show_both_puts_the_old_mask_beside_and_asks_again(
     again = open_room()
     again.open(folder)
     again.wait(lambda: again.asks)
-    again.widget.answer("both")
+    again.widget.recovery.answer("both")
     again.wait(lambda: again.shown.beside is not None)
     assert np.array_equal(again.shown.beside.data, mask)
     assert again.asks
-    again.widget.answer("restore")
+    again.widget.recovery.answer("restore")
     again.wait(lambda: np.array_equal(again.mask.data, mask))
     assert len(again.viewer.layers) == 2
 
 
 def test_skip_leaves_an_image_for_later(room: Any) -> None:
     name = room.item.name
-    room.widget.skip()
-    room.wait_shown()
+    room.skip()
     assert room.item.name != name
     assert room.state_of(name) == "skipped"
 
 
-@pytest.mark.parametrize(("how", "stays"), [("keep mine", True), ("fill empty", True), ("replace", False)])
-def test_a_new_prediction_obeys_the_mode_and_is_one_undo_step(room: Any, how: str, stays: bool) -> None:
+@pytest.mark.parametrize(
+    ("label", "stays"), [("keep my edits", True), ("fill empty areas", True), ("replace the mask", False)]
+)
+def test_a_new_prediction_obeys_the_mode_and_is_one_undo_step(room: Any, label: str, stays: bool) -> None:
     mask = room.stroke((2, 2))
     room.wait(lambda: room.item.state == "corrected")
-    room.panel._overwrite.set_choices([(how, how)], how)
+    choose(room.field("New results"), label)
     room.segmenter.bonus = 60  # the other prediction
-    room.widget.predict_again()
-    look = room.widget.predictions.look
+    room.widget.prefetch.run_again()
+    look = room.widget.prefetch.prediction
     room.wait(lambda: look(room.item.key) is not None)
     after = room.mask.data.copy()
     assert not np.array_equal(after, mask)
@@ -214,7 +221,7 @@ def test_a_layer_that_a_person_removes_loses_no_stroke(room: Any) -> None:
     key, mask = room.item.key, room.stroke((5, 5))
     room.viewer.layers.remove(room.mask)
     assert room.widget.shown is None
-    assert not room.viewer.layers
+    assert [layer.visible for layer in room.viewer.layers] == [False]
     room.show(key)
     assert np.array_equal(room.mask.data, mask)
 
@@ -222,46 +229,44 @@ def test_a_layer_that_a_person_removes_loses_no_stroke(room: Any) -> None:
 def test_open_layers_are_reviewed_in_their_place(open_room: Callable[[], Any], disc: np.ndarray) -> None:
     room = open_room()
     image = room.viewer.add_image(disc, name="open one", scale=(2, 3))
-    room.widget.open_layers()
+    room.widget.lists.open_layers()
     room.wait_shown()
     assert room.shown.image is image
     assert tuple(room.mask.scale) == (2, 3)
     room.approve()
     assert [kept.name for kept in CorrectionStore().corrections()] == ["open one"]
-    room.widget._close()
+    room.close()
     assert list(room.viewer.layers) == [image]
 
 
 def test_a_file_that_cannot_be_read_says_so_and_the_next_one_opens(open_room: Callable[[], Any], folder: Path) -> None:
     (folder / "scan_0.png").write_bytes(b"no picture")
     room = open_room()
-    room.widget.open_folder(folder)
+    room.widget.lists.open_folder(folder)
     room.wait(lambda: "scan_0" in room.panel.status)
-    room.widget.next()
-    room.wait_shown()
+    room.next()
     assert room.item.name in {f"scan_{number}" for number in range(1, 6)}
 
 
 def test_the_journal_is_exported_as_a_table(room: Any, tmp_path: Path) -> None:
     room.stroke((5, 5))
     room.wait(lambda: room.item.state == "corrected")
-    room.widget.export(tmp_path / "journal.csv")
+    room.widget.lists.export(tmp_path / "journal.csv")
     room.wait(lambda: "written to" in room.panel.status)
     assert "scan_1" in (tmp_path / "journal.csv").read_text(encoding="utf-8")
 
 
 def test_the_tools_work_on_the_mask_on_screen(room: Any) -> None:
-    room.widget._on_action("next_doubt")
-    assert "Doubtful spot" in room.panel.status or "no doubtful spot" in room.panel.status
-    room.panel.button("changes").click()
+    room.panel.action.emit("next_doubt")
+    assert "spot" in room.panel.status
+    room.button("Changes").click()
     assert room.widget.tools.changes.shown
-    room.panel.button("doubt_layer").click()
-    assert room.widget.tools.doubt.shown
-    room.widget.next()
-    room.wait_shown()
+    room.button("Uncertainty").click()
+    assert room.widget.tools.uncertainty.shown
+    room.next()
     assert room.widget.tools.changes.mask is room.mask  # they follow
     before = room.mask.data.copy()
-    room.panel.threshold_row._change(0.9)
+    room.field("Threshold").setValue(90)
     assert not np.array_equal(room.mask.data, before)
     room.widget.tools.settle()
     room.mask.undo()
@@ -281,10 +286,10 @@ def test_a_stack_is_reviewed_whole_and_kept_plane_by_plane(open_room: Callable[[
     assert (room.mask.data == (pixels > 128)).all()
     room.mask.data_setitem((np.array([1]), np.array([2]), np.array([3])), 1)
     mask = np.array(room.mask.data)
-    room.widget.approve()
+    room.widget.approvals.approve()
     room.wait(lambda: not room.widget.busy)
     assert [kept.plane for kept in CorrectionStore().corrections()] == [(0,), (1,), (2,)]
-    room.widget._close()
+    room.close()
     again = open_room()
     again.open(tmp_path / "loops")
     assert again.shown.approved
@@ -306,21 +311,24 @@ def test_after_so_many_approvals_the_model_learns(
     config = TrainConfig(
         trained="mapper", epochs=1, batch=4, precision="float32", augmentation=still, alignment_weight=0
     )
-    widget = ReviewWidget(make_napari_viewer(), shelf=SegmenterCache(), speed=Preset("quick", "Quick", 1.0, "", config))
+    widget = ReviewWidget(
+        make_napari_viewer(), cache=SegmenterCache(), preset=Preset("quick", "Quick", 1.0, "", config)
+    )
     leave(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("small"))
-    widget.ahead.use_model()
-    widget.panel._learns.setChecked(True)
-    widget.panel._every.setValue(2)
-    widget.open_folder(scans(3))
+    widget.prefetch.use_model()
+    widget.panel.findChild(QCheckBox).setChecked(True)
+    (every,) = (box for box in widget.panel.findChildren(QSpinBox) if box.accessibleName() == "Approvals")
+    every.setValue(2)
+    widget.lists.open_folder(scans(3))
     for _ in range(2):
-        assert not widget.learning.busy
+        assert not widget.approvals.is_training
         qtbot.waitUntil(lambda: widget.shown is not None and bool(widget.shown.memory.planes), timeout=60_000)
         widget.shown.mask.paint((12, 16), 1)
-        widget.approve()
+        widget.approvals.approve()
         qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
-    assert widget.learning.busy
-    qtbot.waitUntil(lambda: not widget.learning.busy, timeout=60_000)
+    assert widget.approvals.is_training
+    qtbot.waitUntil(lambda: not widget.approvals.is_training, timeout=60_000)
     (version,) = ModelVersions().versions()
-    assert version.name in widget.panel._learning.sentence
+    assert version.name in " ".join(label.text() for label in widget.panel.findChildren(QLabel))

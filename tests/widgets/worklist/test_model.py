@@ -75,18 +75,18 @@ def test_a_row_tells_what_is_known(model: WorklistModel) -> None:
     index = model.index(1, IMAGE)
     assert index.data(ITEM_ROLE).name == "b"
     assert index.data(Qt.ItemDataRole.AccessibleTextRole) == "b, predicted"
-    assert "own score of its mask is 0.900" in index.data(Qt.ItemDataRole.ToolTipRole)
+    assert "own score for its mask is 0.900" in index.data(Qt.ItemDataRole.ToolTipRole)
     assert model.data(QModelIndex()) is None
 
 
 def test_every_column_says_what_it_is(model: WorklistModel) -> None:
     for column in range(model.columnCount()):
         assert model.headerData(column, Qt.Orientation.Horizontal)
-        assert "Press" in model.headerData(column, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+        assert "Click" in model.headerData(column, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
 
 
 def test_a_change_is_noted_and_repaints_its_row_alone(model: WorklistModel, qtbot: Any) -> None:
-    with qtbot.waitSignals([model.dataChanged, model.counts_changed]) as signals:
+    with qtbot.waitSignals([model.dataChanged, model.changed]) as signals:
         model.set_item(key(model, "c"), state="corrected")
     top, bottom, *_ = signals.all_signals_and_args[0].args
     assert (top.row(), bottom.row()) == (2, 2)
@@ -228,10 +228,10 @@ def test_words() -> None:
     ]
     done: Any = {"todo": 0, "predicted": 0, "corrected": 3, "approved": 41, "skipped": 2}
     assert nothing_shown(done, "todo", "") == (
-        "Nothing is left to do. 3 corrected and 2 skipped still wait for Approve: show those."
+        "Nothing left to do, but 3 corrected and 2 skipped images are not approved yet. Choose them under Show."
     )
-    assert nothing_shown({**done, "corrected": 0, "skipped": 0}, "todo", "") == "All is approved."
-    assert "holds “zebra”" in nothing_shown(done, "all", "zebra")
+    assert nothing_shown({**done, "corrected": 0, "skipped": 0}, "todo", "") == "All images are approved."
+    assert "contains “zebra”" in nothing_shown(done, "all", "zebra")
     assert gone_sentence(()) == ""
-    assert gone_sentence(("a", "b")).startswith("2 images that you worked on are no longer in the folder: a, b.")
-    assert "unlike those" in details(Item("k", "k", light="red"), [])
+    assert gone_sentence(("a", "b")).startswith("2 images you worked on are no longer in the folder: a, b.")
+    assert "very different from the training images" in details(Item("k", "k", light="red"), [])

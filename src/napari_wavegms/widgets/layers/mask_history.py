@@ -162,13 +162,6 @@ def remember_mask(layer: Labels, memory: MaskMemory) -> None:
         _ENDS[name] = finalize(getattr(layer, "__wrapped__", layer), _forget, name)
 
 
-def forget_mask(layer: Labels) -> None:
-    """Forget a layer that is to show something else; a probability for each image of a day would fill the memory."""
-    end = _ENDS.get(layer.unique_id)
-    if end is not None:
-        end()
-
-
 def memory_of(layer: Labels | None) -> MaskMemory | None:
     """Give what we know about a layer; None for a layer that we did not make."""
     return None if layer is None else _OURS.get(layer.unique_id)

@@ -1,7 +1,7 @@
-"""Which rows of a mask have changed since we last looked, found out in portions that no stroke has to wait for.
+"""Which rows of a mask have changed, found in portions that no stroke has to wait for.
 
-What is painted says where; an undo, or somebody who writes into the array, says nothing, and then every band's
-fingerprint is compared with the one it had.
+A stroke says where it painted; an undo, or somebody who writes into the array, does not, and then the hash of every
+band is compared with the one it had.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ChangedBands:
         self._changed: set[Band] = set()
 
     def painted(self, atoms: object) -> bool:
-        """Take in what napari's `paint` event carries; False where it cannot be read, and a sweep has to tell."""
+        """Note what napari's `paint` event carries; False where it cannot be read, and a sweep is needed."""
         try:
             for atom in cast("Iterable[Any]", atoms):
                 self._changed.update(self._bands_at(_ranges(atom)))
@@ -42,7 +42,7 @@ class ChangedBands:
         return True
 
     def sweep(self, data: Any) -> Iterator[None]:
-        """Compare every band; yields after each, so that the caller may do something else in between."""
+        """Compare every band; yields after each one."""
         for band in bands_of(self.shape):
             known = self._fingerprint_of(band)
             if band not in self._changed and _fingerprint(_rows(data, band)) != known:
@@ -51,10 +51,10 @@ class ChangedBands:
         self._start = None
 
     def take(self, data: Any) -> dict[Band, Labels]:
-        """Give copies of the bands that have changed, as they are now; from now on they count as known."""
+        """Copies of the bands that have changed, as they are now; from then on they count as known."""
         taken = {}
         for band in sorted(self._changed):
-            # What was painted is not compared with what was there: whoever writes it down does so anyway.
+            # What was painted is not compared with what was there; the journal does so anyway.
             taken[band] = np.array(_rows(data, band))
             self._known[band] = _fingerprint(taken[band])
         self._changed.clear()
@@ -62,9 +62,8 @@ class ChangedBands:
 
     def _fingerprint_of(self, band: Band) -> bytes:
         if band not in self._known:
-            # After the first sweep every band is known.
-            start = cast("Labels", self._start)
-            self._known[band] = _fingerprint(band.of(start))
+            assert self._start is not None, "after the first sweep every band is known"
+            self._known[band] = _fingerprint(band.of(self._start))
         return self._known[band]
 
     def _bands_at(self, ranges: tuple[range, ...]) -> Iterator[Band]:
@@ -78,11 +77,9 @@ class ChangedBands:
 
 
 def _ranges(atom: Any) -> tuple[range, ...]:
-    """Where an entry of napari's undo history lies, one range an axis.
-
-    There are two kinds: pixels by their indices (`Labels.data_setitem`, and everything in older versions), and a box of
-    slices with the pixels in it (`paint`, `fill` and `paint_polygon` since napari 0.9).
-    """
+    """Where an entry of napari's undo history lies, one range an axis."""
+    # There are two kinds: pixels by their indices (`Labels.data_setitem`, and everything in older versions), and a box
+    # of slices with the pixels in it (`paint`, `fill` and `paint_polygon` since napari 0.9).
     box = getattr(atom, "slice_key", None)
     if box is None:
         return tuple(range(int(np.min(places)), int(np.max(places)) + 1) for places in atom[0])

@@ -1,4 +1,4 @@
-"""Watches one mask while it is edited, and hands every change to the journal: painted, filled, undone or assigned.
+"""Watches one mask while it is edited, and submits every change to the journal: painted, filled, undone or assigned.
 
 The window's thread only copies the rows that changed; comparing, packing and writing happen in the journal's own.
 """
@@ -18,18 +18,40 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.user_data import editor_name
 from napari_wavegms.widgets.qt.lifetime import on_destroyed, single_shot
 from napari_wavegms.widgets.recording.changed_bands import ChangedBands
-from napari_wavegms.widgets.recording.messages import saved_sentence
+from napari_wavegms.wording import duration, rough_duration
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-_QUIET = 0.25  # seconds without a change after which a burst is over
+_QUIET = 250  # ms without a change after which a burst is over
 _LONGEST = 0.75  # seconds after which a burst is written down that is not over
-_PAUSE = 30.0  # seconds; who does not edit for longer is away
+_PAUSE = 30.0  # seconds; whoever does not edit for longer is away
 _PORTION = 0.003  # seconds that a search may keep the window at a time
 
 
-class _News(QObject):
+def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: str) -> str:
+    """What changed since the edits began, and when it was saved; or why it could not be.
+
+    Parameters
+    ----------
+    edit : Edit or None
+        The last one on disk.
+    age : float or None
+        Seconds since it was saved.
+    waits : bool
+        Whether something is not saved yet.
+    problem : str
+        Why, if the disk refuses.
+    """
+    if problem:
+        return problem
+    if edit is None:
+        return "Saving." if waits else ""
+    changed = f"Changed {edit.differing:,} px, {duration(max(1, round(edit.seconds_so_far)))}."
+    return f"{changed} Saving." if waits or age is None else f"{changed} Saved {rough_duration(age)} ago."
+
+
+class _Relay(QObject):
     """Brings news from the writer's thread to the window's.
 
     The writer holds it: a signal of the watch itself would be emitted into freed memory where Qt destroys the watch at
@@ -51,16 +73,16 @@ class JournalWatch(QObject):
     Signals
     -------
     saved(str)
-        A sentence on what changed and when it was saved, or why it could not be; whenever there is another one.
+        Another `saved_sentence`.
     edited(object)
         The `Edit` that has just come to the disk.
 
     Attributes
     ----------
-    model, threshold : str, float or None
-        What the next edits are made on top of.
     editor : str
-        Who makes them.
+        Who makes the next edits.
+    model, threshold : str, float or None
+        What they are made on top of.
     """
 
     saved = Signal(str)
@@ -73,8 +95,7 @@ class JournalWatch(QObject):
         self.editor = self.model = ""
         self.threshold: float | None = None
         self.sentence = ""
-        self._writer = writer
-        self._clock = clock
+        self._writer, self._clock = writer, clock
         self._layer: Labels | None = None
         self._image = ""
         self._last: Edit | None = None
@@ -83,17 +104,14 @@ class JournalWatch(QObject):
         self._searching: Iterator[None] | None = None
         self._burst: float | None = None
         self._event_at = self._active_at = clock()
-        self._timer = single_shot(self, round(_QUIET * 1000), self._on_quiet)
-        self._ticker = _timer(self, 1000, self._tell)
-        self._searcher = _timer(self, 0, self._search)
-        news = _News()
-        news.written.connect(self._on_written)
-        on_destroyed(self, writer.listen(lambda image, what: news.written.emit(image, what)))
-
-    @property
-    def image(self) -> str:
-        """Content hash of the image whose mask is watched; empty without one."""
-        return self._image
+        self._timer = single_shot(self, _QUIET, self._on_quiet)
+        self._ticker, self._searcher = QTimer(self), QTimer(self)
+        self._ticker.setInterval(1000)
+        self._ticker.timeout.connect(self._show_saved)
+        self._searcher.timeout.connect(self._search)
+        relay = _Relay()
+        relay.written.connect(self._on_written)
+        on_destroyed(self, writer.listen(lambda image, news: relay.written.emit(image, news)))
 
     def attach(
         self,
@@ -128,11 +146,13 @@ class JournalWatch(QObject):
         self.editor = editor_name() if editor is None else editor
         self.model, self.threshold = model, threshold
         self._writer.begin(target, start, editor=self.editor, model=model, threshold=threshold)
-        self._layer, self._image = layer, target.image
-        self._begin_anew(start)
+        self._layer, self._image, self._last = layer, target.image, None
+        self._bands = ChangedBands(start)
+        self._event_at = self._active_at = self._clock()
         for emitter, slot in self._sources():
             emitter.connect(slot)
         self._ticker.start()
+        self._show_saved()
 
     def detach(self) -> None:
         """Write down what is not yet written, and let go of the layer; without one nothing happens."""
@@ -143,38 +163,25 @@ class JournalWatch(QObject):
         self._layer, self._image = None, ""
 
     def settle(self) -> None:
-        """Hand everything up to now to the writer, without waiting for the end of a burst."""
+        """Submit everything up to now to the writer, without waiting for the end of a burst."""
         self._timer.stop()
         self._searcher.stop()
-        self._burst = None
-        if self._layer is None:
-            return
-        if self._search_wanted or self._dragging or self._searching is not None:
-            self._search_wanted = self._dragging = False
-            for _ in self._bands.sweep(self._layer.data) if self._fits() else ():
+        if self._fits() and (self._search_wanted or self._dragging or self._searching is not None):
+            for _ in self._bands.sweep(self._data):
                 pass
-            self._searching = None
-        self._hand_over()
-
-    def finish(self, how: Answer) -> None:
-        """Write down how the edits ended; nothing of them is left to restore. The watching goes on."""
-        if self._layer is not None:
-            self.settle()
-            self._writer.finish(self._image, how)
-
-    def _begin_anew(self, start: Any) -> None:
-        self._bands = ChangedBands(start)
-        self._last = None
         self._search_wanted = self._dragging = False
         self._searching = self._burst = None
-        self._event_at = self._active_at = self._clock()
-        self._tell()
+        self._submit()
+
+    @property
+    def _data(self) -> Any:
+        return None if self._layer is None else self._layer.data
 
     def _sources(self) -> list[tuple[Any, Callable[..., None]]]:
         if self._layer is None:
             return []
         events = self._layer.events
-        # An undo, and whoever writes into the array, tells nothing but that something is shown anew.
+        # An undo, and whoever writes into the array, tells nothing but that something is drawn again.
         return [
             (events.paint, self._on_paint),
             (events.labels_update, self._on_drag),
@@ -201,18 +208,16 @@ class JournalWatch(QObject):
         self._event_at = self._clock()
         if self._burst is None:
             self._burst = self._event_at
-        if not self._timer.isActive() or self._event_at - self._burst < _LONGEST - _QUIET:
+        if not self._timer.isActive() or self._event_at - self._burst < _LONGEST - _QUIET / 1000:
             self._timer.start()
 
     def _on_quiet(self) -> None:
         self._burst = None
-        if self._layer is None:
-            return
         if not (self._search_wanted or self._dragging) or not self._fits():
-            self._hand_over()
+            self._submit()
         elif self._searching is None:
             self._search_wanted = self._dragging = False
-            self._searching = self._bands.sweep(self._layer.data)
+            self._searching = self._bands.sweep(self._data)
             self._searcher.start()
 
     def _search(self) -> None:
@@ -220,12 +225,12 @@ class JournalWatch(QObject):
         until = self._clock() + _PORTION
         while self._searching is not None:
             try:
-                # Who changes the shape under our eyes ends the search; the whole mask is handed over then.
+                # If the shape changes meanwhile, the search ends and the whole mask is submitted.
                 next(self._searching if self._fits() else iter(()))
             except StopIteration:
                 self._searching = None
                 self._searcher.stop()
-                self._hand_over()
+                self._submit()
                 if self._search_wanted or self._dragging:  # since this search began
                     self._timer.start()
             if self._clock() >= until:
@@ -233,29 +238,30 @@ class JournalWatch(QObject):
 
     def _fits(self) -> bool:
         """Whether the layer still has the kind of data that it had."""
-        data = None if self._layer is None else self._layer.data
+        data = self._data
         return data is not None and (data.shape, data.dtype) == (self._bands.shape, self._bands.dtype)
 
-    def _hand_over(self) -> None:
+    def _submit(self) -> None:
         if self._layer is None:
             return
         if self._fits():
-            changed: Any = self._bands.take(self._layer.data)
+            changed: Any = self._bands.take(self._data)
         else:
-            changed = np.array(self._layer.data)
+            changed = np.array(self._data)
             self._bands = ChangedBands(changed)
         if len(changed):
             self._writer.submit(
-                *(self._image, changed),
+                self._image,
+                changed,
                 editor=self.editor,
                 model=self.model,
                 threshold=self.threshold,
                 active_seconds=self._active(),
             )
-            self._tell()
+            self._show_saved()
 
     def _active(self) -> float:
-        """Seconds of work since the last change that was handed over."""
+        """Seconds of work since the last change that was submitted."""
         seconds = self._event_at - self._active_at
         self._active_at = self._event_at
         return seconds if seconds <= _PAUSE else 0.0
@@ -265,21 +271,14 @@ class JournalWatch(QObject):
         if image == self._image:
             if news is not None:
                 self._last = edit  # None once the edits have ended
-            self._tell()
+            self._show_saved()
         if edit is not None:
             self.edited.emit(edit)
 
-    def _tell(self) -> None:
+    def _show_saved(self) -> None:
         age = None if self._writer.saved_at is None else time.time() - self._writer.saved_at
         waits = bool(self._image) and self._writer.waits(self._image)
         sentence = saved_sentence(self._last, age, waits, self._writer.problem)
         if sentence != self.sentence:
             self.sentence = sentence
             self.saved.emit(sentence)
-
-
-def _timer(parent: QObject, interval: int, slot: Callable[[], None]) -> QTimer:
-    timer = QTimer(parent)
-    timer.setInterval(interval)
-    timer.timeout.connect(slot)
-    return timer

@@ -1,20 +1,27 @@
-"""What to do with edits that a crash, or a closed window, has left behind; asked in the panel, never in a dialog."""
+"""What to do with edits that a crash has left behind; asked in the panel, never in a dialog."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_wavegms.journal.records import Unfinished
-from napari_wavegms.widgets.recording.messages import restore_sentence
+from napari_wavegms.wording import counted, moment
 
 _ANSWERS = {
-    "restore": ("Restore", "Bring the mask back as you left it."),
-    "both": ("Show both", "Show the mask as you left it in a layer of its own, beside the present one."),
-    "discard": ("Discard", "Go on without these edits. They stay in the journal."),
+    "restore": ("Restore", "Restore the mask as you left it."),
+    "both": ("Show both", "Show the unsaved mask as an outline next to the current one."),
+    "discard": ("Discard", "Continue without these edits. They remain in the journal."),
 }
+
+
+def restore_sentence(left: Unfinished, now: datetime | None = None) -> str:
+    """How many unsaved edits there are, on what and from when; `now` has a time zone, in which the time is given."""
+    when = moment(left.time, now) or "an unknown time"
+    return f"Wave-GMS found {counted(left.edits, 'unsaved edit')} on {left.target.name} from {when}."
 
 
 class RestoreQuestion(QFrame):
@@ -28,13 +35,13 @@ class RestoreQuestion(QFrame):
     Attributes
     ----------
     asked : Unfinished or None
-        What was asked about last.
+        What the last question was about.
     """
 
     answered = Signal(str, str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.asked: Unfinished | None = None
         self.setObjectName("wavegmsQuestion")
         self.setStyleSheet("#wavegmsQuestion { border: 1px solid #d0a53c; border-radius: 3px; }")
@@ -52,14 +59,14 @@ class RestoreQuestion(QFrame):
         self.hide()
 
     def ask(self, left: Unfinished) -> None:
-        """Show the question; Enter restores. One that is not answered yet is taken back."""
+        """Show a question instead of the one before; Enter restores."""
         self.asked = left
         self._words.setText(f"{restore_sentence(left)} {left.damage}".rstrip())
         self.show()
         self._buttons["restore"].setFocus()
 
     def take_back(self) -> None:
-        """Hide the question unanswered, as when another image is shown; the edits stay in the journal."""
+        """Hide the question unanswered; the edits stay in the journal."""
         self.hide()
 
     def _button(self, answer: str) -> QPushButton:

@@ -2,137 +2,174 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.records import Edit
+from napari_wavegms.journal.records import Answer, Edit, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
-from napari_wavegms.widgets.review.edits import ReviewJournal
-from napari_wavegms.widgets.review.image import Opened, Prediction, Shown
+from napari_wavegms.widgets.recording.recorder import JournalWatch
+from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
+from napari_wavegms.widgets.worklist.model import WorklistModel
 from napari_wavegms.worklist.item import Item
 from napari_wavegms.worklist.state_log import NoteWriter
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_wavegms.widgets.review.approval import Approver
-    from napari_wavegms.widgets.review.prefetch import Predictions
+
+class ReviewJournal(QObject):
+    """Begins and ends the edits of one image after another.
+
+    An image that is left in good order has nothing to restore: its edits are closed as saved, or as approved. What is
+    still open at the next start was cut off.
+
+    Signals
+    -------
+    saved(str)
+        See `JournalWatch.saved`.
+    edited(Edit)
+        An edit is on disk, maybe of an image that was left meanwhile.
+
+    Attributes
+    ----------
+    watch : JournalWatch
+    left : list of Unfinished
+        Edits that were cut off and not yet decided on, the latest first.
+    """
+
+    saved = Signal(str)
+    edited = Signal(object)
+
+    def __init__(self, writer: JournalWriter, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.writer = writer
+        self.watch = JournalWatch(writer, self)
+        self.left: list[Unfinished] = []
+        self._numbers: dict[str, int] = {}
+        self._ended: dict[str, Answer] = {}
+        self.watch.saved.connect(self.saved)
+        self.watch.edited.connect(self._on_edited)
+
+    def undecided(self, content: str) -> set[int]:
+        """Numbers of the edits of an image that a person has not decided on."""
+        return {left.upto for left in self.left if left.target.image == content}
+
+    def decide(self, left: Unfinished, how: Answer) -> None:
+        """Close edits that were cut off."""
+        self.left.remove(left)
+        self.writer.finish(left.target.image, how, left.upto)
+
+    def begin(self, shown: Shown, threshold: float | None) -> None:
+        """Watch the mask on screen; what it is now is what its edits begin with."""
+        if shown.edit is None:
+            self._numbers.pop(shown.content, None)
+        self.reopen(shown)
+        # The name was asked for once: the settings are a file, and going on must not wait for the disk.
+        editor = self.watch.editor or None
+        self.watch.attach(shown.mask, shown.target, editor=editor, model=shown.memory.model, threshold=threshold)
+
+    def end(self, shown: Shown, how: Answer) -> None:
+        """Close the edits on screen; those that are still on their way to the disk are closed likewise."""
+        self.watch.settle()
+        self._ended[shown.content] = how
+        if shown.content in self._numbers:
+            self.writer.finish(shown.content, how, self._numbers.pop(shown.content))
+
+    def reopen(self, shown: Shown) -> None:
+        """Go on with an image whose edits had ended."""
+        self._ended.pop(shown.content, None)
+
+    def close(self) -> None:
+        """Write everything down, and leave the journal to others."""
+        self.watch.detach()
+        self.writer.flush()
+        for content, how in self._ended.items():
+            with suppress(InputError):  # shown by the journal where it matters
+                last = max((edit.number for edit in self.writer.journal.edits(content)), default=0)
+                # News of a last stroke may be on their way to us still; what a person has not decided on stays open.
+                if last and last not in self.undecided(content):
+                    self.writer.finish(content, how, last)
+        self._ended.clear()
+        self._numbers.clear()
+        self.writer.close()
+
+    def _on_edited(self, edit: Edit) -> None:
+        how = self._ended.get(edit.image)
+        if how is None:
+            self._numbers[edit.image] = edit.number
+        else:
+            self.writer.finish(edit.image, how, edit.number)
+        self.edited.emit(edit)
 
 
-class _Refusals(QObject):
-    """Brings sentences from the writer's thread to the window's; held by the writer, see `journal_watch`."""
-
-    said = Signal(str)
-
-
-class ReviewContext(QObject):
-    """One review: its parts meet here.
+@dataclass(frozen=True, slots=True, eq=False)
+class ReviewContext:
+    """One review.
 
     Attributes
     ----------
     viewer : ViewerModel
     panel : ReviewPanel
     store : CorrectionStore
-    notes : NoteWriter
-        Writes down what became of the images.
     journal : ReviewJournal
-    predictions : Predictions
-    approver : Approver
-        Both are given by the widget.
-    keys_of : dict of str to str
-        The item that has a content.
+    notes : NoteWriter
+        Writes down the states of the images.
     """
 
-    predictions: Predictions
-    approver: Approver
+    viewer: ViewerModel
+    panel: ReviewPanel
+    store: CorrectionStore
+    journal: ReviewJournal
+    notes: NoteWriter
 
-    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
-        super().__init__(parent)
-        self.viewer = viewer
-        self.panel = ReviewPanel()
-        self.store = CorrectionStore()
-        refusals = _Refusals()
-        refusals.said.connect(self.say_problem)
-        self.notes = NoteWriter(lambda sentence: refusals.said.emit(sentence))
-        self.journal = ReviewJournal(JournalWriter(Journal()), self)
-        self.keys_of: dict[str, str] = {}
+    @property
+    def images(self) -> WorklistModel:
+        """The list of images."""
+        return self.panel.list.model
 
     def item(self, key: str | None) -> Item | None:
-        """Find an item of the list."""
-        worklist = self.panel.list.worklist
-        return worklist.item(key) if worklist is not None and key in worklist and key is not None else None
+        """The item of the list with a key."""
+        return self.images.item(key)
+
+    def item_of(self, content: str) -> Item | None:
+        """The item of the list whose pixels have a content hash."""
+        return next((item for item in self.images.items() if item.content == content), None)
 
     def note(self, key: str, **changes: Any) -> None:
-        """Note and show what became of an image, if it is in the list; see `Worklist.set`."""
+        """Note and show the state of an image, if it is in the list; see `Worklist.set`."""
         try:
             if self.item(key) is not None:
-                self.panel.list.set_item(key, **changes)
+                self.images.set_item(key, **changes)
         except InputError as error:
             self.say_problem(str(error))
 
-    def say(self, sentence: str, kind: str = "news") -> None:
-        """Say in the panel what happened."""
+    def say(self, sentence: str, kind: Literal["news", "problem"] = "news") -> None:
+        """Show a sentence in the panel."""
         self.panel.set_status(sentence, kind)
 
     def say_problem(self, sentence: str, _details: str = "") -> None:
         """Say what went wrong, where it is seen."""
-        self.panel.set_status(sentence, "problem")
-        if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
+        self.say(sentence, "problem")
+        if not self.panel.isVisible():  # in a closed tab or a hidden dock nobody would read it
             show_error(sentence)
 
 
-_FRESH = ("todo", "predicted")
+class _Relay(QObject):
+    """Held by the writer's thread alone, see `recording.recorder`."""
 
-_SECONDS = 5  # between two notes on how long somebody has worked
-
-
-def state_of(item: Item, opened: Opened) -> str:
-    """The state that an image turns out to be in; empty where it is the one that was noted."""
-    if opened.is_approved:
-        return "approved" if item.state != "approved" else ""
-    if opened.mask is None:
-        return "todo" if item.state in ("approved", "corrected") else ""
-    return "corrected" if item.state in ("approved", *_FRESH) else ""
+    sent = Signal(str)
 
 
-def note_look(desk: ReviewContext, look: Prediction) -> bool:
-    """Note what a model says of an image; tells whether it is in the list."""
-    item = desk.item(look.key)
-    if item is None:
-        return False
-    changes: dict[str, Any] = {"uncertainty": look.uncertainty, "score": look.score}
-    if look.light is not None:
-        changes["light"] = look.light.colour
-    if item.state == "todo":
-        changes["state"] = "predicted"
-    desk.note(item.key, **changes)
-    return True
-
-
-def note_edit(desk: ReviewContext, edit: Edit, shown: Shown | None) -> bool:
-    """Note an edit that has come to the disk; tells whether it is one of the mask on screen, which is not approved."""
-    item = desk.item(desk.keys_of.get(edit.image))
-    if item is None:
-        return False
-    ours = shown is not None and shown.content == edit.image
-    is_open = False
-    if shown is not None and ours:
-        shown.edit = edit.number
-        is_open = not shown.approved
-        _note_seconds(desk, item, edit, shown)
-    fresh = item.state not in ("corrected", "approved") if is_open else item.state in _FRESH and not ours
-    if fresh:
-        desk.note(item.key, state="corrected")
-    return is_open
-
-
-def _note_seconds(desk: ReviewContext, item: Item, edit: Edit, shown: Shown) -> None:
-    seconds = shown.seconds + edit.seconds_so_far
-    if seconds > item.seconds + _SECONDS:
-        desk.note(item.key, seconds=seconds)
+def in_window(do: Callable[[str], None]) -> Callable[[str], None]:
+    """A function for other threads that has the window's thread call `do`."""
+    relay = _Relay()
+    relay.sent.connect(do)
+    return lambda sentence: relay.sent.emit(sentence)

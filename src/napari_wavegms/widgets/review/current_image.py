@@ -3,290 +3,301 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
+from napari_wavegms.journal.records import Edit
 from napari_wavegms.journal.recovery import approved, journalled
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.mask_layers import layer_by_id
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
-from napari_wavegms.widgets.review.context import ReviewContext, state_of
-from napari_wavegms.widgets.review.image import Opened, Pixels, Prediction, ReviewImage, Shown, picture_of, read_picture
-from napari_wavegms.widgets.review.layers import Spare, hand_over, put_away, remove_spare, show_picture
+from napari_wavegms.widgets.review.context import ReviewContext
+from napari_wavegms.widgets.review.image import LoadedImage, Pixels, Prediction, load_image
+from napari_wavegms.widgets.review.layers import LayerPair, Shown
+from napari_wavegms.widgets.review.prefetch import Prefetch
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.worklist.item import Item
 
+_FRESH = ("todo", "predicted")
+_SECONDS = 5  # between two notes on how long somebody has worked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An image that is ready to be shown, with what a person had drawn."""
+
+    loaded: LoadedImage
+    mask: Any = None
+    is_approved: bool = False
+
 
 def has_past(content: str, writer: JournalWriter, store: CorrectionStore) -> bool:
-    """Whether there may be a mask that a person had drawn; a glance that the window can afford."""
+    """Whether a person may have drawn a mask; quick enough for the window's thread."""
     journal = writer.journal
     return writer.waits(content) or (journal.folder / f"{content}.jsonl").exists() or bool(store.history(content))
 
 
 def open_job(
     item: Item,
-    known: ReviewImage | Pixels | None,
+    known: LoadedImage | Pixels | None,
     writer: JournalWriter,
     store: CorrectionStore,
     without: Collection[int] = (),
 ) -> Generator[None, None, Opened]:
-    """Read an image, and find the mask that a person had drawn.
-
-    Parameters
-    ----------
-    item : Item
-    known : ReviewImage or Pixels, optional
-        Where the image is in memory already.
-    writer : JournalWriter
-    store : CorrectionStore
-    without : collection of int
-        See `napari_wavegms.journal.recovery.journalled`.
-
-    Raises
-    ------
-    InputError
-        If the image cannot be read, or its last edits are not on disk yet.
-    """
+    """Read an image, and find the mask that a person had drawn."""
     yield
-    if isinstance(known, ReviewImage):
-        picture = known
-    elif isinstance(known, Pixels):
-        picture = picture_of(item, np.asarray(known.pixels), known.rgb, known.axes, known.spacing, known.source)
-    else:
-        picture = read_picture(item)
-    if writer.waits(picture.content) and not writer.flush() and writer.waits(picture.content):
+    loaded = known if isinstance(known, LoadedImage) else load_image(item, known)
+    if writer.waits(loaded.content) and not writer.flush() and writer.waits(loaded.content):
         raise InputError(f"The last edits of {item.name} are not on disk yet. {writer.problem} Then open it again.")
-    mask = approved(picture.pixels, picture.planes, picture.plan.labels_shape, store)
-    if mask is not None:
-        return Opened(picture, _fitting(mask, picture), is_approved=True)
-    mask = journalled(picture.content, writer.journal, without)
+    shape = loaded.plan.labels_shape
+    mask = approved(loaded.pixels, loaded.planes, shape, store)
+    is_approved = mask is not None
     if mask is None:
-        mask = approved(picture.pixels, picture.planes, picture.plan.labels_shape, store, former=True)
-    return Opened(picture, _fitting(mask, picture))
-
-
-def _fitting(mask: Any, picture: ReviewImage) -> Any:
-    """A mask that was brought to another shape meanwhile is no mask of this image."""
-    return mask if mask is not None and mask.shape == picture.plan.labels_shape else None
+        mask = journalled(loaded.content, writer.journal, without)
+    if mask is None:
+        mask = approved(loaded.pixels, loaded.planes, shape, store, former=True)
+    # A mask that was brought to another shape meanwhile is no mask of this image.
+    return Opened(loaded, mask if mask is not None and mask.shape == shape else None, is_approved)
 
 
 class CurrentImage(QObject):
     """Shows one image of the list at a time.
-
-    Parameters
-    ----------
-    desk : ReviewContext
-    tools : ReviewTools
-    events : ViewerEvents
 
     Signals
     -------
     arrived()
         Another image is on screen.
     missed()
-        An image could not be brought there.
+        An image could not be opened.
 
     Attributes
     ----------
     shown : Shown or None
         The image on screen.
     wanted : str or None
-        The key of the image that is on its way there.
-    opened : dict of str to Pixels
-        The images of open layers.
+        The key of the image that is being opened.
+    open_layers : dict of str to Pixels
+        The images of open layers, by key.
     """
 
     arrived = Signal()
     missed = Signal()
 
-    def __init__(self, desk: ReviewContext, tools: ReviewTools, events: ViewerEvents) -> None:
-        super().__init__(desk)
+    def __init__(self, context: ReviewContext, tools: ReviewTools, events: ViewerEvents, prefetch: Prefetch) -> None:
+        super().__init__(context.panel)
         self.shown: Shown | None = None
         self.wanted: str | None = None
-        self.opened: dict[str, Pixels] = {}
-        self._desk, self._tools, self._events = desk, tools, events
-        self._spare: Spare | None = None  # the layers of the image before
+        self.open_layers: dict[str, Pixels] = {}
+        self._context, self._tools, self._events, self._prefetch = context, tools, events, prefetch
+        self._pair = LayerPair(context.viewer)
+        self._is_saving = False
         self._opener = JobRunner(self)
         self._opener.ended.connect(self._on_opened)
+        prefetch.predicted.connect(self._on_predicted)
 
     @property
     def busy(self) -> bool:
-        """Whether an image is on its way."""
-        return self._opener.busy
+        """Whether an image is being opened, or an approval is on its way to the disk."""
+        return self._opener.busy or self._is_saving
+
+    def set_saving(self, is_saving: bool) -> None:
+        """Note that an approval is on its way to the disk: nobody leaves the image meanwhile."""
+        self._is_saving = is_saving
+        self.refresh()
 
     def show_item(self, key: str) -> None:
         """Bring an image of the list to the screen."""
-        desk = self._desk
-        item = desk.item(key)
-        if item is None or desk.approver.busy:
+        context, item = self._context, self._context.item(key)
+        if item is None or self._is_saving:
             return
         if self.shown is not None and self.shown.key == key:
-            hand_over(desk.viewer, self.shown)
+            self.select()
             return
-        self.leave(keep=True)
-        self.wanted = key
+        self._leave()
+        self.wanted = self._prefetch.first = key
         try:
-            desk.panel.list.go_to(key)
+            context.panel.list.go_to(key)
         except InputError as error:
-            desk.say_problem(str(error))
-        picture = desk.predictions.picture(key)
-        if picture is not None and not has_past(picture.content, desk.journal.writer, desk.store):
-            self._put(Opened(picture))
+            context.say_problem(str(error))
+        writer, store = context.journal.writer, context.store
+        loaded = self._prefetch.image(key)
+        if loaded is not None and not has_past(loaded.content, writer, store):
+            self._show(Opened(loaded))
             return
-        if self._spare is not None:
-            self._spare.hide()
-        without = desk.journal.undecided(picture.content if picture is not None else item.content)
-        desk.say(f"Opening {item.name}…")
-        known = picture or self.opened.get(key)
-        self._opener.start(partial(open_job, item, known, desk.journal.writer, desk.store, without))
+        self._pair.hide()
+        undecided = context.journal.undecided(item.content if loaded is None else loaded.content)
+        context.say(f"Opening {item.name}…")
+        self._opener.start(partial(open_job, item, loaded or self.open_layers.get(key), writer, store, undecided))
 
-    def leave(self, keep: bool = False) -> None:
-        """Take the image on screen away, its layers too unless the next image takes them; what was drawn is kept."""
-        self._opener.abandon()
-        self.wanted = None
+    def leave(self) -> None:
+        """Take the image on screen out of sight; what was drawn is kept, and so are the layers for the next image."""
+        self._leave()
+        self._pair.hide()
+        self._tools.close()
+
+    def close(self) -> None:
+        """Leave the image and remove its layers."""
+        self.leave()
+        self._pair.close()
+
+    def select(self) -> None:
+        """Select the mask on screen, brush in hand unless it is locked."""
         if self.shown is not None:
-            self._put_away(self.shown)
-        if not keep:
-            self._drop_spare()
-            self._tools.close()
+            self.shown.select(self._context.viewer)
 
-    def hand_over(self) -> None:
-        """Give the brush for the mask on screen."""
-        if self.shown is not None:
-            hand_over(self._desk.viewer, self.shown)
-
-    def write(self, look: Prediction) -> None:
-        """Bring a new prediction into the mask on screen, as soon as no stroke is going on."""
-        shown = self.shown
-        if shown is not None and shown.key == look.key and shown.content == look.content:
-            shown.drag.when_free(partial(self._write, shown, look))
+    def images(self) -> list[Image]:
+        """The image layers of the user's."""
+        return [
+            layer for layer in self._context.viewer.layers if isinstance(layer, Image) and not self._pair.owns(layer)
+        ]
 
     def refresh(self) -> None:
         """Show what can be done with the image on screen."""
-        shown, desk = self.shown, self._desk
+        shown, panel = self.shown, self._context.panel
         if shown is None:
-            desk.panel.set_shown("", False, desk.approver.busy)
-            desk.panel.set_light(None, "")
+            panel.set_shown("", False, self._is_saving)
+            panel.set_light(None)
         else:
-            details = shown.picture.source or shown.picture.name
-            desk.panel.set_shown(shown.picture.name, shown.approved, desk.approver.busy, details)
+            loaded = shown.loaded
+            panel.set_shown(loaded.name, shown.approved, self._is_saving, loaded.source or loaded.name)
 
     def on_layers(self) -> None:
         """Notice when somebody has removed one of the layers."""
-        shown, viewer = self.shown, self._desk.viewer
+        shown, layers = self.shown, self._context.viewer.layers
+        if shown is not None and not (shown.image in layers and shown.mask in layers):
+            self.leave()
+            self._context.say(
+                f"{shown.loaded.name} was removed from the viewer. Your edits are kept; select the image in the list "
+                "to continue."
+            )
+
+    def on_edited(self, edit: Edit) -> None:
+        """Note an edit that is on disk."""
+        item, shown = self._context.item_of(edit.image), self.shown
+        if item is None:
+            return
+        if shown is None or shown.content != edit.image:
+            if item.state in _FRESH:
+                self._context.note(item.key, state="corrected")
+            return
+        shown.edit = edit.number
+        seconds = shown.seconds + edit.seconds_so_far
+        if seconds > item.seconds + _SECONDS:
+            self._context.note(item.key, seconds=seconds)
+        if not shown.approved:
+            if item.state not in ("corrected", "approved"):
+                self._context.note(item.key, state="corrected")
+            self._tools.check_mask_soon()
+
+    def _leave(self) -> None:
+        """Let go of the image on screen; its layers stay as they are for a moment."""
+        self._opener.abandon()
+        self.wanted = self._prefetch.first = None
+        shown, journal = self.shown, self._context.journal
         if shown is None:
             return
-        if any(layer_by_id(viewer, layer.unique_id) is None for layer in (shown.image, shown.mask)):
-            self.leave()
-            name = shown.picture.name
-            self._desk.say(f"{name} was removed from the viewer; what you drew is kept. Choose it to go on.")
-
-    def _drop_spare(self) -> None:
-        spare, self._spare = self._spare, None
-        remove_spare(self._desk.viewer, spare)
-
-    def _put_away(self, shown: Shown) -> None:
-        desk = self._desk
         self._tools.settle()
         self._tools.set(None)
+        shown.mask.mode = "pan_zoom"  # ends a shape that was begun
         if not shown.approved:
-            desk.journal.end(shown, "saved")
-        desk.journal.pause()
+            journal.end(shown, "saved")
+        journal.watch.detach()
         self._events.watch(None)
-        self.shown = None  # first, because the layers that go are not taken for removed by a person
-        self._spare = put_away(desk.viewer, shown)
-        desk.panel.question.take_back()
+        self.shown = None
+        self._pair.let_go(shown)
+        self._context.panel.question.take_back()
         self.refresh()
 
     def _on_opened(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, Opened):
-            self._put(outcome.result)
+            self._show(outcome.result)
         elif outcome.error is not None:
-            self.wanted = None
-            self._drop_spare()
-            self._desk.say_problem(str(outcome.error), outcome.details)
+            self.wanted = self._prefetch.first = None
+            self._context.say_problem(str(outcome.error), outcome.details)
             self.refresh()
             self.missed.emit()
 
-    def _put(self, opened: Opened) -> None:
+    def _show(self, opened: Opened) -> None:
         """Show an image that is ready."""
-        desk, picture, self.wanted = self._desk, opened.picture, None
-        desk.predictions.keep(picture)
+        context, loaded, self.wanted = self._context, opened.loaded, None
+        self._prefetch.keep(loaded)
         try:
-            item = desk.panel.list.identify(picture.key, picture.content)
+            item = context.images.identify(loaded.key, loaded.content)
         except InputError as error:
-            desk.say_problem(str(error))
-            self._drop_spare()
+            self._pair.hide()
+            context.say_problem(str(error))
             return
-        guest = next((layer for layer in desk.viewer.layers if str(layer.unique_id) == picture.key), None)
-        desk.say("")
-        spare, self._spare = self._spare, None
-        shown = show_picture(desk.viewer, picture, opened.mask, guest, spare)
+        own = next((layer for layer in self.images() if str(layer.unique_id) == loaded.key), None)
+        context.say("")
+        shown = self._pair.show(loaded, opened.mask, own)
         shown.seconds = item.seconds
-        desk.keys_of[picture.content] = picture.key
-        look = desk.predictions.look(picture.key)
-        if look is not None:
-            self._take_look(shown, look)
-        if opened.is_approved:
-            shown.lock(True)
-        if state := state_of(item, opened):
-            desk.note(item.key, state=state)
+        shown.lock(opened.is_approved)
+        if state := _state_of(item, opened):
+            context.note(item.key, state=state)
+        prediction = self._prefetch.prediction(loaded.key)
+        if prediction is not None:
+            self._write(shown, prediction)
         self.shown = shown
-        self._watch(shown, look)
-        self.arrived.emit()
-
-    def _watch(self, shown: Shown, look: Prediction | None) -> None:
         self._events.watch(shown.image)
         self._begin(shown)
-        hand_over(self._desk.viewer, shown)
+        self.select()
         self._tools.set(shown)
-        self._show_light(look)
+        self._show_light(prediction)
         self.refresh()
+        self.arrived.emit()
 
     def _begin(self, shown: Shown) -> None:
         try:
-            self._desk.journal.begin(shown, self._desk.panel.threshold_row.value)
+            self._context.journal.begin(shown, self._context.panel.threshold_row.value)
         except InputError as error:
-            self._desk.say_problem(str(error))
+            self._context.say_problem(str(error))
 
-    def _take_look(self, shown: Shown, look: Prediction) -> None:
-        """Write what the model says into a mask that may be written to."""
-        if shown.approved or shown.kept:
-            shown.note(look.written, look.model)
+    def _write(self, shown: Shown, prediction: Prediction) -> bool:
+        """Write a prediction into the mask, if it may be written to."""
+        may_write = not (shown.approved or (shown.kept and not shown.memory.planes))
+        if may_write:
+            shown.write(prediction, self._context.panel.overwrite)
         else:
-            shown.write(look.written, look.model, self._desk.panel.overwrite)
-        self._desk.panel.threshold_row.set_value(look.threshold)
+            shown.note(prediction)
+        self._context.panel.threshold_row.set_value(prediction.threshold)
+        return may_write
 
-    def _write(self, shown: Shown, look: Prediction) -> None:
+    def _on_predicted(self, prediction: Prediction) -> None:
+        shown = self.shown
+        if shown is not None and (shown.key, shown.content) == (prediction.key, prediction.content):
+            shown.drag.when_free(partial(self._update, shown, prediction))
+
+    def _update(self, shown: Shown, prediction: Prediction) -> None:
+        """Bring a new prediction into the mask on screen."""
         if shown is not self.shown:
             return
-        journal, how = self._desk.journal, self._desk.panel.overwrite
+        watch = self._context.journal.watch
         self._tools.settle()
-        is_first = not shown.memory.planes
-        if shown.approved or (shown.kept and is_first):
-            shown.note(look.written, look.model)
-        elif shown.is_untouched:
+        if shown.is_untouched:
             # What the model draws is where the edits begin, and no edit.
-            journal.pause()
-            shown.write(look.written, look.model, how)
+            watch.detach()
+            self._write(shown, prediction)
             self._begin(shown)
-        else:
-            shown.write(look.written, look.model, how)
-            journal.watch.model, journal.watch.threshold = look.model, look.threshold
-        self._desk.panel.threshold_row.set_value(look.threshold)
+        elif self._write(shown, prediction):
+            watch.model, watch.threshold = prediction.model, prediction.threshold
         self._tools.predicted()
-        self._show_light(look)
+        self._show_light(prediction)
         self.refresh()
 
-    def _show_light(self, look: Prediction | None) -> None:
-        light = None if look is None else look.light
-        if light is None:
-            self._desk.panel.set_light(None, "")
-        else:
-            self._desk.panel.set_light(light.colour, light.sentence)
+    def _show_light(self, prediction: Prediction | None) -> None:
+        self._context.panel.set_light(None if prediction is None else prediction.light)
+
+
+def _state_of(item: Item, opened: Opened) -> str:
+    """The state that an image turns out to be in; empty where it is the one that was noted."""
+    if opened.is_approved:
+        return "approved" if item.state != "approved" else ""
+    if opened.mask is None:
+        return "todo" if item.state in ("approved", "corrected") else ""
+    return "corrected" if item.state in ("approved", *_FRESH) else ""

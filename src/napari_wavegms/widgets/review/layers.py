@@ -1,8 +1,7 @@
-"""The layers of an image of a review: they come when it is shown, and the next image takes them over."""
+"""The pair of layers, image and mask, that shows one image of a review after another."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,167 +9,235 @@ import numpy as np
 import pint
 
 from napari_wavegms.files.spacing import PIXEL
-from napari_wavegms.widgets.layers.layer_reuse import fits, has_begun_shape, reuse
-from napari_wavegms.widgets.layers.mask_history import MaskMemory, remember_mask
-from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, layer_by_id
+from napari_wavegms.journal.records import EditTarget
+from napari_wavegms.segment.merging import Overwrite, merged
+from napari_wavegms.widgets.layers.layer_reuse import fits, refill
+from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, plane_key, remember_mask, selection
+from napari_wavegms.widgets.layers.mask_layers import hand_to_painter
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
-from napari_wavegms.widgets.review.image import OPACITY, ReviewImage, Shown
+from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
+from napari_wavegms.widgets.review.image import LoadedImage, Prediction
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Spare:
-    """The layers of the image before; `image` is None where that was the user's own, or somebody removed it."""
-
-    image: Image | None
-    mask: Labels | None
-
-    def hide(self) -> None:
-        """Take them out of sight, and out of reach of the brush."""
-        for layer in (self.image, self.mask):
-            if layer is not None:
-                layer.visible = False
-        if self.mask is not None:
-            self.mask.editable = False
+_OPACITY = 0.7  # napari's own
+_LOCKED_OPACITY = 0.45
 
 
-def show_picture(
-    viewer: ViewerModel,
-    picture: ReviewImage,
-    mask: Any = None,
-    guest: Image | None = None,
-    spare: Spare | None = None,
-) -> Shown:
-    """Put an image and its mask into the viewer.
+@dataclass(slots=True, eq=False)
+class Shown:
+    """The image on screen, and the state of its mask.
 
-    Parameters
+    Attributes
     ----------
-    viewer : ViewerModel
-    picture : ReviewImage
-    mask : ndarray, optional
-        What a person had drawn before; an empty mask otherwise.
-    guest : napari.layers.Image, optional
-        The layer that shows the image already.
-    spare : Spare, optional
-        The layers of the image before, which are taken over where they fit and removed where not.
+    loaded : LoadedImage
+    image : napari.layers.Image
+    mask : napari.layers.Labels
+    memory : MaskMemory
+    drag : DragWatch
+        Of the mask.
+    approved : bool
+    kept : bool
+        The mask is one that a person had worked on before.
+    edit : int or None
+        Number of the last edit since it was opened, for the journal.
+    seconds : float
+        Time worked on it before.
+    beside : napari.layers.Labels or None
+        A mask to compare with.
     """
-    spare = _there(viewer, spare)
-    image = guest if guest is not None else _image_taken_over(spare.image, picture)
-    if image is None or spare.image is not image:
-        remove_layer(viewer, spare.image)
-    if image is None:
-        image = _add_image(viewer, picture)
-    dropped = [axis for axis in range(image.ndim) if axis not in picture.plan.kept_axes]
-    place = Placement.of(image).without(dropped)
-    data = np.zeros(picture.plan.labels_shape, np.uint8) if mask is None else mask
-    memory = MaskMemory(image.unique_id, "")
-    layer = _mask_taken_over(viewer, spare.mask, image, data, f"{picture.name} mask", place, memory)
-    if layer is None:
-        remove_layer(viewer, spare.mask)
-        layer = viewer.add_labels(data, name=f"{picture.name} mask", opacity=OPACITY, **place.as_arguments())
-        remember_mask(layer, memory)
-    viewer.reset_view()
-    return Shown(picture, image, layer, memory, DragWatch(layer), is_guest=guest is not None, kept=mask is not None)
+
+    loaded: LoadedImage
+    image: Image
+    mask: Labels
+    memory: MaskMemory
+    drag: DragWatch
+    approved: bool = False
+    kept: bool = False
+    edit: int | None = None
+    seconds: float = 0.0
+    beside: Labels | None = None
+
+    @property
+    def key(self) -> str:
+        """Of its item."""
+        return self.loaded.key
+
+    @property
+    def content(self) -> str:
+        """Content hash of the image."""
+        return self.loaded.content
+
+    @property
+    def target(self) -> EditTarget:
+        """What the journal records of it."""
+        loaded, mask = self.loaded, self.mask
+        shape = tuple(mask.data.shape)
+        return EditTarget(loaded.content, loaded.name, shape, loaded.source, str(mask.unique_id))
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has drawn: what the model writes then is where the edits begin."""
+        worked_on = self.kept or self.approved or self.edit
+        return not worked_on and not self.memory.edited_pixels(self.mask.data, self._keys)
+
+    def write(self, prediction: Prediction, overwrite: Overwrite) -> None:
+        """Write a prediction into the mask, as one undo step."""
+        befores, afters = {}, {}
+        for key, new in prediction.written.items():
+            befores[key] = before = np.array(read_plane(self.mask, key))
+            ours = self.memory.plane(key).ours(before)
+            afters[key] = merged(before, new.mask(), None if ours is None else ours.mask(), overwrite)
+        write_planes(self.mask, afters)
+        for key, new in prediction.written.items():
+            self.memory.plane(key).note(new, befores[key], afters[key])
+        self.memory.model = prediction.model
+
+    def note(self, prediction: Prediction) -> None:
+        """Remember a prediction without writing it into the mask."""
+        for key, new in prediction.written.items():
+            mask = new.mask()
+            self.memory.plane(key).note(new, np.zeros_like(mask), mask)
+        self.memory.model = prediction.model
+
+    def restore(self, mask: Any) -> None:
+        """Write a whole mask, as one undo step."""
+        write_planes(self.mask, {key: mask[selection(key)] for key in self._keys})
+
+    def lock(self, approved: bool) -> None:
+        """Lock the mask, or let it be painted again."""
+        self.approved = approved
+        self.mask.editable = not approved
+        opacity = _LOCKED_OPACITY if approved else _OPACITY
+        if self.mask.opacity != opacity:  # napari draws everything again at each setting
+            self.mask.opacity = opacity
+
+    def select(self, viewer: ViewerModel) -> None:
+        """Select the mask, brush in hand unless it is locked."""
+        if self.approved:
+            viewer.layers.selection.active = self.mask
+            self.mask.mode = "pan_zoom"
+        else:
+            hand_to_painter(viewer, self.mask)
+
+    def drop_beside(self, viewer: ViewerModel) -> None:
+        """Remove the mask to compare with."""
+        drop(viewer, self.beside)
+        self.beside = None
+
+    @property
+    def _keys(self) -> list[PlaneKey]:
+        return [plane_key(label_index) for _, label_index in self.loaded.planes]
 
 
-def put_away(viewer: ViewerModel, shown: Shown) -> Spare:
-    """Let go of an image; gives its layers, to be taken over, hidden or removed. The user's own image stays."""
-    shown.drag.close()
-    remove_layer(viewer, shown.beside)
-    image, mask = None if shown.is_guest else shown.image, shown.mask
-    if shown.drag.dragging or has_begun_shape(mask):  # what follows of it belongs to no other image
-        remove_layer(viewer, mask)
-    return _there(viewer, Spare(image, mask))
-
-
-def remove_spare(viewer: ViewerModel, spare: Spare | None) -> None:
-    """Remove layers that no image takes over."""
-    if spare is not None:
-        remove_layer(viewer, spare.mask)
-        remove_layer(viewer, spare.image)
-
-
-def remove_layer(viewer: ViewerModel, layer: Layer | None) -> None:
+def drop(viewer: ViewerModel, layer: Layer | None) -> None:
     """Remove a layer if it is there."""
-    if layer is not None and layer_by_id(viewer, layer.unique_id) is not None:
+    if layer is not None and layer in viewer.layers:
         viewer.layers.remove(layer)
 
 
-def hand_over(viewer: ViewerModel, shown: Shown) -> None:
-    """Give the brush for a mask that may be painted; select one that is locked."""
-    if shown.approved:
-        viewer.layers.selection.active = shown.mask
-        shown.mask.mode = "pan_zoom"
+class LayerPair:
+    """Two layers that stay in the viewer while the images change.
+
+    To add a layer takes napari a tenth of a second and to remove one several. And napari 0.9 crashes in the canvas when
+    a viewer becomes empty after a mask was painted: layers that do not fit the next image are removed only after their
+    successors were added.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._image: Image | None = None  # None while the user's own layer shows the image
+        self._mask: Labels | None = None
+        self._is_fresh = False  # nothing of the image before could come up again in the mask
+
+    def owns(self, layer: Layer) -> bool:
+        """Whether a layer is one of the pair."""
+        return layer in (self._image, self._mask)
+
+    def show(self, loaded: LoadedImage, mask: Any = None, own: Image | None = None) -> Shown:
+        """Show an image with what a person had drawn, in a layer of the user's own where there is one."""
+        before = [layer for layer in (self._image, self._mask) if layer is not None]
+        image = self._show_image(loaded) if own is None else own
+        dropped = [axis for axis in range(image.ndim) if axis not in loaded.plan.kept_axes]
+        data = np.zeros(loaded.plan.labels_shape, np.uint8) if mask is None else mask
+        memory = MaskMemory(image.unique_id, "")
+        labels = self._show_mask(image, data, f"{loaded.name} mask", Placement.of(image).without(dropped), memory)
+        self._image, self._mask = image if own is None else None, labels
+        for layer in before:
+            if layer not in (self._image, labels):
+                drop(self._viewer, layer)
+        self._viewer.reset_view()
+        self._is_fresh = True
+        labels.events.mode.connect(self._on_mode)
+        return Shown(loaded, image, labels, memory, DragWatch(labels), kept=mask is not None)
+
+    def let_go(self, shown: Shown) -> None:
+        """End what is shown; the layers stay for the next image."""
+        shown.mask.events.mode.disconnect(self._on_mode)
+        self._is_fresh = self._is_fresh and not shown.drag.dragging
+        shown.drag.close()
+        shown.drop_beside(self._viewer)
+
+    def hide(self) -> None:
+        """Take both layers out of sight, and out of reach of the brush."""
+        for layer in (self._image, self._mask):
+            if layer is not None:
+                layer.visible = False
+        if self._mask is not None:
+            self._mask.editable = False
+
+    def close(self) -> None:
+        """Remove both layers, but not the last one of all."""
+        for layer in (self._mask, self._image):
+            if len(self._viewer.layers) > 1:
+                drop(self._viewer, layer)
+            elif layer is not None:
+                layer.visible = True
+
+    def _show_image(self, loaded: LoadedImage) -> Image:
+        layer, place = self._image, _placement(loaded)
+        if layer is None or layer not in self._viewer.layers or not _is_like(layer, loaded, place):
+            arguments = place.as_arguments()
+            return self._viewer.add_image(loaded.pixels, rgb=loaded.plan.rgb, name=loaded.name, **arguments)
+        refill(layer, loaded.pixels, loaded.name, place)
+        if not loaded.plan.rgb:
+            layer.reset_contrast_limits_range()
+            layer.reset_contrast_limits()
+        return layer
+
+    def _show_mask(self, image: Image, data: Any, name: str, place: Placement, memory: MaskMemory) -> Labels:
+        layer, layers = self._mask, self._viewer.layers
+        is_there = layer is not None and layer in layers and layers.index(layer) > layers.index(image)
+        if layer is None or not (is_there and self._is_fresh and fits(layer, data, place)):
+            layer = self._viewer.add_labels(data, name=name, opacity=_OPACITY, **place.as_arguments())
+            remember_mask(layer, memory)
+        else:
+            layer.editable = False  # has napari forget the undo steps, whose pixels are those of the image before
+            remember_mask(layer, memory)
+            refill(layer, data, name, place)
+        return layer
+
+    def _on_mode(self, _event: object = None) -> None:
+        # napari keeps the corners of a polygon that was begun, whatever the layer shows.
+        self._is_fresh = self._is_fresh and self._mask is not None and self._mask.mode != "polygon"
+
+
+def _is_like(layer: Image, loaded: LoadedImage, place: Placement) -> bool:
+    return bool(layer.rgb) == loaded.plan.rgb and fits(layer, loaded.pixels, place)
+
+
+def _placement(loaded: LoadedImage) -> Placement:
+    """Where an image lies; in pixels where it does not say, or in a unit that napari does not know."""
+    dimensions, spacing = len(loaded.plan.shape) - loaded.plan.rgb, loaded.spacing
+    if spacing is not None and 0 < len(spacing.size) <= dimensions:
+        bare = dimensions - len(spacing.size)
+        scale, units = (1.0,) * bare + tuple(spacing.size), (PIXEL,) * bare + (spacing.unit,) * len(spacing.size)
     else:
-        hand_to_painter(viewer, shown.mask)
-
-
-def _there(viewer: ViewerModel, spare: Spare | None) -> Spare:
-    """Leave out what somebody has removed."""
-    ids = {layer.unique_id for layer in viewer.layers}
-    layers = (None, None) if spare is None else (spare.image, spare.mask)
-    return Spare(*(layer if layer is not None and layer.unique_id in ids else None for layer in layers))
-
-
-def _image_taken_over(layer: Image | None, picture: ReviewImage) -> Image | None:
-    place = _placement(picture)
-    if layer is None or place is None or bool(layer.rgb) != picture.plan.rgb or not fits(layer, picture.pixels, place):
-        return None
-    if not reuse(layer, picture.pixels, picture.name, place):
-        return None
-    if not picture.plan.rgb:
-        layer.reset_contrast_limits_range()
-        layer.reset_contrast_limits()
-    return layer
-
-
-def _mask_taken_over(
-    viewer: ViewerModel,
-    layer: Labels | None,
-    image: Image,
-    data: Any,
-    name: str,
-    place: Placement,
-    memory: MaskMemory,
-) -> Labels | None:
-    if layer is None or not fits(layer, data, place):
-        return None
-    order = [each.unique_id for each in viewer.layers]
-    if order.index(layer.unique_id) < order.index(image.unique_id):  # the image would cover it
-        return None
-    if not reuse(layer, data, name, place, memory):
-        return None
-    if layer.opacity != OPACITY:
-        layer.opacity = OPACITY
-    return layer
-
-
-def _add_image(viewer: ViewerModel, picture: ReviewImage) -> Image:
-    scale, units = _place(picture)
-    common: dict[str, Any] = {"rgb": picture.plan.rgb, "name": picture.name, "scale": scale}
-    if _placement(picture) is not None:
-        common["units"] = units
-    return viewer.add_image(picture.pixels, **common)
-
-
-def _placement(picture: ReviewImage) -> Placement | None:
-    """Where an image lies; None for a unit that napari does not know."""
+        scale, units = (1.0,) * dimensions, (PIXEL,) * dimensions
     try:
-        return Placement.plain(*_place(picture))
+        return Placement.plain(scale, units)
     except (pint.UndefinedUnitError, ValueError):
-        return None
-
-
-def _place(picture: ReviewImage) -> tuple[Sequence[float], Sequence[str]]:
-    """Scale and units of the axes."""
-    dimensions = len(picture.plan.shape) - picture.plan.rgb
-    spacing = picture.spacing
-    known = len(spacing.size) if spacing is not None and len(spacing.size) <= dimensions else 0
-    if spacing is None or not known:
-        return (1.0,) * dimensions, (PIXEL,) * dimensions
-    bare = dimensions - known
-    return (1.0,) * bare + tuple(spacing.size), (PIXEL,) * bare + (spacing.unit,) * known
+        return Placement.plain(scale, (PIXEL,) * dimensions)

@@ -1,9 +1,8 @@
-"""Open a folder, a list of files or the open layers."""
+"""Open a folder, files or the open layers, and go through their images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFileDialog
 
-from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.files.discovery import SUFFIXES
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
 from napari_wavegms.journal.writer import JournalWriter
@@ -23,26 +21,15 @@ from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
 from napari_wavegms.widgets.review.context import ReviewContext
 from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.image import Pixels
+from napari_wavegms.widgets.review.prefetch import Prefetch
 from napari_wavegms.worklist.state_log import NoteWriter
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
 
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """A table that was written."""
-
-    path: Path
-    rows: int
+_IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
 
 
 def list_job(make: Callable[[], Worklist], notes: NoteWriter) -> Generator[None, None, Worklist]:
-    """Make a list of images, after what is still to be noted about those of another one.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Make a list of images, after what is still to be noted about another one."""
     yield
     preload_napari_imports()
     notes.flush()
@@ -52,21 +39,16 @@ def list_job(make: Callable[[], Worklist], notes: NoteWriter) -> Generator[None,
     return worklist
 
 
-def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, Exported]:
-    """Write the journal as a table, the last stroke included.
-
-    Raises
-    ------
-    InputError
-        If the disk refuses.
-    """
+def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, str]:
+    """Write the journal as a table, the last stroke included; give a sentence."""
     yield
     writer.flush()
-    return Exported(path, writer.journal.export_csv(path))
+    rows = writer.journal.export_csv(path)
+    return f"{rows:,} row{'' if rows == 1 else 's'} written to {path}."
 
 
 def pixels_of(layer: Image) -> Pixels:
-    """Give the image of a layer as plain values, its full resolution; the array is not read here."""
+    """The image of a layer in its full resolution; the array is not read here."""
     pixels = layer.data[0] if layer.multiscale else layer.data
     axes = axes_from_names(layer.axis_labels, layer.ndim)
     spacing = None
@@ -75,34 +57,8 @@ def pixels_of(layer: Image) -> Pixels:
     return Pixels(pixels, bool(layer.rgb), tuple(layer.axis_labels), spacing, str(layer.source.path or ""))
 
 
-def open_layers(
-    images: Mapping[str, Pixels], names: Mapping[str, str], store: CorrectionStore, writer: NoteWriter | None = None
-) -> Worklist:
-    """Make a list of open images, known again by their content.
-
-    Parameters
-    ----------
-    images, names : mapping
-        By the ids of the layers.
-    store : CorrectionStore
-    writer : NoteWriter, optional
-
-    Raises
-    ------
-    InputError
-        If there is none, or one that holds no real numbers.
-    """
-    layers = [OpenLayer(key, names[key], content_hash(np.asarray(image.pixels))) for key, image in images.items()]
-    return Worklist.of_layers(layers, store, writer=writer)
-
-
-class ReviewLists(QObject):
-    """Opens lists, and goes through them.
-
-    Parameters
-    ----------
-    desk : ReviewContext
-    stage : CurrentImage
+class Lists(QObject):
+    """Opens lists of images, and goes through them.
 
     Signals
     -------
@@ -112,14 +68,16 @@ class ReviewLists(QObject):
 
     opened = Signal(str)
 
-    def __init__(self, desk: ReviewContext, stage: CurrentImage) -> None:
-        super().__init__(desk)
-        self._desk, self._stage = desk, stage
+    def __init__(self, context: ReviewContext, current: CurrentImage, prefetch: Prefetch) -> None:
+        super().__init__(context.panel)
+        self._context, self._current, self._prefetch = context, current, prefetch
+        self._view = context.panel.list
         self._before: str | None = None  # the image that was shown before the one on screen
         self._now: str | None = None
-        stage.arrived.connect(self._on_arrived)
-        self._lister = JobRunner(self)
+        self._lister, self._exporter = JobRunner(self), JobRunner(self)
         self._lister.ended.connect(self._on_list)
+        self._exporter.ended.connect(self._on_exported)
+        current.arrived.connect(self._on_arrived)
 
     @property
     def busy(self) -> bool:
@@ -128,141 +86,122 @@ class ReviewLists(QObject):
 
     def open_folder(self, folder: Path) -> None:
         """Review the images of a folder, from where one stopped."""
-        make = partial(Worklist.of_folder, folder, self._desk.store, writer=self._desk.notes)
+        context = self._context
+        make = partial(Worklist.of_folder, folder, context.store, writer=context.notes)
         self._open(make, f"Reading {folder.name}…")
 
     def open_files(self, files: Sequence[Path]) -> None:
         """Review a list of files."""
-        make = partial(Worklist.of_files, list(files), self._desk.store, writer=self._desk.notes)
-        self._open(make, "Reading the files…")
+        context = self._context
+        self._open(partial(Worklist.of_files, list(files), context.store, writer=context.notes), "Reading the files…")
 
     def open_layers(self) -> None:
         """Review the images that are open in the viewer."""
-        self._stage.leave()
-        layers = self._desk.viewer.layers
-        images = [layer for layer in layers if isinstance(layer, Image) and not is_probability_layer(layer)]
-        self._stage.opened = {str(layer.unique_id): pixels_of(layer) for layer in images}
-        names = {str(layer.unique_id): str(layer.name) for layer in images}
-        make = partial(open_layers, self._stage.opened, names, self._desk.store, self._desk.notes)
+        images = {str(layer.unique_id): layer for layer in self._current.images() if not is_probability_layer(layer)}
+        names = {key: str(layer.name) for key, layer in images.items()}
+        pixels = {key: pixels_of(layer) for key, layer in images.items()}
+        store, notes = self._context.store, self._context.notes
+        self._current.open_layers = pixels
+
+        def make() -> Worklist:
+            hashes = {key: content_hash(np.asarray(each.data)) for key, each in pixels.items()}
+            layers = [OpenLayer(key, names[key], content) for key, content in hashes.items()]
+            return Worklist.of_layers(layers, store, writer=notes)
+
         self._open(make, "Reading the layers…")
 
     def next(self) -> None:
         """Go to the next image of the list."""
-        self._go(self._desk.panel.list.next_key(), "There is no other image in this list. Show others above.")
+        self._go(self._context.images.next_key(), "There is no other image in this list. Choose more under Show.")
 
     def previous(self) -> None:
-        """Go back to the image before; also to one that was approved or skipped and has left the list with that."""
-        view = self._desk.panel.list
-        key = view.previous_key()
-        if self._desk.item(self._before) is not None and view.model.row_of(self._before) is None:
+        """Go back to the previous image, even if it was approved or skipped and is no longer in the list."""
+        key = self._context.images.previous_key()
+        if self._context.item(self._before) is not None and self._context.images.row_of(self._before) is None:
             key = self._before
-        self._go(key, "There is no image before this one.")
+        self._go(key, "There is no previous image.")
 
     def skip(self) -> None:
         """Leave the image for later."""
-        shown = self._stage.shown
-        if shown is not None and not (self._stage.busy or self.busy or self._desk.approver.busy):
+        shown = self._current.shown
+        if shown is not None and not (self.busy or self._current.busy):
             if not shown.approved:
-                self._desk.note(shown.key, state="skipped")
+                self._context.note(shown.key, state="skipped")
             self.next()
 
-    def close(self) -> None:
-        """Stop."""
-        self._lister.abandon()
+    def export(self, path: Path) -> None:
+        """Write the journal as a table."""
+        if not self._exporter.busy:
+            self._context.journal.watch.settle()
+            self._exporter.start(partial(export_job, self._context.journal.writer, path))
 
-    def _on_arrived(self) -> None:
-        shown = self._stage.shown
-        if shown is not None and shown.key != self._now:
-            self._before, self._now = self._now, shown.key
-
-    def _go(self, key: str | None, otherwise: str) -> None:
-        if self.busy or self._desk.approver.busy:
-            return
-        if key is None:
-            self._desk.say(otherwise)
-        else:
-            self._stage.show_item(key)
-
-    def _open(self, make: Callable[[], Worklist], words: str) -> None:
-        self._stage.leave()
-        self._lister.abandon()
-        self._desk.say(words)
-        self._lister.start(partial(list_job, make, self._desk.notes))
-
-    def _on_list(self, outcome: Outcome) -> None:
-        desk, worklist = self._desk, outcome.result
-        if not isinstance(worklist, Worklist):
-            desk.say_problem(str(outcome.error or "The list was not opened."), outcome.details)
-            return
-        desk.predictions.forget()
-        desk.keys_of.clear()
-        desk.say("")
-        desk.panel.set_recent(recent_folders(), worklist.folder)
-        desk.panel.list.set_worklist(worklist)
-        first = worklist.current or next(iter(desk.panel.list.model.keys), None)
-        self.opened.emit(first or next(item.key for item in worklist.items()))
-
-
-_IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
-
-
-class ReviewFiles(QObject):
-    """Asks for files and folders, and writes the table.
-
-    Parameters
-    ----------
-    desk : ReviewContext
-    """
-
-    def __init__(self, desk: ReviewContext) -> None:
-        super().__init__(desk)
-        self._desk = desk
-        self._exporter = JobRunner(self)
-        self._exporter.ended.connect(self._on_exported)
-
-    def ask_for_folder(self, open_folder: Callable[[Path], None]) -> None:
+    def ask_for_folder(self) -> None:
         """Ask for a folder of images."""
-        dialog = self._dialog("A folder of images to review", _last_folder(above=True))
+        dialog = self._dialog("Select a folder of images to review", _last_folder(above=True))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda name: open_folder(Path(name)))
+        dialog.fileSelected.connect(lambda name: self.open_folder(Path(name)))
         dialog.open()
 
-    def ask_for_images(self, open_files: Callable[[list[Path]], None]) -> None:
-        """Ask for one or more files."""
-        dialog = self._dialog("Images to review", _last_folder(), _IMAGES)
+    def ask_for_files(self) -> None:
+        """Ask for one or more images."""
+        dialog = self._dialog("Select images to review", _last_folder(), _IMAGES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(lambda names: open_files([Path(name) for name in names]))
+        dialog.filesSelected.connect(lambda names: self.open_files([Path(name) for name in names]))
         dialog.open()
 
     def ask_for_table(self) -> None:
-        """Ask where the journal is to be written to."""
-        dialog = self._dialog("Write the journal as a table", "journal.csv", "Tables (*.csv)")
+        """Ask where to write the journal."""
+        dialog = self._dialog("Export the journal as a table", "journal.csv", "Tables (*.csv)")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("csv")
         dialog.fileSelected.connect(lambda name: self.export(Path(name)))
         dialog.open()
 
-    def export(self, path: Path) -> None:
-        """Write the journal as a table."""
-        if not self._exporter.busy:
-            self._desk.journal.watch.settle()
-            self._exporter.start(partial(export_job, self._desk.journal.writer, path))
-
     def close(self) -> None:
         """Stop."""
+        self._lister.abandon()
         self._exporter.abandon()
 
-    def _dialog(self, title: str, start: str = "", kinds: str = "") -> QFileDialog:
-        dialog = QFileDialog(self._desk.panel, title, start, kinds)
+    def _dialog(self, title: str, start: str, kinds: str = "") -> QFileDialog:
+        dialog = QFileDialog(self._context.panel, title, start, kinds)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         return dialog
 
+    def _on_arrived(self) -> None:
+        shown = self._current.shown
+        if shown is not None and shown.key != self._now:
+            self._before, self._now = self._now, shown.key
+
+    def _go(self, key: str | None, otherwise: str) -> None:
+        if self.busy:
+            return
+        if key is None:
+            self._context.say(otherwise)
+        else:
+            self._current.show_item(key)
+
+    def _open(self, make: Callable[[], Worklist], sentence: str) -> None:
+        self._current.leave()
+        self._lister.abandon()
+        self._context.say(sentence)
+        self._lister.start(partial(list_job, make, self._context.notes))
+
+    def _on_list(self, outcome: Outcome) -> None:
+        context, worklist = self._context, outcome.result
+        if not isinstance(worklist, Worklist):
+            context.say_problem(str(outcome.error or "The list was not opened."), outcome.details)
+            return
+        self._prefetch.forget()
+        context.say("")
+        context.panel.set_recent(recent_folders(), worklist.folder)
+        self._view.set_worklist(worklist)
+        self.opened.emit(worklist.current or next(iter(self._context.images.keys), worklist.items()[0].key))
+
     def _on_exported(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Exported):
-            rows = outcome.result.rows
-            self._desk.say(f"{rows:,} row{'' if rows == 1 else 's'} written to {outcome.result.path}.")
-        elif outcome.error is not None:
-            self._desk.say_problem(str(outcome.error), outcome.details)
+        if outcome.error is None:
+            self._context.say(str(outcome.result))
+        else:
+            self._context.say_problem(str(outcome.error), outcome.details)
 
 
 def _last_folder(above: bool = False) -> str:

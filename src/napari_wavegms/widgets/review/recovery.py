@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,29 +18,14 @@ from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.review.context import ReviewContext
 from napari_wavegms.widgets.review.current_image import CurrentImage
-from napari_wavegms.widgets.review.image import Shown
-from napari_wavegms.widgets.review.layers import remove_layer
-from napari_wavegms.widgets.review.opening import ReviewLists
+from napari_wavegms.widgets.review.layers import Shown
+from napari_wavegms.widgets.review.opening import Lists
 from napari_wavegms.widgets.review.tools import ReviewTools
+from napari_wavegms.wording import counted
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Restored:
-    """The mask that edits had come to which were left behind; `how` is "restore" or "both"."""
-
-    left: Unfinished
-    how: str
-    mask: Any
-
-
-def left_behind_job(journal: Journal, store: CorrectionStore) -> Generator[None, None, list[Unfinished]]:
-    """Find edits that a crash has left behind; what was approved after them is closed.
-
-    Raises
-    ------
-    InputError
-        If the journal cannot be read.
-    """
+def unfinished_job(journal: Journal, store: CorrectionStore) -> Generator[None, None, list[Unfinished]]:
+    """Find edits that a crash has left behind; what was approved after them is closed."""
     yield
     found = []
     for left in journal.unfinished():
@@ -53,193 +37,167 @@ def left_behind_job(journal: Journal, store: CorrectionStore) -> Generator[None,
     return found
 
 
-def thin_job(journal: Journal, store: CorrectionStore) -> Generator[str, None, None]:
-    """Let go of the pixels of edits that were approved long ago, see `napari_wavegms.journal.compaction`.
-
-    Raises
-    ------
-    InputError
-        If the folder of the journal cannot be read.
-    """
+def compact_job(journal: Journal, store: CorrectionStore) -> Generator[str, None, None]:
+    """Drop the pixels of edits that were approved long ago."""
     yield from thin_out(journal, store)
 
 
-def restore_job(journal: Journal, left: Unfinished, how: str) -> Generator[None, None, Restored]:
-    """Bring back the mask that was left behind.
-
-    Raises
-    ------
-    InputError
-        If its lines are damaged.
-    """
+def restore_job(journal: Journal, left: Unfinished) -> Generator[None, None, Any]:
+    """Replay unfinished edits; returns the mask."""
     yield
-    return Restored(left, how, journal.restore(left.target.image, left.upto))
+    return journal.restore(left.target.image, left.upto)
 
 
 class Recovery(QObject):
-    """Asks about edits that were cut off, one image after the other.
+    """Asks about edits that were cut off, one image after another."""
 
-    Parameters
-    ----------
-    desk : ReviewContext
-    stage : CurrentImage
-    lists : ReviewLists
-    tools : ReviewTools
-    """
-
-    def __init__(self, desk: ReviewContext, stage: CurrentImage, lists: ReviewLists, tools: ReviewTools) -> None:
-        super().__init__(desk)
-        self._desk, self._stage, self._lists, self._tools = desk, stage, lists, tools
-        self._after_list: Unfinished | None = None  # what to restore once its folder is open
-        self._ready: Restored | None = None  # what to restore once its image is on screen
-        self._seeker, self._thinner = JobRunner(self), JobRunner(self)
-        self._seeker.ended.connect(self._on_sought)
+    def __init__(self, context: ReviewContext, current: CurrentImage, lists: Lists, tools: ReviewTools) -> None:
+        super().__init__(context.panel)
+        self._context, self._current, self._lists, self._tools = context, current, lists, tools
+        self._question, self._journal = context.panel.question, context.journal.writer.journal
+        self._wanted: tuple[Unfinished, str] | None = None  # what to restore, and how, when its image is on screen
+        self._finder, self._replayer, self._compactor = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._finder.ended.connect(self._on_found)
+        self._replayer.ended.connect(self._on_replayed)
+        lists.opened.connect(self._on_list)
+        current.arrived.connect(self._on_arrived)
+        current.missed.connect(self._forget)
 
     @property
     def busy(self) -> bool:
-        """Whether it is looking, or bringing something back."""
-        return self._seeker.busy
+        """Whether it searches."""
+        return self._finder.busy
 
-    def seek(self) -> None:
-        """Look for what was left behind."""
-        self._seeker.start(partial(left_behind_job, self._desk.journal.writer.journal, self._desk.store))
+    def find(self) -> None:
+        """Search for edits that were cut off."""
+        self._finder.start(partial(unfinished_job, self._journal, self._context.store))
 
     def close(self) -> None:
         """Stop."""
-        self._seeker.abandon()
-        self._thinner.abandon()
-        self._ready = None
-
-    def ask(self) -> None:
-        """Ask about the image on screen first, then about the latest of the list, or of any folder."""
-        panel, shown, every = self._desk.panel, self._stage.shown, self._desk.journal.left
-        here = [left for left in every if shown is not None and left.target.image == shown.content]
-        listed = [left for left in every if panel.list.worklist is None or self._key_of(left) is not None]
-        first = next(iter((*here, *listed)), None)
-        if first is None:
-            panel.question.take_back()
-        elif panel.question.asked is not first or not panel.question.isVisibleTo(panel):
-            panel.question.ask(first)
+        for runner in (self._finder, self._replayer, self._compactor):
+            runner.abandon()
+        self._forget()
 
     def answer(self, how: str) -> None:
         """Do what was answered: ``"restore"``, ``"both"`` or ``"discard"``."""
-        left = self._desk.panel.question.asked
+        left, shown = self._question.asked, self._current.shown
         if left is None:
             return
+        name, key, source = left.target.name, self._key_of(left), Path(left.target.source)
         if how == "discard":
-            self._desk.journal.decide(left, "discarded")
-            self._desk.say(f"The edits of {left.target.name} are discarded; the journal still has them.")
-            self.ask()
+            self._context.journal.decide(left, "discarded")
+            self._context.say(f"The edits on {name} were discarded. They remain in the journal.")
+            self._ask()
+        elif key is None and not (left.target.source and source.is_file()):
+            self._context.say_problem(f"{name} is not open. Open its folder or layer, then press Restore.")
+            self._question.ask(left)
         else:
-            self._bring_back(left, how)
+            self._wanted = left, how
+            if key is None:
+                self._lists.open_folder(source.parent)
+            elif shown is not None and shown.key == key:
+                self._replay()
+            else:
+                self._current.show_item(key)
 
-    def on_list(self, first: str) -> None:
+    def _ask(self) -> None:
+        """Ask about the image on screen first, then about the latest of the list, or of any folder."""
+        shown, every = self._current.shown, self._context.journal.left
+        here = [left for left in every if shown is not None and left.target.image == shown.content]
+        listed = [left for left in every if not self._context.images.items() or self._key_of(left) is not None]
+        first = next(iter((*here, *listed)), None)
+        if first is None:
+            self._question.take_back()
+        elif self._question.asked is not first or not self._question.isVisibleTo(self._context.panel):
+            self._question.ask(first)
+
+    def _on_list(self, first: str) -> None:
         """Go on in a list that was opened to restore something, or else begin with its first image."""
-        worklist, (left, self._after_list) = self._desk.panel.list.worklist, (self._after_list, None)
-        if left is not None and worklist is not None and left.target.source in worklist:
-            self._bring_back(left, "restore")
+        key = None if self._wanted is None else self._key_of(self._wanted[0])
+        self._current.show_item(key or first)
+
+    def _on_arrived(self) -> None:
+        shown, wanted = self._current.shown, self._wanted
+        if wanted is None or shown is None or self._key_of(wanted[0]) != shown.key:
+            self._forget()  # somebody has gone to another image
         else:
-            self._stage.show_item(first)
-        self.ask()
+            self._replay()
+        if self._context.journal.left:
+            self._ask()
 
-    def on_arrived(self) -> None:
-        """Restore what has waited for the image that is on screen now; somebody may have gone to another one."""
-        self.ask()
-        ready, self._ready, shown = self._ready, None, self._stage.shown
-        if ready is not None and shown is not None and self._key_of(ready.left) == shown.key:
-            self._show(ready)
+    def _forget(self) -> None:
+        self._wanted = None
 
-    def forget(self) -> None:
-        """Drop what waits for an image that cannot be shown."""
-        self._ready = None
+    def _replay(self) -> None:
+        if self._wanted is not None and not self._replayer.busy:
+            self._replayer.start(partial(restore_job, self._journal, self._wanted[0]))
 
-    def _on_sought(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Restored):
-            self._show(outcome.result)
-        elif isinstance(outcome.result, list):
-            self._desk.journal.set_left(outcome.result)
-            self.ask()
-            if not self._thinner.busy:
-                self._thinner.start(partial(thin_job, self._desk.journal.writer.journal, self._desk.store))
-        elif outcome.error is not None:
-            self._desk.say_problem(str(outcome.error), outcome.details)
+    def _on_found(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._context.say_problem(str(outcome.error), outcome.details)
+            return
+        self._context.journal.left = outcome.result
+        self._ask()
+        if not self._compactor.busy:
+            self._compactor.start(partial(compact_job, self._journal, self._context.store))
+
+    def _on_replayed(self, outcome: Outcome) -> None:
+        shown, wanted, mask = self._current.shown, self._wanted, outcome.result
+        self._forget()
+        if wanted is None or shown is None:
+            return
+        left, how = wanted
+        problem = _why_not(shown, left, how, mask) if outcome.error is None else str(outcome.error)
+        if problem:
+            self._context.say_problem(problem, outcome.details)
+            self._ask()
+        elif how == "both":
+            self._show_beside(shown, left, mask)
+        else:
+            self._restore(shown, left, mask)
 
     def _key_of(self, left: Unfinished) -> str | None:
         """Find the item of the list whose edits these are."""
-        worklist = self._desk.panel.list.worklist
-        if worklist is None:
-            return None
-        if left.target.source in worklist:
-            return left.target.source
-        return next((item.key for item in worklist.items() if item.content == left.target.image), None)
-
-    def _bring_back(self, left: Unfinished, how: str) -> None:
-        key = self._key_of(left)
-        source = Path(left.target.source) if left.target.source else None
-        if key is None and source is not None and source.is_file():
-            self._after_list = left
-            self._lists.open_folder(source.parent)
-        elif key is None:
-            name = left.target.name
-            self._desk.say_problem(f"{name} is not open. Open its folder or its layer, and press Restore then.")
-            self._desk.panel.question.ask(left)
-        elif not self._seeker.busy:
-            self._ready = None
-            self._stage.show_item(key)
-            self._seeker.start(partial(restore_job, self._desk.journal.writer.journal, left, how))
-
-    def _show(self, restored: Restored) -> None:
-        shown, left = self._stage.shown, restored.left
-        if self._stage.wanted is not None:  # the image is still on its way
-            self._ready = restored
-            return
-        if problem := _why_not(shown, restored):
-            self._desk.say_problem(problem)
-            self.ask()
-        elif shown is not None and restored.how == "both":
-            self._show_beside(shown, restored)
-        elif shown is not None:
-            self._restore(shown, left, restored.mask)
+        item = self._context.item(left.target.source) or self._context.item_of(left.target.image)
+        return None if item is None else item.key
 
     def _restore(self, shown: Shown, left: Unfinished, mask: Any) -> None:
+        journal = self._context.journal
         self._tools.settle()
-        shown.restore(_fitting_type(mask, shown.mask.data.dtype))
+        shown.restore(_as_type(mask, shown.mask.data.dtype))
         shown.kept = True
-        remove_layer(self._desk.viewer, shown.beside)
-        shown.beside = None
-        self._desk.journal.watch.settle()  # on disk before the old edits are closed
-        self._desk.journal.decide(left, "saved")
-        self._desk.note(shown.key, state="corrected")
-        edits = "1 edit is" if left.edits == 1 else f"{left.edits} edits are"
-        self._desk.say(f"{edits} restored. Ctrl+Z takes them back.")
-        self._stage.hand_over()
-        self._stage.refresh()
-        self.ask()
+        shown.drop_beside(self._context.viewer)
+        journal.watch.settle()  # on disk before the old edits are closed
+        journal.decide(left, "saved")
+        self._context.note(shown.key, state="corrected")
+        self._context.say(f"{counted(left.edits, 'edit')} restored. Press Ctrl+Z to undo.")
+        self._current.select()
+        self._current.refresh()
+        self._ask()
 
-    def _show_beside(self, shown: Shown, restored: Restored) -> None:
+    def _show_beside(self, shown: Shown, left: Unfinished, mask: Any) -> None:
         if shown.beside is None:
-            name = f"{shown.picture.name} as you left it"
-            place = Placement.of(shown.mask).as_arguments()
-            shown.beside = self._desk.viewer.add_labels(restored.mask, name=name, **place)
+            name, place = f"{shown.loaded.name} unsaved edits", Placement.of(shown.mask).as_arguments()
+            shown.beside = self._context.viewer.add_labels(mask, name=name, **place)
             shown.beside.contour = 2
             shown.beside.editable = False
-        self._stage.hand_over()
-        self._desk.say("The outline is the mask as you left it. Restore it, or discard it.")
-        self._desk.panel.question.ask(restored.left)
+        self._current.select()
+        self._context.say("The outline shows the unsaved mask. Restore or discard it.")
+        self._question.ask(left)
 
 
-def _why_not(shown: Shown | None, restored: Restored) -> str:
-    """Say why a mask cannot be brought back into the image on screen; empty where it can."""
-    name = restored.left.target.name
-    if shown is None or shown.content != restored.left.target.image:
-        return f"{name} holds other pixels than when it was edited, so nothing was restored."
-    if restored.mask.shape != shown.mask.data.shape:
-        return f"The edits of {name} are of another size, so nothing was restored."
-    if restored.how == "restore" and shown.approved:
-        return f"{name} is approved and locked. Press Un-approve, and Restore then."
+def _why_not(shown: Shown, left: Unfinished, how: str, mask: Any) -> str:
+    """Why a mask cannot be restored into the image on screen; empty where it can."""
+    name = left.target.name
+    if shown.content != left.target.image:
+        return f"{name} has changed since it was edited, so nothing was restored."
+    if mask.shape != shown.mask.data.shape:
+        return f"The edits on {name} were made at another size, so nothing was restored."
+    if how == "restore" and shown.approved:
+        return f"{name} is approved and locked. Press Un-approve, then Restore."
     return ""
 
 
-def _fitting_type(mask: Any, dtype: Any) -> Any:
+def _as_type(mask: Any, dtype: Any) -> Any:
     """A mask in the dtype of the layer it goes to, where that holds its labels."""
     return mask.astype(dtype) if mask.max(initial=0) <= np.iinfo(dtype).max else mask

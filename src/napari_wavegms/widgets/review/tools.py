@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterCache
-from napari_wavegms.widgets.forms.clean_up import clean_up_active
+from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.qt.lifetime import single_shot
-from napari_wavegms.widgets.review.image import Shown
-from napari_wavegms.widgets.review.panel import ReviewPanel, clean_up_of
+from napari_wavegms.widgets.review.layers import Shown
+from napari_wavegms.widgets.review.panel import LOCKED, ReviewPanel
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
 from napari_wavegms.widgets.tools.changes_overlay import ChangesOverlay
 from napari_wavegms.widgets.tools.mask_tools import MaskTools
@@ -23,9 +23,14 @@ from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+Step = Literal["fill_holes", "keep_largest", "remove_islands", "smooth"]
+
+_REST = 1500  # ms without an edit after which the mask is checked
+_MOST_PLANES = 3  # of a stack that are checked
+
 
 def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:
-    """Tell whether the model could draw a mask, in a sentence that is empty where it could."""
+    """Give a hint where the model cannot reproduce a mask; empty where it can."""
     yield
     from napari_wavegms.segment.mask_fidelity import fidelity_sentence, survives
 
@@ -35,20 +40,8 @@ def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None,
     )
 
 
-_REST = 1500  # ms without an edit after which we ask whether the model could draw the mask
-
-_APPROVED = "This mask is approved and locked. Press Un-approve to change it."
-
-
 class ReviewTools(QObject):
     """Works on one image at a time.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    panel : ReviewPanel
-    load, shelf
-        Where segmenters come from, and where they wait.
 
     Signals
     -------
@@ -57,126 +50,124 @@ class ReviewTools(QObject):
 
     threshold_settled = Signal(float)
 
-    def __init__(
-        self, viewer: ViewerModel, panel: ReviewPanel, load: LoadSegmenter, shelf: SegmenterCache, parent: QObject
-    ) -> None:
-        super().__init__(parent)
-        self._viewer, self._panel, self._load, self._shelf = viewer, panel, load, shelf
+    def __init__(self, viewer: ViewerModel, panel: ReviewPanel, load: LoadSegmenter, cache: SegmenterCache) -> None:
+        super().__init__(panel)
+        self._viewer, self._panel, self._load, self._cache = viewer, panel, load, cache
         self._shown: Shown | None = None
-        # MaskTools asks no more of a panel than ours has.
-        self._threshold = MaskTools(viewer, cast("Any", panel), panel)
-        self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, shelf=shelf, parent=self)
-        self.doubt = UncertaintyTool(viewer, self)
+        self._mask_tools = MaskTools(viewer, panel, self)
+        self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, shelf=cache, parent=self)
+        self.uncertainty = UncertaintyTool(viewer, self)
         self.changes = ChangesOverlay(viewer, self)
-        self._drawable = JobRunner(self)
-        self._rest = single_shot(self, _REST, self._ask_whether_drawable)
-        self._drawable.ended.connect(self._on_drawable)
-        for tool in (self.box, self.doubt):
+        self._checker = JobRunner(self)
+        self._checker.ended.connect(self._on_checked)
+        self._rest = single_shot(self, _REST, self._check_mask)
+        for tool in (self.box, self.uncertainty):
             tool.said.connect(panel.set_status)
         self.box.state_changed.connect(panel.set_boxing)
         self.changes.counted.connect(self._on_counted)
         self.changes.hidden.connect(lambda: panel.set_checked("changes", False))
-        panel.threshold_row.moved.connect(self._threshold.move_threshold)
+        panel.threshold_row.moved.connect(self._mask_tools.move_threshold)
         panel.threshold_row.settled.connect(self._on_settled)
 
     def actions(self) -> dict[str, Callable[[], object]]:
-        """What each action of ours does."""
-        tidy = {name: partial(self.tidy, name) for name in ("fill_holes", "keep_largest", "remove_islands", "smooth")}
+        """What each action does here."""
         return {
             "box": self.start_box,
-            "next_doubt": self.next_spot,
-            "doubt_layer": partial(self._toggle, "doubt_layer"),
-            "changes": partial(self._toggle, "changes"),
-            **tidy,
+            "next_doubt": self.next_uncertain,
+            "doubt_layer": partial(self.toggle_layer, "doubt_layer"),
+            "changes": partial(self.toggle_layer, "changes"),
+            **{name: partial(self.clean_up, name) for name in get_args(Step)},
         }
 
     def set(self, shown: Shown | None) -> None:
-        """Work on another image, or on none; what was shown of the one before is hidden, and comes for the next."""
-        doubt, changes = self._panel.wants_doubt, self._panel.wants_changes
+        """Work on another image, or on none; layers that were on are hidden, and come again for the next image."""
+        layers = {name: self._panel.is_checked(name) for name in ("doubt_layer", "changes")}
         self._rest.stop()
-        self._drawable.abandon()
+        self._checker.abandon()
         self.box.close()
-        self.doubt.rest()
+        self.uncertainty.rest()
         self.changes.rest()
-        self._panel.set_checked("doubt_layer", doubt)
-        self._panel.set_checked("changes", changes)
+        for name, checked in layers.items():
+            self._panel.set_checked(name, checked)
         self._panel.set_hint("")
         self._shown = shown
-        self._threshold.set_mask(None if shown is None else shown.mask)
+        self._mask_tools.set_mask(None if shown is None else shown.mask)
         self.predicted()
 
     def settle(self) -> None:
         """End a threshold that is moving."""
         self._panel.threshold_row.settle()
-        self._threshold.end_movement()
+        self._mask_tools.end_movement()
 
     def predicted(self) -> None:
-        """Show anew what hangs on the prediction, which has come or is another."""
+        """Update what depends on the prediction, which has come or is another."""
         shown = self._shown
         if shown is None or not shown.memory.planes:
             return
-        if self._panel.wants_doubt:
-            self.doubt.show_layer()
-        if self._panel.wants_changes:
+        if self._panel.is_checked("doubt_layer"):
+            self.uncertainty.show_layer()
+        if self._panel.is_checked("changes"):
             self.changes.show(shown.mask)
-        self._threshold.note_provenance()
+        self._mask_tools.note_provenance()
 
-    def edited(self) -> None:
-        """Ask whether the model could draw the mask, as soon as the brush rests."""
+    def check_mask_soon(self) -> None:
+        """Check whether the model can reproduce the mask, as soon as the brush rests."""
         self._rest.start()
 
-    def moved(self) -> None:
-        """Follow a step to another frame."""
-        self.doubt.refresh()
-
     def close(self) -> None:
-        """Let go of everything."""
+        """Remove all layers of the tools."""
         self.set(None)
-        self.doubt.close()
+        self.uncertainty.close()
         self.changes.close()
 
     def start_box(self) -> None:
-        """Let a person draw a box."""
+        """Have a person draw a box, or cancel it."""
         if self._shown is not None:
             self.settle()
             self.box.start()
 
-    def next_spot(self) -> None:
-        """Go to the next doubtful spot."""
+    def next_uncertain(self) -> None:
+        """Go to the next uncertain region."""
         if self._shown is not None:
             self._viewer.layers.selection.active = self._shown.mask
-            self.doubt.next()
+            self.uncertainty.next()
 
-    def tidy(self, action: str) -> None:
-        """Tidy the mask as one undo step."""
-        request = clean_up_of(action, self._panel.smallest)
-        if self._shown is None or request is None:
+    def clean_up(self, step: Step) -> None:
+        """Clean the mask up, as one undo step."""
+        shown = self._shown
+        if shown is None:
             return
         self.settle()
-        self._viewer.layers.selection.active = self._shown.mask
-        if self._shown.approved:
-            self._panel.set_status(_APPROVED, "problem")
-        else:
-            self._panel.set_status(clean_up_active(self._viewer, request))
+        self._viewer.layers.selection.active = shown.mask
+        if shown.approved:
+            self._panel.set_status(LOCKED, "problem")
+            return
+        self._panel.set_status(clean_up_active(self._viewer, CleanUp(step, self._panel.smallest)))
 
-    def layer_toggled(self, name: str) -> None:
-        """Do what a press on the button of a layer asks for."""
-        shown, wanted = self._shown, self._panel.wants_doubt if name == "doubt_layer" else self._panel.wants_changes
+    def undo(self) -> None:
+        """Undo the last step, unless the mask is locked."""
+        if self._shown is not None and not self._shown.approved:
+            self.settle()
+            self._shown.mask.undo()
+
+    def toggle_layer(self, name: str) -> None:
+        """Turn a layer on or off with a key, as a press on its button does."""
+        self._panel.set_checked(name, not self._panel.is_checked(name))
+        self.show_layer(name)
+
+    def show_layer(self, name: str) -> None:
+        """Show or remove a layer, as its button says."""
+        shown, is_on = self._shown, self._panel.is_checked(name)
         if shown is None:
             return
         if name == "doubt_layer":
             self._viewer.layers.selection.active = shown.mask
-            self.doubt.show_layer(wanted)
-        elif not wanted:
+            self.uncertainty.show_layer(is_on)
+        elif not is_on:
             self.changes.hide()
         elif sentence := self.changes.show(shown.mask):
             self._panel.set_checked("changes", False)
             self._panel.set_status(sentence, "problem")
-
-    def _toggle(self, name: str) -> None:
-        button = self._panel.button(name)
-        button.setChecked(not button.isChecked())
-        self.layer_toggled(name)
 
     def _box_choices(self) -> BoxChoices | None:
         choice = self._panel.model_row.choice
@@ -186,28 +177,29 @@ class ReviewTools(QObject):
 
     def _why_not(self, mask: Any) -> str:
         shown = self._shown
-        ours = shown is not None and mask.unique_id == shown.mask.unique_id
-        return _APPROVED if ours and shown is not None and shown.approved else ""
+        return LOCKED if shown is not None and shown.approved and mask.unique_id == shown.mask.unique_id else ""
 
     def _on_settled(self, threshold: float) -> None:
-        self._threshold.settle_threshold(threshold)
+        self._mask_tools.settle_threshold(threshold)
         self.threshold_settled.emit(threshold)
 
     def _on_counted(self, added: int, removed: int) -> None:
-        self._panel.set_status(f"Against the prediction: {added:,} px added (solid), {removed:,} px removed (striped).")
+        self._panel.set_status(
+            f"Compared with the prediction: {added:,} px added (solid), {removed:,} px removed (striped)."
+        )
 
-    def _ask_whether_drawable(self) -> None:
+    def _check_mask(self) -> None:
         shown, choice = self._shown, self._panel.model_row.choice
-        if shown is None or shown.approved or choice is None or self._drawable.busy:
+        if shown is None or shown.approved or choice is None or self._checker.busy:
             return
-        if not self._shelf.holds(choice.path, "auto"):
-            return  # no model is loaded only to ask this
-        segmenter = self._shelf.get(choice.path, "auto", self._load)
-        if not hasattr(segmenter, "codec"):
-            return
-        planes = [np.array(shown.mask.data[label_index]) for _, label_index in shown.picture.planes]
-        self._drawable.start(partial(fidelity_job, segmenter, [plane for plane in planes if plane.any()][:3]))
+        if not self._cache.holds(choice.path, "auto"):
+            return  # no model is loaded only for this
+        segmenter = self._cache.get(choice.path, "auto", self._load)
+        if hasattr(segmenter, "codec"):
+            planes = (np.array(shown.mask.data[label_index]) for _, label_index in shown.loaded.planes)
+            labelled = [plane for plane in planes if plane.any()][:_MOST_PLANES]
+            self._checker.start(partial(fidelity_job, segmenter, labelled))
 
-    def _on_drawable(self, outcome: Outcome) -> None:
+    def _on_checked(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, str):
             self._panel.set_hint(outcome.result)

@@ -69,7 +69,7 @@ class SegmentWidget(DockedWidget):
         self._refused: FieldProblem | None = None  # what the last run found wrong with a wish that stands unchanged
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
-        self._tools = MaskTools(napari_viewer, self.panel, self.panel)
+        self._tools = MaskTools(napari_viewer, self.panel, self.panel, self.panel)
         self._runner = JobRunner(self)
         self._saver = JobRunner(self)
         self._events = ViewerEvents(napari_viewer)

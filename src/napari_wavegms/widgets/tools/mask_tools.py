@@ -47,6 +47,13 @@ class MaskPanel(Protocol):
     def threshold_row(self) -> ThresholdRow:
         """The row with the threshold slider."""
 
+    def set_status(self, sentence: str, kind: Literal["news", "problem"] = "news") -> None:
+        """Say what happened."""
+
+
+class ProbabilityPanel(Protocol):
+    """What the tools need of a panel that can show the probability as a layer."""
+
     @property
     def wants_probability(self) -> bool:
         """Whether the probability is to be shown as a layer."""
@@ -57,9 +64,6 @@ class MaskPanel(Protocol):
     def set_mask_there(self, why_not: str) -> None:
         """Switch on what needs a mask, or off with the reason."""
 
-    def set_status(self, sentence: str, kind: Literal["news", "problem"] = "news") -> None:
-        """Say what happened."""
-
 
 class MaskTools(QObject):
     """Works on one mask at a time: the newest one that we made for the chosen image.
@@ -68,13 +72,18 @@ class MaskTools(QObject):
     ----------
     viewer : ViewerModel
     panel : MaskPanel
-        Told about threshold, probability box and status.
+        Told about threshold and status.
+    probability : ProbabilityPanel, optional
+        The same panel, where it can show the probability.
     """
 
-    def __init__(self, viewer: ViewerModel, panel: MaskPanel, parent: QObject) -> None:
+    def __init__(
+        self, viewer: ViewerModel, panel: MaskPanel, parent: QObject, probability: ProbabilityPanel | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._panel = panel
+        self._probability = probability
         self._mask: Labels | None = None
         self._memory: MaskMemory | None = None
         self._step: OneStep | None = None
@@ -92,6 +101,7 @@ class MaskTools(QObject):
         """Work on another mask, or on none."""
         before = self._mask
         same = before is not None and mask is not None and mask.unique_id == before.unique_id
+        same = same and memory_of(mask) is self._memory  # Review shows one image after another in one layer
         if not same:
             self._let_go()
             self._mask, self._memory = mask, memory_of(mask)
@@ -100,19 +110,21 @@ class MaskTools(QObject):
                 self._live = LiveThreshold(self._step, self._memory)
                 mask.events.set_data.connect(self._on_set_data)
                 self._on_look()
-        self._panel.set_mask_there("" if mask is not None else NO_MASK)
+        if self._probability is None:
+            return
+        self._probability.set_mask_there("" if mask is not None else NO_MASK)
         shown = mask is not None and has_probability(self._viewer, mask)
         # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
         if shown or (self._probability_shown if same else before is not None):
-            self._panel.set_probability(shown)
+            self._probability.set_probability(shown)
         self._probability_shown = shown
 
     def refresh_probability(self) -> None:
         """Make the probability layer agree with the box in the panel."""
         self.end_movement()
-        if self._mask is None:
+        if self._mask is None or self._probability is None:
             return
-        if self._panel.wants_probability:
+        if self._probability.wants_probability:
             show_probability(self._viewer, self._mask)
         else:
             hide_probability(self._viewer, self._mask)

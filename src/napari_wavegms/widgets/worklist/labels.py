@@ -1,4 +1,4 @@
-"""What the worklist says, in words and signs; a sign or a word beside every colour."""
+"""Text and signs of the worklist; a sign or a word beside every colour."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ STATE_WORDS: dict[State, str] = {
 
 STATE_COLOURS: dict[State, str] = {"predicted": "#56b4e9", "corrected": "#e69f00", "approved": "#2fbf91"}
 
-_LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ unlike"}
+_LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ very different"}
 
 HOW_HELP: dict[SortOrder, str] = {
-    "least certain first": "The image that teaches the model most comes next; what you have seen comes back last.",
-    "lowest score first": "The masks that the model trusts least come next; what you have seen comes back last.",
-    "folder order": "As the files stand in their folder.",
-    "name": "By name, scan2 before scan10.",
-    "state": "What needs least work first: corrected, predicted, to do, skipped, approved.",
-    "longest first": "What you have worked on longest comes first.",
+    "least certain first": "The image from which the model can learn most comes next; images you have seen come last.",
+    "lowest score first": "The mask with the lowest score comes next; images you have seen come last.",
+    "folder order": "The order of the files in their folder.",
+    "name": "By name; scan2 comes before scan10.",
+    "state": "Images that need the least work first: corrected, predicted, to do, skipped, approved.",
+    "longest first": "Images on which you spent most time first.",
 }
 
 SHOW_WORDS: dict[Show, str] = {
@@ -50,7 +50,7 @@ _MARKS = ((0.9, "!!"), (0.75, "!"))
 
 
 def state_line(item: Item) -> str:
-    """Say how an image stands.
+    """The state of an image.
 
     Examples
     --------
@@ -82,30 +82,23 @@ def mark_of(uncertainty: float, every: Sequence[float]) -> str:
 
 
 def details(item: Item, uncertainties: Sequence[float]) -> str:
-    """Say all that is known about an image, a line for each thing."""
+    """All that is known about an image, one fact per line."""
     lines = [item.name if item.path is None else str(item.path), _state_sentence(item)]
     if item.uncertainty is not None:
         below = bisect_left(uncertainties, item.uncertainty)
-        lines.append(f"Uncertainty {item.uncertainty:.3f}, more than that of {below} of {len(uncertainties)} images.")
+        lines.append(f"Uncertainty {item.uncertainty:.3f}, higher than for {below} of {len(uncertainties)} images.")
     if item.score is not None:
-        lines.append(f"The model's own score of its mask is {item.score:.3f}; no person was asked.")
+        lines.append(f"The model's own score for its mask is {item.score:.3f}; nobody has checked it.")
     if item.light in _LIGHT_WORDS:
         how = "somewhat" if item.light == "amber" else "very"
-        lines.append(f"This image is {how} unlike those that the model has learned from.")
+        lines.append(f"This image is {how} different from the training images.")
     if item.seconds:
         lines.append(f"You have worked on it for {rough_duration(item.seconds)}.")
     return "\n".join(lines)
 
 
 def counts_line(counts: Mapping[State, int], link: str = "") -> str:
-    """Say how far the review is, as rich text in which each number is a link that shows its images.
-
-    Parameters
-    ----------
-    counts : mapping of state to int
-    link : str
-        Colour of the links.
-    """
+    """The progress of a review, as rich text in which each number is a link, of this colour, that shows its images."""
     total, to_do = sum(counts.values()), sum(counts[state] for state in TO_DO)
     parts: list[tuple[Show, str]] = [
         ("all", f"{total:,} image{'' if total == 1 else 's'}"),
@@ -121,30 +114,32 @@ def counts_line(counts: Mapping[State, int], link: str = "") -> str:
 
 
 def nothing_shown(counts: Mapping[State, int], show: Show, text: str) -> str:
-    """Say why a list is empty, and what to do about it."""
+    """Why a list is empty, and what to do about it."""
     if not sum(counts.values()):
         return "Open a folder of images to begin."
     if text.strip():
-        return f"No name among these images holds “{text.strip()}”. Search for something else, or show all images."
+        return f"No name contains “{text.strip()}”. Search for something else, or show all images."
     if show == "todo":
         waiting = [
             f"{counts['corrected']:,} corrected" if counts["corrected"] else "",
             f"{counts['skipped']:,} skipped" if counts["skipped"] else "",
         ]
         rest = " and ".join(words for words in waiting if words)
-        return f"Nothing is left to do. {rest} still wait for Approve: show those." if rest else "All is approved."
+        if not rest:
+            return "All images are approved."
+        return f"Nothing left to do, but {rest} images are not approved yet. Choose them under Show."
     if show == "unfinished":
-        return "All is approved."
-    return f"No image is {SHOW_WORDS[show]}. Show others above."
+        return "All images are approved."
+    return f"No image is {SHOW_WORDS[show]}. Choose others under Show."
 
 
 def gone_sentence(names: Sequence[str]) -> str:
-    """Say which files are missing; empty where none is."""
+    """Which files are missing; empty where none is."""
     if not names:
         return ""
     some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    which = "1 image that you worked on is" if len(names) == 1 else f"{len(names):,} images that you worked on are"
-    return f"{which} no longer in the folder: {some}. What you did is kept, should they come back."
+    which = "1 image you worked on is" if len(names) == 1 else f"{len(names):,} images you worked on are"
+    return f"{which} no longer in the folder: {some}. Your work is kept in case the files come back."
 
 
 def _state_sentence(item: Item) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, QRect, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -12,9 +12,9 @@ from qtpy.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
-    QWidget,
 )
 
+from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.thumbnails import SHOWN, paint_picture
 from napari_wavegms.widgets.worklist.labels import STATE_COLOURS, state_line
 from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
@@ -83,7 +83,7 @@ def _state_colour(item: Item, ink: QColor) -> QColor:
     return colour.darker(190) if ink.lightness() < _MIDDLE else colour
 
 
-_WIDTHS = {UNCERTAINTY: 54, SCORE: 44, TIME: 48}
+_WIDTHS = {UNCERTAINTY: 74, SCORE: 46, TIME: 48}
 
 _REST = 200  # ms; a key that is held down runs past images without opening each
 
@@ -105,18 +105,17 @@ class WorklistTable(QTableView):
     opened(str)
         A person opens an image: the key of its item, from a click, Enter, or a row that the arrow keys rest on.
     typed(str)
-        A person types a letter: what they want is the search.
-
-    Parameters
-    ----------
-    model : WorklistModel
+        A person types a letter, which is meant for the search.
+    title_clicked(int)
+        The title of a column was clicked.
     """
 
     opened = Signal(str)
     typed = Signal(str)
+    title_clicked = Signal(int)
 
-    def __init__(self, model: WorklistModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, model: WorklistModel) -> None:
+        super().__init__()
         self._model = model
         self.setModel(model)
         self.setItemDelegateForColumn(IMAGE, WorklistDelegate(self))
@@ -133,20 +132,17 @@ class WorklistTable(QTableView):
         self._empty.setWordWrap(True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.hide()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._open_where_keys_rest)
+        self._rest = single_shot(self, _REST, self._open_where_keys_rest)
         self.clicked.connect(self._open)
 
     @property
     def key(self) -> str | None:
         """The key of the selected row's item."""
         index = self.currentIndex()
-        return self._model.key_at(index.row()) if index.isValid() else None
+        return self._model.keys[index.row()] if index.isValid() else None
 
     def select(self, key: str | None) -> None:
-        """Select a row, telling nobody, and bring it into sight; none where the item is not shown."""
+        """Select a row without a signal, and scroll to it; none where the item is not shown."""
         self._rest.stop()
         row = self._model.row_of(key)
         selection = self.selectionModel()
@@ -160,14 +156,20 @@ class WorklistTable(QTableView):
         selection.setCurrentIndex(index, flags)
         self.scrollTo(index)
 
-    def say_empty(self, sentence: str) -> None:
+    @property
+    def is_under_mouse(self) -> bool:
+        """Whether the mouse is over the rows."""
+        viewport = self.viewport()
+        return viewport is not None and viewport.underMouse()
+
+    def set_empty(self, sentence: str) -> None:
         """Show a sentence instead of rows; nothing for an empty one."""
         self._empty.setText(sentence)
         self._empty.setVisible(bool(sentence))
         self._place_empty()
 
     def place_of(self, key: str | None) -> int | None:
-        """Give how far below the upper edge a row stands, in pixels; None where it is not in sight."""
+        """Distance of a row from the upper edge, in pixels; None where it is not in sight."""
         row = self._model.row_of(key)
         viewport = self.viewport()
         if row is None or viewport is None:
@@ -176,7 +178,7 @@ class WorklistTable(QTableView):
         return top if -ROW_HEIGHT < top < viewport.height() else None
 
     def put(self, key: str | None, place: int) -> None:
-        """Scroll so that a row stands so far below the upper edge."""
+        """Scroll so that a row has this distance from the upper edge."""
         row, bar = self._model.row_of(key), self.verticalScrollBar()
         if row is not None and bar is not None:
             self.updateGeometries()  # after a reset Qt would learn the new length later
@@ -210,6 +212,7 @@ class WorklistTable(QTableView):
         rows.setMinimumSectionSize(ROW_HEIGHT)
         rows.setDefaultSectionSize(ROW_HEIGHT)
         columns.setSectionsClickable(True)
+        columns.sectionClicked.connect(self.title_clicked)
         columns.setHighlightSections(False)
         columns.setMinimumSectionSize(40)
         columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
@@ -229,7 +232,7 @@ class WorklistTable(QTableView):
     def _open(self, index: QModelIndex) -> None:
         self._rest.stop()
         if index.isValid():
-            self.opened.emit(self._model.key_at(index.row()))
+            self.opened.emit(self._model.keys[index.row()])
 
 
 def _is_shortcut(event: QKeyEvent) -> bool:
