@@ -97,7 +97,7 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert result.version is not None
     assert result.verdict is not None
     assert result.before.keys() == result.after.keys() == {"p10", "p11"}
-    assert "on 2 held-out images, which means little" in result.comparison
+    assert result.comparison.endswith(", on 2 test images, too few to judge.")
     assert (result.version.parent, result.version.title) == ("tiny", "Quick, 2 corrections")
     assert start_file.read_bytes() == bytes_before
     assert left_in_work(tmp_path) == ["training.lock"]
@@ -115,7 +115,7 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
     assert sum(result.before.values()) > sum(result.after.values())
     assert result.version is not None
     assert not result.version.promoted
-    assert result.version.reason.startswith("not promoted: ")
+    assert result.version.reason.startswith(("worse on p1", "not clearly better on 2"))
     assert result.version.reason in result.sentence
     assert ModelVersions(tmp_path / "versions").current() is None
 
@@ -123,7 +123,8 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
     events, result = drain(iter_fine_tune(request_of(held_out=())))
     assert not any(isinstance(event, Scored) for event in events)
-    assert "not yet measurable" in result.comparison
+    assert result.comparison == ""
+    assert "no test image" in result.sentence
     assert not result.version.promoted
 
 
@@ -140,7 +141,7 @@ def test_a_stop_keeps_the_best_and_judges_it(request_of: Any) -> None:
             break
     assert sum(isinstance(event, TrainEpoch) for event in seen) == 1
     assert result.stopped
-    assert result.verdict.measured
+    assert result.verdict.images == 2
     assert result.version.after == result.after
 
 
@@ -157,7 +158,7 @@ def test_closing_keeps_what_was_learned_unscored(request_of: Any, tmp_path: Path
     while not isinstance(next(run), TrainEpoch):
         pass
     run.close()
-    assert reasons(tmp_path) == ["not promoted: stopped before it was scored"]
+    assert reasons(tmp_path) == ["stopped before it was scored"]
     assert read_card(ModelVersions(tmp_path / "versions").path(1)).lineage[-1][LEARNED]
 
 
@@ -176,7 +177,7 @@ def test_a_loss_that_is_no_number_is_a_sentence_and_the_good_epochs_stay(request
         pass
     with pytest.raises(TrainingError, match="no more"):
         run.throw(TrainingError("no more"))
-    assert reasons(tmp_path) == ["not promoted: the run failed"]
+    assert reasons(tmp_path) == ["cut off by an error"]
 
 
 def test_empty_masks_and_vanished_models_are_sentences(request_of: Any, tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ os._exit(9)
     found = recover(tmp_path / "versions")
     assert found is not None
     assert found.title == "Quick, 1 correction"
-    assert reasons(tmp_path) == ["not promoted: the program ended before it was scored"]
+    assert reasons(tmp_path) == ["cut off before it was scored, because the program ended"]
     assert recover(tmp_path / "versions") is None
 
 
@@ -266,7 +267,7 @@ def test_one_pair_is_enough_even_where_it_would_be_held_out() -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
-    [(0.61, 0.74, "Before 0.61 → now 0.74 on 1"), (0.9391, 0.9399, "Before 0.939 → now 0.940 on 1")],
+    [(0.61, 0.74, "Dice 0.74, before 0.61, on 1"), (0.9391, 0.9399, "Dice 0.940, before 0.939, on 1")],
 )
 def test_a_difference_is_seen(before: float, after: float, words: str) -> None:
     assert before_and_after(judge({"a": before}, {"a": after})).startswith(words)

@@ -49,7 +49,7 @@ def test_a_good_pair_is_ready_and_told_in_numbers() -> None:
     assert report.content == content_hash(good.image)
     assert report.summary == "50 % changed, ready"
     assert check_pairs([candidate()])[0].summary == "50 % labelled, ready"
-    assert readiness([report]).sentence == "1 pair is ready."
+    assert readiness([report]).sentence == "1 image is ready."
     assert readiness([report]).can_start
 
 
@@ -64,7 +64,7 @@ fractions[:3] = 0.7
     ("changes", "trouble", "first", "sentence"),
     [
         ({"mask": np.ones((3, 4), int) - np.eye(3, 4, dtype=int)}, Trouble.SIZE, Remedy.RESIZE, "6 x 8 .* mask 3 x 4"),
-        ({"mask": np.eye(8, 6, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "rows and columns were exchanged"),
+        ({"mask": np.eye(8, 6, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "rows and columns were swapped"),
         ({"mask": np.eye(6, 16, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "another aspect"),
         ({"mask": np.zeros((6, 8), int)}, Trouble.EMPTY, Remedy.LEAVE_OUT, "Nothing is labelled in polyp"),
         ({"mask": np.ones((6, 8), int)}, Trouble.FULL, Remedy.LEAVE_OUT, "Every pixel of polyp"),
@@ -74,9 +74,9 @@ fractions[:3] = 0.7
         ({"mask": np.ones((6, 8, 3), int)}, Trouble.MASK, Remedy.LEAVE_OUT, "a plane of"),
         ({"mask": -np.eye(6, 8, dtype=int)}, Trouble.MASK, Remedy.LEAVE_OUT, "labels count from 0 up"),
         ({"mask": np.full((6, 8), 2**40)}, Trouble.MASK, Remedy.LEAVE_OUT, "in 32 bits"),
-        ({"mask": nothing}, Trouble.MASK, Remedy.LEAVE_OUT, "not finite numbers"),
-        ({"image": gaps}, Trouble.NOT_FINITE, Remedy.KEEP, "2 % of polyp are not finite"),
-        ({"image": nothing}, Trouble.NOT_FINITE, Remedy.LEAVE_OUT, "not a single finite number"),
+        ({"mask": nothing}, Trouble.MASK, Remedy.LEAVE_OUT, "NaN or infinite"),
+        ({"image": gaps}, Trouble.NOT_FINITE, Remedy.KEEP, "2 % of polyp is NaN or infinite"),
+        ({"image": nothing}, Trouble.NOT_FINITE, Remedy.LEAVE_OUT, "no valid pixel"),
         ({"image": np.ones((6, 8, 2))}, Trouble.IMAGE, Remedy.LEAVE_OUT, "2 channels"),
         ({"image": np.full((6, 8), "x")}, Trouble.IMAGE, Remedy.LEAVE_OUT, "real numbers"),
     ],
@@ -136,7 +136,9 @@ def test_what_is_kept_anyway_is_asked_once() -> None:
 def test_left_out_is_gone_and_a_foreign_remedy_is_refused() -> None:
     empty = candidate(mask=np.zeros((6, 8), int))
     assert mend(empty, the_problem(empty), Remedy.LEAVE_OUT) is None
-    with pytest.raises(InputError, match="'round' does not help where the mask is empty; choose leave out or keep"):
+    with pytest.raises(
+        InputError, match="'Round' does not help where the mask is empty; choose 'Leave out' or 'Keep anyway'"
+    ):
         mend(empty, the_problem(empty), Remedy.ROUND)
 
 
@@ -151,15 +153,15 @@ def test_ready_pairs_have_names_and_groups_of_their_own() -> None:
     assert [(pair.name, pair.group) for pair in pairs] == [("a", reports[0].content), ("a (2)", "patient 7")]
     assert pairs[0].mask.dtype == np.uint8
     assert readiness(reports).sentence == (
-        "2 of 3 pairs are ready; empty needs a decision, and will be left out without one."
+        "2 of 3 images are ready; empty needs a decision, and will be left out without one."
     )
 
 
 def test_why_learning_cannot_start() -> None:
-    assert readiness([]).sentence.startswith("There is no pair of image and mask yet.")
+    assert readiness([]).sentence.startswith("There is no image with a mask yet.")
     empty = check_pairs([candidate(name, seed, mask=np.zeros((6, 8), int)) for seed, name in enumerate("abc")])
-    assert readiness(empty).sentence == "No pair is ready: a and 2 others need a decision first."
-    assert readiness(empty[:2]).sentence == "No pair is ready: a and 1 other need a decision first."
+    assert readiness(empty).sentence == "No image is ready: a and 2 others need a decision first."
+    assert readiness(empty[:2]).sentence == "No image is ready: a and 1 other need a decision first."
     assert not readiness(empty).can_start
     assert [report.summary for report in empty] == ["mask is empty"] * 3
 

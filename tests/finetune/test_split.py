@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.split import HELD_OUT, TRAIN, Member, StickySplit, draw, leave_one_out, worth
+from napari_wavegms.finetune.split import HELD_OUT, TRAIN, Member, StickySplit, draw, leave_one_out
 from napari_wavegms.learn.pairs import Pair
 
 names = st.text(max_size=4)
@@ -102,13 +102,10 @@ def test_what_was_set_aside_is_said(tmp_path: Path) -> None:
     trained = next(number for number in range(99) if draw(f"g{number}") == TRAIN)
     held = next(number for number in range(99) if draw(f"g{number}") == HELD_OUT)
     first = split.divide([pair(0, f"g{trained}"), pair(1, f"g{held}")])
-    assert first.sentence == "1 image to learn from, 1 held out for scoring."
+    assert first.sentence == "1 training image, 1 test image."
     view = split.divide([pair(1, f"g{trained}")])
     assert [p.name for p in view.set_aside] == ["image 1"]
-    assert view.sentence == (
-        "0 images to learn from, none held out for scoring yet; 1 set aside, because they have been on the other side "
-        "before."
-    )
+    assert view.sentence == "0 training images, no test image yet; 1 ignored, having been on the other side before."
 
 
 def test_known_groups_need_no_writing(tmp_path: Path) -> None:
@@ -133,12 +130,3 @@ def test_each_group_is_left_out_once() -> None:
     assert all(len(view.train) + len(view.held_out) == 4 for view in views)
     assert list(leave_one_out(pairs[:1])) == []
     assert list(leave_one_out([])) == []
-
-
-def test_what_a_score_is_worth() -> None:
-    assert worth(1) == "on 1 held-out image, which means little"
-    assert worth(4).endswith("which means little")
-    assert worth(5) == "on 5 held-out images"
-    assert worth(4, left_out_in_turn=True) == "on 4 images, each left out in turn, which means little"
-    assert worth(7, left_out_in_turn=True) == "on 7 images, each left out in turn"
-    assert "not yet measurable" in worth(0)

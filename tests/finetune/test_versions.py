@@ -87,10 +87,10 @@ def test_the_list_says_what_became_of_each(versions: ModelVersions, tmp_path: Pa
     versions.add(source, WORSE, "v2", after={"polyp_07": 0.66, "b": 0.5})
     versions.add(source, judge({}, {}), "v2")
     assert [entry.sentence for entry in versions.listing()] == [
-        "v4: no score; not promoted: not yet measurable, because no image is held out",
-        "v3: 0.58 on 2 held-out images, which means little; not promoted: polyp_07 fell by 0.14",
-        "v2: 0.74 on 5 held-out images; in use",
-        "v1: 0.61 on 3 held-out images, which means little",
+        "v4: no score; not compared, because there is no test image yet",
+        "v3: 0.58 on 2 test images, too few to judge; worse on polyp_07 (Dice 0.66, before 0.80)",
+        "v2: 0.74 on 5 test images; in use",
+        "v1: 0.61 on 3 test images, too few to judge",
     ]
     assert [entry.in_use for entry in versions.listing()] == [False, False, True, False]
     assert versions.listing()[0].path == versions.path(4)
@@ -113,7 +113,7 @@ def test_one_click_goes_back_and_the_next_one_further(versions: ModelVersions, t
 def test_a_version_can_be_used_anyway_and_left_again(versions: ModelVersions, tmp_path: Path) -> None:
     add(versions, tmp_path)
     add(versions, tmp_path, WORSE)
-    assert versions.promote(2).reason == "not promoted: polyp_07 fell by 0.14"
+    assert versions.promote(2).reason == "worse on polyp_07 (Dice 0.66, before 0.80)"
     assert in_use(versions) == "v2"
     assert versions.listing()[0].in_use
     versions.roll_back()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_wavegms.finetune.gate import MAX_FALL, Verdict
+from napari_wavegms.finetune.gate import MAX_FALL, Verdict, compared
 from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.finetune.versions import Version
@@ -104,7 +104,7 @@ class FineTuneResult:
     stopped : bool
         Whether it was stopped before its end.
     comparison : str
-        The scores before and after, and what they are worth.
+        The scores before and after, and what they are worth; empty where nothing was measured.
     sentence : str
         What became of it.
     """
@@ -124,17 +124,14 @@ class FineTuneResult:
 
 
 def before_and_after(verdict: Verdict) -> str:
-    """The two numbers, and what they were measured on.
+    """The two scores, and what they were measured on; empty where nothing was measured.
 
     Examples
     --------
     >>> from napari_wavegms.finetune.gate import judge
     >>> before_and_after(judge({"a": 0.61}, {"a": 0.74}))
-    'Before 0.61 → now 0.74 on 1 held-out image, which means little'
+    'Dice 0.74, before 0.61, on 1 test image, too few to judge.'
     """
     if verdict.mean_before is None or verdict.mean_after is None:
-        return f"Before and after: {worth(verdict.images)}"
-    before, after = verdict.mean_before, verdict.mean_after
-    # As many digits as it takes to see a difference.
-    digits = next((n for n in range(2, 5) if f"{before:.{n}f}" != f"{after:.{n}f}"), 2)
-    return f"Before {before:.{digits}f} → now {after:.{digits}f} {worth(verdict.images)}"
+        return ""
+    return f"{compared(verdict.mean_before, verdict.mean_after)}, {worth(verdict.images)}."

@@ -34,7 +34,7 @@ class FineTuneInputs:
     candidates : tuple of Candidate
         From open layers and folders, in the order in which they win over doubles.
     without : frozenset
-        Kept corrections that are left out, by the content of their image, maybe among other keys.
+        Stored corrections to leave out, by the content of their image, maybe among other keys.
     start, start_name
         The model to start from.
     current : pathlib.Path or None
@@ -54,7 +54,7 @@ class FineTuneInputs:
 
 @dataclass(frozen=True, slots=True)
 class SplitMade:
-    """The pairs are on their sides."""
+    """The pairs are divided into training and test images."""
 
     held_out: int
     sentence: str
@@ -166,7 +166,7 @@ def iter_from_corrections(
     -------
     FineTuneResult
     """
-    yield Progress("Gathering the pairs…" if "torch" in sys.modules else "Loading PyTorch (once)…")
+    yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
     from napari_wavegms.model.device import reserve_ui_core
 
     reserve_ui_core()

@@ -38,6 +38,7 @@ from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.file_lock import locked
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.events import TrainResult
@@ -86,7 +87,7 @@ def iter_fine_tune(
         try:
             return (yield from run.events())
         except BaseException as cause:
-            run.rescue("stopped before it was scored" if isinstance(cause, GeneratorExit) else "the run failed")
+            run.rescue("stopped before it was scored" if isinstance(cause, GeneratorExit) else "cut off by an error")
             raise
         finally:
             run.release()
@@ -124,8 +125,8 @@ class _Run:
             raise InputError("There is no pair of image and mask to learn from. Add at least one.")
         self.request, self.versions, self.work, self.stop = request, versions, work, stop
         everything = (*request.pairs, *request.replay)
-        count = f"{len(everything)} correction{'' if len(everything) == 1 else 's'}"
-        self.card = replace(read_card(request.start), title=f"{request.preset.title}, {count}")
+        title = f"{request.preset.title}, {counted(len(everything), 'correction')}"
+        self.card = replace(read_card(request.start), title=title)
         self.parent = request.start_name or request.start.stem
         self.learned = sorted({content_hash(pair.image) for pair in everything})
         self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
@@ -143,7 +144,7 @@ class _Run:
         current = partial(Segmenter.from_checkpoint, request.current or request.start, self.device.name, self.codec)
         self.before = yield from self._score("before", current)
         if not self.stopped:
-            yield Stage("learning", f"Learning on {self.device.reason}…", self.device.reason)
+            yield Stage("learning", f"Training on {self.device.reason}…", self.device.reason)
             self.trained = yield from self._train()
         if self.trained is None or not self.trained.steps:
             return self._result(None, None)
@@ -161,7 +162,7 @@ class _Run:
         if not held_out:
             return {}
         which = "the model in use" if stage == "before" else "the new model"
-        yield Stage(stage, f"Scoring {which} on {len(held_out)} test image{'' if len(held_out) == 1 else 's'}…")
+        yield Stage(stage, f"Scoring {which} on {counted(len(held_out), 'test image')}…")
         scores = measure(load(), held_out)
         while True:
             try:
@@ -218,7 +219,7 @@ class _Run:
 
     def rescue(self, reason: str) -> None:
         """Keep the epochs that were finished; where even that fails, the file waits for `recover`."""
-        verdict = Verdict(False, f"not promoted: {reason}", None, None, None, 0)
+        verdict = Verdict(False, reason)
         with suppress(WaveGMSError):
             if self.kept:
                 return
@@ -255,11 +256,12 @@ class _Run:
 def _sentence(version: Version | None, verdict: Verdict | None) -> str:
     if version is None or verdict is None:
         return "Stopped before anything was learned; nothing has changed."
-    kept = f"{version.name} is in use now" if version.promoted else f"{version.name} is kept, {verdict.reason}"
-    return f"{kept}."
+    if version.promoted:
+        return f"{version.name} is in use now: {verdict.reason}."
+    return f"{version.name} was {verdict.reason}. It is kept, but not in use."
 
 
-_CUT_OFF = Verdict(False, "not promoted: the program ended before it was scored", None, None, None, 0)
+_CUT_OFF = Verdict(False, "cut off before it was scored, because the program ended")
 
 
 def _keep_leftover(

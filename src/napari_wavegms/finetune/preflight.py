@@ -1,4 +1,4 @@
-"""The list before the flight: what is wrong with each pair and what can be done about it, before anything runs."""
+"""Checks before a training: what is wrong with each pair, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Trouble(StrEnum):
     """What can be wrong with a pair."""
 
     IMAGE = "image cannot be read"
-    NOT_FINITE = "image has gaps"
+    NOT_FINITE = "image has invalid pixels"
     MASK = "mask cannot be read"
-    DTYPE = "mask has fractions"
+    DTYPE = "mask is not whole numbers"
     SIZE = "sizes differ"
     EMPTY = "mask is empty"
     FULL = "mask covers everything"
@@ -33,15 +33,15 @@ class Trouble(StrEnum):
 class Remedy(StrEnum):
     """What can be done about it; the text fits on a button."""
 
-    LEAVE_OUT = "leave out"
-    RESIZE = "resize mask"
-    ROUND = "round"
-    KEEP = "keep anyway"
+    LEAVE_OUT = "Leave out"
+    RESIZE = "Resize mask"
+    ROUND = "Round"
+    KEEP = "Keep anyway"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """An image with its mask, from wherever, before it is known to be fit to learn from.
+    """An image with its mask, before it is known to be fit to learn from.
 
     Attributes
     ----------
@@ -50,11 +50,11 @@ class Candidate:
     image, mask : ndarray
         As they came.
     group : str
-        What may not be torn apart by a split; the content of the image by default.
+        What a split must keep together; the content of the image by default.
     prediction : ndarray, optional
         What the model had drawn, to tell how much was changed.
     accepted : frozenset of Trouble
-        What the user has looked at and wants to keep anyway.
+        What the user wants to keep anyway.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, in a sentence, and its remedies, the first of which is advised."""
+    """One thing that is wrong, in a sentence, and its remedies, the advised one first."""
 
     trouble: Trouble
     sentence: str
@@ -112,8 +112,8 @@ class PairReport:
         if self.problems:
             return str(self.problems[0].trouble)
         if self.changed_share is not None:
-            return f"{_percent(self.changed_share)} changed, ready"
-        return f"{_percent(self.labelled_share or 0)} labelled, ready"
+            return f"{percent(self.changed_share)} changed, ready"
+        return f"{percent(self.labelled_share or 0)} labelled, ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +127,20 @@ class Readiness:
 def check_pairs(candidates: Sequence[Candidate]) -> list[PairReport]:
     """Look for everything that would spoil the training, and change nothing.
 
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-        Where an image comes twice, the first one is good: put first what should win.
+    Where an image comes twice, the first one is good: put first what should win.
 
     Returns
     -------
     list of PairReport
-        One a candidate, in their order.
+        One per candidate, in their order.
     """
     seen: dict[str, Candidate] = {}
     reports = []
     for candidate in candidates:
-        content, problems = _look_at_image(candidate)
+        content, problems = _check_image(candidate)
         if content and (earlier := seen.setdefault(content, candidate)) is not candidate:
             problems.append(_duplicate(candidate, earlier))
-        labels, mask_problems = _look_at_mask(candidate)
+        labels, mask_problems = _check_mask(candidate)
         problems += mask_problems
         reports.append(
             PairReport(
@@ -173,7 +170,7 @@ def mend(candidate: Candidate, problem: Problem, remedy: Remedy) -> Candidate | 
         If the remedy is not one of the problem's.
     """
     if remedy not in problem.remedies:
-        fitting = " or ".join(problem.remedies)
+        fitting = " or ".join(f"'{fits}'" for fits in problem.remedies)
         raise InputError(f"'{remedy}' does not help where the {problem.trouble}; choose {fitting}.")
     if remedy is Remedy.LEAVE_OUT:
         return None
@@ -185,13 +182,7 @@ def mend(candidate: Candidate, problem: Problem, remedy: Remedy) -> Candidate | 
 
 
 def ready_pairs(candidates: Sequence[Candidate], reports: Sequence[PairReport]) -> list[Pair]:
-    """The pairs that can be learned from, each with a name of its own; those with a problem are left out.
-
-    Parameters
-    ----------
-    candidates, reports
-        As given to and by `check_pairs`.
-    """
+    """The pairs that can be learned from, each with a name of its own; those with a problem are left out."""
     pairs: dict[str, Pair] = {}
     for candidate, report in zip(candidates, reports, strict=True):
         if report.ready:
@@ -208,36 +199,51 @@ def readiness(reports: Sequence[PairReport]) -> Readiness:
     """Whether learning can start: one pair that is ready is enough."""
     ready = sum(report.ready for report in reports)
     waiting = [report.name for report in reports if not report.ready]
+    others = f" and {len(waiting) - 1} other{'s' if len(waiting) > 2 else ''}" if len(waiting) > 1 else ""
+    decide = f"{waiting[0]}{others} {'need' if others else 'needs'} a decision" if waiting else ""
     if not reports:
-        return Readiness(False, "There is no pair of image and mask yet. Open an image with its mask, or add a folder.")
+        return Readiness(False, "There is no image with a mask yet. Open an image with its mask, or add a folder.")
     if not ready:
-        return Readiness(False, f"No pair is ready: {_some(waiting)} {_need(waiting)} a decision first.")
-    number = f"{ready} of {len(reports)} pairs" if len(reports) > 1 else "1 pair"
-    left_out = f"; {_some(waiting)} {_need(waiting)} a decision, and will be left out without one" if waiting else ""
+        return Readiness(False, f"No image is ready: {decide} first.")
+    number = f"{ready} of {len(reports)} images" if len(reports) > 1 else "1 image"
+    left_out = f"; {decide}, and will be left out without one" if waiting else ""
     return Readiness(True, f"{number} {'is' if ready == 1 else 'are'} ready{left_out}.")
 
 
-def _look_at_image(candidate: Candidate) -> tuple[str, list[Problem]]:
+def percent(share: float) -> str:
+    """A share in percent that does not round to nothing or to everything where it is neither.
+
+    Examples
+    --------
+    >>> percent(0.12), percent(0.001)
+    ('12 %', 'under 1 %')
+    """
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"
+
+
+def _check_image(candidate: Candidate) -> tuple[str, list[Problem]]:
     """Content hash and problems."""
     try:
         pixels = as_image(candidate.image)
         content = content_hash(candidate.image)
     except InputError as cause:
         return "", [Problem(Trouble.IMAGE, str(cause), (Remedy.LEAVE_OUT,))]
-    gaps = pixels.size - int(np.count_nonzero(np.isfinite(pixels))) if pixels.dtype.kind == "f" else 0
-    if not gaps:
+    invalid = pixels.size - int(np.count_nonzero(np.isfinite(pixels))) if pixels.dtype.kind == "f" else 0
+    if not invalid:
         return content, []
-    if gaps == pixels.size:
-        sentence = f"{candidate.name} holds not a single finite number; there is nothing to learn from. Leave it out."
+    if invalid == pixels.size:
+        sentence = f"{candidate.name} has no valid pixel; all are NaN or infinite. Leave it out."
         return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.LEAVE_OUT,))]
     sentence = (
-        f"{_percent(gaps / pixels.size)} of {candidate.name} are not finite numbers. Keep it, and NaN counts as the "
-        "darkest value and infinity as the end of the range; or leave it out."
+        f"{percent(invalid / pixels.size)} of {candidate.name} is NaN or infinite. Keep it, with NaN as the darkest "
+        "value and infinity as the end of the range, or leave it out."
     )
     return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.KEEP, Remedy.LEAVE_OUT))]
 
 
-def _look_at_mask(candidate: Candidate) -> tuple[npt.NDArray[Any] | None, list[Problem]]:
+def _check_mask(candidate: Candidate) -> tuple[npt.NDArray[Any] | None, list[Problem]]:
     """Labels, or None where the mask has none, and problems."""
     mask, name = candidate.mask, candidate.name
     if refusal := _unreadable(mask):
@@ -247,9 +253,7 @@ def _look_at_mask(candidate: Candidate) -> tuple[npt.NDArray[Any] | None, list[P
     if mask.dtype.kind == "f":
         labels = np.rint(mask)
         what = "fractions" if (labels != mask).any() else f"whole numbers of type {mask.dtype}"
-        sentence = (
-            f"The mask of {name} holds {what}; labels are integers. Round it, so that 0.5 and less is background."
-        )
+        sentence = f"The mask of {name} holds {what}; labels are integers. Round it (0.5 and less is background)."
         problems.append(Problem(Trouble.DTYPE, sentence, (Remedy.ROUND, Remedy.LEAVE_OUT)))
     if mask.shape != candidate.image.shape[:2]:
         problems.append(_size_mismatch(candidate))
@@ -271,7 +275,7 @@ def _unreadable(mask: npt.NDArray[Any]) -> str:
     if mask.ndim != 2 or mask.size == 0:
         return f"has shape {mask.shape}; a mask is a plane of (rows, columns). Leave it out, or pick one plane."
     if not np.isfinite(mask).all():
-        return "has pixels that are not finite numbers. Leave it out, or correct it."
+        return "has pixels that are NaN or infinite. Leave it out, or correct it."
     if mask.dtype.kind != "b" and (mask.min() < 0 or mask.max() > np.iinfo(np.uint32).max):
         return (
             f"holds values from {mask.min()} to {mask.max()}; labels count from 0 up, in 32 bits. Leave it out, or "
@@ -282,22 +286,21 @@ def _unreadable(mask: npt.NDArray[Any]) -> str:
 
 def _size_mismatch(candidate: Candidate) -> Problem:
     image, mask = candidate.image.shape[:2], candidate.mask.shape
-    start = f"{candidate.name} is {_by(image)} pixels and its mask {_by(mask)}"
+    start = f"{candidate.name} is {' x '.join(map(str, image))} pixels and its mask {' x '.join(map(str, mask))}"
     if len(image) == 2 and image == mask[::-1]:
-        sentence = f"{start}, as if rows and columns were exchanged. Leave it out, or turn the mask first."
+        sentence = f"{start}, as if rows and columns were swapped. Leave it out, or rotate the mask first."
         return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
     # Rounding both sides to whole pixels may move an honest resize off its aspect by half a pixel.
     stretch = abs(image[0] * mask[1] - image[1] * mask[0]) if len(image) == 2 else 0
     if stretch > max(*image, *mask):
-        sentence = f"{start}, of another aspect; they may not belong together. Leave it out, or stretch the mask."
+        sentence = f"{start}, of another aspect ratio; they may not belong together. Leave it out, or stretch the mask."
         return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
     sentence = f"{start}. Resize the mask, each pixel from its nearest, or leave the pair out."
     return Problem(Trouble.SIZE, sentence, (Remedy.RESIZE, Remedy.LEAVE_OUT))
 
 
 def _duplicate(candidate: Candidate, earlier: Candidate) -> Problem:
-    same_mask = candidate.mask.shape == earlier.mask.shape and bool((candidate.mask == earlier.mask).all())
-    which = "the same mask" if same_mask else "another mask"
+    which = "the same mask" if np.array_equal(candidate.mask, earlier.mask) else "another mask"
     sentence = f"{candidate.name} has the same pixels as {earlier.name} and {which}. Leave one of the two out."
     return Problem(Trouble.DUPLICATE, sentence, (Remedy.LEAVE_OUT, Remedy.KEEP))
 
@@ -315,26 +318,3 @@ def _resized(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]
         for source, target in zip(mask.shape, shape, strict=True)
     )
     return mask[np.ix_(rows, columns)]
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(length) for length in shape)
-
-
-def _percent(share: float) -> str:
-    """A share that does not round to nothing or to everything where it is neither."""
-    if 0 < share < 0.01:
-        return "under 1 %"
-    if 0.99 < share < 1:
-        return "over 99 %"
-    return f"{share:.0%}".replace("%", " %")
-
-
-def _some(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    return f"{names[0]} and {len(names) - 1} other{'s' if len(names) > 2 else ''}"
-
-
-def _need(names: Sequence[str]) -> str:
-    return "needs" if len(names) == 1 else "need"

@@ -1,4 +1,4 @@
-"""How fast to learn: the settings of each speed, in one place."""
+"""The presets of fine-tuning: all their settings, in one place."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Preset:
     key, title : str
         Its name in programs and for people.
     seconds : float
-        About how long learning takes, scoring left out.
-    promise : str
-        What learns, for a tooltip.
+        About how long training takes, without scoring.
+    purpose, details : str
+        What it is for, in a few words, and what is trained, for a tooltip.
     config : TrainConfig
         Its settings; the size is taken from the start's card.
     """
@@ -32,8 +32,9 @@ class Preset:
     key: str
     title: str
     seconds: float
-    promise: str
+    purpose: str
     config: TrainConfig
+    details: str = ""
 
 
 # docs/lab/adaptation.md has the measurements behind these numbers.
@@ -41,7 +42,8 @@ QUICK = Preset(
     key="quick",
     title="Quick",
     seconds=14.0,
-    promise="The mapping model learns; the encoder stays as it is. Good where masks are nearly right.",
+    purpose="fine adjustment",
+    details="Trains the mapping model and leaves the encoder as it is. Good where masks are nearly right.",
     config=TrainConfig(
         trained="mapper",
         epochs=300,  # the clock ends it before
@@ -65,7 +67,8 @@ FULL = Preset(
     key="full",
     title="Full",
     seconds=275.0,
-    promise="Encoder and mapping model learn. Good for a kind of image that the model has never seen.",
+    purpose="new kind of image",
+    details="Trains encoder and mapping model. Good for a kind of image that the model has never seen.",
     config=TrainConfig(
         epochs=400,  # the clock ends it before
         batch=2,

@@ -20,6 +20,7 @@ from napari_wavegms.storage.append_log import KIND, Ledger, Record
 from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import corrections_folder
+from napari_wavegms.wording import counted
 
 Side = Literal["train", "held_out"]
 TRAIN: Side = "train"
@@ -29,6 +30,7 @@ SHARE = 0.2
 SALT = "napari-wavegms"
 FEW = 5
 """Below this many images a mean says little: each image makes up a quarter of it or more."""
+TOO_FEW = "too few to judge"
 
 _RULE = "rule"
 _GROUP = "group"
@@ -62,13 +64,9 @@ class SplitView:
     @property
     def sentence(self) -> str:
         """What the split came to, for the user."""
-        held = f"{len(self.held_out)} held out for scoring" if self.held_out else "none held out for scoring yet"
-        aside = (
-            f"; {len(self.set_aside)} set aside, because they have been on the other side before"
-            if self.set_aside
-            else ""
-        )
-        return f"{_count(len(self.train), 'image')} to learn from, {held}{aside}."
+        held = counted(len(self.held_out), "test image") if self.held_out else "no test image yet"
+        aside = f"; {len(self.set_aside)} ignored, having been on the other side before" if self.set_aside else ""
+        return f"{counted(len(self.train), 'training image')}, {held}{aside}."
 
 
 class StickySplit:
@@ -229,34 +227,16 @@ def leave_one_out(pairs: Sequence[Pair]) -> Iterator[SplitView]:
         yield SplitView(train=outside, held_out=inside)
 
 
-def worth(images: int, left_out_in_turn: bool = False) -> str:
+def worth(images: int) -> str:
     """What a score is worth, to be said behind it.
-
-    Parameters
-    ----------
-    images : int
-        On how many images it was measured.
-    left_out_in_turn : bool
-        Whether each of them was left out in turn (`leave_one_out`) instead of held out for good.
 
     Examples
     --------
-    >>> worth(3)
-    'on 3 held-out images, which means little'
-    >>> worth(12)
-    'on 12 held-out images'
+    >>> worth(3), worth(12)
+    ('on 3 test images, too few to judge', 'on 12 test images')
     >>> worth(0)
-    'not yet measurable, because no image is held out'
+    'because there is no test image yet'
     """
     if images < 1:
-        return "not yet measurable, because no image is held out"
-    on = (
-        f"on {_count(images, 'image')}, each left out in turn"
-        if left_out_in_turn
-        else f"on {_count(images, 'held-out image')}"
-    )
-    return f"{on}, which means little" if images < FEW else on
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        return "because there is no test image yet"
+    return f"on {counted(images, 'test image')}{f', {TOO_FEW}' if images < FEW else ''}"

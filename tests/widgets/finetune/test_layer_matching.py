@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, Matching, Proposal, match_layers
+from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, Matching, match_layers
 
 shapes = st.sampled_from([(4, 4), (4, 6), (3, 4, 4)])
 scales = st.sampled_from([(), (1.0, 1.0), (0.5, 0.5)])
@@ -24,7 +24,7 @@ mask_layers = st.lists(
 
 
 def sentences(matching: Matching) -> list[str]:
-    return [leftover.sentence for leftover in matching.leftovers]
+    return list(matching.leftovers.values())
 
 
 @given(images=image_layers, masks=mask_layers)
@@ -32,9 +32,8 @@ def test_each_layer_is_matched_once_or_left_over_with_a_sentence(
     images: list[ImageLayer], masks: list[LabelsLayer]
 ) -> None:
     matching = match_layers(images, masks)
-    used = [end for proposal in matching.proposals for end in (proposal.image_id, proposal.labels_id)]
-    told = [leftover.layer_id for leftover in matching.leftovers]
-    assert sorted([*used, *told]) == sorted(layer.layer_id for layer in (*images, *masks))
+    used = [*matching.proposals.keys(), *matching.proposals.values()]
+    assert sorted([*used, *matching.leftovers]) == sorted(layer.layer_id for layer in (*images, *masks))
     assert all(sentence.endswith(".") for sentence in sentences(matching))
 
 
@@ -47,57 +46,53 @@ def test_names_do_not_matter(images: list[ImageLayer], masks: list[LabelsLayer],
 
 @given(images=image_layers, masks=mask_layers)
 def test_the_order_of_the_images_matters_only_for_the_order(images: list[ImageLayer], masks: list[LabelsLayer]) -> None:
-    assert set(match_layers(images, masks).proposals) == set(match_layers(images[::-1], masks).proposals)
+    assert match_layers(images, masks).proposals == match_layers(images[::-1], masks).proposals
 
 
 def test_who_made_it_comes_first_whatever_it_is_called() -> None:
     images = [ImageLayer(1, "a", (4, 4)), ImageLayer(2, "b", (4, 4))]
     masks = [LabelsLayer(11, "b mask", (4, 4), made_from=1), LabelsLayer(12, "a mask", (4, 4), made_from=2)]
     matching = match_layers(images, masks)
-    assert matching.proposals == (Proposal(1, 11, "made from it"), Proposal(2, 12, "made from it"))
-    assert matching.leftovers == ()
+    assert matching == Matching({1: 11, 2: 12}, {})
 
 
 def test_a_mask_from_elsewhere_is_matched_when_nothing_else_fits() -> None:
     images = [ImageLayer(1, "a", (4, 4)), ImageLayer(2, "b", (5, 5))]
     masks = [LabelsLayer(11, "m", (5, 5)), LabelsLayer(12, "n", (4, 4))]
-    assert match_layers(images, masks).proposals == (
-        Proposal(1, 12, "only one that fits"),
-        Proposal(2, 11, "only one that fits"),
-    )
+    assert match_layers(images, masks).proposals == {1: 12, 2: 11}
 
 
 def test_two_that_fit_are_a_question() -> None:
     images = [ImageLayer(1, "a", (4, 4)), ImageLayer(2, "b", (4, 4))]
     matching = match_layers(images, [LabelsLayer(11, "a", (4, 4))])
-    assert matching.proposals == ()
+    assert matching.proposals == {}
     assert sentences(matching) == [
-        "a: the mask a fits other images as well. Choose its mask.",
-        "b: the mask a fits other images as well. Choose its mask.",
+        "a: the mask a fits other images too. Choose its mask.",
+        "b: the mask a fits other images too. Choose its mask.",
         "a: 2 open images have its size. Choose its image.",
     ]
     both = match_layers(images[:1], [LabelsLayer(11, "m", (4, 4)), LabelsLayer(12, "n", (4, 4))])
-    assert both.proposals == ()
+    assert both.proposals == {}
     assert sentences(both)[0] == "a: 2 open masks fit. Choose one."
-    assert sentences(both)[1] == "m: its image has another mask that fits as well. Choose one of the two."
+    assert sentences(both)[1] == "m: another mask fits its image too. Choose one of the two."
 
 
 def test_a_second_mask_beside_ours_is_not_given_to_another_image() -> None:
     images = [ImageLayer(1, "a", (4, 4)), ImageLayer(2, "b", (4, 4))]
     masks = [LabelsLayer(11, "ours", (4, 4), made_from=1), LabelsLayer(12, "truth of a", (4, 4))]
-    assert match_layers(images, masks).proposals == (Proposal(1, 11, "made from it"),)
+    assert match_layers(images, masks).proposals == {1: 11}
 
 
 def test_of_two_masks_that_we_made_the_topmost_is_proposed() -> None:
     masks = [LabelsLayer(11, "old", (4, 4), made_from=1), LabelsLayer(12, "new", (4, 4), made_from=1)]
     matching = match_layers([ImageLayer(1, "a", (4, 4))], masks)
-    assert matching.proposals == (Proposal(1, 12, "made from it"),)
-    assert sentences(matching) == ["old was made from a like new, which lies above it and is proposed."]
+    assert matching.proposals == {1: 12}
+    assert sentences(matching) == ["old was made from a, like new, which is above it and is proposed."]
 
 
 def test_a_mask_of_a_closed_image_is_never_guessed() -> None:
     matching = match_layers([ImageLayer(1, "a", (4, 4))], [LabelsLayer(11, "m", (4, 4), made_from=7)])
-    assert matching.proposals == ()
+    assert matching.proposals == {}
     assert sentences(matching) == [
         "a has no mask. Segment it, or draw one.",
         "m was made from an image that is no longer open. Choose its image.",
@@ -106,7 +101,7 @@ def test_a_mask_of_a_closed_image_is_never_guessed() -> None:
 
 def test_another_scale_is_another_place() -> None:
     image, mask = ImageLayer(1, "a", (4, 4), (0.5, 0.5)), LabelsLayer(11, "m", (4, 4), (1.0, 1.0))
-    assert match_layers([image], [mask]).proposals == ()
+    assert match_layers([image], [mask]).proposals == {}
     assert sentences(match_layers([image], [mask]))[1] == (
         "m fits no open image: none has its size and scale. Open its image."
     )

@@ -8,9 +8,8 @@ import pytest
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_wavegms.finetune.preflight import Remedy
-from napari_wavegms.widgets.finetune.lists import PairsList, VersionsList
+from napari_wavegms.widgets.finetune.lists import PairRow, PairsList, VersionRow, VersionsList
 from napari_wavegms.widgets.finetune.plot import Curves, LearningPlot
-from napari_wavegms.widgets.finetune.rows import PairRow, VersionRow
 
 
 def ink(plot: LearningPlot, colour: tuple[int, int, int]) -> list[tuple[int, int]]:
@@ -33,7 +32,7 @@ def test_a_falling_loss_falls_and_a_rising_score_rises(qtbot: Any) -> None:
         drawn = sorted((x, y) for x, y in ink(plot, colour) if x < 230)
         assert {y in half for _, y in drawn} == {True}
         assert sign * (drawn[-1][1] - drawn[0][1]) > 20
-    assert plot.accessibleDescription() == "Loss 0.50 after 3 epochs; DSC 0.80 on 3 held-out images."
+    assert plot.accessibleDescription() == "Loss 0.50 after 3 epochs; Dice 0.80 on 3 test images."
 
 
 @pytest.mark.parametrize("curves", [Curves(), Curves(loss=((0.5, 0.0),)), Curves(loss=((1, float("1e30")),))])
@@ -63,7 +62,7 @@ def test_a_version_in_use_has_no_button(qtbot: Any) -> None:
     versions, heard = VersionsList(), []
     qtbot.addWidget(versions)
     versions.use_requested.connect(heard.append)
-    versions.set_rows([VersionRow(3, "v3  0.74", "in use"), VersionRow(2, "v2  0.61", action="use")])
+    versions.set_rows([VersionRow(3, "v3  0.74", "in use"), VersionRow(2, "v2  0.61", action="Use")])
     assert "in use" in [label.text() for label in versions.findChildren(QLabel)]
     [button] = versions.findChildren(QPushButton)
     button.click()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.preflight import Remedy
@@ -93,11 +94,17 @@ class Class:
     def wait(self, condition: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(condition, timeout=PATIENCE)
 
+    @property
+    def button(self) -> Any:
+        return self.panel.learn_row.findChild(QPushButton)
+
     def help_ends(self) -> None:
-        self.wait(lambda: not self.widget.helping)
+        """Wait until nothing runs in the background, and what it brought is in the window."""
+        self.threads_end()
+        QApplication.processEvents()
 
     def learn(self, speed: str = "quick") -> None:
-        self.panel.choose_speed(speed)
+        self.panel.choose_preset(speed)
         self.widget.fine_tune()
         assert self.widget.busy, self.panel.status
 
@@ -122,7 +129,7 @@ def lesson(
     model.parent.mkdir(parents=True)
     model.write_bytes(tiny_weights.read_bytes())
     viewer = make_napari_viewer()
-    widget = FineTuneWidget(viewer, speeds=(SHORT, LONG))
+    widget = FineTuneWidget(viewer, presets=(SHORT, LONG))
     viewer.window.add_dock_widget(widget, name="Wave-GMS Fine-tune")
     lesson = Class(viewer, widget, qtbot)
     lesson.help_ends()
@@ -132,8 +139,8 @@ def lesson(
 
 def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
     assert not lesson.panel.learn_row.is_enabled
-    assert "Open an image and segment it, or add a folder" in lesson.panel.learn_row._button.toolTip()
-    assert lesson.panel._why_start.sentence == f"Best so far: {registry.DEFAULT_MODEL}, because no version is in use."
+    assert "Open an image and segment it, or add a folder" in lesson.button.toolTip()
+    assert lesson.panel.why_start.sentence == f"Best so far: {registry.DEFAULT_MODEL}, because no version is in use."
 
 
 def test_the_whole_loop(lesson: Class) -> None:
@@ -144,7 +151,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     lesson.widget.keep()
     lesson.help_ends()
     assert len(CorrectionStore().corrections()) == 3
-    assert [row.summary[-4:] for row in lesson.panel.pairs.rows] == ["kept"] * 3
+    assert [row.summary[-6:] for row in lesson.panel.pairs.rows] == ["stored"] * 3
     lesson.learn()
     lesson.end()
     [version] = lesson.versions.versions()
@@ -154,9 +161,9 @@ def test_the_whole_loop(lesson: Class) -> None:
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
-    assert "on 1 held-out image, which means little." in lesson.panel._outcome.sentence
-    assert lesson.panel.status.endswith("v1 is in use now." if version.promoted else f"{version.reason}.")
-    assert lesson.panel.versions.rows[0].words.startswith(f"v1   {version.dsc:.2f} on 1   today ")
+    assert "on 1 test image, too few to judge." in lesson.panel.outcome.sentence
+    assert lesson.panel.status.startswith("v1 is in use now: " if version.promoted else f"v1 was {version.reason}.")
+    assert lesson.panel.versions.rows[0].words.startswith(f"v1   Dice {version.dsc:.2f} on 1   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
 
@@ -166,7 +173,7 @@ def test_what_was_kept_is_learned_from_without_its_layers(lesson: Class) -> None
     lesson.widget.keep()
     lesson.help_ends()
     lesson.viewer.layers.clear()
-    assert lesson.row("train_0").summary == "25 % labelled, kept"
+    assert lesson.row("train_0").summary == "25 % labelled, stored"
     lesson.learn()
     lesson.end()
     assert lesson.versions.versions()[0].title == "Quick, 1 correction"
@@ -180,8 +187,8 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     lesson.end()
     assert lesson.versions.current() is None
     first, before = lesson.panel.versions.rows
-    assert first.note == "not promoted: not yet measurable, because no image is held out"
-    assert (first.action, before.note) == ("use anyway", "in use")
+    assert first.note == "not compared, because there is no test image yet"
+    assert (first.action, before.note) == ("Use anyway", "in use")
     lesson.panel.versions.use_requested.emit(1)
     assert lesson.versions.current().name == "v1"
     assert lesson.panel.model_row.choice.name == "v1"
@@ -189,23 +196,23 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     lesson.panel.versions.use_requested.emit(0)
     assert lesson.versions.current() is None
     assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
-    assert lesson.panel.status == "The model before is in use again."
+    assert lesson.panel.status == f"{registry.DEFAULT_MODEL} (start) is in use again."
 
 
 def test_stop_keeps_the_best_and_strokes_land_meanwhile(lesson: Class) -> None:
     lesson.open("train")
     mask = lesson.open("held_out", 1)
     lesson.learn("long")
-    assert lesson.panel.learn_row._button.text() == "Stop, keep best"
+    assert lesson.button.text() == "Stop, keep best"
     lesson.wait(lambda: len(lesson.panel.plot.curves.dsc) > 0)
     mask.paint((1, 1), 1)
     assert mask.data[1, 1] == 1
     lesson.panel.learn_row.cancel_requested.emit()
-    assert lesson.panel.learn_row._button.text() == "Stopping…"
+    assert lesson.button.text() == "Stopping…"
     lesson.end()
     [version] = lesson.versions.versions()
     assert version.after.keys() == {"held_out_1"}
-    assert lesson.panel.learn_row._button.text().startswith("Fine-tune")
+    assert lesson.button.text().startswith("Fine-tune")
 
 
 def test_a_second_stop_does_not_wait_for_the_scores(lesson: Class) -> None:
@@ -213,7 +220,7 @@ def test_a_second_stop_does_not_wait_for_the_scores(lesson: Class) -> None:
     lesson.learn("long")
     lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
     lesson.widget.stop()
-    lesson.widget._learner.cancel()
+    lesson.widget.stop()
     lesson.end()
     assert len(lesson.versions.versions()) == 1
     assert "list of versions" in lesson.panel.status
@@ -226,7 +233,7 @@ def test_a_window_closed_during_a_run_keeps_what_was_learned(lesson: Class) -> N
     lesson.viewer.window.remove_dock_widget(lesson.widget)
     lesson.threads_end()
     [version] = lesson.versions.versions()
-    assert version.reason == "not promoted: stopped before it was scored"
+    assert version.reason == "stopped before it was scored"
 
 
 def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
@@ -235,10 +242,9 @@ def test_what_a_killed_program_had_learned_is_found_when_the_panel_opens(
     work = tmp_data_home / "training"
     work.mkdir()
     (work / "best.safetensors").write_bytes(tiny_weights.read_bytes())
-    (work / "history.jsonl").write_text("{}\n")
     lesson.viewer.window.add_dock_widget(FineTuneWidget(lesson.viewer), name="opened later")
     lesson.wait(lambda: len(lesson.versions.versions()) == 1)
-    assert lesson.versions.versions()[0].reason == "not promoted: the program ended before it was scored"
+    assert lesson.versions.versions()[0].reason == "cut off before it was scored, because the program ended"
     lesson.wait(lambda: not (work / "best.safetensors").exists())  # cleared away once the version is kept
 
 
@@ -275,7 +281,7 @@ def test_what_waits_for_a_decision_stands_on_top(lesson: Class) -> None:
         mask = lesson.open("train", number)
     mask.data = np.zeros_like(mask.data)
     lesson.wait(lambda: lesson.panel.pairs.rows[0].name == "train_2")
-    assert "1 of them will be left out" in lesson.panel._ready.sentence
+    assert lesson.panel.ready.sentence == "1 image will be left out unless you decide otherwise."
 
 
 def test_a_stroke_shows_in_the_list(lesson: Class) -> None:
@@ -287,7 +293,7 @@ def test_a_stroke_shows_in_the_list(lesson: Class) -> None:
 
 def test_each_pair_shows_its_image_with_the_outline_of_its_mask(lesson: Class) -> None:
     mask = lesson.open("train")
-    thumbnails = lesson.panel.pairs._thumbnails
+    thumbnails = lesson.panel.pairs.thumbnails
     lesson.panel.pairs.grab()  # paints, as a window would; the picture is asked for
     lesson.wait(lambda: thumbnails.picture(lesson.row("train_0").picture) is not None)
     shown = lesson.panel.pairs.grab().toImage()
@@ -302,7 +308,7 @@ def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
     row = lesson.panel.device_row
     row.choose("mps" if sys.platform != "darwin" else "cuda")
     assert not lesson.panel.learn_row.is_enabled
-    assert row.words in lesson.panel.learn_row._button.toolTip()
+    assert row.words in lesson.button.toolTip()
     assert row.devices.toolTip() == row.words, "the field is marked"
     assert row.devices.styleSheet()
     row.choose("cpu")
@@ -372,8 +378,8 @@ def test_looking_shows_before_and_after_and_goes_again(lesson: Class) -> None:
     lesson.panel.look_requested.emit()
     lesson.help_ends()
     shown = [layer.name for layer in lesson.viewer.layers if SHOWN_BY_US in layer.metadata]
-    assert shown == ["held-out images", "held-out: corrected", "held-out: before", "held-out: after"]
+    assert shown == ["test images", "test images: yours", "test images: previous", "test images: new"]
     assert lesson.panel.pairs.rows == rows
-    np.testing.assert_array_equal(lesson.viewer.layers["held-out: corrected"].data[0], lesion("held_out", 1)[1])
+    np.testing.assert_array_equal(lesson.viewer.layers["test images: yours"].data[0], lesion("held_out", 1)[1])
     lesson.panel.look_requested.emit()
     assert len(lesson.viewer.layers) == 4

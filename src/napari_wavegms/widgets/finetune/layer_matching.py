@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-Why = Literal["made from it", "only one that fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +18,9 @@ class ImageLayer:
     name : str
         Only for the sentences.
     shape : tuple of int
-        Of its places: an RGB image without its colours.
+        Without the colours of an RGB image.
     scale : tuple of float
-        World units per pixel along each of them; empty where it is not known.
+        World units per pixel along each axis; empty where it is not known.
     """
 
     layer_id: Hashable
@@ -33,47 +30,24 @@ class ImageLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelsLayer:
+class LabelsLayer(ImageLayer):
     """An open mask, described without napari.
 
     Attributes
     ----------
-    layer_id, name, shape, scale
-        As in `ImageLayer`.
     made_from : hashable or None
         The `layer_id` of the image that Wave-GMS made the mask from; None for a mask that came from elsewhere.
     """
 
-    layer_id: Hashable
-    name: str
-    shape: tuple[int, ...]
-    scale: tuple[float, ...] = ()
     made_from: Hashable | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """An image and the mask that seems to be its own; the user sees and can change it."""
-
-    image_id: Hashable
-    labels_id: Hashable
-    why: Why
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """A layer without a partner, and the sentence that says why."""
-
-    layer_id: Hashable
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class Matching:
-    """Proposals in the order of the images, and what is left."""
+    """The mask proposed for each image, by id, and for each layer without a partner the sentence that says why."""
 
-    proposals: tuple[Proposal, ...]
-    leftovers: tuple[Leftover, ...]
+    proposals: dict[Hashable, Hashable]
+    leftovers: dict[Hashable, str]
 
 
 def match_layers(images: Sequence[ImageLayer], masks: Sequence[LabelsLayer]) -> Matching:
@@ -91,46 +65,34 @@ def match_layers(images: Sequence[ImageLayer], masks: Sequence[LabelsLayer]) -> 
     Returns
     -------
     Matching
-        Each layer in one proposal or in one leftover.
+        Each layer in one proposal or one leftover; proposals in the order of the images.
     """
-    made = _by_maker(images, masks)
-    fitting = _by_size(images, masks, made)
-    matched = made | fitting
-    proposals = tuple(
-        Proposal(
-            image.layer_id, matched[image.layer_id], "made from it" if image.layer_id in made else "only one that fits"
-        )
-        for image in images
-        if image.layer_id in matched
-    )
-    taken = set(matched.values())
-    leftovers = [
-        Leftover(image.layer_id, _why_image(image, masks)) for image in images if image.layer_id not in matched
-    ]
-    leftovers += [
-        Leftover(mask.layer_id, _why_mask(mask, images, masks, made)) for mask in masks if mask.layer_id not in taken
-    ]
-    return Matching(proposals, tuple(leftovers))
-
-
-def _by_maker(images: Sequence[ImageLayer], masks: Sequence[LabelsLayer]) -> dict[Hashable, Hashable]:
-    """Image to mask; of several masks of an image, the topmost."""
     known = {image.layer_id for image in images}
-    return {mask.made_from: mask.layer_id for mask in masks if mask.made_from is not None and mask.made_from in known}
+    # Of several masks of an image, the topmost.
+    made = {mask.made_from: mask.layer_id for mask in masks if mask.made_from is not None and mask.made_from in known}
+    found = made | _by_size(images, masks, made)
+    proposals = {image.layer_id: found[image.layer_id] for image in images if image.layer_id in found}
+    taken = set(proposals.values())
+    leftovers = {image.layer_id: _why_image(image, masks) for image in images if image.layer_id not in proposals}
+    leftovers |= {mask.layer_id: _why_mask(mask, images, masks, made) for mask in masks if mask.layer_id not in taken}
+    return Matching(proposals, leftovers)
 
 
 def _by_size(
     images: Sequence[ImageLayer], masks: Sequence[LabelsLayer], made: dict[Hashable, Hashable]
 ) -> dict[Hashable, Hashable]:
     found = {}
-    foreign = [mask for mask in masks if mask.made_from is None]
     for image in images:
-        fitting = [mask for mask in foreign if _same_place(image, mask)]
-        if image.layer_id in made or len(fitting) != 1:
-            continue
-        if sum(_same_place(other, fitting[0]) for other in images) == 1:
-            found[image.layer_id] = fitting[0].layer_id
+        fitting = _fitting(image, masks)
+        if image.layer_id not in made and len(fitting) == 1:
+            (mask,) = fitting
+            if sum(_same_place(other, mask) for other in images) == 1:
+                found[image.layer_id] = mask.layer_id
     return found
+
+
+def _fitting(image: ImageLayer, masks: Sequence[LabelsLayer]) -> list[LabelsLayer]:
+    return [mask for mask in masks if mask.made_from is None and _same_place(image, mask)]
 
 
 def _same_place(image: ImageLayer, mask: LabelsLayer) -> bool:
@@ -144,26 +106,26 @@ def _same_place(image: ImageLayer, mask: LabelsLayer) -> bool:
 
 
 def _why_image(image: ImageLayer, masks: Sequence[LabelsLayer]) -> str:
-    fitting = [mask.name for mask in masks if mask.made_from is None and _same_place(image, mask)]
+    fitting = _fitting(image, masks)
     if not fitting:
         return f"{image.name} has no mask. Segment it, or draw one."
     if len(fitting) == 1:
-        return f"{image.name}: the mask {fitting[0]} fits other images as well. Choose its mask."
+        return f"{image.name}: the mask {fitting[0].name} fits other images too. Choose its mask."
     return f"{image.name}: {len(fitting)} open masks fit. Choose one."
 
 
 def _why_mask(
     mask: LabelsLayer, images: Sequence[ImageLayer], masks: Sequence[LabelsLayer], made: dict[Hashable, Hashable]
 ) -> str:
-    names = {image.layer_id: image.name for image in images} | {other.layer_id: other.name for other in masks}
+    names = {layer.layer_id: layer.name for layer in (*images, *masks)}
     if mask.made_from in made:
         chosen = names[made[mask.made_from]]
-        return f"{mask.name} was made from {names[mask.made_from]} like {chosen}, which lies above it and is proposed."
+        return f"{mask.name} was made from {names[mask.made_from]}, like {chosen}, which is above it and is proposed."
     if mask.made_from is not None:
         return f"{mask.name} was made from an image that is no longer open. Choose its image."
     fitting = sum(_same_place(image, mask) for image in images)
     if not fitting:
         return f"{mask.name} fits no open image: none has its size and scale. Open its image."
     if fitting == 1:
-        return f"{mask.name}: its image has another mask that fits as well. Choose one of the two."
+        return f"{mask.name}: another mask fits its image too. Choose one of the two."
     return f"{mask.name}: {fitting} open images have its size. Choose its image."

@@ -1,38 +1,144 @@
-"""The list of pairs and the list of versions: rows with what can be done about each beside it."""
+"""The lists of training images and of versions: rows with what can be done about each beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy.typing as npt
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_wavegms.widgets.finetune.rows import PairPicture, PairRow, VersionRow
+from napari_wavegms.finetune.preflight import Remedy
+from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, VersionEntry
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.thumbnails import SHOWN, Outlined, Thumbnails, paint_picture
+from napari_wavegms.wording import moment
+
+Planes = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
 _TALLEST = 260  # pixels; more rows are scrolled
 
 
-class _RowList(QWidget):
-    """Rows that are made anew whenever what they show has changed."""
+@dataclass(frozen=True, slots=True)
+class PairPicture:
+    """Where a pair's thumbnail comes from.
 
-    def __init__(self, make: Callable[[Any], QWidget], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    Attributes
+    ----------
+    key : str
+        Tells image and mask from all others; another mask has another key.
+    name : str
+        What the user calls the image.
+    load : callable
+        Returns the image (H, W[, C]) and its mask; called in a background thread.
+    """
+
+    key: str
+    name: str
+    load: Callable[[], Planes] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One image with its mask.
+
+    Attributes
+    ----------
+    key : hashable
+        Comes back with what is done to the row.
+    name : str
+    summary : str
+        A few words: ``12 % changed, ready``.
+    included, ready : bool
+    problem : str
+        The sentence of the first problem; empty where there is none.
+    remedies : tuple of Remedy
+        What can be done about it, the advised one first.
+    masks : tuple of (str, hashable)
+        Masks to choose from, by name and id; empty where there is no choice, as for stored corrections.
+    mask : hashable or None
+        The id of the chosen one.
+    picture : PairPicture or None
+    """
+
+    key: Hashable
+    name: str
+    summary: str
+    included: bool = True
+    ready: bool = True
+    problem: str = ""
+    remedies: tuple[Remedy, ...] = ()
+    masks: tuple[tuple[str, Hashable], ...] = ()
+    mask: Hashable | None = None
+    picture: PairPicture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One model version.
+
+    Attributes
+    ----------
+    number : int
+        0 for the model before the first version.
+    words : str
+        Its name, score and date.
+    note : str
+        ``in use``, or the reason why it is not.
+    action : str
+        The text of its button, empty for none.
+    details : str
+        The tooltip.
+    """
+
+    number: int
+    words: str
+    note: str = ""
+    action: str = ""
+    details: str = ""
+
+
+def version_rows(versions: ModelVersions, start: str) -> list[VersionRow]:
+    """The versions, newest first, and below them the installed model `start`."""
+    entries = versions.listing()
+    if not entries:
+        return []
+    note, action = ("", "Use") if versions.current() else ("in use", "")
+    first = VersionRow(STARTING_MODEL, f"{start} (start)", note, action, "The installed model, before any fine-tuning.")
+    return [*map(_version_row, entries), first]
+
+
+def _version_row(entry: VersionEntry) -> VersionRow:
+    version = entry.version
+    score = "no score" if version.dsc is None else f"Dice {version.dsc:.2f} on {len(version.after)}"
+    words = f"{version.name}   {score}   {moment(version.created)}"
+    details = f"{version.title}, from {version.parent or 'an unknown model'}, {version.created}. {entry.sentence}."
+    if entry.missing:
+        return VersionRow(version.number, words, "file is gone", details=details)
+    note = "in use" if entry.in_use else "" if version.promoted else version.reason
+    action = "" if entry.in_use else "Use" if version.promoted else "Use anyway"
+    return VersionRow(version.number, words, note, action, details)
+
+
+class _RowList(QWidget):
+    """Rows that are made again whenever what they show has changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.rows: tuple[Any, ...] = ()
-        self._make = make
-        self._inside = QWidget()
-        self._column = QVBoxLayout(self._inside)
+        inside = QWidget()
+        self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
         self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._area = ScrolledPanel(self._inside)
+        self._area = ScrolledPanel(inside)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(self._area)
@@ -48,9 +154,12 @@ class _RowList(QWidget):
                 old.hide()
                 old.deleteLater()  # not at once: the press of its own button may be what brought us here
         for row in self.rows:
-            made = self._make(row)
-            self._column.addWidget(made)
-            made.show()  # Qt would do so later, and until then it takes no room
+            frame = QFrame()
+            frame.setObjectName("wavegmsRow")
+            frame.setStyleSheet(_ROW_STYLE)
+            self._fill(frame, row)
+            self._column.addWidget(frame)
+            frame.show()  # Qt would do so later, and until then it takes no room
         self.setVisible(bool(self.rows))
         self._fit()
 
@@ -66,9 +175,12 @@ class _RowList(QWidget):
         )
         self._area.setFixedHeight(min(height + 2, _TALLEST))
 
+    def _fill(self, frame: QFrame, row: Any) -> None:
+        raise NotImplementedError
 
-class PairsList(QWidget):
-    """Pairs, each with its mask, its state and its remedies.
+
+class PairsList(_RowList):
+    """Training images, each with its mask, its state and its remedies.
 
     Signals
     -------
@@ -84,48 +196,35 @@ class PairsList(QWidget):
     mask_chosen = Signal(object, object)
     remedy_chosen = Signal(object, object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._thumbnails = Thumbnails(_outlined, self)
-        self._list = _RowList(self._make)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.thumbnails = Thumbnails(lambda pictured: Outlined(*pictured.load()), self)
 
-    @property
-    def rows(self) -> tuple[PairRow, ...]:
-        """What is shown."""
-        return self._list.rows
-
-    def set_rows(self, rows: Sequence[PairRow]) -> None:
-        """Show these pairs."""
-        self._list.set_rows(rows)
-
-    def _make(self, row: PairRow) -> QWidget:
-        frame = _row_frame()
-        across = QHBoxLayout(frame)
+    def _fill(self, frame: QFrame, row: PairRow) -> None:
+        across, column, second = QHBoxLayout(frame), QVBoxLayout(), QHBoxLayout()
         across.setContentsMargins(0, 3, 4, 3)
-        across.addWidget(_Picture(row.picture, self._thumbnails), 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout()
+        across.addWidget(_Picture(row.picture, self.thumbnails), 0, Qt.AlignmentFlag.AlignTop)
         column.setSpacing(2)
         across.addLayout(column, 1)
         box = QCheckBox(row.name)
         box.setChecked(row.included)
-        box.setToolTip(f"{row.name}: learn from it, or leave it out")
+        box.setToolTip(f"Train on {row.name}, or leave it out")
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.toggled.connect(partial(self.included.emit, row.key))
         column.addWidget(box)
         state = QLabel(row.summary if row.included else "left out")
         state.setEnabled(row.included)
-        second = QHBoxLayout()
         second.addWidget(state)
         # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
         second.addWidget(self._mask_choice(row), 1) if row.masks and row.included else second.addStretch(1)
         column.addLayout(second)
         if row.problem and row.included:
             column.addWidget(WrappedLabel(f"⚠ {row.problem}"))
-            column.addLayout(self._remedy_line(row))
-        return frame
+            line = QHBoxLayout()
+            for remedy in row.remedies:
+                line.addWidget(_button(str(remedy), self.remedy_chosen, row.key, remedy))
+            line.addStretch(1)
+            column.addLayout(line)
 
     def _mask_choice(self, row: PairRow) -> ChoiceList:
         masks = ChoiceList("no mask")
@@ -135,17 +234,8 @@ class PairsList(QWidget):
         masks.chosen.connect(lambda: self.mask_chosen.emit(row.key, masks.value))
         return masks
 
-    def _remedy_line(self, row: PairRow) -> QHBoxLayout:
-        line = QHBoxLayout()
-        for remedy in row.remedies:
-            button = QPushButton(str(remedy))
-            button.clicked.connect(partial(_emit, self.remedy_chosen, row.key, remedy))
-            line.addWidget(button)
-        line.addStretch(1)
-        return line
 
-
-class VersionsList(QWidget):
+class VersionsList(_RowList):
     """Model versions, with one press to use another.
 
     Signals
@@ -156,45 +246,23 @@ class VersionsList(QWidget):
 
     use_requested = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._list = _RowList(self._make)
-        self._locked = False
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._list)
-
-    @property
-    def rows(self) -> tuple[VersionRow, ...]:
-        """What is shown."""
-        return self._list.rows
-
-    def set_rows(self, rows: Sequence[VersionRow]) -> None:
-        """Show these versions."""
-        self._list.set_rows(rows)
-
-    def _make(self, row: VersionRow) -> QWidget:
-        frame = _row_frame()
-        column = QVBoxLayout(frame)
+    def _fill(self, frame: QFrame, row: VersionRow) -> None:
+        column, line = QVBoxLayout(frame), QHBoxLayout()
         column.setContentsMargins(0, 3, 4, 3)
         column.setSpacing(2)
         frame.setToolTip(row.details)
-        line = QHBoxLayout()
         line.addWidget(WrappedLabel(row.words), 1)
         if row.action:
-            button = QPushButton(row.action)
-            button.clicked.connect(partial(_emit, self.use_requested, row.number))
-            line.addWidget(button)
+            line.addWidget(_button(row.action, self.use_requested, row.number))
         elif row.note:
             line.addWidget(QLabel(row.note))
         column.addLayout(line)
         if row.action and row.note:
             column.addWidget(WrappedLabel(row.note))
-        return frame
 
 
 class _Picture(QWidget):
-    """A pair's small picture, asked for when it is first seen."""
+    """A pair's thumbnail, asked for when it is first seen."""
 
     def __init__(self, pictured: PairPicture | None, thumbnails: Thumbnails) -> None:
         super().__init__()
@@ -215,17 +283,7 @@ class _Picture(QWidget):
             self.update()
 
 
-def _outlined(pictured: PairPicture) -> Outlined:
-    return Outlined(*pictured.load())
-
-
-def _row_frame() -> QFrame:
-    frame = QFrame()
-    frame.setObjectName("wavegmsRow")
-    frame.setStyleSheet(_ROW_STYLE)
-    return frame
-
-
-def _emit(signal: Any, *values: object) -> None:
-    """Emit without what Qt's own `clicked` adds."""
-    signal.emit(*values[: 2 if len(values) > 2 else 1])
+def _button(text: str, signal: Any, *values: object) -> QPushButton:
+    button = QPushButton(text)
+    button.clicked.connect(lambda: signal.emit(*values))  # without what Qt's own `clicked` adds
+    return button

@@ -1,10 +1,11 @@
-"""The training images of the panel: stored corrections, open layers and folders."""
+"""The training images of the panel: open layers, folders, and stored corrections."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.napari_writers import spacing_from_scale
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.finetune.preflight import Candidate, PairReport, Problem, Remedy, Trouble, check_pairs, mend
+from napari_wavegms.finetune.preflight import Candidate, PairReport, Remedy, Trouble, check_pairs, mend, percent
+from napari_wavegms.learn.pairs import load_pairs
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
-from napari_wavegms.widgets.finetune.rows import PairPicture, PairRow, Planes
+from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts, SegmentOptions
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
-from napari_wavegms.widgets.layers.mask_layers import layer_by_id
 from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 SHOWN_BY_US = "wavegms_held_out"
-"""Key in the metadata of layers that we show for looking at; they are no pairs."""
+"""Key in the metadata of layers that we show for comparison; they are no pairs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,15 +53,15 @@ class Drawn:
         InputError
             If the mask does not cover the image.
         """
-        candidate = self.copied()
+        found = self.copied()
         return Approval(
-            name=candidate.name,
-            image=candidate.image,
-            mask=candidate.mask,
-            prediction=candidate.prediction,
+            name=found.name,
+            image=found.image,
+            mask=found.mask,
+            prediction=found.prediction,
             source=self.source,
             plane=self.plane,
-            group=candidate.group,
+            group=found.group,
             spacing=self.spacing,
             model=self.model,
             threshold=self.threshold,
@@ -91,11 +92,10 @@ class OpenPair:
     reports: tuple[PairReport, ...] = ()
 
     @property
-    def ready(self) -> tuple[Drawn, ...]:
+    def ready(self) -> list[tuple[Drawn, PairReport]]:
         """The planes to learn from."""
-        if not self.row.included:
-            return ()
-        return tuple(drawn for drawn, report in zip(self.drawn, self.reports, strict=True) if report.ready)
+        planes = zip(self.drawn, self.reports, strict=True) if self.row.included else ()
+        return [(drawn, report) for drawn, report in planes if report.ready]
 
 
 @dataclass(slots=True, eq=False)
@@ -115,11 +115,24 @@ class Decisions:
     masks: dict[Hashable, Hashable] = field(default_factory=dict)
     remedies: dict[tuple[Hashable, Trouble], Remedy] = field(default_factory=dict)
 
+    def mended(self, candidate: Candidate, key: Hashable) -> Candidate:
+        """Carry out what was decided about this pair's problems, as long as there are such problems."""
+        for _ in Trouble if any(known == key for known, _ in self.remedies) else ():
+            for problem in check_pairs([candidate])[0].problems:
+                remedy = self.remedies.get((key, problem.trouble))
+                changed = mend(candidate, problem, remedy) if remedy in problem.remedies else None
+                if changed is not None:
+                    candidate = changed
+                    break
+            else:
+                break
+        return candidate
+
 
 def open_pairs(
     viewer: ViewerModel, decisions: Decisions, unchanged: Mapping[Hashable, OpenPair] | None = None
 ) -> list[OpenPair]:
-    """Look at all open images that have, or could have, a mask.
+    """Read all open images that have, or could have, a mask.
 
     Parameters
     ----------
@@ -134,37 +147,25 @@ def open_pairs(
     list of OpenPair
         In the order of the layer list; images to which no open mask could belong are left out.
     """
-    images = [layer for layer in viewer.layers if isinstance(layer, Image) and not _is_ours_to_show(layer)]
-    masks = [layer for layer in viewer.layers if isinstance(layer, Labels) and SHOWN_BY_US not in layer.metadata]
-    matching = match_layers([_described(image) for image in images], [_described_mask(mask) for mask in masks])
-    proposed = {proposal.image_id: proposal.labels_id for proposal in matching.proposals}
-    why_not = {leftover.layer_id: leftover.sentence for leftover in matching.leftovers}
-    ids = {mask.unique_id for mask in masks}
+    ours = [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata or is_probability_layer(layer)]
+    images = [layer for layer in viewer.layers if isinstance(layer, Image) and layer not in ours]
+    masks = {layer.unique_id: layer for layer in viewer.layers if isinstance(layer, Labels) and layer not in ours}
+    matching = match_layers([_described(image) for image in images], [_described_mask(m) for m in masks.values()])
+    choices = (("no mask", None), *((str(mask.name), mask_id) for mask_id, mask in masks.items()))
     pairs = []
     for image in images:
-        chosen = decisions.masks.get(image.unique_id, proposed.get(image.unique_id))
-        mask = layer_by_id(viewer, chosen) if chosen in ids else None
-        row = PairRow(
-            key=image.unique_id,
-            name=str(image.name),
-            summary="no mask",
-            included=image.unique_id not in decisions.left_out,
-            ready=False,
-            masks=(("no mask", None), *((str(layer.name), layer.unique_id) for layer in masks)),
-            mask=None if mask is None else mask.unique_id,
-        )
-        known = (unchanged or {}).get(image.unique_id)
+        key = image.unique_id
+        mask = masks.get(decisions.masks.get(key, matching.proposals.get(key)))
+        row = PairRow(key, str(image.name), "no mask", key not in decisions.left_out, ready=False, masks=choices)
+        known = (unchanged or {}).get(key)
         if known is not None and mask is not None and known.row.mask == mask.unique_id:
             pairs.append(known)
         elif mask is not None:
-            pairs.append(_looked_at(row, image, mask, decisions, tuple(viewer.dims.point)))
+            row = replace(row, mask=mask.unique_id)
+            pairs.append(_read_pair(row, image, mask, decisions, tuple(viewer.dims.point)))
         elif masks:
-            pairs.append(OpenPair(replace(row, problem=why_not.get(image.unique_id, ""))))
+            pairs.append(OpenPair(replace(row, problem=matching.leftovers.get(key, ""))))
     return pairs
-
-
-def _is_ours_to_show(layer: Image) -> bool:
-    return is_probability_layer(layer) or SHOWN_BY_US in layer.metadata
 
 
 def _described(image: Image) -> ImageLayer:
@@ -179,62 +180,35 @@ def _described_mask(mask: Labels) -> LabelsLayer:
     return LabelsLayer(mask.unique_id, str(mask.name), shape, scale, None if memory is None else memory.image_id)
 
 
-def _looked_at(
+def _read_pair(
     row: PairRow, image: Image, mask: Labels, decisions: Decisions, world_point: tuple[float, ...]
 ) -> OpenPair:
     try:
         found = list(_planes(image, mask, world_point))
     except InputError as error:
         return OpenPair(replace(row, summary="does not fit", problem=str(error), remedies=(Remedy.LEAVE_OUT,)))
-    drawn = tuple(replace(one, candidate=_mended(one.candidate, row.key, decisions)) for one in found)
+    drawn = tuple(replace(one, candidate=decisions.mended(one.candidate, row.key)) for one in found)
     reports = tuple(check_pairs([one.candidate for one in drawn]))
     if not reports:
-        row = replace(row, summary="mask is empty", problem=f"Nothing is labelled in {row.name}. Draw something.")
-        return OpenPair(row)
+        return OpenPair(replace(row, summary="mask is empty", problem=f"Nothing is labelled in {row.name}."))
+    ready = sum(report.ready for report in reports)
+    summary = reports[0].summary if len(reports) == 1 else f"{ready} of {len(reports)} labelled frames ready"
     first = next((report.problems[0] for report in reports if report.problems), None)
+    middle = len(drawn) // 2  # of a stack one plane stands for all
     row = replace(
         row,
-        summary=_summary(reports),
-        ready=any(report.ready for report in reports),
+        summary=summary,
+        ready=ready > 0,
         problem=first.sentence if first else "",
         remedies=first.remedies if first else (),
-        picture=_picture(drawn[len(drawn) // 2], reports[len(drawn) // 2]),
+        picture=_picture(drawn[middle].candidate, reports[middle].content),
     )
     return OpenPair(row, drawn, reports)
 
 
-def _picture(drawn: Drawn, report: PairReport) -> PairPicture | None:
-    """The picture of a plane as it is now; of a stack one stands for all."""
-    candidate = drawn.candidate
-    if not report.content:
-        return None
-    key = f"{report.content} {content_hash(candidate.mask)}"
-    return PairPicture(key, candidate.name, lambda: (candidate.image, candidate.mask))
-
-
-def _summary(reports: Sequence[PairReport]) -> str:
-    if len(reports) == 1:
-        return reports[0].summary
-    ready = sum(report.ready for report in reports)
-    return f"{ready} of {len(reports)} labelled frames ready"
-
-
-def _mended(candidate: Candidate, key: Hashable, decisions: Decisions) -> Candidate:
-    """Carry out what a person has decided about this pair's problems, as long as there are such problems."""
-    for _ in Trouble if any(known == key for known, _ in decisions.remedies) else ():
-        problem = next(
-            (p for p in check_pairs([candidate])[0].problems if (key, p.trouble) in decisions.remedies), None
-        )
-        changed = None if problem is None else _remedied(candidate, key, problem, decisions)
-        if changed is None:
-            return candidate
-        candidate = changed
-    return candidate
-
-
-def _remedied(candidate: Candidate, key: Hashable, problem: Problem, decisions: Decisions) -> Candidate | None:
-    remedy = decisions.remedies[key, problem.trouble]
-    return mend(candidate, problem, remedy) if remedy in problem.remedies else None
+def _picture(candidate: Candidate, content: str) -> PairPicture | None:
+    key = f"{content} {content_hash(candidate.mask)}"
+    return PairPicture(key, candidate.name, lambda: (candidate.image, candidate.mask)) if content else None
 
 
 def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Iterator[Drawn]:
@@ -278,47 +252,98 @@ def _with_prediction(drawn: Drawn, mask: Labels, where: Iterable[int | slice], p
     return replace(drawn, candidate=candidate, model=memory.model, threshold=written.threshold)
 
 
-def kept_rows(store: CorrectionStore, open_pairs: list[OpenPair], left_out: set[Hashable]) -> list[PairRow]:
-    """Rows of the corrections whose images are not open."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FolderRead:
+    """The pairs of a folder, checked."""
+
+    folder: Path
+    candidates: tuple[Candidate, ...]
+    reports: tuple[PairReport, ...]
+
+    def rows(self, left_out: set[Hashable]) -> list[PairRow]:
+        """A row for each."""
+        rows = []
+        for number, (candidate, report) in enumerate(zip(self.candidates, self.reports, strict=True)):
+            key, first = (self.folder, number), next(iter(report.problems), None)
+            rows.append(
+                PairRow(
+                    key,
+                    report.name,
+                    report.summary,
+                    included=key not in left_out,
+                    ready=report.ready,
+                    problem=first.sentence if first else "",
+                    remedies=first.remedies if first else (),
+                    picture=_picture(candidate, report.content),
+                )
+            )
+        return rows
+
+    def included(self, left_out: set[Hashable]) -> list[Candidate]:
+        """Those to learn from."""
+        return [one for number, one in enumerate(self.candidates) if (self.folder, number) not in left_out]
+
+
+def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
+    """Read the pairs of a folder with `images` and `masks` inside, in a worker's thread.
+
+    Raises
+    ------
+    InputError
+        If there are no such two folders, or their files do not pair.
+    """
+    yield
+    inside = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else {}
+    images = inside.get("images") or inside.get("image")
+    masks = inside.get("masks") or inside.get("mask") or inside.get("labels")
+    if images is None or masks is None:
+        raise InputError(
+            f"{folder.name} does not hold the folders “images” and “masks”. Choose a folder that does; a mask has the "
+            "name of its image."
+        )
+    candidates = tuple(Candidate(pair.name, pair.image, pair.mask) for pair in load_pairs(images, masks))
+    return FolderRead(folder, candidates, tuple(check_pairs(candidates)))
+
+
+def stored_rows(store: CorrectionStore, open_pairs: Sequence[OpenPair], left_out: set[Hashable]) -> list[PairRow]:
+    """Rows of the stored corrections whose images are not open."""
     shown = {report.content for pair in open_pairs for report in pair.reports}
     return [
         PairRow(
-            kept.image,
-            kept.name,
-            f"{_how_much(kept)}, kept",
-            included=kept.image not in left_out,
-            picture=PairPicture(f"{kept.image} {kept.mask}", kept.name, partial(_stored_planes, store, kept)),
+            stored.image,
+            stored.name,
+            f"{_how_much(stored)}, stored",
+            included=stored.image not in left_out,
+            picture=PairPicture(f"{stored.image} {stored.mask}", stored.name, partial(_stored_planes, store, stored)),
         )
-        for kept in store.corrections()
-        if kept.image not in shown
+        for stored in store.corrections()
+        if stored.image not in shown
     ]
 
 
-def _stored_planes(store: CorrectionStore, kept: Correction) -> Planes:
-    loaded = store.load(kept)
+def _stored_planes(store: CorrectionStore, stored: Correction) -> Planes:
+    loaded = store.load(stored)
     return loaded.image, loaded.mask
 
 
-def with_kept_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
-    """Let an open pair say that it is kept already."""
-    if pair.ready and not to_keep(store, pair):
-        return replace(pair, row=replace(pair.row, summary=pair.row.summary.replace("ready", "kept")))
+def _how_much(stored: Correction) -> str:
+    if stored.changed_share is not None:
+        return f"{percent(stored.changed_share)} changed"
+    return f"{percent(stored.labelled / (stored.shape[0] * stored.shape[1]))} labelled"
+
+
+def with_stored_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
+    """Let an open pair say that it is stored already."""
+    if pair.ready and not not_stored(store, pair):
+        return replace(pair, row=replace(pair.row, summary=pair.row.summary.replace("ready", "stored")))
     return pair
 
 
-def to_keep(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:
-    """What of an open pair is ready and not kept yet, or not as it is now."""
-    contents = {id(drawn): report.content for drawn, report in zip(pair.drawn, pair.reports, strict=True)}
+def not_stored(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:
+    """What of an open pair is ready and not stored yet, or not as it is now."""
     fresh = []
-    for drawn in pair.ready:
-        kept = store.find(contents[id(drawn)])
-        if kept is None or kept.mask != content_hash(smallest_labels(drawn.candidate.mask)):
+    for drawn, report in pair.ready:
+        stored = store.find(report.content)
+        if stored is None or stored.mask != content_hash(smallest_labels(drawn.candidate.mask)):
             fresh.append(drawn)
     return fresh
-
-
-def _how_much(kept: Correction) -> str:
-    changed = kept.changed_share
-    share = kept.labelled / (kept.shape[0] * kept.shape[1]) if changed is None else changed
-    percent = "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
-    return f"{percent} {'labelled' if changed is None else 'changed'}"

@@ -9,6 +9,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_wavegms.wording import counted
+
 _LOSS, _DSC = QColor("#e69f00"), QColor("#56b4e9")  # told apart by every kind of colour sight, and by their markers
 _LEFT, _RIGHT, _GAP = 38, 44, 20
 
@@ -43,7 +45,7 @@ class Curves:
             return "Nothing has been learned yet."
         words = f"Loss {self.loss[-1][1]:.2f} after {self.loss[-1][0]:.0f} epochs"
         if self.dsc:
-            words += f"; DSC {self.dsc[-1][1]:.2f} on {self.images} held-out image{'' if self.images == 1 else 's'}"
+            words += f"; Dice {self.dsc[-1][1]:.2f} on {counted(self.images, 'test image')}"
         return words + "."
 
 
@@ -55,8 +57,8 @@ class LearningPlot(QWidget):
         self.curves = Curves()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Above: the loss, which should fall. Below: the Dice similarity coefficient (DSC, 0 to 1) on images that "
-            "are not learned from, which should rise above the dashed line, the model in use."
+            "Above: the loss, which should fall. Below: the Dice similarity coefficient (0 to 1) on the test images, "
+            "which are not learned from; it should rise above the dashed line, the model in use."
         )
 
     def sizeHint(self) -> QSize:
@@ -83,9 +85,10 @@ class LearningPlot(QWidget):
         top = max([value for _, value in _settled(curves.loss)], default=1.0) or 1.0
         loss = _Pane(QRectF(_LEFT, 16, width, height), end, top, self.palette().windowText().color())
         dsc = _Pane(QRectF(_LEFT, 16 + height + _GAP, width, height), end, 1.0, self.palette().windowText().color())
-        images = f" on {curves.images} held-out image{'' if curves.images == 1 else 's'}" if curves.images else ""
         loss.draw_axes(painter, "loss, each step")
-        dsc.draw_axes(painter, f"DSC{images}" if images else "DSC: no held-out image")
+        dsc.draw_axes(
+            painter, f"Dice on {counted(curves.images, 'test image')}" if curves.images else "Dice: no test image"
+        )
         dsc.draw_epochs(painter)
         loss.draw_line(painter, _thinned(curves.loss, int(width)), _LOSS)
         if curves.before is not None:

@@ -1,4 +1,4 @@
-"""Held-out images segmented by the previous and the new model, side by side."""
+"""Test images segmented by the previous and the new model, side by side."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+MOST = 12  # test images are shown
+
+# The names tell the outlines apart, and so do their widths where colours cannot.
+_OUTLINES = (("yours", 3, "#f0e442"), ("previous", 1, "#e69f00"), ("new", 2, "#56b4e9"))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """Held-out images as stacks of one size, (N, H, W, 3) and (N, H, W), the smaller ones padded with black.
-
-    Attributes
-    ----------
-    names : tuple of str
-    images, before, after, corrected : ndarray
-    """
+    """Test images as stacks of one size, (N, H, W, 3) and (N, H, W), the smaller ones padded with black."""
 
     names: tuple[str, ...]
     images: npt.NDArray[np.uint8]
-    before: npt.NDArray[np.uint8]
-    after: npt.NDArray[np.uint8]
-    corrected: npt.NDArray[np.uint8]
+    masks: dict[str, npt.NDArray[np.uint8]]
 
 
 def preview_job(
-    pairs: Sequence[Pair], before: Path, after: Path, device: str = "auto"
+    pairs: Sequence[Pair], previous: Path, new: Path, device: str = "auto"
 ) -> Generator[Progress, None, Preview]:
-    """Segment held-out images with the model before and the model after.
+    """Segment the first test images with both models.
 
     Raises
     ------
@@ -50,27 +47,24 @@ def preview_job(
     from napari_wavegms.segment.segmenter import Segmenter
 
     reserve_ui_core()
+    pairs = pairs[:MOST]
     rows, columns = (max(pair.mask.shape[axis] for pair in pairs) for axis in (0, 1))
-    stacks = {name: np.zeros((len(pairs), rows, columns), np.uint8) for name in ("before", "after", "corrected")}
     images = np.zeros((len(pairs), rows, columns, 3), np.uint8)
-    models = {name: Segmenter.from_checkpoint(path, device) for name, path in (("before", before), ("after", after))}
+    masks = {name: np.zeros((len(pairs), rows, columns), np.uint8) for name, _, _ in _OUTLINES}
+    models = {name: Segmenter.from_checkpoint(path, device) for name, path in (("previous", previous), ("new", new))}
     for i, pair in enumerate(pairs):
-        yield Progress(f"Segmenting held-out image {i + 1} of {len(pairs)}…")
+        yield Progress(f"Segmenting test image {i + 1} of {len(pairs)}…")
         height, width = pair.mask.shape
         scaled: npt.NDArray[Any] = scale_intensity(as_image(pair.image), (0.1, 99.9))[0]
         images[i, :height, :width] = np.rint(scaled * 255)  # grey is broadcast to three channels
-        stacks["corrected"][i, :height, :width] = pair.mask != 0
+        masks["yours"][i, :height, :width] = pair.mask != 0
         for name, model in models.items():
-            stacks[name][i, :height, :width] = model.segment(pair.image).mask
-    return Preview(tuple(pair.name for pair in pairs), images, **stacks)
-
-
-# The names tell the outlines apart, and so do their widths where colours cannot.
-_OUTLINES = (("corrected", 3, "#f0e442"), ("before", 1, "#e69f00"), ("after", 2, "#56b4e9"))
+            masks[name][i, :height, :width] = model.segment(pair.image).mask
+    return Preview(tuple(pair.name for pair in pairs), images, masks)
 
 
 def is_shown(viewer: ViewerModel) -> bool:
-    """Whether held-out images are being looked at."""
+    """Whether test images are shown."""
     return any(SHOWN_BY_US in layer.metadata for layer in viewer.layers)
 
 
@@ -80,15 +74,15 @@ def hide(viewer: ViewerModel) -> None:
         viewer.layers.remove(layer)
 
 
-def show(viewer: ViewerModel, looked: Preview) -> None:
+def show(viewer: ViewerModel, preview: Preview) -> None:
     """Add one stack of images with its three masks on top; the slider goes from image to image."""
     hide(viewer)
-    mark = {SHOWN_BY_US: looked.names}
-    viewer.add_image(looked.images, rgb=True, name="held-out images", metadata=dict(mark))
+    mark = {SHOWN_BY_US: preview.names}
+    viewer.add_image(preview.images, rgb=True, name="test images", metadata=dict(mark))
     for name, width, colour in _OUTLINES:
         layer = viewer.add_labels(
-            getattr(looked, name),
-            name=f"held-out: {name}",
+            preview.masks[name],
+            name=f"test images: {name}",
             metadata=dict(mark),
             colormap={None: "transparent", 1: colour},
             opacity=1.0,

@@ -23,14 +23,13 @@ class FineTuneRun:
     Parameters
     ----------
     panel : FineTunePanel
-    speed : Preset
+    preset : Preset
     device : str
-        What was wished for.
+        The chosen one.
     """
 
-    def __init__(self, panel: FineTunePanel, speed: Preset, device: str = "auto") -> None:
-        self._panel = panel
-        self._speed, self._device = speed, device
+    def __init__(self, panel: FineTunePanel, preset: Preset, device: str) -> None:
+        self._panel, self._preset, self._device = panel, preset, device
         self._started: TrainStarted | None = None
         self._since = self._drawn = monotonic()
         self._before: list[float] = []
@@ -38,10 +37,11 @@ class FineTuneRun:
         self._dsc: list[tuple[float, float]] = []
         self._stopping = False
         self._note = ""
+        panel.set_status("")
         panel.set_outcome("", False)
         panel.plot.set_curves(Curves())
         panel.plot.setVisible(True)
-        panel.learn_row.set_busy("Gathering the pairs…")
+        panel.learn_row.set_busy("Collecting the training images…")
 
     def stopping(self) -> None:
         """Show that a stop is under way."""
@@ -50,12 +50,14 @@ class FineTuneRun:
         self._panel.learn_row.set_words("Stopping after this step; the best so far is kept.")
 
     def take(self, event: object) -> None:
-        """Receive what the worker tells."""
+        """Receive what the worker yields."""
         row = self._panel.learn_row
         if isinstance(event, TrainStep):
             self._on_step(event)
         elif isinstance(event, TrainEpoch):
-            self._on_epoch(event)
+            if event.dsc is not None:
+                self._dsc.append((float(event.epoch + 1), event.dsc))
+            self.draw()
         elif isinstance(event, Progress | Stage):
             row.set_words(event.sentence)
             if isinstance(event, Stage) and event.device_reason:
@@ -71,47 +73,32 @@ class FineTuneRun:
         elif isinstance(event, MemoryShort):
             self._note = f" {event.sentence}"
 
-    def end(self) -> None:
-        """Draw what is left to draw."""
-        self._draw()
-
     def _on_step(self, step: TrainStep) -> None:
         done = step.epoch + (step.step + 1) / step.steps_per_epoch
         self._loss.append((done, step.loss))
         epochs = self._started.epochs if self._started is not None else step.epoch + 1
-        limit = self._speed.config.max_seconds
+        limit = self._preset.config.max_seconds
         spent = monotonic() - self._since
         share = max(done / epochs, spent / limit if limit else 0.0)
         if not self._stopping:
             left = spent / share - spent
             if limit:
                 left = min(left, max(0.0, limit - spent))
-            words = f"Learning, epoch {step.epoch + 1}, about {rough_duration(left)} left.{self._note}"
+            words = f"Training, epoch {step.epoch + 1}, about {rough_duration(left)} left.{self._note}"
             self._panel.learn_row.set_progress(round(_PARTS * min(share, 1.0)), _PARTS, words)
         if monotonic() - self._drawn > _PAUSE:
-            self._draw()
-
-    def _on_epoch(self, epoch: TrainEpoch) -> None:
-        if epoch.dsc is not None:
-            self._dsc.append((float(epoch.epoch + 1), epoch.dsc))
-        self._draw()
+            self.draw()
 
     def _on_scored(self, event: Scored) -> None:
-        image = event.image
-        words = f"{image.name}: {image.dsc:.2f} {'now' if event.stage == 'after' else 'before'}"
-        self._panel.learn_row.set_progress(
-            image.number, image.total, f"Held-out image {image.number} of {image.total}. {words}"
-        )
+        image, model = event.image, "model in use" if event.stage == "before" else "new model"
+        words = f"Test image {image.number} of {image.total}, {model}: Dice {image.dsc:.2f} on {image.name}."
+        self._panel.learn_row.set_progress(image.number, image.total, words)
         if event.stage == "before":
             self._before.append(image.dsc)
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw the curves so far."""
         self._drawn = monotonic()
         watched = self._before[: self._started.validation] if self._started is not None else self._before
-        curves = Curves(
-            loss=tuple(self._loss),
-            dsc=tuple(self._dsc),
-            before=sum(watched) / len(watched) if watched else None,
-            images=len(watched),
-        )
-        self._panel.plot.set_curves(curves)
+        before = sum(watched) / len(watched) if watched else None
+        self._panel.plot.set_curves(Curves(tuple(self._loss), tuple(self._dsc), before, len(watched)))

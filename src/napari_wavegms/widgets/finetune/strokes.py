@@ -1,4 +1,4 @@
-"""Hears of every stroke in every mask, and tells once a burst is over."""
+"""Notices every change of every mask, and reports once a burst is over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_wavegms.widgets.qt.lifetime import single_shot
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_QUIET = 250  # ms without a stroke
+_QUIET = 250  # ms without a change
 
 
 class Strokes(QObject):
@@ -22,47 +22,44 @@ class Strokes(QObject):
     Signals
     -------
     ended()
-        Nobody has painted for a moment.
+        Nothing has been painted for a moment.
 
     Attributes
     ----------
     masks : set of hashable
-        Ids of the masks painted in since `forget`.
+        Ids of the masks that were changed since `forget`.
     """
 
     ended = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.masks: set[Hashable] = set()
         self._watched: list[Labels] = []
         self._timer = single_shot(self, _QUIET, self.ended.emit)
 
     def watch(self, viewer: ViewerModel) -> None:
-        """Listen to the masks that are open now."""
-        self._let_go()
+        """Watch the masks that are open now."""
+        self.close()
         self._watched = [layer for layer in viewer.layers if isinstance(layer, Labels)]
         for emitter in self._emitters():
             emitter.connect(self._on_stroke)
 
     def forget(self) -> None:
-        """Begin anew: what was painted so far has been looked at."""
+        """Start over: what was painted so far has been read."""
         self._timer.stop()
         self.masks.clear()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop watching."""
         self.forget()
-        self._let_go()
-
-    def _let_go(self) -> None:
         for emitter in self._emitters():
             emitter.disconnect(self._on_stroke)
         self._watched = []
 
     def _emitters(self) -> list[Any]:
-        # An undo comes as a refresh and says nothing of labels; it is seen at the next press, which looks anew.
-        return [emitter for layer in self._watched for emitter in (layer.events.paint, layer.events.data)]
+        # An undo is only a refresh, which says nothing of labels.
+        return [e for layer in self._watched for e in (layer.events.paint, layer.events.data, layer.events.set_data)]
 
     def _on_stroke(self, event: Any) -> None:
         self.masks.add(event.source.unique_id)

@@ -21,11 +21,18 @@ from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune import preview
-from napari_wavegms.widgets.finetune.folder import FolderRead, folder_job
-from napari_wavegms.widgets.finetune.pairs import Decisions, OpenPair, kept_rows, open_pairs, to_keep, with_kept_noted
+from napari_wavegms.widgets.finetune.lists import version_rows
+from napari_wavegms.widgets.finetune.pairs import (
+    Decisions,
+    FolderRead,
+    OpenPair,
+    folder_job,
+    not_stored,
+    open_pairs,
+    stored_rows,
+    with_stored_noted,
+)
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
-from napari_wavegms.widgets.finetune.preview import Preview, preview_job
-from napari_wavegms.widgets.finetune.rows import PairRow, version_rows
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_list import models_to_start_from
@@ -34,13 +41,13 @@ from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.validation import mark
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_NO_MODEL = "No model is installed here. Open a model file with the … button."
-_NO_PAIR = "There is no pair of image and mask yet. Open an image and segment it, or add a folder."
-_LOOK_AT_MOST = 12
+_NO_MODEL = "No model is installed. Open a model file with the … button."
+_NO_PAIR = "There is no image with a mask yet. Open an image and segment it, or add a folder."
 
 
 class FineTuneWidget(DockedWidget):
@@ -50,16 +57,16 @@ class FineTuneWidget(DockedWidget):
     ----------
     napari_viewer : ViewerModel
         napari gives it by this name.
-    speeds : iterable of Preset
+    presets : iterable of Preset
         What is offered, the first one chosen.
     """
 
-    def __init__(self, napari_viewer: ViewerModel, speeds: Iterable[Preset] = (QUICK, FULL)) -> None:
+    def __init__(self, napari_viewer: ViewerModel, presets: Iterable[Preset] = (QUICK, FULL)) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.panel = FineTunePanel(speeds)
+        self.panel = FineTunePanel(presets)
         self._events = ViewerEvents(napari_viewer)
-        self._learner, self._helper, self._looker = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._learner, self._helper, self._comparer = JobRunner(self), JobRunner(self), JobRunner(self)
         self._store, self._versions = CorrectionStore(), ModelVersions()
         self._decisions = Decisions()
         self._folders: dict[Path, FolderRead] = {}
@@ -79,23 +86,18 @@ class FineTuneWidget(DockedWidget):
         """Whether a fine-tuning runs."""
         return self._learner.busy
 
-    @property
-    def helping(self) -> bool:
-        """Whether corrections are being kept, a folder read, or held-out images segmented."""
-        return self._helper.busy or self._looker.busy
-
     # What a person does
 
     def fine_tune(self) -> None:
         """Do what a press on Fine-tune does."""
-        self.refresh_pairs()
-        luggage = self._luggage()
-        if self.busy or luggage is None or not self.panel.learn_row.is_enabled:
+        if self._strokes.masks:
+            self._on_strokes()  # a press right after a stroke
+        inputs = self._inputs()
+        if self.busy or inputs is None or not self.panel.learn_row.is_enabled:
             return
         self._stop = Event()
-        self._run = FineTuneRun(self.panel, luggage.preset, luggage.device)
-        self.panel.set_status("")
-        self._learner.start(partial(iter_from_corrections, luggage, self._stop.is_set))
+        self._run = FineTuneRun(self.panel, inputs.preset, inputs.device)
+        self._learner.start(partial(iter_from_corrections, inputs, self._stop.is_set))
 
     def stop(self) -> None:
         """End the learning and keep the best; a second time, do not wait for its scores either."""
@@ -107,10 +109,10 @@ class FineTuneWidget(DockedWidget):
         self._run.stopping()
 
     def keep(self) -> None:
-        """Store the corrections of the open pairs."""
+        """Store the open pairs."""
         self.refresh_pairs()
         try:
-            approvals = [drawn.approval() for pair in self._pairs for drawn in to_keep(self._store, pair)]
+            approvals = [drawn.approval() for pair in self._pairs for drawn in not_stored(self._store, pair)]
         except WaveGMSError as error:
             self._say_problem(str(error))
             return
@@ -127,24 +129,24 @@ class FineTuneWidget(DockedWidget):
         """Put another version in use, 0 for the model before the first."""
         promoted = {version.number for version in self._versions.versions() if version.promoted}
         goes_back = number == STARTING_MODEL or number in promoted
+        name = next(row.words.split("   ")[0] for row in self.panel.versions.rows if row.number == number)
         try:
             self._versions.roll_back(number) if goes_back else self._versions.promote(number)
         except WaveGMSError as error:
             self._say_problem(str(error))
         else:
-            name = "The model before" if number == STARTING_MODEL else f"v{number}"
             self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
         self.refresh_models()
 
-    def look(self) -> None:
-        """Show the held-out images with the masks before and after, or take them away again."""
-        taught = self._last
+    def compare(self) -> None:
+        """Show the test images with the masks of both models, or take them away again."""
+        last = self._last
         if preview.is_shown(self._viewer):
             preview.hide(self._viewer)
-        elif taught is not None and taught.path is not None and not self._looker.busy:
-            held_out = taught.held_out[:_LOOK_AT_MOST]
-            job = partial(preview_job, held_out, taught.compared_with, taught.path, self.panel.device_row.wish)
-            self._looker.start(job)
+        elif last is not None and last.path is not None and not self._comparer.busy:
+            device = self.panel.device_row.wish
+            job = partial(preview.preview_job, last.held_out, last.compared_with, last.path, device)
+            self._comparer.start(job)
         self.panel.set_looking(preview.is_shown(self._viewer))
 
     # What is seen
@@ -157,40 +159,49 @@ class FineTuneWidget(DockedWidget):
         row.set_models(models)
         if followed and models:  # the best so far changes; whoever chose another model keeps it
             row.combo.setCurrentIndex(0)
-        self.panel.set_why_start(why)
-        rows = version_rows(self._versions)
+        self.panel.why_start.say(why)
+        start = next((model.name for model in models if not model.path.is_relative_to(self._versions.folder)), "")
+        rows = version_rows(self._versions, start)
         self.panel.versions.set_rows(rows)
         self.panel.show_versions_label(bool(rows))
-        self._judge_start()
 
     def refresh_pairs(self) -> None:
-        """Look at the open layers and the kept corrections again."""
+        """Read the open layers and the stored corrections again."""
         self._strokes.watch(self._viewer)
-        self._look_at_pairs({})
+        self._read_pairs({})
 
     def _on_strokes(self) -> None:
-        """Look again only at what was painted in; large images take their time."""
+        """Read only what was painted in; large images take their time."""
         painted = self._strokes.masks
-        self._look_at_pairs({pair.row.key: pair for pair in self._pairs if pair.row.mask not in painted})
+        self._read_pairs({pair.row.key: pair for pair in self._pairs if pair.row.mask not in painted})
 
-    def _look_at_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
+    def _read_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
         self._strokes.forget()
+        left_out = self._decisions.left_out
         found = open_pairs(self._viewer, self._decisions, unchanged)
-        self._pairs = [with_kept_noted(self._store, pair) for pair in found]
-        kept = kept_rows(self._store, self._pairs, self._decisions.left_out)
-        folder_rows = [row for read in self._folders.values() for row in self._rows_of(read)]
-        rows = [*(pair.row for pair in self._pairs), *folder_rows, *kept]
+        self._pairs = [with_stored_noted(self._store, pair) for pair in found]
+        stored = stored_rows(self._store, self._pairs, left_out)
+        of_folders = [row for read in self._folders.values() for row in read.rows(left_out)]
+        rows = [*(pair.row for pair in self._pairs), *of_folders, *stored]
         # What waits for a decision stands on top, where it is seen.
         self.panel.pairs.set_rows(sorted(rows, key=lambda row: row.ready or not row.included))
-        self._count(len(self._store.corrections()), len(folder_rows))
-        self.panel.set_keep(sum(len(to_keep(self._store, pair)) for pair in self._pairs))
-        self._judge_start()
+        counts = [f"{len(self._pairs)} open", f"{len(self._store.corrections())} stored"]
+        counts += [f"{len(of_folders)} from folders"] * bool(of_folders)
+        self.panel.counts.say(f"Training images: {', '.join(counts)}")
+        waiting = sum(row.included and not row.ready for row in rows)
+        words = f"{counted(waiting, 'image')} will be left out unless you decide otherwise." if waiting else ""
+        self.panel.ready.say(" ".join([words, *self._store.warnings]).strip())
+        self.panel.set_keep(sum(len(not_stored(self._store, pair)) for pair in self._pairs))
+        self._check_start()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models and corrections whenever the panel comes into view."""
+        self._refresh()
+        super().showEvent(event)
+
+    def _refresh(self) -> None:
         self.refresh_models()
         self.refresh_pairs()
-        super().showEvent(event)
 
     def _connect(self) -> None:
         panel = self.panel
@@ -201,15 +212,15 @@ class FineTuneWidget(DockedWidget):
         panel.pairs.remedy_chosen.connect(self._on_remedy)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
-        panel.look_requested.connect(self.look)
+        panel.look_requested.connect(self.compare)
         panel.versions.use_requested.connect(self.use)
-        panel.model_row.chosen.connect(self._judge_start)
-        panel.device_row.chosen.connect(self._judge_start)
+        panel.model_row.chosen.connect(self._check_start)
+        panel.device_row.chosen.connect(self._check_start)
         self._learner.progressed.connect(self._on_progress)
         self._learner.ended.connect(self._on_end)
         self._helper.ended.connect(self._on_helped)
-        self._looker.progressed.connect(self._on_looking)
-        self._looker.ended.connect(self._on_looked)
+        self._comparer.progressed.connect(self._on_comparing)
+        self._comparer.ended.connect(self._on_compared)
         self._events.layers_changed.connect(self._on_layers)
         self._strokes.ended.connect(self._on_strokes)
 
@@ -217,15 +228,14 @@ class FineTuneWidget(DockedWidget):
         if self._events.is_open:
             return
         self._events.open()
-        self.refresh_models()
-        self.refresh_pairs()
+        self._refresh()
         if not self._helper.busy:
             self._helper.start(recover_job)
 
     def _close(self) -> None:
         self._events.close()
         self._strokes.close()
-        for runner in (self._learner, self._helper, self._looker):
+        for runner in (self._learner, self._helper, self._comparer):
             runner.abandon()
         self._run = None
         self.panel.learn_row.set_idle()
@@ -234,39 +244,16 @@ class FineTuneWidget(DockedWidget):
         self.panel.set_looking(preview.is_shown(self._viewer))
         self.refresh_pairs()
 
-    def _rows_of(self, read: FolderRead) -> list[PairRow]:
-        return [
-            PairRow(
-                (read.folder, number),
-                report.name,
-                report.summary,
-                included=(read.folder, number) not in self._decisions.left_out,
-                ready=report.ready,
-                problem=report.problems[0].sentence if report.problems else "",
-                remedies=report.problems[0].remedies if report.problems else (),
-                picture=read.picture(number),
-            )
-            for number, report in enumerate(read.reports)
-        ]
-
-    def _count(self, kept: int, of_folders: int) -> None:
-        counted = [
-            f"{kept} correction{'' if kept == 1 else 's'} kept",
-            f"{len(self._pairs)} open image{'' if len(self._pairs) == 1 else 's'}",
-            f"{of_folders} from folders" if of_folders else "",
-        ]
-        waiting = [row.name for row in self.panel.pairs.rows if row.included and not row.ready]
-        words = f"{len(waiting)} of them will be left out, unless you decide otherwise." if waiting else ""
-        self.panel.set_counts(", ".join(words for words in counted if words), " ".join([words, *self._store.warnings]))
-
-    def _judge_start(self) -> None:
+    def _check_start(self) -> None:
         """Switch the button on, or off with the reason."""
         rows = [row for row in self.panel.pairs.rows if row.included]
         no_device = self.panel.device_row.why_not
         mark(self.panel.device_row.devices, no_device)
         why_not = no_device
-        if not any(row.ready for row in rows):
-            why_not = f"No pair is ready: {_why(rows[0])}" if rows else _NO_PAIR
+        if not rows:
+            why_not = _NO_PAIR
+        elif not any(row.ready for row in rows):
+            why_not = f"No image is ready: {rows[0].problem or f'{rows[0].name}: {rows[0].summary}.'}"
         elif self.panel.model_row.choice is None:
             why_not = _NO_MODEL
         # What is wrong with the device stands under the device already.
@@ -287,8 +274,7 @@ class FineTuneWidget(DockedWidget):
         if remedy is Remedy.LEAVE_OUT:
             self._on_included(key, False)
             return
-        pair = next((pair for pair in self._pairs if pair.row.key == key), None)
-        for report in pair.reports if pair is not None else ():
+        for report in (report for pair in self._pairs if pair.row.key == key for report in pair.reports):
             for problem in report.problems[:1]:
                 self._decisions.remedies[key, problem.trouble] = remedy
         self.refresh_pairs()
@@ -301,30 +287,25 @@ class FineTuneWidget(DockedWidget):
 
     # The run
 
-    def _luggage(self) -> FineTuneInputs | None:
+    def _inputs(self) -> FineTuneInputs | None:
         choice = self.panel.model_row.choice
         if choice is None:
             return None
-        current = self._versions.current()
-        folders = [
-            candidate
-            for read in self._folders.values()
-            for number, candidate in enumerate(read.candidates)
-            if (read.folder, number) not in self._decisions.left_out
-        ]
+        current, left_out = self._versions.current(), self._decisions.left_out
+        # An open image that is left out is not learned from its stored correction either.
+        content = {report.content for pair in self._pairs if not pair.row.included for report in pair.reports}
         return FineTuneInputs(
-            candidates=(*(drawn.copied() for pair in self._pairs for drawn in pair.ready), *folders),
-            without=frozenset(self._decisions.left_out | self._open_left_out()),
+            candidates=(
+                *(drawn.copied() for pair in self._pairs for drawn, _ in pair.ready),
+                *(candidate for read in self._folders.values() for candidate in read.included(left_out)),
+            ),
+            without=frozenset(left_out | content),
             start=choice.path,
             start_name=choice.name,
             current=None if current is None else self._versions.path(current.number),
-            preset=self.panel.speed,
+            preset=self.panel.preset,
             device=self.panel.device_row.wish,
         )
-
-    def _open_left_out(self) -> set[Hashable]:
-        """An open image that is left out is not learned from its kept correction either."""
-        return {report.content for pair in self._pairs if not pair.row.included for report in pair.reports}
 
     def _on_progress(self, event: object) -> None:
         if self._run is not None:
@@ -334,21 +315,17 @@ class FineTuneWidget(DockedWidget):
         run, self._run = self._run, None
         self.panel.learn_row.set_idle()
         if run is not None:
-            run.end()
-        taught = outcome.result
-        if isinstance(taught, FineTuneResult):
-            self._last = taught
-            comparison = taught.comparison
-            self.panel.set_outcome(
-                f"{comparison}." if comparison else "", can_look=bool(taught.held_out and comparison)
-            )
-            self.panel.set_status(taught.sentence)
+            run.draw()
+        result = outcome.result
+        if isinstance(result, FineTuneResult):
+            self._last = result
+            self.panel.set_outcome(result.comparison, can_look=bool(result.comparison))
+            self.panel.set_status(result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:
-            self.panel.set_status("Stopped; what was learned by then is in the list of versions, unscored.")
+            self.panel.set_status("Stopped. What was learned by then is in the list of versions, unscored.")
         self.refresh_models()
-        self.refresh_pairs()
 
     # The helpers
 
@@ -358,31 +335,27 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(outcome.error), outcome.details)
         elif isinstance(result, FolderRead):
             self._folders[result.folder] = result
-            self.panel.set_status(f"{len(result.candidates)} pairs read from {result.folder.name}.")
+            self.panel.set_status(f"Added {counted(len(result.candidates), 'image')} from {result.folder.name}.")
         elif isinstance(result, Version):
-            self.panel.set_status(f"The last training was cut off; its best is kept as {result.name}, unscored.")
+            self.panel.set_status(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
             self.refresh_models()
         elif isinstance(result, int):
-            self.panel.set_status(f"{result} correction{'' if result == 1 else 's'} kept in {self._store.folder}.")
+            self.panel.set_status(f"Stored {counted(result, 'correction')} in {self._store.folder}.")
         self.refresh_pairs()
 
-    def _on_looking(self, event: object) -> None:
+    def _on_comparing(self, event: object) -> None:
         if isinstance(event, Progress):
             self.panel.set_status(event.sentence)
 
-    def _on_looked(self, outcome: Outcome) -> None:
+    def _on_compared(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
-        elif isinstance(outcome.result, Preview):
+        elif isinstance(outcome.result, preview.Preview):
             preview.show(self._viewer, outcome.result)
             self.panel.set_looking(True)
-            self.panel.set_status("Thick outline: your mask. Medium: the new model. Thin: the model before.")
+            self.panel.set_status("Outlines: thick = yours, medium = new model, thin = previous model.")
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
         self.panel.set_status(sentence, "problem", details)
         if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
             show_error(sentence)
-
-
-def _why(row: PairRow) -> str:
-    return row.problem or f"{row.name}: {row.summary}."
