@@ -68,7 +68,7 @@ def main() -> None:
         viewer.layers.selection.active = mask
         app.processEvents()
         heard.clear()
-        spot = measured(tool.next, lambda: any("Doubtful spot" in sentence for sentence in heard))
+        spot = measured(tool.next, lambda: any("Uncertain spot" in sentence for sentence in heard))
         layer = measured(tool.show_layer, lambda: tool.shown)
         if seed:  # the first one warms up
             results["spot"].append(spot)

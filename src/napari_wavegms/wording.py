@@ -100,3 +100,14 @@ def counted(count: int, noun: str) -> str:
     ('1 edited pixel', '1,212 edited pixels')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def percent(part: float) -> str:
+    """Write a part of 1 as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.034), percent(0.0001), percent(0)
+    ('3.4 %', 'less than 0.1 %', '0.0 %')
+    """
+    return "less than 0.1 %" if 0 < part < 0.0005 else f"{part * 100:.1f} %"

@@ -19,7 +19,7 @@ from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QSlider, QWidget
 
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
@@ -30,7 +30,7 @@ from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.widgets.review.widget import ReviewWidget
-from napari_wavegms.widgets.segment.panel import ALL_FRAMES, THIS_FRAME, SegmentPanel
+from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.widget import SegmentWidget
 from napari_wavegms.widgets.worklist.model import WorklistModel
 from napari_wavegms.worklist.item import Item
@@ -47,11 +47,14 @@ class BrightnessSegmenter:
     loads: int = 0
     steps: Semaphore | None = None
     failure: Exception | None = None
+    broken: Exception | None = None  # why it cannot be loaded
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    device = SimpleNamespace(name="cpu", reason="CPU: this build of torch has no CUDA")
+    device = SimpleNamespace(name="cpu", reason="Running on the processor (no NVIDIA support installed)")
 
     def load(self, model: Path, device: str) -> BrightnessSegmenter:
         self.loads += 1
+        if self.broken is not None:
+            raise self.broken
         return self
 
     def segment(self, image: Any) -> Any:
@@ -64,8 +67,32 @@ class BrightnessSegmenter:
         return SimpleNamespace(probability=np.asarray(grey, np.float32) / 255)
 
 
+class Form:
+    """What a person finds in a panel; has a `panel`."""
+
+    def field(self, name: str) -> Any:
+        """The field with this accessible name."""
+        (field,) = (each for each in self.panel.findChildren(QWidget) if each.accessibleName() == name)
+        return field
+
+    def choose(self, name: str, entry: str) -> None:
+        """Choose an entry of a drop-down list."""
+        field = self.field(name)
+        field.setCurrentIndex(field.findText(entry))
+        field.activated.emit(field.currentIndex())
+
+    def button(self, label: str) -> QAbstractButton:
+        """The button whose text begins so."""
+        (button,) = (each for each in self.panel.findChildren(QAbstractButton) if each.text().startswith(label))
+        return button
+
+    def says(self, words: str) -> bool:
+        """Whether words are to be read in the panel."""
+        return any(words in label.text() for label in self.panel.findChildren(QLabel) if label.isVisibleTo(self.panel))
+
+
 @dataclass
-class Desk:
+class Desk(Form):
     """A viewer with our panel, and what a person does with them."""
 
     viewer: Any
@@ -99,16 +126,19 @@ class Desk:
         self.qtbot.waitUntil(lambda: len(self.segmenter.calls) >= calls, timeout=PATIENCE)
         self.qtbot.wait(50)
 
-    def every_frame(self, every: bool = True) -> None:
-        self.panel._frames.value = ALL_FRAMES if every else THIS_FRAME
+    def every_frame(self) -> None:
+        self.button("all frames").click()
+
+    @property
+    def slider(self) -> QSlider:
+        return self.field("Threshold")
 
     def drag(self, *thresholds: float) -> None:
         """Drag the threshold slider over these values and let it go."""
-        slider = self.panel.threshold_row._slider
-        slider.setSliderDown(True)
+        self.slider.setSliderDown(True)
         for threshold in thresholds:
-            slider.setSliderPosition(round(threshold * 100))
-        slider.setSliderDown(False)
+            self.slider.setSliderPosition(round(threshold * 100))
+        self.slider.setSliderDown(False)
 
     def let_threads_end(self) -> None:
         if self.segmenter.steps is not None:
@@ -205,7 +235,7 @@ def desk(
     model_file: Path, segmenter: BrightnessSegmenter, qtbot: Any, make_napari_viewer: Callable[..., Any]
 ) -> Iterator[Desk]:
     viewer = make_napari_viewer()
-    widget = SegmentWidget(viewer, load=segmenter.load, shelf=SegmenterCache())
+    widget = SegmentWidget(viewer, load=segmenter.load, cache=SegmenterCache())
     viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
     widget.panel.model_row.open_file(model_file)
     desk = Desk(viewer, widget, segmenter, qtbot)
@@ -260,7 +290,7 @@ class Prejudiced:
 
 
 @dataclass
-class ReviewRoom:
+class ReviewRoom(Form):
     """A viewer with Wave-GMS Review, and what a person does in it."""
 
     viewer: Any
@@ -317,20 +347,6 @@ class ReviewRoom:
     def asks(self) -> bool:
         """Whether the panel asks about edits that were left behind."""
         return self.panel.question.isVisibleTo(self.panel)
-
-    def field(self, name: str) -> Any:
-        """The field with this accessible name."""
-        (field,) = (each for each in self.panel.findChildren(QWidget) if each.accessibleName() == name)
-        return field
-
-    def button(self, label: str) -> QPushButton:
-        """The button whose text begins so."""
-        (button,) = (each for each in self.panel.findChildren(QPushButton) if each.text().startswith(label))
-        return button
-
-    def says(self, words: str) -> bool:
-        """Whether words are to be read in the panel."""
-        return any(words in label.text() for label in self.panel.findChildren(QLabel) if label.isVisibleTo(self.panel))
 
     def wait(self, until: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(until, timeout=PATIENCE)

@@ -17,9 +17,9 @@ from napari_wavegms.widgets.shortcuts import (
     PLUGIN,
     SEGMENT_KEY,
     ReviewKeys,
-    chosen_keys,
-    napari_s_keys,
-    settled,
+    assign_keys,
+    key_settings,
+    napari_keys,
 )
 
 OURS = [action for action in ACTIONS if not action.overrides_napari]
@@ -45,7 +45,7 @@ def test_no_key_is_napari_s_nor_ours_twice(make_napari_viewer: Any) -> None:
     from napari.utils.shortcuts import default_shortcuts
 
     viewer = make_napari_viewer()
-    theirs = napari_s_keys()
+    theirs = napari_keys()
     assert {"Ctrl+Z", "Alt+S", "Alt+Up", "B"} <= theirs  # of a layer, a menu, the viewer, a tool
     assert {str(key) for keys in default_shortcuts.values() for key in keys} <= theirs
     assert {str(key) for key in Labels.class_keymap} <= theirs
@@ -91,7 +91,7 @@ def test_a_key_that_somebody_has_bound_stays_theirs(keys: Any, pressed: list[str
     keys.viewer.bind_key("Alt-B", lambda _viewer: pressed.append("theirs"))
     keys.open()
     assert keys.label("box") == "Box"
-    assert keys.problems == ["Alt+B belongs to another plugin, so box has no key now."]
+    assert keys.problems == ["Alt+B belongs to another plugin, so Box has no key now."]
     hand_over(keys.viewer).key("Alt+B")
     keys.close()
     hand_over(keys.viewer).key("Alt+B")
@@ -117,7 +117,7 @@ def test_a_key_that_somebody_has_bound_stays_theirs(keys: Any, pressed: list[str
 def test_wishes_are_met_or_answered(
     wishes: dict[str, str], expected: dict[str, str | None], problem: str | None
 ) -> None:
-    keys, problems = settled(DEFAULTS | wishes, napari_s_keys())
+    keys, problems = assign_keys(DEFAULTS | wishes, napari_keys())
     assert {name: keys.get(name) for name in expected} == expected
     assert len(set(keys.values())) == len(keys)
     assert bool(problems) == (problem is not None)
@@ -172,6 +172,6 @@ def test_without_settings_our_own_keys_serve(npe2pm: Any, monkeypatch: pytest.Mo
     text["contributions"].pop("configurations", None)
     npe2pm.register(PluginManifest(**text))
     monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
-    assert chosen_keys() is None
+    assert key_settings() is None
     monkeypatch.delattr(napari.settings, "get_plugin_settings")  # as in napari 0.8
-    assert chosen_keys() is None
+    assert key_settings() is None

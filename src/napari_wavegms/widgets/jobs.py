@@ -7,11 +7,13 @@ quits, where it would wait for any other task of Qt's pool to its end.
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -19,6 +21,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache, SegmenterLike
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
 
 Work = Callable[[], Generator[Any, None, Any]]
@@ -182,6 +185,26 @@ def _as_ours(error: Exception) -> JobError:
     failure = JobError(sentence)
     failure.__cause__ = error
     return failure
+
+
+def cached_segmenter(
+    model: Path, device: str, load: LoadSegmenter, cache: SegmenterCache
+) -> Generator[Progress, None, SegmenterLike]:
+    """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread.
+
+    Raises
+    ------
+    WaveGMSError
+        If the model cannot be loaded, or the device is not there.
+    """
+    if "torch" not in sys.modules:
+        yield Progress("Loading PyTorch (once)…")
+    from napari_wavegms.model.device import reserve_ui_core
+
+    reserve_ui_core()
+    if not cache.holds(model, device):
+        yield Progress("Loading the model…")
+    return cache.get(model, device, load)
 
 
 def preload_napari_imports() -> None:

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels
 
 
 # Alt+S, the obvious letter, is napari's own "Save Screenshot"; the g of seGment is free on every platform.
@@ -23,58 +22,43 @@ SEGMENT_KEY = "Alt-G"
 
 
 class Key:
-    """A key that calls an action while it is bound.
+    """A key, in napari's spelling such as ``"Alt-G"``, that calls an action while it is bound to a viewer."""
 
-    Parameters
-    ----------
-    key : str
-        In napari's spelling, such as ``"Alt-G"``.
-    action : callable
-        Called without arguments on each press.
-    """
-
-    def __init__(self, key: str, action: Callable[[], None]) -> None:
+    def __init__(self, key: str, action: Callable[[], object]) -> None:
         self.key = key
         self._action = action
-        self._holders: list[ReferenceType[ViewerModel | Labels]] = []
+        self._viewer: ReferenceType[ViewerModel] | None = None
 
     @property
     def printed(self) -> str:
         """The key as a button shows it."""
         return self.key.replace("-", "+")
 
-    def bind(self, holder: ViewerModel | Labels) -> bool:
-        """Bind the key on a viewer or a layer.
-
-        Returns
-        -------
-        bool
-            Whether the key is ours there now; False where it already belonged to somebody else.
-        """
-        holder = getattr(holder, "__wrapped__", holder)  # a plugin may be handed a passing proxy
-        if any(known() is holder for known in self._holders):
+    def bind(self, viewer: ViewerModel) -> bool:
+        """Bind the key, unless it is somebody else's; return whether it is ours now."""
+        if self._viewer is not None:
             return True
+        viewer = getattr(viewer, "__wrapped__", viewer)  # a plugin may be handed a passing proxy
         try:
-            # napari hands over the viewer or layer on which the key was found; we need neither.
-            holder.bind_key(self.key, lambda _holder: self._action())
+            viewer.bind_key(self.key, self._on_pressed)
         except ValueError:  # napari's word for "already used"
             return False
-        self._holders.append(ref(holder))
+        self._viewer = ref(viewer)
         return True
 
     def unbind(self) -> None:
-        """Give the key back wherever it was bound."""
-        for known in self._holders:
-            holder = known()
-            if holder is not None:
-                holder.bind_key(self.key, None)
-        self._holders.clear()
+        """Release the key."""
+        viewer = None if self._viewer is None else self._viewer()
+        if viewer is not None:
+            viewer.bind_key(self.key, None)
+        self._viewer = None
+
+    def _on_pressed(self, _viewer: object) -> None:  # napari would call what an action returns
+        self._action()
 
 
-PLUGIN = "napari-wavegms"
-
-CATEGORY = "review_keys"
-"""Name of our keys among the plugin's settings in napari's Preferences."""
+PLUGIN, CATEGORY = "napari-wavegms", "review_keys"
+"""Where napari's Preferences keep our keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +92,21 @@ class Action:
 
 
 ACTIONS = (
-    Action("approve", "Approve", "Alt+A", "Lock this mask, keep it for learning and go on to the next image."),
-    Action("withdraw", "Un-approve", "Alt+Z", "Take the approval back, so that the mask can be changed again."),
-    Action("next", "Next", "Alt+Right", "Go to the next image of the list."),
-    Action("previous", "Previous", "Alt+Left", "Go back to the image before."),
+    Action("approve", "Approve", "Alt+A", "Lock this mask, keep it for training, and go to the next image."),
+    Action("withdraw", "Un-approve", "Alt+Z", "Withdraw the approval, so that the mask can be changed again."),
+    Action("next", "Next", "Alt+Right", "Go to the next image in the list."),
+    Action("previous", "Previous", "Alt+Left", "Go back to the previous image."),
     Action("skip", "Skip", "Alt+K", "Leave this image for later."),
-    Action("box", "Box", "Alt+B", "Draw a box around a structure; the model looks again inside it."),
-    Action("next_doubt", "Next doubtful spot", "Alt+D", "Go where the model is least certain, centred and zoomed."),
-    Action("doubt_layer", "Doubt layer", "Shift+Alt+D", "Show or hide where the model is not certain."),
+    Action("box", "Box", "Alt+B", "Draw a box around a structure; the model segments again inside it."),
+    Action("next_doubt", "Next uncertain spot", "Alt+D", "Centre the place where the model is least certain."),
+    Action("doubt_layer", "Uncertainty", "Shift+Alt+D", "Show or hide where the model is uncertain."),
     Action("changes", "Changes", "Alt+Q", "Show or hide what you added to the prediction and removed from it."),
     Action("fill_holes", "Fill holes", "Alt+O", "Label what the mask encloses."),
     Action("keep_largest", "Keep largest", "Alt+R", "Keep only the largest piece of each label."),
     Action("remove_islands", "Remove islands", "Alt+X", "Remove small pieces of each label."),
     Action("smooth", "Smooth", "Alt+M", "Round off the outline by two pixels."),
-    Action("undo", "Undo", "Ctrl+Z", "Take back the last step, whether yours or the model's.", overrides_napari=True),
+    Action("undo", "Undo", "Ctrl+Z", "Undo the last step, yours or the model's.", overrides_napari=True),
 )
-
 
 _NO_KEYS = {"", "Unknown", "Alt", "Ctrl", "Meta", "Shift"}
 
@@ -137,17 +120,17 @@ class ReviewKeys(QObject):
     actions : mapping of str to callable
         What to do, by the names in `ACTIONS`; a name that is left out gets no key.
     panel : QWidget, optional
-        Where the keys hold too, whatever has the focus there: a list or a field would take letters with Alt for itself.
+        Where the keys work too, whatever has the focus there: a list or a field would take letters with Alt for itself.
 
     Signals
     -------
     changed()
-        Somebody has chosen other keys: print them anew.
+        Other keys were chosen in Preferences: show them.
 
     Attributes
     ----------
     problems : list of str
-        A sentence for each chosen key that could not be had.
+        A sentence for each chosen key that is not available.
     """
 
     changed = Signal()
@@ -160,59 +143,57 @@ class ReviewKeys(QObject):
         panel: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._panel = panel
-        self._shortcuts: list[QShortcut] = []
-        self.problems: list[str] = []
-        self._viewer = viewer
+        self._viewer, self._panel = viewer, panel
         self._actions = dict(actions)
         self._bound: dict[str, Key] = {}
+        self._shortcuts: list[QShortcut] = []
         self._settings: Any = None
+        self.problems: list[str] = []
 
     def open(self) -> None:
         """Bind the keys, and follow what is chosen in Preferences."""
         if self._settings is None:
-            self._settings = chosen_keys()
+            self._settings = key_settings()
             if self._settings is not None:
                 self._settings.events.connect(self._on_settings)
         self._bind()
 
     def close(self) -> None:
-        """Give the keys back."""
+        """Release the keys."""
         if self._settings is not None:
             self._settings.events.disconnect(self._on_settings)
             self._settings = None
         self._unbind()
 
     def printed(self, name: str) -> str:
-        """Give an action's key as a button shows it; empty where it has none."""
+        """An action's key as a button shows it; empty where it has none."""
         if name in self._bound:
             return _printed(self._bound[name].key)
         return next((action.key for action in ACTIONS if action.name == name and action.overrides_napari), "")
 
     def label(self, name: str) -> str:
-        """Give an action's title with its key."""
+        """An action's title with its key."""
         title = next(action.title for action in ACTIONS if action.name == name)
         return f"{title}  {self.printed(name)}".rstrip()
 
-    def _on_settings(self, _event: object = None) -> None:
-        self._unbind()
+    def _on_settings(self) -> None:
         self._bind()
         self.changed.emit()
 
     def _bind(self) -> None:
         self._unbind()
-        theirs = napari_s_keys()
         wishes = {action.name: getattr(self._settings, action.name, action.key) for action in ACTIONS}
-        keys, self.problems = settled(wishes, theirs)
+        keys, self.problems = assign_keys(wishes, napari_keys())
         for name, key in keys.items():
             if name not in self._actions:
                 continue
-            bound = Key(key, self._doing(name))
+            bound = Key(key, self._actions[name])
             if bound.bind(self._viewer):
                 self._bound[name] = bound
-                self._hold_in_panel(key, self._doing(name))
+                self._bind_in_panel(key, self._actions[name])
             else:
-                self.problems.append(f"{_printed(key)} belongs to another plugin, so {name} has no key now.")
+                title = next(action.title for action in ACTIONS if action.name == name)
+                self.problems.append(f"{_printed(key)} belongs to another plugin, so {title} has no key now.")
 
     def _unbind(self) -> None:
         for key in self._bound.values():
@@ -223,7 +204,7 @@ class ReviewKeys(QObject):
             shortcut.deleteLater()
         self._shortcuts.clear()
 
-    def _hold_in_panel(self, key: str, action: Callable[[], None]) -> None:
+    def _bind_in_panel(self, key: str, action: Callable[[], object]) -> None:
         if self._panel is not None:
             shortcut = QShortcut(QKeyBindingSequence(KeyBinding.from_str(key)), self._panel)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -231,16 +212,8 @@ class ReviewKeys(QObject):
             shortcut.activated.connect(action)
             self._shortcuts.append(shortcut)
 
-    def _doing(self, name: str) -> Callable[[], None]:
-        action = self._actions[name]
 
-        def do() -> None:  # napari calls what a key's function gives back
-            action()
-
-        return do
-
-
-def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+def assign_keys(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """Decide which action gets which key.
 
     Parameters
@@ -248,7 +221,7 @@ def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str,
     wishes : mapping of str to str
         The chosen key of each action; empty for none.
     theirs : iterable of str
-        Keys of napari, which are never taken.
+        napari's keys, which are never taken.
 
     Returns
     -------
@@ -268,7 +241,7 @@ def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str,
         if not wish:
             continue
         key = _normal(wish)
-        why = f"is no key; write it like {action.key}" if not key else f"belongs to {taken.get(key)}"
+        why = f"belongs to {taken.get(key)}" if key else f"is no key; write it like {action.key}"
         if not key or key in taken:
             fallback = _normal(action.key)
             kept = "" if fallback in taken else fallback
@@ -281,8 +254,8 @@ def settled(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str,
     return keys, problems
 
 
-def chosen_keys() -> Any:
-    """Give our keys among the plugin's settings; None where napari, before 0.9, or the manifest has none."""
+def key_settings() -> Any:
+    """Our keys among the plugin's settings; None where napari, before 0.9, or the manifest has none."""
     try:
         from napari.settings import get_plugin_settings
 
@@ -291,8 +264,8 @@ def chosen_keys() -> Any:
         return None
 
 
-def napari_s_keys() -> set[str]:
-    """Collect the keys of napari: those of the viewer, of each kind of layer and of the menus."""
+def napari_keys() -> set[str]:
+    """Collect napari's keys: those of the viewer, of each kind of layer and of the menus."""
     from napari import layers
     from napari._app_model import get_app_model
     from napari.components import ViewerModel

@@ -25,7 +25,7 @@ RAMP = np.broadcast_to(np.linspace(0, 1, 11, dtype=np.float32), (5, 11))
 def noted(memory: PlaneMemory, before: np.ndarray, threshold: float) -> np.ndarray:
     """Write a threshold over a plane, edits kept, and note it."""
     written = Written(RAMP, threshold)
-    after = memory.renewed(before, written)
+    after = memory.merged(before, written)
     memory.note(written, before, after)
     return after
 
@@ -48,16 +48,16 @@ def test_in_a_plane_that_we_never_wrote_all_is_a_person_s() -> None:
     drawn = np.zeros((5, 11), np.uint8)
     drawn[1, 1] = 3
     assert np.argwhere(PlaneMemory().edits(drawn)).tolist() == [[1, 1]]
-    assert PlaneMemory().renewed(drawn, Written(RAMP, 0.5))[1, 1] == 3
+    assert PlaneMemory().merged(drawn, Written(RAMP, 0.5))[1, 1] == 3
 
 
 def test_a_new_threshold_leaves_edits_alone_and_replacing_does_not() -> None:
     memory = PlaneMemory()
     plane = noted(memory, np.zeros((5, 11), np.uint8), 0.5)
     plane[2, 1] = 1
-    kept = memory.renewed(plane, Written(RAMP, 0.8))
+    kept = memory.merged(plane, Written(RAMP, 0.8))
     assert kept[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1]
-    replaced = memory.renewed(plane, Written(RAMP, 0.8), "replace")
+    replaced = memory.merged(plane, Written(RAMP, 0.8), "replace")
     assert replaced[2].tolist() == [0] * 8 + [1, 1, 1]
 
 

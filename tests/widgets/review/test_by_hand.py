@@ -107,7 +107,7 @@ def test_a_box_by_hand_is_one_step_and_approve_keeps_it(room: Any, hand: Any) ->
     room.segmenter.bonus = 60  # the model sees more when it looks again
     hand.key("Alt+B")
     sketch = room.viewer.layers.selection.active
-    assert sketch.name == "Box to look into"
+    assert sketch.name == "Box"
     hand.drag(sketch, (1, 1), (20, 12))
     room.wait(lambda: room.widget.tools.box.state == "idle" and not np.array_equal(room.mask.data, before))
     boxed = np.array(room.mask.data)

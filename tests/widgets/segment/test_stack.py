@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QProgressBar
 
 
 @pytest.fixture
@@ -15,19 +16,15 @@ def loop(disc: np.ndarray) -> np.ndarray:
     return np.stack([np.roll(disc, 2 * frame, axis=1) for frame in range(5)])
 
 
-def sentence(desk: Any) -> str:
-    return desk.panel._plan.text()
-
-
 def test_what_would_be_segmented_is_said_beforehand(desk: Any, loop: np.ndarray) -> None:
     desk.viewer.add_image(loop, name="loop", axis_labels=("t", "y", "x"))
     desk.viewer.dims.set_current_step(0, 2)
-    assert sentence(desk) == "Segments frame 3 of 5 frames of 40 x 60"
+    assert desk.says("Segments frame 3 of 5 frames of 40 x 60")
     desk.every_frame()
-    assert sentence(desk) == "Segments 5 frames of 40 x 60"
+    assert desk.says("Segments 5 frames of 40 x 60")
     desk.viewer.add_image(loop[0], name="flat")
-    assert sentence(desk) == ""
-    assert desk.panel._frames.native.isHidden()
+    assert not desk.says("Segments")
+    assert not desk.button("all frames").isVisibleTo(desk.panel)
 
 
 def test_this_frame_fills_one_plane_of_a_mask_for_all(desk: Any, loop: np.ndarray) -> None:
@@ -53,12 +50,12 @@ def test_all_frames_come_one_by_one_and_cancel_keeps_the_finished_ones(
     slow.release(2)
     desk.wait_for(calls=2)
     assert [bool(plane.any()) for plane in desk.mask.data] == [True, True, False, False, False]
-    assert desk.panel.run_row._words.text().startswith("2 of 5 done")
-    assert desk.panel.run_row._bar.value() == 2
+    assert desk.says("2 of 5 done")
+    assert desk.panel.findChild(QProgressBar).value() == 2
     desk.panel.run_row.cancel_requested.emit()
     slow.release(3)
     desk.finish()
-    assert desk.panel.status == "Cancelled after 2 of 5 frames of loop; the finished ones are kept."
+    assert desk.panel.status == "Cancelled after 2 of 5 frames of loop; the finished frames are kept."
     np.testing.assert_array_equal(desk.mask.data[:2], loop[:2] == 200)
     assert not desk.mask.data[2:].any()
     assert desk.mask.mode == "paint"
@@ -109,7 +106,7 @@ def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.n
     slow.release(3)
     desk.finish()
     assert "Out of memory" in desk.panel.status
-    assert desk.panel.status.endswith("The 2 finished frames are kept.")
+    assert desk.panel.status.endswith("2 finished frames kept.")
     assert desk.mask.data[1].any()
 
 
@@ -158,7 +155,7 @@ def test_the_threshold_moves_the_frame_on_screen_and_settles_in_all(desk: Any, r
 def test_a_labelled_channel_axis_is_left_out_of_the_mask(desk: Any, loop: np.ndarray) -> None:
     image = desk.viewer.add_image(loop, name="cells", axis_labels=("c", "y", "x"), scale=(1, 0.5, 0.5), units="um")
     desk.viewer.dims.set_current_step(0, 1)
-    assert sentence(desk) == "Segments grey, uint8, 40 x 60, channel 2 of 5"
+    assert desk.says("Segments grey, uint8, 40 x 60, channel 2 of 5")
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop[1] == 200)
     assert desk.mask.scale.tolist() == [0.5, 0.5]
@@ -168,11 +165,9 @@ def test_a_labelled_channel_axis_is_left_out_of_the_mask(desk: Any, loop: np.nda
 
 def test_a_channel_can_be_chosen_where_no_label_tells(desk: Any, loop: np.ndarray) -> None:
     desk.viewer.add_image(loop, name="cells")
-    channels = desk.panel._channel
-    assert channels.currentText() == "no channels"
-    channels.setCurrentIndex(channels.findText("4 of 5 on axis 0"))
-    channels.activated.emit(channels.currentIndex())
-    assert sentence(desk) == "Segments grey, uint8, 40 x 60, channel 4 of 5"
+    assert desk.field("Channel").currentText() == "no channels"
+    desk.choose("Channel", "4 of 5 on axis 0")
+    assert desk.says("Segments grey, uint8, 40 x 60, channel 4 of 5")
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop[3] == 200)
 
@@ -180,10 +175,8 @@ def test_a_channel_can_be_chosen_where_no_label_tells(desk: Any, loop: np.ndarra
 def test_trailing_channels_have_to_be_chosen(desk: Any, loop: np.ndarray) -> None:
     desk.viewer.add_image(np.moveaxis(loop, 0, -1)[..., :2], name="pair", rgb=False)
     assert not desk.panel.run_row.is_enabled
-    assert "This image has 2 channels" in desk.panel._channel.toolTip()
-    channels = desk.panel._channel
-    channels.setCurrentIndex(channels.findText("2 of 2"))
-    channels.activated.emit(channels.currentIndex())
+    assert "This image has 2 channels" in desk.field("Channel").toolTip()
+    desk.choose("Channel", "2 of 2")
     assert desk.panel.run_row.is_enabled
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop[1] == 200)
@@ -200,7 +193,7 @@ def test_a_lazy_stack_is_read_plane_by_plane(desk: Any, loop: np.ndarray) -> Non
 def test_colour_frames(desk: Any, loop: np.ndarray) -> None:
     desk.viewer.add_image(np.repeat(loop[..., None], 3, axis=-1), name="colour", axis_labels=("t", "y", "x"))
     desk.every_frame()
-    assert sentence(desk) == "Segments 5 frames of 40 x 60, RGB"
+    assert desk.says("Segments 5 frames of 40 x 60, RGB")
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop == 200)
     assert desk.segmenter.calls[0] == (40, 60, 3)

@@ -10,8 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_wavegms.segment.planes import plan_stack
 from napari_wavegms.widgets.layers.mask_history import Written
-from napari_wavegms.widgets.layers.mask_layers import add_mask, update_mask
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.layers.mask_layers import add_mask, is_overlay, update_mask
 from napari_wavegms.widgets.layers.undoable import write_planes
 from napari_wavegms.widgets.tools.changes_overlay import (
     ADDED,
@@ -112,7 +111,7 @@ def test_the_layer_is_in_place_and_taken_for_nothing_else(viewer: Any, mask: Lab
     assert isinstance(layer, Image)
     assert tuple(layer.scale) == (0.5, 0.5)
     assert layer.units == mask.units
-    assert is_probability_layer(layer)  # so that no panel offers it as an image to segment
+    assert is_overlay(layer)  # so that no panel offers it as an image to segment
     assert viewer.layers.selection.active is mask
     # Each code has its own colour, and 0 none.
     colours = layer.colormap.map((np.arange(4) + 0.5) / 4)
@@ -160,9 +159,8 @@ def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, mask: Label
     assert (overlay.shown, layer.visible) == (False, False)
     other = viewer.add_labels(np.ones((30, 20), np.uint8), name="other mask", scale=(0.5, 0.5), units="mm")
     overlay.show(other, {PLANE: np.zeros((30, 20), np.uint8)})
-    assert shown(viewer) is not layer  # it would have lain under the mask
-    viewer.layers.move(viewer.layers.index(shown(viewer)), len(viewer.layers))
-    layer = shown(viewer)
+    assert shown(viewer) is layer
+    assert viewer.layers.index(layer) > viewer.layers.index(other)
     third = viewer.add_labels(np.zeros((30, 21), np.uint8), name="third mask", scale=(0.5, 0.5), units="mm")
     viewer.layers.move(viewer.layers.index(third), 0)
     overlay.show(third, {PLANE: np.ones((30, 21), np.uint8)})

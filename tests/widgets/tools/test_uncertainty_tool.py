@@ -1,4 +1,4 @@
-"""A key goes from doubt to doubt, and the spot is in the middle of the canvas."""
+"""A key goes from one uncertain region to the next, which is then in the middle of the canvas."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from napari.layers import Image, Labels
 from napari_wavegms.segment.planes import plan_stack
 from napari_wavegms.segment.uncertainty import uncertain_regions
 from napari_wavegms.widgets.layers.mask_history import Written
-from napari_wavegms.widgets.layers.mask_layers import NO_MASK, NOT_FLAT, add_mask, update_mask
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.layers.mask_layers import NO_MASK, NOT_FLAT, add_mask, is_overlay, update_mask
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.tools import uncertainty_tool
-from napari_wavegms.widgets.tools.uncertainty_tool import LOOKING, NO_PROBABILITY, NO_SPOT, UncertaintyTool
+from napari_wavegms.widgets.tools.uncertainty_tool import NO_PREDICTION, NO_SPOT, SEARCHING, UncertaintyTool
 
 PLANE = (None, None)
 PLACE = {"scale": (0.5, 0.25), "translate": (7.0, -3.0), "units": "mm"}
 
 
-def doubtful() -> np.ndarray:
-    """A sure lesion with three doubtful places, the heaviest at (150, 250)."""
+def uncertain() -> np.ndarray:
+    """A sure lesion with three uncertain places, the heaviest at (150, 250)."""
     probability = np.zeros((200, 300), np.float32)
     probability[80:120, 100:160] = 1
     for row, column, side in ((150, 250, 12), (20, 30, 8), (180, 40, 6)):
@@ -39,7 +38,7 @@ def viewer(make_napari_viewer: Any) -> Any:
 def mask(viewer: Any) -> Labels:
     image = viewer.add_image(np.zeros((200, 300), np.uint8), name="lesion", **PLACE)
     plan = plan_stack((200, 300), "uint8", rgb=False)
-    layer = add_mask(viewer, image, plan, "tiny", {PLANE: Written(doubtful(), 0.5)})
+    layer = add_mask(viewer, image, plan, "tiny", {PLANE: Written(uncertain(), 0.5)})
     viewer.layers.selection.active = layer
     return layer
 
@@ -53,13 +52,12 @@ def tool(viewer: Any, qtbot: Any) -> UncertaintyTool:
 
 
 def test_spots_come_heaviest_first_and_the_first_again_after_the_last(tool: UncertaintyTool, mask: Labels) -> None:
-    spots = uncertain_regions(doubtful())
+    spots = uncertain_regions(uncertain())
     assert len(spots) >= 3
     assert (round(spots[0].row), round(spots[0].col)) == (150, 250)
     assert [tool.next() for _ in spots] == spots
     assert tool.next() == spots[0]
-    assert tool.previous() == spots[-1]
-    assert tool.heard[0] == (f"Doubtful spot 1 of {len(spots)}, the most doubtful first.", "")
+    assert tool.heard[0] == (f"Uncertain spot 1 of {len(spots)}, the most uncertain first.", "")
 
 
 def test_the_spot_is_centred_and_near_and_wholly_in_view(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
@@ -80,8 +78,8 @@ def test_a_new_prediction_has_new_spots(tool: UncertaintyTool, mask: Labels) -> 
     probability = np.zeros((200, 300), np.float32)
     probability[40:60, 40:60] = 0.5
     update_mask(mask, "tiny", {PLANE: Written(probability, 0.5)}, how="replace")
-    (spot,) = tool.spots()
-    assert tool.next() == spot
+    spot = tool.next()
+    assert spot == tool.next()  # the only one
     assert (spot.top, spot.left) == (40, 40)
 
 
@@ -100,17 +98,17 @@ def test_why_not(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     assert tool.next() is None
     viewer.layers.selection.clear()
     assert tool.next() is None
-    assert [sentence for sentence, _ in tool.heard] == [NO_SPOT, NOT_FLAT, NO_PROBABILITY, NO_MASK]
+    assert [sentence for sentence, _ in tool.heard] == [NO_SPOT, NOT_FLAT, NO_PREDICTION, NO_MASK]
 
 
-def test_the_doubt_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
+def test_the_uncertainty_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
     viewer: Any, tool: UncertaintyTool, mask: Labels
 ) -> None:
     tool.show_layer()
     assert tool.shown
-    layer = viewer.layers["lesion doubt"]
+    layer = viewer.layers["lesion uncertainty"]
     assert isinstance(layer, Image)
-    assert is_probability_layer(layer)
+    assert is_overlay(layer)
     assert list(viewer.layers).index(layer) == list(viewer.layers).index(mask) - 1
     assert viewer.layers.selection.active is mask
     assert tuple(layer.scale) == (0.5, 0.25)
@@ -130,24 +128,23 @@ def test_a_large_plane_is_looked_at_in_the_background(
     viewer: Any, tool: UncertaintyTool, mask: Labels, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uncertainty_tool, "AT_ONCE", 100)
-    spots = uncertain_regions(doubtful())
+    spots = uncertain_regions(uncertain())
     assert tool.next() is None
     assert tool.next() is None  # a second press asks for nothing new
     tool.show_layer()
     assert not tool.shown
     qtbot.waitUntil(lambda: tool.shown)
     assert [sentence for sentence, _ in tool.heard] == [
-        *[LOOKING] * 3,
-        f"Doubtful spot 1 of {len(spots)}, the most doubtful first.",
+        *[SEARCHING] * 3,
+        f"Uncertain spot 1 of {len(spots)}, the most uncertain first.",
     ]
-    assert tool.spots() == spots
     assert tool.next() == spots[1]  # known now
-    assert viewer.layers["lesion doubt"].data[150, 250] == pytest.approx(0.9)
+    assert viewer.layers["lesion uncertainty"].data[150, 250] == pytest.approx(0.9)
 
 
 def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     tool.show_layer()
-    layer = viewer.layers["lesion doubt"]
+    layer = viewer.layers["lesion uncertainty"]
     tool.rest()
     assert (tool.shown, layer.visible) == (False, False)
     tool.refresh()
@@ -157,7 +154,7 @@ def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: Uncer
     other = add_mask(viewer, image, plan, "tiny", {PLANE: Written(np.full((100, 90), 0.5, np.float32), 0.5)})
     viewer.layers.selection.active = other
     tool.show_layer()
-    assert viewer.layers["second doubt"] is layer
+    assert viewer.layers["second uncertainty"] is layer
     assert (layer.visible, layer.data.shape, (layer.data == 1).all()) == (True, (100, 90), True)
     assert viewer.layers.index(layer) == viewer.layers.index(other) - 1
     tool.close()

@@ -22,9 +22,9 @@ from napari_wavegms.learn.pairs import load_pairs
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
-from napari_wavegms.widgets.layers.image_info import ImageFacts, SegmentOptions
+from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.layers.mask_layers import is_overlay
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -147,7 +147,7 @@ def open_pairs(
     list of OpenPair
         In the order of the layer list; images to which no open mask could belong are left out.
     """
-    ours = [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata or is_probability_layer(layer)]
+    ours = [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata or is_overlay(layer)]
     images = [layer for layer in viewer.layers if isinstance(layer, Image) and layer not in ours]
     masks = {layer.unique_id: layer for layer in viewer.layers if isinstance(layer, Labels) and layer not in ours}
     matching = match_layers([_described(image) for image in images], [_described_mask(m) for m in masks.values()])
@@ -214,7 +214,7 @@ def _picture(candidate: Candidate, content: str) -> PairPicture | None:
 def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Iterator[Drawn]:
     """The plane of a plain image, or the labelled planes of a stack."""
     facts = ImageFacts.of(image, world_point)
-    plan = facts.plan(SegmentOptions(every=True))
+    plan = facts.plan(every=True)
     spacing = spacing_from_scale(tuple(image.scale)[-2:], tuple(str(unit) for unit in image.units)[-2:], "YX")
     plain = Drawn(Candidate(facts.name, np.zeros(0), np.zeros(0)), str(image.source.path or ""), (), spacing)
     if tuple(mask.data.shape) != plan.labels_shape:

@@ -36,6 +36,7 @@ from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_list import models_to_start_from
+from napari_wavegms.widgets.forms.model_row import NO_MODEL
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
@@ -46,7 +47,6 @@ from napari_wavegms.wording import counted
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_NO_MODEL = "No model is installed. Open a model file with the … button."
 _NO_PAIR = "There is no image with a mask yet. Open an image and segment it, or add a folder."
 
 
@@ -65,7 +65,7 @@ class FineTuneWidget(DockedWidget):
         super().__init__()
         self._viewer = napari_viewer
         self.panel = FineTunePanel(presets)
-        self._events = ViewerEvents(napari_viewer)
+        self._events = ViewerEvents(napari_viewer, layers=self._on_layers)
         self._learner, self._helper, self._comparer = JobRunner(self), JobRunner(self), JobRunner(self)
         self._store, self._versions = CorrectionStore(), ModelVersions()
         self._decisions = Decisions()
@@ -221,7 +221,6 @@ class FineTuneWidget(DockedWidget):
         self._helper.ended.connect(self._on_helped)
         self._comparer.progressed.connect(self._on_comparing)
         self._comparer.ended.connect(self._on_compared)
-        self._events.layers_changed.connect(self._on_layers)
         self._strokes.ended.connect(self._on_strokes)
 
     def _open(self) -> None:
@@ -255,7 +254,7 @@ class FineTuneWidget(DockedWidget):
         elif not any(row.ready for row in rows):
             why_not = f"No image is ready: {rows[0].problem or f'{rows[0].name}: {rows[0].summary}.'}"
         elif self.panel.model_row.choice is None:
-            why_not = _NO_MODEL
+            why_not = NO_MODEL
         # What is wrong with the device stands under the device already.
         self.panel.learn_row.set_why_not(why_not, say=why_not != no_device)
 

@@ -18,7 +18,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True, slots=True)
 class DeviceHint:
-    """A sentence about a wished device, and whether the wish is known to be impossible."""
+    """A sentence about a chosen device, and whether it is known to be impossible."""
 
     sentence: str
     impossible: bool = False
@@ -30,7 +30,7 @@ def device_hint(wish: str, torch_version: str | None, platform: str = sys.platfo
     Parameters
     ----------
     wish : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        One of `DEVICES`.
     torch_version : str or None
         The installed torch as its package names it, such as ``"2.13.0+cpu"``; None where there is none.
     platform : str
@@ -39,27 +39,27 @@ def device_hint(wish: str, torch_version: str | None, platform: str = sys.platfo
     Examples
     --------
     >>> device_hint("auto", "2.13.0+cpu", "linux").sentence
-    'CPU: this build of torch has no CUDA'
+    'Running on the processor (no NVIDIA support installed)'
     >>> device_hint("mps", "2.13.0", "linux").impossible
     True
     """
     if torch_version is None:
-        return DeviceHint("PyTorch is not installed here. Install it with: pip install torch", impossible=True)
+        return DeviceHint("PyTorch is not installed. Install it with: pip install torch", impossible=True)
     without_cuda = platform == "darwin" or torch_version.endswith("+cpu")
     if wish == "mps" and platform != "darwin":
-        return DeviceHint("mps is Apple's graphics processor; this is not a Mac. Choose auto.", impossible=True)
+        return DeviceHint("mps is Apple's graphics processor, and this is not a Mac. Choose auto.", impossible=True)
     if wish == "cuda" and without_cuda:
-        return DeviceHint(f"This torch ({torch_version}) was built without CUDA. Choose auto or cpu.", impossible=True)
+        return DeviceHint(f"This PyTorch ({torch_version}) has no NVIDIA support. Choose auto or cpu.", impossible=True)
     if wish == "cpu":
-        return DeviceHint("CPU: as chosen")
+        return DeviceHint("Running on the processor, as chosen")
     if wish == "auto" and platform != "darwin" and without_cuda:
-        return DeviceHint("CPU: this build of torch has no CUDA")
-    return DeviceHint("checked at the first run")
+        return DeviceHint("Running on the processor (no NVIDIA support installed)")
+    return DeviceHint("Checked at the first run")
 
 
 @cache
 def installed_torch() -> str | None:
-    """Give the version of the installed torch, without importing it; None where there is none."""
+    """The version of the installed torch, without importing it; None where there is none."""
     try:
         return version("torch")
     except PackageNotFoundError:
@@ -72,19 +72,18 @@ class DeviceRow(QWidget):
     Attributes
     ----------
     devices : ChoiceList
-        The field itself, to be marked where the wish cannot be met.
+        The field itself, to be marked where the device cannot be used.
 
     Signals
     -------
     chosen()
-        A person chose another device.
     """
 
     chosen = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._reasons: dict[str, str] = {}  # what a run has found out, by what was wished for
+    def __init__(self) -> None:
+        super().__init__()
+        self._reasons: dict[str, str] = {}  # what a run has found out, by what was chosen
         self.devices = ChoiceList()
         self.devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
         self._words = WrappedLabel()
@@ -98,7 +97,7 @@ class DeviceRow(QWidget):
 
     @property
     def wish(self) -> str:
-        """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``."""
+        """The chosen one of `DEVICES`."""
         return str(self.devices.value)
 
     @property
@@ -108,7 +107,7 @@ class DeviceRow(QWidget):
 
     @property
     def why_not(self) -> str:
-        """Why the wish cannot be met; empty where it can, or nobody knows yet."""
+        """Why the chosen device cannot be used; empty where it can, or nobody knows yet."""
         hint = device_hint(self.wish, installed_torch())
         return hint.sentence if hint.impossible else ""
 
@@ -118,7 +117,7 @@ class DeviceRow(QWidget):
         self._on_chosen()
 
     def tell(self, wish: str, reason: str) -> None:
-        """Take in where a run that wished for `wish` computes, and why."""
+        """Show where a run with the device `wish` computes, and why."""
         self._reasons[wish] = reason
         self._show()
 

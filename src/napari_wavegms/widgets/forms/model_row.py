@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT_MODEL, listing
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
+
+NO_MODEL = "No model is installed. Open a model file with the … button."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,6 @@ class ModelRow(QWidget):
     Signals
     -------
     chosen()
-        Another model is chosen.
     failed(str)
         A file that was chosen is no model; the sentence says why.
     """
@@ -96,24 +97,29 @@ class ModelRow(QWidget):
     chosen = Signal()
     failed = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._listed: list[ModelChoice] = []
         self._files: list[ModelChoice] = []
         self.combo = ChoiceList("no model is installed")
-        self._more = QToolButton()
-        self._more.setText("…")
-        self._more.setToolTip("About this model, or open a model file")
-        self._more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self._more.setFixedWidth(28)
-        self._more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._about_action = _add_menu(self._more, self._show_card, self._ask_for_file)
+        more, menu = QToolButton(), QMenu(self)
+        more.setText("…")
+        more.setToolTip("About this model, or open a model file")
+        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        more.setFixedWidth(28)
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        more.setMenu(menu)
+        self._about = QAction("About this model…", menu)
+        self._about.triggered.connect(self._show_card)
+        open_file = QAction("Open model file…", menu)
+        open_file.triggered.connect(self._ask_for_file)
+        menu.addActions([self._about, open_file])
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.combo, 1)
-        row.addWidget(self._more)
-        self.combo.chosen.connect(self._on_chosen)
-        self._about_action.setEnabled(False)
+        row.addWidget(more)
+        self.combo.chosen.connect(self.chosen)
+        self._about.setEnabled(False)
 
     @property
     def choice(self) -> ModelChoice | None:
@@ -143,12 +149,9 @@ class ModelRow(QWidget):
         same = next((choice for choice in choices if wanted is not None and choice.path == wanted.path), None)
         names = [(choice.name, choice) for choice in choices]
         self.combo.set_choices(names, same, [card_html(choice) for choice in choices])
-        self._about_action.setEnabled(bool(choices))
+        self._about.setEnabled(bool(choices))
         if self.choice != before:
-            self._on_chosen()
-
-    def _on_chosen(self) -> None:
-        self.chosen.emit()
+            self.chosen.emit()
 
     def _show_card(self) -> None:
         choice = self.choice
@@ -167,14 +170,3 @@ class ModelRow(QWidget):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda name: self.open_file(Path(name)))
         dialog.open()
-
-
-def _add_menu(button: QToolButton, about: Callable[[], None], open_file: Callable[[], None]) -> QAction:
-    menu = QMenu(button)
-    about_action = QAction("About this model…", menu)
-    about_action.triggered.connect(about)
-    file_action = QAction("Open model file…", menu)
-    file_action.triggered.connect(open_file)
-    menu.addActions([about_action, file_action])
-    button.setMenu(menu)
-    return about_action

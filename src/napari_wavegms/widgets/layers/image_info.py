@@ -1,11 +1,10 @@
-"""What an image layer holds: shape, axes, channels, and which of them a person wants segmented."""
+"""What an image layer holds: shape, axes, channels."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,107 +14,15 @@ from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
 if TYPE_CHECKING:
     from napari.layers import Image
 
-
-def describe_image(
-    shape: Sequence[int], dtype: object, rgb: bool = False, scale: Sequence[float] = (), units: Sequence[object] = ()
-) -> str:
-    """Say in a line what an image is.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        The whole array's shape: (..., rows, columns), or (..., rows, columns, colours) with `rgb`.
-    dtype : dtype-like
-        Its element type.
-    rgb : bool
-        The last axis holds 3 or 4 colour values.
-    scale : sequence of float
-        World units per pixel for each axis that is not colour; empty where unknown.
-    units : sequence
-        The unit's name for each of those axes. Pixels are no news and are left out.
-
-    Returns
-    -------
-    str
-        Such as ``"244 x 320, grey, uint8, 0.2 mm/px"`` or ``"12 x 512 x 512, grey, uint16"``.
-
-    Examples
-    --------
-    >>> describe_image((244, 320), "uint8")
-    '244 x 320, grey, uint8'
-    >>> describe_image((12, 512, 512, 3), "uint8", rgb=True)
-    '12 x 512 x 512, RGB, uint8'
-    """
-    spatial = tuple(shape[:-1]) if rgb else tuple(shape)
-    lengths = " x ".join(str(length) for length in spatial)
-    colours = ("RGBA" if shape[-1] == 4 else "RGB") if rgb else "grey"
-    parts = [lengths, colours, np.dtype(dtype).name]  # type: ignore[call-overload]
-    spacing = _spacing(scale, units)
-    return ", ".join([*parts, spacing] if spacing else parts)
-
-
-def _spacing(scale: Sequence[float], units: Sequence[object]) -> str:
-    """Give the pixel's size in words, or nothing where it is only pixels."""
-    names = [_short_unit(unit) for unit in units][-2:]
-    sizes = [float(size) for size in scale][-2:]
-    if len(names) < 2 or len(sizes) < 2 or names[0] != names[1] or names[0] in ("px", "pixel"):
-        return ""
-    if np.isclose(sizes[0], sizes[1]):
-        return f"{sizes[0]:.3g} {names[0]}/px"
-    return f"{sizes[0]:.3g} x {sizes[1]:.3g} {names[0]}/px"
-
-
-def _short_unit(unit: object) -> str:
-    # pint writes its short symbols under the format code "~"; a plain string has no such code.
-    try:
-        return f"{unit:~}"
-    except ValueError:
-        return str(unit)
-
-
-Field = Literal["image", "frames", "channel", "model", "device"]
+_MOST_CHANNELS = 8  # a longer axis is never offered as channels
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelChoice:
-    """Read one channel of one axis."""
+    """One channel of one axis, both counted from 0."""
 
     axis: int
     channel: int
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentOptions:
-    """What is chosen in the panel.
-
-    Attributes
-    ----------
-    image : hashable or None
-        `unique_id` of the image layer.
-    every : bool
-        All frames, not only the one shown.
-    channel : ChannelChoice or None
-        None: no channels, or the one shown of an axis that is labelled as channels.
-    model : pathlib.Path or None
-    device : str
-    """
-
-    image: Hashable | None = None
-    every: bool = False
-    channel: ChannelChoice | None = None
-    model: Path | None = None
-    device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """A wish that cannot be met: the field it was made in, and a sentence that says why and what to do."""
-
-    field: Field
-    sentence: str
-
-
-MOST_CHANNELS = 8  # a longer axis is never offered as channels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +43,7 @@ class ImageFacts:
     current : tuple of int
         The index that the viewer shows along each of those axes.
     description : str
-        One line for the owner of the image.
+        What the image is, in a line.
     """
 
     layer_id: Hashable
@@ -167,39 +74,38 @@ class ImageFacts:
             description=describe_image(shape, dtype, layer.rgb, layer.scale, layer.units),
         )
 
-    def plan(self, wishes: SegmentOptions) -> StackPlan:
-        """Decide which planes to segment.
+    def plan(self, every: bool = False, channel: ChannelChoice | None = None) -> StackPlan:
+        """Decide which planes to segment: the one shown or every one, of a channel where there are some.
 
         Raises
         ------
         InputError
-            If the image or the wishes do not fit; `ChannelNeeded` where a channel has to be chosen.
+            If the image or the choice does not fit; `ChannelNeeded` where a channel has to be chosen.
         """
-        chosen = wishes.channel
         return plan_stack(
             self.shape,
             self.dtype,
             self.rgb,
             self.axis_labels,
             self.current,
-            every=wishes.every,
-            channel_axis=chosen.axis if chosen else None,
-            channel=chosen.channel if chosen else None,
+            every=every,
+            channel_axis=channel.axis if channel else None,
+            channel=channel.channel if channel else None,
         )
 
-    def channel_choices(self, wishes: SegmentOptions) -> list[tuple[str, ChannelChoice | None]]:
-        """List the channels that a person may choose from; empty where no axis could hold channels."""
+    def channel_choices(self, every: bool = False) -> list[tuple[str, ChannelChoice | None]]:
+        """List the channels that may be chosen, with their names; empty where no axis could hold channels."""
         if self.rgb or len(self.shape) < 3:
             return []
         try:
-            plan = self.plan(replace(wishes, channel=None))
+            plan = self.plan(every)
         except ChannelNeeded as error:
             return [("choose one", None), *self._channels(error.axis, "")]
         except InputError:
             return []
         if plan.channel_axis is not None:
             return [("the one shown", None), *self._channels(plan.channel_axis, "")]
-        short = [axis for axis in plan.frame_axes if self.shape[axis] <= MOST_CHANNELS]
+        short = [axis for axis in plan.frame_axes if self.shape[axis] <= _MOST_CHANNELS]
         found = [choice for axis in short for choice in self._channels(axis, f" on axis {axis}")]
         return [("no channels", None), *found] if found else []
 
@@ -209,8 +115,50 @@ class ImageFacts:
 
 
 def _current(layer: Image, shape: tuple[int, ...], world_point: tuple[float, ...]) -> tuple[int, ...]:
-    """Find the pixel index under the viewer's sliders; the sliders may stand beside a layer that is moved or short."""
+    """Find the pixel index under the viewer's sliders; they may stand beside a layer that is moved or short."""
     point = layer.world_to_data(np.asarray(world_point, float)[-layer.ndim :])
-    lengths = shape[: layer.ndim]
-    rounded = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(lengths) - 1)
+    rounded = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(shape[: layer.ndim]) - 1)
     return tuple(int(place) for place in rounded)
+
+
+def describe_image(
+    shape: Sequence[int], dtype: object, rgb: bool = False, scale: Sequence[float] = (), units: Sequence[object] = ()
+) -> str:
+    """Describe an image of this shape and dtype in a line.
+
+    Parameters
+    ----------
+    shape, dtype, rgb
+        Those of the whole array; with `rgb` its last axis holds 3 or 4 colours.
+    scale, units : sequence
+        World units per pixel, and their names, of each axis that is not colour; left out where they are only pixels.
+
+    Examples
+    --------
+    >>> describe_image((12, 512, 512, 3), "uint8", rgb=True)
+    '12 x 512 x 512, RGB, uint8'
+    >>> describe_image((244, 320), "uint8", scale=(0.2, 0.2), units=("mm", "mm"))
+    '244 x 320, grey, uint8, 0.2 mm/px'
+    """
+    lengths = " x ".join(str(length) for length in (shape[:-1] if rgb else shape))
+    colours = ("RGBA" if shape[-1] == 4 else "RGB") if rgb else "grey"
+    parts = [lengths, colours, np.dtype(dtype).name, _spacing(scale, units)]  # type: ignore[call-overload]
+    return ", ".join(part for part in parts if part)
+
+
+def _spacing(scale: Sequence[float], units: Sequence[object]) -> str:
+    """Write the pixel's size, or nothing where it is only pixels."""
+    names, sizes = [_short_unit(unit) for unit in units][-2:], [float(size) for size in scale][-2:]
+    if len(names) < 2 or len(sizes) < 2 or names[0] != names[1] or names[0] in ("px", "pixel"):
+        return ""
+    if np.isclose(sizes[0], sizes[1]):
+        return f"{sizes[0]:.3g} {names[0]}/px"
+    return f"{sizes[0]:.3g} x {sizes[1]:.3g} {names[0]}/px"
+
+
+def _short_unit(unit: object) -> str:
+    # pint writes its short symbols under the format code "~"; a plain string has no such code.
+    try:
+        return f"{unit:~}"
+    except ValueError:
+        return str(unit)

@@ -41,6 +41,11 @@ def selection(key: PlaneKey) -> tuple[int | slice, ...]:
     return tuple(slice(None) if place is None else place for place in key)
 
 
+def read_plane(layer: Labels, key: PlaneKey) -> Mask:
+    """One plane of a Labels layer as it is now, (H, W); maybe a view."""
+    return np.asarray(layer.data[selection(key)])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
     """A plane as we wrote it: its probability, and the threshold that made it a mask."""
@@ -49,7 +54,7 @@ class Written:
     threshold: float
 
     def mask(self) -> npt.NDArray[np.uint8]:
-        """Make the mask again."""
+        """The mask, (H, W)."""
         return threshold_probability(self.probability, self.threshold)
 
 
@@ -65,16 +70,10 @@ class PlaneMemory:
         self._ours: Written | None = None
 
     def ours(self, current: Mask) -> Written | None:
-        """Tell what of ours a plane holds under a person's edits; None if nothing.
-
-        Parameters
-        ----------
-        current : ndarray of shape (H, W)
-            The plane as it is now.
-        """
-        looks = _fingerprint(current)
-        if looks in self._known:
-            self._ours = self._known[looks]
+        """Find what of ours a plane, as it is now, holds under a person's edits; None if nothing."""
+        seen = _fingerprint(current)
+        if seen in self._known:
+            self._ours = self._known[seen]
         return self._ours
 
     def edits(self, current: Mask) -> npt.NDArray[np.bool_]:
@@ -86,23 +85,8 @@ class PlaneMemory:
         changed: npt.NDArray[np.bool_] = current != (0 if ours is None else ours.mask())
         return changed
 
-    def renewed(self, current: Mask, written: Written, how: Overwrite = "keep mine") -> Mask:
-        """Make the plane that a new probability or threshold asks for.
-
-        Parameters
-        ----------
-        current : ndarray of shape (H, W)
-            The plane as it is now.
-        written : Written
-            What is to be written.
-        how : {"keep mine", "fill empty", "replace"}
-            What becomes of the pixels that a person drew.
-
-        Returns
-        -------
-        ndarray of shape (H, W)
-            Of `current`'s dtype.
-        """
+    def merged(self, current: Mask, written: Written, how: Overwrite = "keep mine") -> Mask:
+        """Make the plane that a new probability or threshold asks for; `how` says what becomes of a person's pixels."""
         ours = self.ours(current)
         return merged(current, written.mask(), None if ours is None else ours.mask(), how)
 
@@ -112,9 +96,9 @@ class PlaneMemory:
         self._remember(_fingerprint(after), written)
         self._ours = written
 
-    def _remember(self, looks: bytes, ours: Written | None) -> None:
-        self._known[looks] = ours
-        self._known.move_to_end(looks)
+    def _remember(self, seen: bytes, ours: Written | None) -> None:
+        self._known[seen] = ours
+        self._known.move_to_end(seen)
         while len(self._known) > _MOMENTS:
             self._known.popitem(last=False)
 
@@ -137,7 +121,7 @@ class MaskMemory:
     planes: dict[PlaneKey, PlaneMemory] = field(default_factory=dict)
 
     def plane(self, key: PlaneKey) -> PlaneMemory:
-        """Give a plane's memory, new where there is none."""
+        """A plane's memory, new where there is none."""
         return self.planes.setdefault(key, PlaneMemory())
 
     def edited_pixels(self, data: npt.NDArray[Any], keys: Iterable[PlaneKey]) -> int:
@@ -155,21 +139,21 @@ _ENDS: dict[Hashable, finalize[[Hashable], Labels]] = {}
 
 def remember_mask(layer: Labels, memory: MaskMemory) -> None:
     """Note that we made a Labels layer; forgotten when the layer is."""
-    name = layer.unique_id
-    _OURS[name] = memory
-    if name not in _ENDS:
+    layer_id = layer.unique_id
+    _OURS[layer_id] = memory
+    if layer_id not in _ENDS:
         # A plugin may be handed a passing proxy instead of the layer itself.
-        _ENDS[name] = finalize(getattr(layer, "__wrapped__", layer), _forget, name)
+        _ENDS[layer_id] = finalize(getattr(layer, "__wrapped__", layer), _forget, layer_id)
 
 
 def memory_of(layer: Labels | None) -> MaskMemory | None:
-    """Give what we know about a layer; None for a layer that we did not make."""
+    """What we know about a layer; None for a layer that we did not make."""
     return None if layer is None else _OURS.get(layer.unique_id)
 
 
-def _forget(name: Hashable) -> None:
-    _OURS.pop(name, None)
-    _ENDS.pop(name, None)
+def _forget(layer_id: Hashable) -> None:
+    _OURS.pop(layer_id, None)
+    _ENDS.pop(layer_id, None)
 
 
 def _fingerprint(plane: Mask) -> bytes:

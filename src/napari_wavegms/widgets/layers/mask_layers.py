@@ -1,9 +1,10 @@
-"""The mask layers of an image: which one is active, and the plane of it that is on screen."""
+"""The layers that we make for an image: masks, the plane of them on screen, and overlays, which only show something."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -15,14 +16,19 @@ from napari_wavegms.widgets.layers.mask_history import (
     PlaneKey,
     Written,
     memory_of,
+    read_plane,
     remember_mask,
     selection,
 )
 from napari_wavegms.widgets.layers.placement import Placement
-from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
+from napari_wavegms.widgets.layers.undoable import write_planes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
+
+NO_MASK = "No mask is selected. Select a Labels layer, or press Segment to make one."
+NOT_FLAT = "This works in the 2-D view only. Press Ctrl+Y to leave the 3-D view."
 
 
 def layer_by_id(viewer: ViewerModel, layer_id: Hashable | None) -> Any:
@@ -30,8 +36,16 @@ def layer_by_id(viewer: ViewerModel, layer_id: Hashable | None) -> Any:
     return next((layer for layer in viewer.layers if layer.unique_id == layer_id), None)
 
 
+def open_images(viewer: ViewerModel) -> list[Image]:
+    """The image layers that may be segmented, topmost first."""
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image) and not is_overlay(layer)]
+
+
+# Masks
+
+
 def masks_of(viewer: ViewerModel, image_id: Hashable | None) -> Iterator[tuple[Labels, MaskMemory]]:
-    """Give the masks in the viewer that we made for an image, the newest first."""
+    """Yield the masks in the viewer that we made for an image, the newest first."""
     for layer in reversed(viewer.layers):
         memory = memory_of(layer) if isinstance(layer, Labels) else None
         if memory is not None and memory.image_id == image_id:
@@ -46,7 +60,7 @@ def mask_for(viewer: ViewerModel, image_id: Hashable | None, plan: StackPlan) ->
 def add_mask(
     viewer: ViewerModel, image: Image, plan: StackPlan, model: str, planes: Mapping[PlaneKey, Written]
 ) -> Labels:
-    """Make a mask layer in the image's place in the world, with its first planes written."""
+    """Make a mask layer at the image's place in the world, with its first planes written."""
     data = np.zeros(plan.labels_shape, np.uint8)  # untouched pages of a large stack take no memory
     memory = MaskMemory(image.unique_id, model)
     for key, written in planes.items():
@@ -54,8 +68,9 @@ def add_mask(
         data[selection(key)] = mask
         memory.plane(key).note(written, np.zeros_like(mask), mask)
     dropped = [axis for axis in range(image.ndim) if axis not in plan.kept_axes]
-    layer = viewer.add_labels(data, name=f"{image.name} mask", **Placement.of(image).without(dropped).as_arguments())
-    remember_mask(layer, memory)
+    layer = Labels(data, name=f"{image.name} mask", **Placement.of(image).without(dropped).as_arguments())
+    remember_mask(layer, memory)  # before anybody hears of it
+    viewer.add_layer(layer)
     return layer
 
 
@@ -68,7 +83,7 @@ def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Writt
     if memory is None:
         return
     before = np.array(read_plane(layer, key))
-    after = memory.plane(key).renewed(before, written)
+    after = memory.plane(key).merged(before, written)
     memory.plane(key).note(written, before, after)
     if before.any():
         write_planes(layer, {key: after})
@@ -79,20 +94,14 @@ def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Writt
 
 
 def update_mask(layer: Labels, model: str, planes: Mapping[PlaneKey, Written], how: Overwrite) -> int:
-    """Write a run's results into a mask that an earlier run made, as one undo step.
-
-    Returns
-    -------
-    int
-        How many edited pixels were kept.
-    """
+    """Write a run's results into a mask that an earlier run made, as one undo step; return the edited pixels kept."""
     memory = memory_of(layer)
     if memory is None:
         return 0
     memory.model = model
     kept = memory.edited_pixels(layer.data, planes) if how == "keep mine" else 0
     befores = {key: np.array(read_plane(layer, key)) for key in planes}
-    afters = {key: memory.plane(key).renewed(befores[key], planes[key], how) for key in planes}
+    afters = {key: memory.plane(key).merged(befores[key], planes[key], how) for key in planes}
     write_planes(layer, afters)
     for key, written in planes.items():
         memory.plane(key).note(written, befores[key], afters[key])
@@ -108,23 +117,8 @@ def hand_to_painter(viewer: ViewerModel, layer: Labels) -> None:
     layer.mode = "paint"
 
 
-def shown_key(viewer: ViewerModel, layer: Labels, memory: MaskMemory) -> PlaneKey | None:
-    """Tell which of the planes that we wrote the viewer shows; None where it is none of them."""
-    point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])
-    place = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(layer.data.shape) - 1).astype(int)
-    for key in memory.planes:
-        if all(at is None or at == int(here) for at, here in zip(key, place, strict=True)):
-            return key
-    return None
-
-
-NO_MASK = "No mask is selected. Select a Labels layer, or press Segment to make one."
-
-NOT_FLAT = "This works in the 2-D view. Switch napari back from 3-D with Ctrl+Y."
-
-
 def active_mask(viewer: ViewerModel) -> Labels | None:
-    """Give the selected Labels layer, or the newest mask that we made for the selected image."""
+    """Find the selected Labels layer, or the newest mask that we made for the selected image."""
     active = viewer.layers.selection.active
     if isinstance(active, Labels):
         return active
@@ -133,21 +127,108 @@ def active_mask(viewer: ViewerModel) -> Labels | None:
     return None
 
 
-def plane_on_screen(viewer: ViewerModel, mask: Labels) -> PlaneKey:
-    """Give the key of the plane that a flat view shows, whichever way the axes are turned."""
-    missing = viewer.dims.ndim - mask.ndim  # a viewer with deeper layers has more axes in front
-    shown = {axis - missing for axis in viewer.dims.displayed}
-    point = mask.world_to_data(np.asarray(viewer.dims.point, float)[missing:])
-    place = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(mask.data.shape) - 1).astype(int)
-    return tuple(None if axis in shown else int(place[axis]) for axis in range(mask.ndim))
-
-
 def why_not_write(viewer: ViewerModel, mask: Labels | None) -> str:
     """Say why a plane of a mask cannot be written to; empty where it can."""
     if mask is None:
         return NO_MASK
     if mask.multiscale or not mask.editable:
-        return f"{mask.name} is locked or has several resolutions, so nothing is written to it. Select another mask."
+        return f"{mask.name} is locked or has several resolutions, so it cannot be changed. Select another mask."
     if viewer.dims.ndisplay != 2:
         return NOT_FLAT
     return ""
+
+
+# The plane on screen
+
+
+def shown_key(viewer: ViewerModel, layer: Labels, memory: MaskMemory) -> PlaneKey | None:
+    """Find which of the planes that we wrote the viewer shows; None where it is none of them."""
+    place = _place(viewer, layer)
+    for key in memory.planes:
+        if all(at is None or at == here for at, here in zip(key, place, strict=True)):
+            return key
+    return None
+
+
+def plane_on_screen(viewer: ViewerModel, mask: Labels) -> PlaneKey:
+    """Make the key of the plane that a flat view shows, whichever way the axes are turned."""
+    missing = viewer.dims.ndim - mask.ndim  # a viewer with deeper layers has more axes in front
+    shown = {axis - missing for axis in viewer.dims.displayed}
+    return tuple(None if axis in shown else at for axis, at in enumerate(_place(viewer, mask)))
+
+
+def _place(viewer: ViewerModel, layer: Labels) -> list[int]:
+    """Find the pixel under the viewer's sliders, which may stand beside the layer."""
+    point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])
+    pixel = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(layer.data.shape) - 1)
+    return [int(at) for at in pixel]
+
+
+# Overlays
+
+
+# Ids of the layers of ours that only show something, each with its mask's id where it shows a mask's probability.
+_OVERLAYS: dict[Hashable, Hashable | None] = {}
+
+
+def note_overlay(layer: Layer, mask_id: Hashable | None = None) -> None:
+    """Note that a layer only shows something; forgotten when the layer is."""
+    _OVERLAYS[layer.unique_id] = mask_id
+    # A plugin may be handed a passing proxy instead of the layer itself.
+    finalize(getattr(layer, "__wrapped__", layer), _OVERLAYS.pop, layer.unique_id, None)
+
+
+def is_overlay(layer: Layer) -> bool:
+    """Whether a layer only shows something of ours; it is then no image to segment."""
+    return layer.unique_id in _OVERLAYS
+
+
+def has_probability(viewer: ViewerModel, mask: Labels) -> bool:
+    """Whether the mask's probability is shown as a layer."""
+    return _probability_of(viewer, mask) is not None
+
+
+def show_probability(viewer: ViewerModel, mask: Labels) -> None:
+    """Add the probability of a mask under it, or bring the layer that is there up to date."""
+    memory = memory_of(mask)
+    if memory is None:
+        return
+    data = np.zeros(mask.data.shape, np.float32)
+    for key, plane in memory.planes.items():
+        ours = plane.ours(read_plane(mask, key))
+        if ours is not None:
+            data[selection(key)] = ours.probability
+    layer = _probability_of(viewer, mask)
+    if layer is not None:
+        layer.data = data  # an image layer has no undo history to upset
+        return
+    active = viewer.layers.selection.active
+    layer = viewer.add_image(
+        data,
+        name=overlay_name(mask, "probability"),
+        contrast_limits=(0, 1),
+        colormap="magma",
+        blending="additive",
+        opacity=0.6,
+        **Placement.of(mask).as_arguments(),
+    )
+    note_overlay(layer, mask.unique_id)
+    row = next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)
+    viewer.layers.move(len(viewer.layers) - 1, row)
+    viewer.layers.selection.active = active
+
+
+def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
+    """Remove the probability layer that we made for a mask."""
+    layer = _probability_of(viewer, mask)
+    if layer is not None:
+        viewer.layers.remove(layer)
+
+
+def overlay_name(mask: Labels, what: str) -> str:
+    """Name an overlay after the image: "scan mask" gives "scan probability"."""
+    return f"{str(mask.name).removesuffix(' mask')} {what}"
+
+
+def _probability_of(viewer: ViewerModel, mask: Labels) -> Image | None:
+    return next((layer for layer in viewer.layers if _OVERLAYS.get(layer.unique_id) == mask.unique_id), None)

@@ -1,93 +1,83 @@
-"""Layers that only show something: probabilities and overlays, marked as ours and never segmented."""
+"""A layer that shows something about a mask, plane by plane."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
-from weakref import finalize
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+import numpy.typing as npt
 
-from napari_wavegms.widgets.layers.mask_history import memory_of, selection
+from napari_wavegms.widgets.layers.layer_reuse import fits, refill
+from napari_wavegms.widgets.layers.mask_history import PlaneKey, selection
+from napari_wavegms.widgets.layers.mask_layers import note_overlay, overlay_name
 from napari_wavegms.widgets.layers.placement import Placement
-from napari_wavegms.widgets.layers.undoable import read_plane
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels
 
 
-_OURS: set[Hashable] = set()
+class Overlay:
+    """An image layer beside a mask, which hides while it rests and is used again for the next mask.
 
+    It is no Labels layer, so that nobody paints into it and nothing of ours takes it for a mask.
 
-def note_view(layer: Layer) -> None:
-    """Note that a layer only shows something; forgotten when the layer is."""
-    _OURS.add(layer.unique_id)
-    # A plugin may be handed a passing proxy instead of the layer itself.
-    finalize(getattr(layer, "__wrapped__", layer), _OURS.discard, layer.unique_id)
+    Parameters
+    ----------
+    viewer : ViewerModel
+    what : str
+        The end of its name.
+    above : bool
+        Whether it lies over its mask or under it.
+    **look
+        How napari shows it.
+    """
 
+    def __init__(self, viewer: ViewerModel, what: str, above: bool, **look: Any) -> None:
+        self._viewer = viewer
+        self._what, self._above, self._look = what, above, look
+        self._mask: Labels | None = None
+        self.layer: Image | None = None
 
-def is_view(layer: Layer) -> bool:
-    """Whether the layer only shows something of ours."""
-    return layer.unique_id in _OURS
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in the viewer and does not rest."""
+        return self._mask is not None and self.layer is not None and self.layer in self._viewer.layers
 
+    def put(self, mask: Labels, key: PlaneKey, plane: npt.NDArray[Any]) -> None:
+        """Show a plane, (H, W), of a mask's overlay."""
+        layer = self.layer if self.shown and self._mask is mask else None
+        if layer is None or layer.data.shape != mask.data.shape:
+            layer = self._layer_for(mask, plane.dtype)
+        layer.data[selection(key)] = plane
+        layer.refresh()
 
-# Ids of the probability layers that we made, each with its mask's; only these are ever updated or removed.
-_MASK_OF: dict[Hashable, Hashable] = {}
+    def rest(self) -> None:
+        """Hide the layer, and let go of the mask."""
+        if self.shown and self.layer is not None:
+            self.layer.visible = False
+        self._mask = None
 
+    def remove(self) -> None:
+        """Remove the layer."""
+        layer, self.layer, self._mask = self.layer, None, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
 
-def is_probability_layer(layer: Image) -> bool:
-    """Whether we made this image layer, to show something; it is then no image to segment."""
-    return layer.unique_id in _MASK_OF or is_view(layer)
-
-
-def show_probability(viewer: ViewerModel, mask: Labels) -> None:
-    """Add the probability of a mask under it, or bring the one that is there up to date."""
-    memory = memory_of(mask)
-    if memory is None:
-        return
-    data = np.zeros(mask.data.shape, np.float32)
-    for key, plane in memory.planes.items():
-        ours = plane.ours(read_plane(mask, key))
-        if ours is not None:
-            data[selection(key)] = ours.probability
-    layer = _of(viewer, mask)
-    if layer is not None:
-        layer.data = data  # an image layer has no undo history to upset
-        return
-    active = viewer.layers.selection.active
-    name = f"{mask.name} probability".replace(" mask probability", " probability")
-    layer = viewer.add_image(
-        data,
-        name=name,
-        contrast_limits=(0, 1),
-        colormap="magma",
-        blending="additive",
-        opacity=0.6,
-        **Placement.of(mask).as_arguments(),
-    )
-    _MASK_OF[layer.unique_id] = mask.unique_id
-    finalize(getattr(layer, "__wrapped__", layer), _MASK_OF.pop, layer.unique_id, None)
-    viewer.layers.move(len(viewer.layers) - 1, _row(viewer, mask))
-    viewer.layers.selection.active = active
-
-
-def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
-    """Remove the probability layer that we made for a mask."""
-    layer = _of(viewer, mask)
-    if layer is not None:
-        viewer.layers.remove(layer)
-
-
-def has_probability(viewer: ViewerModel, mask: Labels) -> bool:
-    """Whether the mask's probability is shown as a layer."""
-    return _of(viewer, mask) is not None
-
-
-def _of(viewer: ViewerModel, mask: Labels) -> Image | None:
-    return next((layer for layer in viewer.layers if _MASK_OF.get(layer.unique_id) == mask.unique_id), None)
-
-
-def _row(viewer: ViewerModel, mask: Labels) -> int:
-    return next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)
+    def _layer_for(self, mask: Labels, dtype: npt.DTypeLike) -> Image:
+        """An empty layer beside the mask: the one that is there, where it fits."""
+        layers, layer = self._viewer.layers, self.layer
+        data, name, place = np.zeros(mask.data.shape, dtype), overlay_name(mask, self._what), Placement.of(mask)
+        active = layers.selection.active
+        if layer is None or layer not in layers or not fits(layer, data, place):
+            self.remove()
+            layer = self._viewer.add_image(data, name=name, **self._look, **place.as_arguments())
+            note_overlay(layer)
+        else:
+            refill(layer, data, name, place)
+        row, its_row = layers.index(layer), layers.index(mask)
+        if row < its_row if self._above else row != its_row - 1:
+            layers.move(row, its_row + self._above)
+        layers.selection.active = active
+        self.layer, self._mask = layer, mask
+        return layer

@@ -1,7 +1,7 @@
 """The place of a layer in the world, carried from an image to the mask made from it.
 
 Since napari 0.7 one layer without units makes every layer lose its units, and a mask without its image's transform
-shows the wrong pixels; so all seven properties travel, always, and together.
+covers the wrong pixels; so all seven properties travel together.
 """
 
 from __future__ import annotations
@@ -48,13 +48,7 @@ class Placement:
 
     @classmethod
     def of(cls, layer: Layer) -> Placement:
-        """Read the placement of a napari layer.
-
-        Parameters
-        ----------
-        layer : napari.layers.Layer
-            An RGB image has one dimension less than its array; the colours are not a place.
-        """
+        """Read where a napari layer lies; colours are no dimension of it."""
         labels = tuple(layer.axis_labels)
         return cls(
             scale=np.array(layer.scale, float),
@@ -68,7 +62,7 @@ class Placement:
 
     @classmethod
     def plain(cls, scale: Sequence[float], units: Sequence[str]) -> Placement:
-        """Give the place of a new layer with this scale and these units."""
+        """The place of a new layer with this scale and these units."""
         count = len(scale)
         return cls(
             scale=np.array(scale, float),
@@ -81,7 +75,7 @@ class Placement:
         )
 
     def move(self, layer: Layer) -> None:
-        """Bring a layer of N dimensions here; what is right already is not set, for each setting draws anew."""
+        """Bring a layer of N dimensions here; what is right already is not set, for each setting redraws."""
         now = Placement.of(layer)
         for field in fields(self):
             wanted = getattr(self, field.name)
@@ -89,18 +83,9 @@ class Placement:
                 setattr(layer, field.name, wanted)
 
     def without(self, axes: Collection[int]) -> Placement:
-        """Drop axes that the mask does not have, such as channels.
+        """Drop axes, counted from 0, that a mask does not have, such as channels.
 
-        Parameters
-        ----------
-        axes : collection of int
-            Non-negative positions among this placement's axes.
-
-        Returns
-        -------
-        Placement
-            Of the other axes, in their order. Exact as long as the dropped axes are not rotated or sheared into
-            the others, and a channel axis has no direction in the world that it could be turned to.
+        Exact as long as they are not rotated or sheared into the others, as a channel axis cannot be.
         """
         kept = [axis for axis in range(len(self.scale)) if axis not in axes]
         square = np.ix_(kept, kept)
@@ -116,16 +101,8 @@ class Placement:
         )
 
     def as_arguments(self) -> dict[str, Any]:
-        """Give the keyword arguments with which a napari layer takes this place."""
-        return {
-            "scale": self.scale,
-            "translate": self.translate,
-            "rotate": self.rotate,
-            "shear": self.shear,
-            "affine": self.affine,
-            "units": self.units,
-            "axis_labels": self.axis_labels,
-        }
+        """The keyword arguments with which a napari layer takes this place."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _default_labels(ndim: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Knows whether a stroke is going on in a mask, so that nothing of ours is written into the middle of it.
+"""Know whether a stroke is going on in a mask, so that nothing of ours is written into the middle of it.
 
 A stroke is one undo step of napari from press to release. What is written meanwhile would become part of it, and one
-Ctrl+Z would take both.
+Ctrl+Z would undo both.
 """
 
 from __future__ import annotations
@@ -16,24 +16,18 @@ if TYPE_CHECKING:
 
 
 class DragWatch:
-    """Watches one Labels layer until `close`.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        Watch it from a moment at which no mouse button is down.
-    """
+    """Watches one Labels layer until `close`, from a moment at which no mouse button is down."""
 
     def __init__(self, layer: Labels) -> None:
         self.dragging = False
         self._layer = layer
         self._waiting: list[Callable[[], None]] = []
-        # At the release we may be told before the tool is, which ends its undo step then; so what waits comes after.
+        # The release may reach us before the tool, which ends its undo step then; so what waits comes after both.
         self._soon = single_shot(None, 0, self._go_on)
         layer.mouse_drag_callbacks.append(self._on_drag)
 
     def when_free(self, action: Callable[[], None]) -> None:
-        """Do something now, or as soon as the stroke that is going on has ended."""
+        """Run an action now, or as soon as the stroke that is going on has ended."""
         if self.dragging or self._waiting:
             self._waiting.append(action)
         else:

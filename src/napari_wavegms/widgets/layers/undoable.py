@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, selection
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, read_plane
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-
-
-def read_plane(layer: Labels, key: PlaneKey) -> Mask:
-    """Give one plane of a Labels layer as it is now, (H, W); maybe a view."""
-    return np.asarray(layer.data[selection(key)])
 
 
 def write_planes(layer: Labels, planes: Mapping[PlaneKey, Mask]) -> int:
@@ -28,9 +23,7 @@ def write_planes(layer: Labels, planes: Mapping[PlaneKey, Mask]) -> int:
     Parameters
     ----------
     layer : napari.layers.Labels
-        Of shape (..., H, W).
     planes : mapping of PlaneKey to ndarray of shape (H, W)
-        The new content.
 
     Returns
     -------
@@ -49,23 +42,24 @@ def write_planes(layer: Labels, planes: Mapping[PlaneKey, Mask]) -> int:
     return changed
 
 
+def describe_change(before: Mask, after: Mask) -> str:
+    """Say how many pixels were added and removed; empty where none were."""
+    added, removed = np.count_nonzero((before == 0) & (after != 0)), np.count_nonzero((before != 0) & (after == 0))
+    return " and ".join(f"{count:,} px {verb}" for count, verb in ((added, "added"), (removed, "removed")) if count)
+
+
 class OneStep:
-    """Writes that follow each other and count as one undo step together, such as the positions of a dragged slider.
+    """Successive writes that count as one undo step, such as the positions of a dragged slider.
 
-    At every moment the layer's history is complete: each write takes back the one before and puts itself in its place.
-    As soon as anybody else changes the layer, the next write starts a new step.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
+    The layer's history is complete at every moment: each write takes back the previous one and replaces it. As soon as
+    anybody else changes the layer, the next write starts a new step.
     """
 
     def __init__(self, layer: Labels) -> None:
         self.layer = layer
         self.writing = False
-        self._after: dict[PlaneKey, Mask] | None = (
-            None  # the planes as our step left them; None: no step of ours on top
-        )
+        # The planes as our step left them; None where no step of ours is the newest.
+        self._after: dict[PlaneKey, Mask] | None = None
         layer.events.paint.connect(self._on_paint)
 
     @property
@@ -75,12 +69,7 @@ class OneStep:
         return after is not None and all(np.array_equal(read_plane(self.layer, key), was) for key, was in after.items())
 
     def write(self, make: Callable[[], Mapping[PlaneKey, Mask]]) -> int:
-        """Take back this step's last write, if it is still on top, and write again.
-
-        Parameters
-        ----------
-        make : callable
-            Gives the planes to write, seen from the layer as it was before the step.
+        """Undo this step's last write, if it is still the newest, and write what `make` returns then.
 
         Returns
         -------
@@ -107,7 +96,7 @@ class OneStep:
         self.end()
         self.layer.events.paint.disconnect(self._on_paint)
 
-    def _on_paint(self, _event: object = None) -> None:
+    def _on_paint(self) -> None:
         if not self.writing:
             self._after = None
 

@@ -2,99 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+Callback = Callable[[], object]
 
-class ViewerEvents(QObject):
-    """Listens to a viewer between `open` and `close`.
 
-    Signals
-    -------
-    layers_changed()
-        A layer came, went, or has another name or row.
-    active_changed()
-        Another layer is the active one.
-    view_changed()
-        The sliders moved, or the watched layer changed.
+class ViewerEvents:
+    """Follows a viewer between `open` and `close`.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    layers, active, view : callable, optional
+        Called when a layer came, went, or has another name or row; when another layer is the active one; when the
+        sliders moved or the watched layer changed. Bound methods are held weakly, as napari does.
     """
 
-    layers_changed = Signal()
-    active_changed = Signal()
-    view_changed = Signal()
-
-    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        *,
+        layers: Callback | None = None,
+        active: Callback | None = None,
+        view: Callback | None = None,
+    ) -> None:
         self._viewer = viewer
+        self._layers, self._active, self._view = layers, active, view
         self._watched: Layer | None = None
         self.is_open = False
 
     def open(self) -> None:
-        """Begin to listen."""
+        """Begin to follow."""
         if not self.is_open:
             self.is_open = True
-            for emitter, slot in self._sources():
-                emitter.connect(slot)
+            self._connect(self._sources(), True)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop following."""
         if self.is_open:
-            self.is_open = False
             self.watch(None)
-            for emitter, slot in self._sources():
-                emitter.disconnect(slot)
+            self.is_open = False
+            self._connect(self._sources(), False)
 
     def watch(self, layer: Layer | None) -> None:
-        """Listen to another layer's data and place, instead of the one before."""
-        for was, connect in ((self._watched, False), (layer, True)):
-            if was is not None:
-                for emitter in (was.events.data, was.events.axis_labels, was.events.scale, was.events.units):
-                    (emitter.connect if connect else emitter.disconnect)(self._on_view)
+        """Follow another layer's data and place, instead of the previous one's."""
+        if layer is self._watched:
+            return
+        for watched, connect in ((self._watched, False), (layer, True)):
+            if watched is not None:
+                events = watched.events
+                emitters = (events.data, events.axis_labels, events.scale, events.translate, events.units)
+                self._connect([(emitter, self._view) for emitter in emitters], connect)
         self._watched = layer
 
-    def _sources(self) -> list[tuple[Any, Any]]:
+    def _sources(self) -> list[tuple[Any, Callback | None]]:
         layers = self._viewer.layers.events
         lists = (layers.inserted, layers.removed, layers.reordered, layers.renamed)
         return [
-            *((emitter, self._on_layers) for emitter in lists),
-            (self._viewer.layers.selection.events.active, self._on_active),
-            (self._viewer.dims.events.point, self._on_view),
+            *((emitter, self._layers) for emitter in lists),
+            (self._viewer.layers.selection.events.active, self._active),
+            (self._viewer.dims.events.point, self._view),
         ]
 
-    def _on_layers(self, _event: object = None) -> None:
-        self.layers_changed.emit()
-
-    def _on_active(self, _event: object = None) -> None:
-        self.active_changed.emit()
-
-    def _on_view(self, _event: object = None) -> None:
-        self.view_changed.emit()
+    def _connect(self, sources: list[tuple[Any, Callback | None]], connect: bool) -> None:
+        for emitter, callback in sources:
+            if callback is not None:
+                (emitter.connect if connect else emitter.disconnect)(callback)
 
 
 def camera_of(viewer: ViewerModel) -> Any:
-    """Give the camera, which napari 0.9 has moved."""
+    """The camera, which napari 0.9 has moved."""
     scene = getattr(viewer, "scene", None)
     return viewer.camera if scene is None else scene.camera
 
 
 def look_at(viewer: ViewerModel, middle: npt.NDArray[np.float64], size: npt.NDArray[np.float64]) -> None:
-    """Centre a place, and come as near as shows all of its surroundings.
+    """Centre a place, and zoom in as far as its surroundings stay in view.
 
     Parameters
     ----------
     viewer : ViewerModel
         In its 2-D view.
     middle : ndarray of shape (N,)
-        Of the place, in the world, with all the viewer's axes.
+        In the world, with all the viewer's axes.
     size : ndarray of shape (N,)
-        Of the surroundings along each axis; those that are not on screen do not count.
+        Of the surroundings along each axis; axes that are not on screen do not count.
     """
     shown = list(viewer.dims.displayed)
     viewer.reset_view()  # the one public way to learn how large the canvas is: now everything just fits

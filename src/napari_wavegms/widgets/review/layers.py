@@ -12,11 +12,18 @@ from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.records import EditTarget
 from napari_wavegms.segment.merging import Overwrite, merged
 from napari_wavegms.widgets.layers.layer_reuse import fits, refill
-from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, plane_key, remember_mask, selection
+from napari_wavegms.widgets.layers.mask_history import (
+    MaskMemory,
+    PlaneKey,
+    plane_key,
+    read_plane,
+    remember_mask,
+    selection,
+)
 from napari_wavegms.widgets.layers.mask_layers import hand_to_painter
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
-from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
+from napari_wavegms.widgets.layers.undoable import write_planes
 from napari_wavegms.widgets.review.image import LoadedImage, Prediction
 
 if TYPE_CHECKING:

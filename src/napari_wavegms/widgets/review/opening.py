@@ -17,7 +17,7 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, preload_napari_imports
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.layers.mask_layers import is_overlay
 from napari_wavegms.widgets.review.context import ReviewContext
 from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.image import Pixels
@@ -97,7 +97,7 @@ class Lists(QObject):
 
     def open_layers(self) -> None:
         """Review the images that are open in the viewer."""
-        images = {str(layer.unique_id): layer for layer in self._current.images() if not is_probability_layer(layer)}
+        images = {str(layer.unique_id): layer for layer in self._current.images() if not is_overlay(layer)}
         names = {key: str(layer.name) for key, layer in images.items()}
         pixels = {key: pixels_of(layer) for key, layer in images.items()}
         store, notes = self._context.store, self._context.notes

@@ -54,20 +54,19 @@ class ReviewTools(QObject):
         super().__init__(panel)
         self._viewer, self._panel, self._load, self._cache = viewer, panel, load, cache
         self._shown: Shown | None = None
-        self._mask_tools = MaskTools(viewer, panel, self)
-        self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, shelf=cache, parent=self)
+        self._mask_tools = MaskTools(viewer, panel.threshold_row, self)
+        self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, cache=cache, parent=self)
         self.uncertainty = UncertaintyTool(viewer, self)
         self.changes = ChangesOverlay(viewer, self)
         self._checker = JobRunner(self)
         self._checker.ended.connect(self._on_checked)
         self._rest = single_shot(self, _REST, self._check_mask)
-        for tool in (self.box, self.uncertainty):
+        for tool in (self._mask_tools, self.box, self.uncertainty):
             tool.said.connect(panel.set_status)
         self.box.state_changed.connect(panel.set_boxing)
         self.changes.counted.connect(self._on_counted)
         self.changes.hidden.connect(lambda: panel.set_checked("changes", False))
-        panel.threshold_row.moved.connect(self._mask_tools.move_threshold)
-        panel.threshold_row.settled.connect(self._on_settled)
+        panel.threshold_row.settled.connect(self.threshold_settled)
 
     def actions(self) -> dict[str, Callable[[], object]]:
         """What each action does here."""
@@ -178,10 +177,6 @@ class ReviewTools(QObject):
     def _why_not(self, mask: Any) -> str:
         shown = self._shown
         return LOCKED if shown is not None and shown.approved and mask.unique_id == shown.mask.unique_id else ""
-
-    def _on_settled(self, threshold: float) -> None:
-        self._mask_tools.settle_threshold(threshold)
-        self.threshold_settled.emit(threshold)
 
     def _on_counted(self, added: int, removed: int) -> None:
         self._panel.set_status(

@@ -79,7 +79,11 @@ class ReviewWidget(DockedWidget):
             self.journal,
             NoteWriter(in_window(self._on_refused)),
         )
-        self._events = ViewerEvents(napari_viewer, self)
+        self._events = ViewerEvents(
+            napari_viewer,
+            layers=lambda: self.current.on_layers(),
+            view=lambda: self.tools.uncertainty.refresh(),
+        )
         self._window = WindowWatch(self)
         self.prefetch = Prefetch(context, load, cache)
         self.tools = ReviewTools(napari_viewer, self.panel, load, cache)
@@ -148,8 +152,6 @@ class ReviewWidget(DockedWidget):
         self.approvals.retrained.connect(self.prefetch.follow_best)
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):
             signal.connect(lambda: self.prefetch.run())
-        self._events.layers_changed.connect(self.current.on_layers)
-        self._events.view_changed.connect(self.tools.uncertainty.refresh)
         self._keys.changed.connect(self._show_keys)
         self._window.closed.connect(self._close)
         self._window.reopened.connect(self._open)

@@ -1,35 +1,81 @@
-"""From what is wished and what is there to what a run would do, or why it can do nothing: one frozen answer."""
+"""What a press on Segment would do: one frozen value, made of the image and of what is chosen in the panel."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan
 from napari_wavegms.widgets.forms.device_row import device_hint, installed_torch
-from napari_wavegms.widgets.layers.image_info import FieldProblem, ImageFacts, SegmentOptions
+from napari_wavegms.widgets.forms.model_row import NO_MODEL, ModelChoice
+from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 
 NO_IMAGE = "No image is open. Open one with File → Open, or a sample with File → Open Sample → Wave-GMS."
-NO_MODEL = "No model is installed here. Open a model file with the … button."
+
+Field = Literal["image", "frames", "channel", "model", "device"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Resolved:
-    """What a press on Segment would do.
+@dataclass(frozen=True, slots=True)
+class SegmentOptions:
+    """What is chosen in the panel.
 
     Attributes
     ----------
-    facts : ImageFacts or None
-        The chosen image; None without one.
-    plan : StackPlan or None
-        The planes to segment; None where the image or the wishes do not allow any.
-    complaints : tuple of FieldProblem
-        Why it cannot be done; empty where it can.
+    image : hashable or None
+        `unique_id` of the image layer.
+    every : bool
+        All frames, not only the one shown.
+    channel : ChannelChoice or None
+        None: no channels, or the one shown of an axis that is labelled as channels.
+    model : ModelChoice or None
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     """
 
-    facts: ImageFacts | None = None
+    image: Hashable | None = None
+    every: bool = False
+    channel: ChannelChoice | None = None
+    model: ModelChoice | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An option that cannot be met: the field it was chosen in, and a sentence that says why and what to do."""
+
+    field: Field
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRequest:
+    """What a press on Segment would do, or why it can do nothing.
+
+    Attributes
+    ----------
+    options : SegmentOptions
+        With the image that is meant, and a channel only where the image has it.
+    problems : tuple of Problem
+        Why nothing can be segmented; empty where it can.
+    image_name, description : str
+        The image's name, and what it is, in a line.
+    channels : tuple of str and ChannelChoice or None
+        What may be chosen, by name.
+    plan : StackPlan or None
+        The planes to segment; None where there are none.
+    pixels : array-like
+        The image layer's array, read plane by plane; not compared.
+    """
+
+    options: SegmentOptions
+    problems: tuple[Problem, ...]
+    image_name: str = ""
+    description: str = ""
+    channels: tuple[tuple[str, ChannelChoice | None], ...] = ()
     plan: StackPlan | None = None
-    complaints: tuple[FieldProblem, ...] = ()
+    pixels: Any = field(default=None, compare=False, repr=False)
 
     @property
     def has_frames(self) -> bool:
@@ -44,31 +90,25 @@ class Resolved:
         return f"Segments {self.plan.sentence}"
 
 
-def resolve(facts: ImageFacts | None, wishes: SegmentOptions, refused: FieldProblem | None) -> Resolved:
-    """Bring wishes and facts together.
-
-    Parameters
-    ----------
-    facts : ImageFacts or None
-        The chosen image as it is.
-    wishes : SegmentOptions
-    refused : FieldProblem or None
-        What the last run found wrong with a wish that still stands.
-    """
+def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Problem | None) -> SegmentRequest:
+    """Bring an image and the options together; `refused` is what the last run found wrong with them."""
     if facts is None:
-        return Resolved(complaints=(FieldProblem("image", NO_IMAGE),))
-    plan, complaints = None, [] if refused is None else [refused]
+        return SegmentRequest(options, (Problem("image", NO_IMAGE),))
+    channels = tuple(facts.channel_choices(options.every))
+    channel = options.channel if options.channel in {choice for _, choice in channels} else None
+    plan, problems = None, [] if refused is None else [refused]
     try:
-        plan = facts.plan(wishes)
+        plan = facts.plan(options.every, channel)
     except ChannelNeeded as error:
         count = len(error.choices)  # counted from 1 here, as in the list and in the plan's sentence
         sentence = f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one under Channel."
-        complaints.append(FieldProblem("channel", sentence))
+        problems.append(Problem("channel", sentence))
     except InputError as error:
-        complaints.append(FieldProblem("image", str(error)))
-    if wishes.model is None:
-        complaints.append(FieldProblem("model", NO_MODEL))
-    hint = device_hint(wishes.device, installed_torch())
+        problems.append(Problem("image", str(error)))
+    if options.model is None:
+        problems.append(Problem("model", NO_MODEL))
+    hint = device_hint(options.device, installed_torch())
     if hint.impossible:
-        complaints.append(FieldProblem("device", hint.sentence))
-    return Resolved(facts, plan, tuple(complaints))
+        problems.append(Problem("device", hint.sentence))
+    options = SegmentOptions(facts.layer_id, options.every, channel, options.model, options.device)
+    return SegmentRequest(options, tuple(problems), facts.name, facts.description, channels, plan, facts.pixels)

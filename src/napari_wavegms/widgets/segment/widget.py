@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
+from napari.layers import Labels
 from napari.utils.notifications import show_error
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
-from napari_wavegms.segment.planes import SliceDone, StackPlan
+from napari_wavegms.segment.planes import SliceDone
 from napari_wavegms.segment.segmenter_cache import (
     SEGMENTER_CACHE,
     LoadSegmenter,
@@ -24,20 +24,28 @@ from napari_wavegms.segment.segmenter_cache import (
 )
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.image_info import FieldProblem, ImageFacts
+from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
-from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, layer_by_id, mask_for, masks_of
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.layers.mask_layers import (
+    hand_to_painter,
+    has_probability,
+    hide_probability,
+    layer_by_id,
+    mask_for,
+    masks_of,
+    open_images,
+    show_probability,
+)
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.segment.job import Finished, Ready, SegmentRequest, segment_job
 from napari_wavegms.widgets.segment.panel import SegmentPanel
-from napari_wavegms.widgets.segment.request import Resolved, resolve
-from napari_wavegms.widgets.segment.run import SegmentRun, edits_sentence, run_sentence
+from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
+from napari_wavegms.widgets.segment.run import Finished, Ready, SegmentRun, segment_job
 from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key
-from napari_wavegms.widgets.tools.mask_tools import MaskTools
+from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
 from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -49,30 +57,33 @@ class SegmentWidget(DockedWidget):
     Parameters
     ----------
     napari_viewer : ViewerModel
-        napari gives it by this name.
+        napari passes it by this name.
     load : callable
         Loads a segmenter for a model file and a device, in the worker's thread.
-    shelf : SegmenterCache
-        Where segmenters wait for the next run.
+    cache : SegmenterCache
+        Keeps the segmenter for the next run.
     """
 
     def __init__(
-        self, napari_viewer: ViewerModel, load: LoadSegmenter = load_segmenter, shelf: SegmenterCache = SEGMENTER_CACHE
+        self, napari_viewer: ViewerModel, load: LoadSegmenter = load_segmenter, cache: SegmenterCache = SEGMENTER_CACHE
     ) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._load = load
-        self._shelf = shelf
+        self._load, self._cache = load, cache
+        self._images: list[tuple[str, Hashable]] = []  # names and ids of those that may be segmented
         self._image_id: Hashable | None = None
+        self._refused: Problem | None = None  # what the last run found wrong with an option that stands unchanged
+        self._request = SegmentRequest(SegmentOptions(), ())
         self._run: SegmentRun | None = None
         self._ready = False  # the model of the running job is loaded
-        self._refused: FieldProblem | None = None  # what the last run found wrong with a wish that stands unchanged
+        self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
-        self._tools = MaskTools(napari_viewer, self.panel, self.panel, self.panel)
-        self._runner = JobRunner(self)
-        self._saver = JobRunner(self)
-        self._events = ViewerEvents(napari_viewer)
+        self._tools = MaskTools(napari_viewer, self.panel.threshold_row, self)
+        self._runner, self._saver = JobRunner(self), JobRunner(self)
+        self._events = ViewerEvents(
+            napari_viewer, layers=self._on_layers, active=self._on_active, view=self._make_request
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(ScrolledPanel(self.panel))
@@ -90,18 +101,19 @@ class SegmentWidget(DockedWidget):
             self.panel.set_status("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
             return
         self.panel.threshold_row.settle()
-        resolved = self._resolve()
-        if resolved.facts is None or resolved.plan is None or resolved.complaints:
-            self._say_problem(resolved.complaints[0].sentence)
+        request = self._request
+        if request.plan is None or request.problems:
+            self._say_problem(request.problems[0].sentence)
             return
-        mask = mask_for(self._viewer, resolved.facts.layer_id, resolved.plan)
+        mask = mask_for(self._viewer, request.options.image, request.plan)
         memory = memory_of(mask)
-        keys = [plane_key(resolved.plan.label_index(number)) for number in range(resolved.plan.total)]
-        edits = memory.edited_pixels(mask.data, keys) if mask is not None and memory is not None else 0
-        if mask is not None and edits:
-            self.panel.question.ask(edits_sentence(str(mask.name), edits))
-            return
-        self._start(resolved.facts, resolved.plan, keep_edits=True)
+        if mask is not None and memory is not None:
+            keys = (plane_key(request.plan.label_index(number)) for number in range(request.plan.total))
+            if edits := memory.edited_pixels(mask.data, keys):
+                question = f"You edited {counted(edits, 'pixel')} of “{mask.name}”. Segment again and keep them?"
+                self.panel.question.ask(question)
+                return
+        self._start(keep_edits=True)
 
     def cancel(self) -> None:
         """Stop the running segmentation; what is finished stays."""
@@ -122,7 +134,7 @@ class SegmentWidget(DockedWidget):
         self.panel.model_row.set_models(models_for_segmenting())
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for new models whenever the panel comes into view."""
+        """List the models anew whenever the panel comes into view."""
         self.refresh_models()
         super().showEvent(event)
 
@@ -130,20 +142,16 @@ class SegmentWidget(DockedWidget):
         panel = self.panel
         panel.run_row.start_requested.connect(self.segment)
         panel.run_row.cancel_requested.connect(self.cancel)
-        panel.question.answered.connect(self._on_answer)
-        panel.wishes_changed.connect(self._on_wishes)
+        panel.question.answered.connect(self._start)
+        panel.options_changed.connect(self._on_options)
         panel.model_changed.connect(self._on_model)
-        panel.threshold_row.moved.connect(self._tools.move_threshold)
-        panel.threshold_row.settled.connect(self._tools.settle_threshold)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
-        panel.probability_toggled.connect(lambda _wanted: self._tools.refresh_probability())
+        panel.probability_toggled.connect(self._show_probability)
         panel.save_requested.connect(self._ask_where_to_save)
+        self._tools.said.connect(panel.set_status)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
-        self._events.layers_changed.connect(self._on_layers)
-        self._events.active_changed.connect(self._on_active)
-        self._events.view_changed.connect(self._refresh)
 
     def _open(self) -> None:
         if self._events.is_open:
@@ -153,6 +161,7 @@ class SegmentWidget(DockedWidget):
         self.refresh_models()
         self._on_layers()
         self._on_active()
+        self._make_request()  # without any image, too
 
     def _close(self) -> None:
         self._events.close()
@@ -164,30 +173,25 @@ class SegmentWidget(DockedWidget):
 
     # What is seen in the viewer
 
-    def _images(self) -> list[Image]:
-        layers = reversed(self._viewer.layers)
-        return [layer for layer in layers if isinstance(layer, Image) and not is_probability_layer(layer)]
-
     def _on_layers(self) -> None:
-        for layer in self._viewer.layers:
-            if isinstance(layer, Labels):
-                self._key.bind(layer)
         if self._run is not None and (sentence := self._run.lost()):
             self._drop(sentence)
-        images = self._images()
-        ids = [layer.unique_id for layer in images]
+        images = [(str(layer.name), layer.unique_id) for layer in open_images(self._viewer)]
+        if images == self._images:
+            self._find_mask()
+            return
+        self._images = images
+        ids = [image_id for _, image_id in images]
         self._choose(self._image_id if self._image_id in ids else next(iter(ids), None))
 
     def _on_active(self) -> None:
         active = self._viewer.layers.selection.active
         memory = memory_of(active) if isinstance(active, Labels) else None
-        chosen = memory.image_id if memory is not None else getattr(active, "unique_id", None)
-        if any(layer.unique_id == chosen for layer in self._images()):
-            self._choose_anew(chosen)
+        self._turn_to(memory.image_id if memory is not None else getattr(active, "unique_id", None))
 
-    def _choose_anew(self, image_id: Hashable | None) -> None:
-        """Take the image that a person turned to; what was said about another is over."""
-        if image_id != self._image_id:
+    def _turn_to(self, image_id: Hashable | None) -> None:
+        """Choose the image that a person turned to; what was said about another is over."""
+        if image_id != self._image_id and image_id in [known for _, known in self._images]:
             self.panel.set_status("")
             self._choose(image_id)
 
@@ -196,53 +200,56 @@ class SegmentWidget(DockedWidget):
             self.panel.question.hide()
         self._image_id = image_id
         self._events.watch(layer_by_id(self._viewer, image_id))
-        self._refresh()
+        self.panel.set_images(self._images, image_id)
+        self._make_request()
+        self._find_mask()
 
-    def _refresh(self) -> None:
-        """Show what is understood of the chosen image, and whether it can be segmented."""
-        panel = self.panel
-        panel.set_images([(str(layer.name), layer.unique_id) for layer in self._images()], self._image_id)
-        resolved = self._resolve()
-        plan = resolved.plan
-        panel.set_description(resolved.facts.description if resolved.facts else "")
-        panel.set_stack(resolved.has_frames, resolved.preview)
-        panel.set_complaints(resolved.complaints)
-        target = mask_for(self._viewer, self._image_id, plan) if plan is not None else None
-        newest = next((layer for layer, _ in masks_of(self._viewer, self._image_id)), None)
-        self._tools.set_mask(target or newest)
-
-    def _resolve(self) -> Resolved:
+    def _make_request(self) -> None:
+        """Find out what a press would do now, and show it where it is something else."""
         image = layer_by_id(self._viewer, self._image_id)
         facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
-        if facts is not None:
-            self._offer_channels(facts)
-        return resolve(facts, self.panel.wishes, self._refused)
+        before, self._request = self._request, make_request(facts, self.panel.options, self._refused)
+        if self._request != before:
+            self.panel.set_request(self._request)
+            self._find_mask()
 
-    def _offer_channels(self, facts: ImageFacts) -> None:
-        wishes = self.panel.wishes
-        choices = facts.channel_choices(wishes)
-        known = {choice for _, choice in choices}
-        self.panel.set_channels(choices, wishes.channel if wishes.channel in known else None)
+    def _find_mask(self) -> None:
+        """Work on the mask that a run would update, or else on the newest of the image."""
+        before, plan = self._tools.mask, self._request.plan
+        mask = None if plan is None else mask_for(self._viewer, self._image_id, plan)
+        mask = mask or next((layer for layer, _ in masks_of(self._viewer, self._image_id)), None)
+        same = before is not None and mask is not None and mask.unique_id == before.unique_id
+        if not same:
+            self._tools.set_mask(mask)
+            self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
+        shown = mask is not None and has_probability(self._viewer, mask)
+        # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
+        if shown or (self._probability_shown if same else before is not None):
+            self.panel.set_probability(shown)
+        self._probability_shown = shown
 
     # What is done in the panel
 
-    def _on_wishes(self) -> None:
+    def _on_options(self) -> None:
         self.panel.question.hide()
         self._refused = None
-        if self.panel.wishes.image != self._image_id:
-            self._choose_anew(self.panel.wishes.image)
+        image = self.panel.options.image
+        if image != self._image_id:
+            self._turn_to(image)
         else:
-            self._refresh()
+            self._make_request()
 
     def _on_model(self) -> None:
         choice = self.panel.model_row.choice
         if choice is not None:
             self.panel.threshold_row.set_value(choice.card.threshold)
 
-    def _on_answer(self, keep_edits: bool) -> None:
-        resolved = self._resolve()
-        if resolved.facts is not None and resolved.plan is not None and not resolved.complaints:
-            self._start(resolved.facts, resolved.plan, keep_edits)
+    def _show_probability(self) -> None:
+        """Make the probability layer agree with the box in the panel."""
+        self._tools.end_movement()
+        mask = self._tools.mask
+        if mask is not None:
+            (show_probability if self.panel.wants_probability else hide_probability)(self._viewer, mask)
 
     def _ask_where_to_save(self) -> None:
         image = layer_by_id(self._viewer, self._image_id)
@@ -253,18 +260,15 @@ class SegmentWidget(DockedWidget):
 
     # The run
 
-    def _start(self, facts: ImageFacts, plan: StackPlan, keep_edits: bool) -> None:
-        choice = self.panel.model_row.choice
-        image = layer_by_id(self._viewer, facts.layer_id)
-        if choice is None or image is None or self._runner.busy:
+    def _start(self, keep_edits: bool) -> None:
+        request, threshold = self._request, self.panel.threshold_row
+        if self._runner.busy or request.problems:
             return
-        request = SegmentRequest(facts.pixels, plan, choice.path, self.panel.wishes.device)
-        threshold = self.panel.threshold_row
-        self._run = SegmentRun(self._viewer, image, request, choice.name, keep_edits, lambda: threshold.value)
+        self._run = SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value)
         self._ready = False
         self.panel.set_status("")
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-        self._runner.start(partial(segment_job, request, self._load, self._shelf))
+        self._runner.start(partial(segment_job, request, self._load, self._cache))
 
     def _on_progress(self, event: object) -> None:
         run, row = self._run, self.panel.run_row
@@ -274,7 +278,7 @@ class SegmentWidget(DockedWidget):
             row.set_words(event.sentence)
         elif isinstance(event, Ready):
             self._ready = True
-            self.panel.device_row.tell(run.request.device, event.device_reason)
+            self.panel.device_row.tell(run.request.options.device, event.device_reason)
             row.set_words("Segmenting…")
         elif isinstance(event, SliceDone):
             self._on_slice(run, event)
@@ -299,29 +303,27 @@ class SegmentWidget(DockedWidget):
             self.panel.set_status(sentence, "problem")
             return
         self._tools.end_movement()
-        finished = outcome.result if isinstance(outcome.result, Finished) else None
-        report = run.finish(finished.seconds, finished.device) if finished else run.finish()
+        report = run.finish(outcome.result if isinstance(outcome.result, Finished) else None)
         if outcome.error is not None:
-            kept = f" The {report.planes} finished frames are kept." if report is not None else ""
+            kept = f" {counted(report.planes, 'finished frame')} kept." if report is not None else ""
             self._on_failure(outcome.error, kept, outcome.details)
         else:
-            self.panel.set_status(run_sentence(report) if report else "Cancelled; nothing was changed.")
+            self.panel.set_status(report.sentence if report else "Cancelled. Nothing was changed.")
         if run.mask is not None and report is not None:
-            self._refresh()
             self._tools.note_provenance()
-            self._tools.refresh_probability()
+            self._show_probability()
             hand_to_painter(self._viewer, run.mask)
 
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):
-            self._refused = FieldProblem("model", str(error))
+            self._refused = Problem("model", str(error))
         elif isinstance(error, InputError) and not self._ready:
-            self._refused = FieldProblem("device", str(error))
-        self._refresh()
+            self._refused = Problem("device", str(error))
+        self._make_request()
         self._say_problem(f"{error}{kept}", details)
 
     def _drop(self, sentence: str) -> None:
-        """Stop a run whose answer has nowhere to go."""
+        """Stop a run whose result has nowhere to go."""
         self._runner.abandon()
         self._run = None
         self.panel.run_row.set_idle()

@@ -1,15 +1,15 @@
-"""Draw one rectangle, and the model looks again inside it: one box, one undo step."""
+"""Draw one rectangle, and the model segments again inside it: one box, one undo step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Labels, Shapes
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
@@ -22,25 +22,35 @@ from napari_wavegms.segment.segmenter_cache import (
     SegmenterCache,
     load_segmenter,
 )
-from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts, SegmentOptions
-from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key
-from napari_wavegms.widgets.layers.mask_layers import NO_MASK, active_mask, layer_by_id, plane_on_screen, why_not_write
-from napari_wavegms.widgets.layers.overlay_layers import is_probability_layer
+from napari_wavegms.widgets.forms.model_row import NO_MODEL
+from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
+from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key, read_plane
+from napari_wavegms.widgets.layers.mask_layers import (
+    NO_MASK,
+    active_mask,
+    layer_by_id,
+    open_images,
+    plane_on_screen,
+    why_not_write,
+)
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
-from napari_wavegms.widgets.layers.undoable import read_plane, write_planes
+from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.qt.lifetime import single_shot
-from napari_wavegms.widgets.tools.box_job import BoxRequest, box_job
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_wavegms.segment.box_prompt import Segments
+
 State = Literal["idle", "drawing", "running"]
-DRAW = "Drag a box around the structure. Escape puts the box away."
-NOTHING = "The model finds nothing in this box, so nothing was changed. Draw it closer, or use the brush."
-LOST = "The mask was removed or changed its size while Wave-GMS looked into the box; the answer was dropped."
+DRAW = "Drag a box around the structure. Press Escape to cancel."
+CANCELLED = "Box cancelled. The mask is unchanged."
+NOTHING = "The model found nothing in this box, so the mask is unchanged. Draw the box closer, or use the brush."
+UNCHANGED = "Box: the model agrees with the mask, which is unchanged."
+LOST = "The mask was removed or resized during segmentation, so the result was discarded."
 _PAINTING = {"paint", "erase", "fill", "polygon"}
 _EDGE = 2  # pixels of the screen
 
@@ -67,26 +77,6 @@ class BoxChoices:
     channel: ChannelChoice | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BoxPasted:
-    """What a box has changed in a mask."""
-
-    mask_id: Hashable
-    key: PlaneKey
-    box: Box
-    added: int
-    removed: int
-
-    @property
-    def sentence(self) -> str:
-        """What happened, in words."""
-        if not self.added and not self.removed:
-            return "Box: the model finds what is drawn there already."
-        counts = ((self.added, "added"), (self.removed, "removed"))
-        changes = " and ".join(f"{count:,} px {verb}" for count, verb in counts if count)
-        return f"Box: {changes}. Ctrl+Z takes it back."
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Target:
     """Where the box is drawn: a plane of a mask, and the plane of the image under it."""
@@ -104,6 +94,38 @@ class _Target:
         rows, columns = (length for length, at in zip(self.mask_shape, self.key, strict=True) if at is None)
         return rows, columns
 
+    def whole(self) -> Probability | None:
+        """What the same model has given for the whole plane, (H, W), where it is known."""
+        memory = memory_of(self.mask)
+        plane = None if memory is None else memory.planes.get(self.key)
+        if memory is None or plane is None or memory.model != self.choices.name:
+            return None
+        ours = plane.ours(read_plane(self.mask, self.key))
+        return None if ours is None else ours.probability
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _BoxRequest:
+    """What the worker needs: `index` is the plane's in `pixels`."""
+
+    pixels: Any
+    index: tuple[int | slice, ...]
+    box: Box
+    choices: BoxChoices
+    whole: Probability | None
+
+
+def _box_job(request: _BoxRequest, load: LoadSegmenter, cache: SegmenterCache) -> Generator[Progress, None, BoxResult]:
+    """Load the model where needed and segment the box; runs in the worker's thread."""
+    choices = request.choices
+    segmenter = yield from cached_segmenter(choices.model, choices.device, load, cache)
+    yield Progress("Segmenting the box…")
+    from napari_wavegms.segment.box_prompt import segment_box
+
+    plane = np.asarray(request.pixels[request.index])
+    whole = None if request.whole is None else np.asarray(request.whole, np.float32)
+    return segment_box(cast("Segments", segmenter), plane, request.box, threshold=choices.threshold, whole=whole)
+
 
 class BoxTool(QObject):
     """Works on the active mask, whoever made it.
@@ -115,11 +137,11 @@ class BoxTool(QObject):
     ----------
     viewer : ViewerModel
     choices : callable
-        Gives the model, device and threshold of the moment, or None without a model.
+        Returns the model, device and threshold of the moment, or None without a model.
     why_not : callable, optional
         Says why a mask may not be written to, such as one that is approved; an empty sentence where it may.
-    load, shelf
-        Where segmenters come from, and where they wait for the next run.
+    load, cache
+        How segmenters are loaded, and where they are kept for the next run.
 
     Signals
     -------
@@ -127,13 +149,10 @@ class BoxTool(QObject):
         A sentence for the status line, and ``"problem"`` where it is one.
     state_changed(str)
         ``"idle"``, ``"drawing"`` or ``"running"``.
-    pasted(BoxPasted)
-        The mask has been written to, or was found to need nothing.
     """
 
     said = Signal(str, str)
     state_changed = Signal(str)
-    pasted = Signal(object)
 
     def __init__(
         self,
@@ -142,15 +161,14 @@ class BoxTool(QObject):
         *,
         why_not: Callable[[Labels], str] = lambda _mask: "",
         load: LoadSegmenter = load_segmenter,
-        shelf: SegmenterCache = SEGMENTER_CACHE,
+        cache: SegmenterCache = SEGMENTER_CACHE,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._choices = choices
         self._why_not = why_not
-        self._load = load
-        self._shelf = shelf
+        self._load, self._cache = load, cache
         self._state: State = "idle"
         self._target: _Target | None = None
         self._box: Box | None = None
@@ -171,7 +189,7 @@ class BoxTool(QObject):
         return self._state
 
     def start(self) -> None:
-        """Let a person draw the box; a second call puts it away again, or drops the answer that is on its way."""
+        """Let a person draw the box; a second call cancels it."""
         if self._state != "idle":
             self.cancel()
             return
@@ -185,12 +203,10 @@ class BoxTool(QObject):
         self.said.emit(DRAW, "")
 
     def cancel(self) -> None:
-        """Put the box away, or drop the answer that is on its way; nothing is written."""
-        if self._state == "idle":
-            return
-        self._runner.abandon()
-        self._end()
-        self.said.emit("The box was put away; nothing was changed.", "")
+        """Remove the box, or discard the result that is on its way; nothing is written."""
+        if self._state != "idle":
+            self.close()
+            self.said.emit(CANCELLED, "")
 
     def close(self) -> None:
         """Let go of everything."""
@@ -202,7 +218,7 @@ class BoxTool(QObject):
     def _find_target(self) -> _Target:
         choices, mask = self._choices(), active_mask(self._viewer)
         if choices is None:
-            raise InputError("No model is chosen. Choose one, or open a model file with the … button.")
+            raise InputError(NO_MODEL)
         if mask is None:
             raise InputError(NO_MASK)
         if sentence := why_not_write(self._viewer, mask) or self._why_not(mask):
@@ -211,40 +227,34 @@ class BoxTool(QObject):
         key = plane_key(plan.label_index(0))
         if key != plane_on_screen(self._viewer, mask):
             raise InputError(
-                "The view shows this image from the side. Press Ctrl+E until rows and columns are on screen, "
-                "and draw the box then."
+                "This view shows the image from the side. Press Ctrl+E until it shows rows and columns, "
+                "then draw the box."
             )
         return _Target(mask, mask.data.shape, key, facts.pixels, plan.indices[0], choices)
 
     def _image_of(self, mask: Labels, channel: ChannelChoice | None) -> tuple[ImageFacts, StackPlan]:
         """Find the image under a mask: the one it was made from, or else the topmost that it covers."""
         memory = memory_of(mask)
-        images = [
-            layer
-            for layer in reversed(self._viewer.layers)
-            if isinstance(layer, Image) and not is_probability_layer(layer)
-        ]
+        images = open_images(self._viewer)
         if memory is not None:
             images = [layer for layer in images if layer.unique_id == memory.image_id] or images
         refused: InputError | None = None
         for layer in images:
             facts = ImageFacts.of(layer, tuple(self._viewer.dims.point))
             try:
-                plan = facts.plan(SegmentOptions(layer.unique_id, channel=channel))
+                plan = facts.plan(channel=channel)
             except InputError as error:
                 refused = refused or error
                 continue
             if plan.labels_shape == mask.data.shape:
                 return facts, plan
-        raise refused or InputError(
-            f"No open image has the size of {mask.name}, so there is nothing to look at. Open its image."
-        )
+        raise refused or InputError(f"No open image has the size of {mask.name}. Open its image.")
 
     def _open_sketch(self, mask: Labels) -> None:
         pixel = max(1e-9, camera_of(self._viewer).zoom * float(np.abs(mask.scale[-2:]).mean()))
         sketch = self._viewer.add_shapes(
             ndim=mask.ndim,
-            name="Box to look into",
+            name="Box",
             edge_color="yellow",
             face_color="transparent",
             edge_width=_EDGE / pixel,
@@ -268,16 +278,16 @@ class BoxTool(QObject):
         self._corners = np.array([start, sketch.world_to_data(event.position)], float)
         self._take_soon.start()
 
-    def _on_left(self, _event: object = None) -> None:
+    def _on_left(self) -> None:
         self._leave_soon.start()
 
     def _leave(self) -> None:
-        """Put the box away if another layer was chosen, the sketch removed or the view turned to 3-D."""
+        """Cancel the box if another layer was chosen, the sketch removed or the view turned to 3-D."""
         if self._viewer.layers.selection.active is not self._sketch or self._viewer.dims.ndisplay != 2:
             self.cancel()
 
     def _take(self) -> None:
-        """Look into the rectangle that was drawn."""
+        """Segment inside the rectangle that was drawn."""
         sketch, target = self._sketch, self._target
         if sketch is None or target is None:
             return
@@ -291,26 +301,8 @@ class BoxTool(QObject):
         self._close_sketch()
         self._watch = DragWatch(target.mask)
         self._set_state("running")
-        choices = target.choices
-        request = BoxRequest(
-            target.pixels,
-            target.index,
-            self._box,
-            choices.model,
-            choices.device,
-            choices.threshold,
-            self._whole(target),
-        )
-        self._runner.start(partial(box_job, request, self._load, self._shelf))
-
-    def _whole(self, target: _Target) -> Probability | None:
-        """Give what the same model has said of the whole plane, where we know it."""
-        memory = memory_of(target.mask)
-        plane = None if memory is None else memory.planes.get(target.key)
-        if memory is None or plane is None or memory.model != target.choices.name:
-            return None
-        ours = plane.ours(read_plane(target.mask, target.key))
-        return None if ours is None else ours.probability
+        request = _BoxRequest(target.pixels, target.index, self._box, target.choices, target.whole())
+        self._runner.start(partial(_box_job, request, self._load, self._cache))
 
     def _close_sketch(self) -> None:
         """Take the temporary layer out, and give the brush back."""
@@ -345,9 +337,9 @@ class BoxTool(QObject):
         self._watch.when_free(partial(self._paste, outcome.result))
 
     def _paste(self, result: BoxResult) -> None:
-        target, box = self._target, self._box
+        target = self._target
         self._end()
-        if target is None or box is None:
+        if target is None:
             return
         mask = target.mask
         if layer_by_id(self._viewer, mask.unique_id) is None or mask.data.shape != target.mask_shape:
@@ -360,10 +352,8 @@ class BoxTool(QObject):
             before = np.array(read_plane(mask, target.key))
             after = pasted(before, result, _label_for(int(mask.selected_label), before))
             write_planes(mask, {target.key: after})
-            added, removed = ((before == 0) & (after != 0)).sum(), ((before != 0) & (after == 0)).sum()
-            report = BoxPasted(mask.unique_id, target.key, box, int(added), int(removed))
-            self.said.emit(report.sentence, "")
-            self.pasted.emit(report)
+            change = describe_change(before, after)
+            self.said.emit(f"Box: {change}. Press Ctrl+Z to undo." if change else UNCHANGED, "")
 
     def _end(self) -> None:
         self._close_sketch()

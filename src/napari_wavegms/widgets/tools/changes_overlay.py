@@ -1,7 +1,6 @@
 """What a person has added to a prediction and removed from it, as an overlay that follows the brush.
 
-Solid is added, striped is removed, dotted has another label: the pattern says it without the colour. It is an image
-layer and not a mask, so that nobody paints into it and nothing of ours takes it for one.
+Solid is added, striped is removed, dotted has another label: the pattern says it without the colour.
 """
 
 from __future__ import annotations
@@ -14,24 +13,20 @@ import numpy.typing as npt
 from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
 
-from napari_wavegms.widgets.layers.layer_reuse import fits, refill
-from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, memory_of, selection
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, memory_of, read_plane
 from napari_wavegms.widgets.layers.mask_layers import plane_on_screen
-from napari_wavegms.widgets.layers.overlay_layers import note_view
-from napari_wavegms.widgets.layers.placement import Placement
-from napari_wavegms.widgets.layers.undoable import read_plane
+from napari_wavegms.widgets.layers.overlay_layers import Overlay
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
 
 ADDED, REMOVED, RELABELLED = 1, 2, 3
-LEGEND = "Solid blue was added, striped orange was removed, dotted purple has another label."
 NO_PREDICTION = "There is no prediction of this mask to compare with. Press Segment first."
 # Blue, vermillion and purple of Okabe and Ito, which are told apart with every kind of colour vision.
 _COLOURS = [(0, 0, 0, 0), (0.34, 0.71, 0.91, 0.75), (0.84, 0.37, 0, 0.75), (0.8, 0.47, 0.65, 0.75)]
-_QUIET = 60  # ms; a stroke tells of every step of the brush
+_QUIET = 60  # ms; a stroke emits an event at every step of the brush
 
 
 def changes(mask: Mask, prediction: Mask) -> npt.NDArray[np.uint8]:
@@ -54,14 +49,10 @@ def patterned(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 class ChangesOverlay(QObject):
     """Shows one mask's changes at a time.
 
-    Parameters
-    ----------
-    viewer : ViewerModel
-
     Signals
     -------
     counted(int, int)
-        Pixels added and removed in the plane on screen, whenever they are counted anew.
+        Pixels added and removed in the plane on screen, whenever they are counted.
     hidden()
         The overlay is gone, whoever removed it.
     """
@@ -73,21 +64,28 @@ class ChangesOverlay(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._mask: Labels | None = None
-        self._layer: Image | None = None
-        self._resting: Image | None = None  # hidden, for the next mask
+        self._shape: tuple[int, ...] = ()
         self._given: Mapping[PlaneKey, Mask] | None = None
         self._last: dict[PlaneKey, Written] = {}
-        self._look = single_shot(self, _QUIET, self.refresh)
+        self._overlay = Overlay(
+            viewer,
+            "changes",
+            above=True,
+            colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
+            contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
+            interpolation2d="nearest",
+        )
+        self._refresh_soon = single_shot(self, _QUIET, self.refresh)
+
+    @property
+    def mask(self) -> Labels | None:
+        """The mask whose changes are shown; None without an overlay."""
+        return self._mask
 
     @property
     def shown(self) -> bool:
         """Whether an overlay is in the viewer."""
-        return self._layer is not None
-
-    @property
-    def mask(self) -> Labels | None:
-        """The mask whose changes are shown."""
-        return self._mask
+        return self._mask is not None
 
     def show(self, mask: Labels, prediction: Mapping[PlaneKey, Mask] | None = None) -> str:
         """Show what differs from the prediction, instead of what was shown before.
@@ -105,11 +103,9 @@ class ChangesOverlay(QObject):
         """
         if prediction is None and memory_of(mask) is None:
             return NO_PREDICTION
-        if self._layer is not None:
-            self.rest()
-        self._mask, self._given = mask, prediction
-        self._layer = self._layer_for(mask)
-        for emitter in (mask.events.paint, mask.events.set_data):  # undo and redo are told by the second alone
+        self.rest()
+        self._mask, self._shape, self._given = mask, mask.data.shape, prediction
+        for emitter in (mask.events.paint, mask.events.set_data):  # undo and redo emit the second alone
             emitter.connect(self._on_change)
         self._viewer.dims.events.point.connect(self._on_change)
         self._viewer.layers.events.removed.connect(self._on_removed)
@@ -120,77 +116,46 @@ class ChangesOverlay(QObject):
         """Remove the overlay."""
         was_shown = self.shown
         self.rest()
-        layer, self._resting = self._resting, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        self._overlay.remove()
         if was_shown:
             self.hidden.emit()
 
     def rest(self) -> None:
-        """Let go of the mask; an overlay that is shown is hidden, and taken for the next mask."""
-        layer, mask = self._layer, self._mask
-        self._look.stop()
-        self._layer = self._mask = self._given = None
+        """Let go of the mask; an overlay that is shown is hidden, and used again for the next mask."""
+        mask, self._mask, self._given = self._mask, None, None
+        self._refresh_soon.stop()
         self._last = {}
-        if layer is None or mask is None:
+        if mask is None:
             return
-        self._resting = layer
         for emitter in (mask.events.paint, mask.events.set_data):
             emitter.disconnect(self._on_change)
         self._viewer.dims.events.point.disconnect(self._on_change)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        if layer in self._viewer.layers:
-            layer.visible = False
+        self._overlay.rest()
 
     close = hide
 
     def refresh(self) -> None:
-        """Compare the plane on screen anew."""
-        mask, layer = self._mask, self._layer
-        if mask is None or layer is None:
+        """Compare the plane on screen."""
+        mask = self._mask
+        if mask is None:
             return
-        if mask.data.shape != layer.data.shape:
+        if mask.data.shape != self._shape:
             self.hide()
             return
         key = plane_on_screen(self._viewer, mask)
         if sum(at is None for at in key) != 2:
             return  # in 3-D there is no one plane; what was compared stays
         plane = read_plane(mask, key)
-        prediction = self._prediction(key, plane)
+        prediction = self._prediction(mask, key, plane)
         codes = changes(plane, prediction) if prediction is not None else np.zeros(plane.shape, np.uint8)
-        layer.data[selection(key)] = patterned(codes)
-        layer.refresh()
+        self._overlay.put(mask, key, patterned(codes))
         self.counted.emit(int((codes == ADDED).sum()), int((codes == REMOVED).sum()))
 
-    def _layer_for(self, mask: Labels) -> Image:
-        """Give an empty layer above the mask, the one that rests where it fits."""
-        viewer, (layer, self._resting) = self._viewer, (self._resting, None)
-        data, place = np.zeros(mask.data.shape, np.uint8), Placement.of(mask)
-        name = f"{mask.name} changes".replace(" mask changes", " changes")
-        if layer is not None and layer in viewer.layers:
-            above = viewer.layers.index(layer) > viewer.layers.index(mask)
-            if above and fits(layer, data, place):
-                refill(layer, data, name, place)
-                return layer
-            viewer.layers.remove(layer)
-        active = viewer.layers.selection.active
-        layer = viewer.add_image(
-            data,
-            name=name,
-            colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
-            contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
-            interpolation2d="nearest",
-            **place.as_arguments(),
-        )
-        note_view(layer)
-        viewer.layers.selection.active = active
-        return layer
-
-    def _prediction(self, key: PlaneKey, plane: Mask) -> Mask | None:
-        assert self._mask is not None
+    def _prediction(self, mask: Labels, key: PlaneKey, plane: Mask) -> Mask | None:
         if self._given is not None:
             return self._given.get(key)
-        memory = memory_of(self._mask)
+        memory = memory_of(mask)
         known = None if memory is None else memory.planes.get(key)
         ours = None if known is None else known.ours(plane)
         if ours is not None:
@@ -199,10 +164,10 @@ class ChangesOverlay(QObject):
         last = self._last.get(key)
         return None if last is None else last.mask()
 
-    def _on_change(self, _event: object = None) -> None:
-        self._look.start()
+    def _on_change(self) -> None:
+        self._refresh_soon.start()
 
-    def _on_removed(self, _event: object = None) -> None:
+    def _on_removed(self) -> None:
         here = {layer.unique_id for layer in self._viewer.layers}
-        if not {layer.unique_id for layer in (self._layer, self._mask) if layer is not None} <= here:
+        if not {layer.unique_id for layer in (self._overlay.layer, self._mask) if layer is not None} <= here:
             self.hide()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_wavegms.widgets.layers.mask_history import Mask, MaskMemory, PlaneKey, Probability, Written
-from napari_wavegms.widgets.layers.undoable import OneStep, read_plane
+from napari_wavegms.widgets.layers.mask_history import Mask, MaskMemory, PlaneKey, Probability, Written, read_plane
+from napari_wavegms.widgets.layers.undoable import OneStep
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,28 +30,27 @@ class LiveThreshold:
 
     Parameters
     ----------
-    step : OneStep
-        For the mask's layer.
+    mask : napari.layers.Labels
     memory : MaskMemory
-        Of the same layer.
+        Of this mask.
     """
 
-    def __init__(self, step: OneStep, memory: MaskMemory) -> None:
-        self._step = step
+    def __init__(self, mask: Labels, memory: MaskMemory) -> None:
+        self._mask = mask
         self._memory = memory
+        self._step = OneStep(mask)
         self._starts: dict[PlaneKey, _Start] = {}
         self._last: dict[PlaneKey, tuple[Written, Mask]] = {}
 
-    def move(self, threshold: float, keys: Collection[PlaneKey]) -> int:
-        """Show a threshold in some planes.
+    @property
+    def writing(self) -> bool:
+        """Whether the mask is being written to right now."""
+        return self._step.writing
 
-        Parameters
-        ----------
-        threshold : float
-            Strictly between 0 and 1.
-        keys : collection of PlaneKey
-            Planes without a probability are left alone. Planes that the running movement has reached but that are not
-            named end it, and another one begins.
+    def move(self, threshold: float, keys: Collection[PlaneKey]) -> int:
+        """Show a threshold, strictly between 0 and 1, in those of the planes that have a probability.
+
+        Where the running movement has reached other planes too, it ends and another one begins.
 
         Returns
         -------
@@ -69,22 +72,24 @@ class LiveThreshold:
         self._starts.clear()
         self._last.clear()
 
+    def close(self) -> None:
+        """Let go of the mask."""
+        self.end()
+        self._step.close()
+
     def _planes(self, threshold: float, keys: Collection[PlaneKey]) -> dict[PlaneKey, Mask]:
         planes = {}
         for key in keys:
-            memory = self._memory.planes.get(key)
             start = self._starts.get(key) or self._start(key)
-            if memory is None or start is None:
-                continue
-            written = Written(start.probability, threshold)
-            mask = written.mask().astype(start.plane.dtype, copy=False)
-            planes[key] = np.where(start.edits, start.plane, mask)
-            self._starts[key], self._last[key] = start, (written, planes[key])
+            if start is not None:
+                written = Written(start.probability, threshold)
+                planes[key] = np.where(start.edits, start.plane, written.mask().astype(start.plane.dtype, copy=False))
+                self._starts[key], self._last[key] = start, (written, planes[key])
         return planes
 
     def _start(self, key: PlaneKey) -> _Start | None:
         memory = self._memory.planes.get(key)
-        plane = np.array(read_plane(self._step.layer, key))
+        plane = np.array(read_plane(self._mask, key))
         ours = memory.ours(plane) if memory is not None else None
         if memory is None or ours is None:
             return None

@@ -20,7 +20,7 @@ from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_sc
 from napari_wavegms.files.provenance import Provenance
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
 
 
 FILTERS = {"TIFF mask with spacing (*.tif *.tiff)": ".tif", "PNG mask (*.png)": ".png"}
@@ -39,19 +39,21 @@ class SaveRequest:
     axis_labels: tuple[str, ...]
     provenance: Provenance
 
+    @classmethod
+    def of(cls, path: Path, mask: Labels, provenance: Provenance) -> SaveRequest:
+        """Collect what a mask's file needs; the labels are copied, so that painting may go on meanwhile."""
+        return cls(
+            path=path,
+            labels=np.array(mask.data),
+            scale=tuple(float(size) for size in mask.scale),
+            units=tuple(str(unit) for unit in mask.units),
+            axis_labels=tuple(str(label) for label in mask.axis_labels),
+            provenance=provenance,
+        )
+
 
 def suggested_path(image_name: str, source: str | None, folder: Path | None = None) -> Path:
-    """Suggest a file beside the image: ``scan.png`` gives ``scan_mask.tif``.
-
-    Parameters
-    ----------
-    image_name : str
-        The image layer's name, taken where it came from no file.
-    source : str or None
-        The file that napari read the image from.
-    folder : pathlib.Path, optional
-        Where to save an image without a file; the current folder by default.
-    """
+    """Suggest a file beside the image's `source`: ``scan.png`` gives ``scan_mask.tif``; otherwise one in `folder`."""
     if source:
         file = Path(source)
         ending = next((ending for ending in _DOUBLE_ENDINGS if file.name.lower().endswith(ending)), file.suffix)
@@ -65,31 +67,8 @@ def with_suffix(path: Path, chosen_filter: str) -> Path:
     return path if path.suffix else path.with_suffix(FILTERS.get(chosen_filter, ".tif"))
 
 
-def mask_provenance(image: Image | None, model: str, threshold: float) -> Provenance:
-    """Say where a mask comes from; the source is the image's file, or its layer's name where it has none."""
-    source = "" if image is None else str(image.source.path or image.name)
-    return Provenance.now(model, threshold, Path(source).name)
-
-
-def save_request(path: Path, mask: Labels, provenance: Provenance) -> SaveRequest:
-    """Collect what a mask's file needs; the labels are copied, so that painting may go on while they are written."""
-    return SaveRequest(
-        path=path,
-        labels=np.array(mask.data),
-        scale=tuple(float(size) for size in mask.scale),
-        units=tuple(str(unit) for unit in mask.units),
-        axis_labels=tuple(str(label) for label in mask.axis_labels),
-        provenance=provenance,
-    )
-
-
 def save_job(request: SaveRequest) -> Generator[None, None, Path]:
-    """Write the file.
-
-    Returns
-    -------
-    pathlib.Path
-        What was written.
+    """Write the file, and return its path.
 
     Raises
     ------
@@ -113,11 +92,6 @@ class SaveDialog(QFileDialog):
     -------
     chosen(Path)
         With an ending that says the format.
-
-    Parameters
-    ----------
-    suggestion : pathlib.Path
-        The file that is proposed.
     """
 
     chosen = Signal(object)

@@ -1,0 +1,73 @@
+"""The panel, with no viewer in the room: setters show, and only a person's acts are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+
+from napari_wavegms.widgets.segment.edits_question import EditsQuestion
+from napari_wavegms.widgets.segment.panel import SegmentPanel
+from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest
+
+
+@pytest.fixture
+def panel(qtbot: Any) -> SegmentPanel:
+    panel = SegmentPanel()
+    qtbot.addWidget(panel)
+    return panel
+
+
+def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
+    with qtbot.assertNotEmitted(panel.options_changed), qtbot.assertNotEmitted(panel.probability_toggled):
+        panel.set_images([("a", 1), ("b", 2)], 2)
+        problem = Problem("image", "It is too small.")
+        panel.set_request(SegmentRequest(SegmentOptions(), (problem,), channels=(("no channels", None),)))
+        panel.set_probability(True)
+        panel.threshold_row.set_value(0.3)
+    assert panel.options == SegmentOptions(image=2)
+
+
+def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
+    panel.set_images([("a", 1), ("b", 2)], 1)
+    with qtbot.waitSignal(panel.options_changed):
+        panel.device_row.choose("cpu")
+    with qtbot.waitSignal(panel.probability_toggled) as toggled:
+        panel.findChild(QCheckBox).click()
+    assert toggled.args == [True]
+    assert panel.options.device == "cpu"
+
+
+def test_every_problem_marks_its_field_and_the_first_is_said(panel: SegmentPanel) -> None:
+    problems = (Problem("model", "No model."), Problem("device", "No such device."))
+    panel.set_request(SegmentRequest(SegmentOptions(), problems))
+    assert panel.model_row.combo.toolTip() == "No model."
+    assert panel.device_row.devices.toolTip() == "No such device."
+    assert not panel.run_row.is_enabled
+    assert "⚠ No model." in [label.text() for label in panel.run_row.findChildren(QLabel)]
+    panel.set_request(SegmentRequest(SegmentOptions(), ()))
+    assert panel.model_row.combo.styleSheet() == ""
+    assert panel.run_row.is_enabled
+
+
+def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
+    before = panel.minimumSizeHint().width()
+    assert before <= 300
+    name = "a_very_long_layer_name_" * 20
+    panel.set_images([(name, 1)], 1)
+    panel.set_status(f"3.4 % of {name} labelled.")
+    assert panel.minimumSizeHint().width() == before
+    assert panel.status == f"3.4 % of {name} labelled."
+
+
+@pytest.mark.parametrize(("text", "keep"), [("Keep my edits", True), ("Replace", False)])
+def test_the_question_is_answered_once_and_goes(qtbot: Any, text: str, keep: bool) -> None:
+    question = EditsQuestion()
+    qtbot.addWidget(question)
+    question.ask("You edited 3 pixels.")
+    (button,) = (button for button in question.findChildren(QPushButton) if button.text() == text)
+    with qtbot.waitSignal(question.answered) as answered:
+        button.click()
+    assert answered.args == [keep]
+    assert question.isHidden()
