@@ -21,7 +21,7 @@ import numpy as np
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 
-OURS = str(Path("napari_wavegms") / "review"), "atomic.py"
+OURS = tuple(str(Path("napari_wavegms") / room) for room in ("corrections", "storage"))
 
 
 def approval(seed: int) -> Approval:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from napari_wavegms.files.reading import read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.learn.pairs import load_pairs
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.user_data import corrections_folder
+from napari_wavegms.storage.database import Database
 
 
 def approval(seed: int = 0, name: str = "polyp", **details: Any) -> Approval:
@@ -106,19 +107,16 @@ def test_names_are_made_unique_and_stay_with_their_image(tmp_path: Path) -> None
     assert store.approve(approval(3)).name == "polyp (4)", "a name of the history means one image for ever"
 
 
-def test_corrections_of_a_source_and_pairs(tmp_path: Path) -> None:
+def test_what_belongs_together_is_one_group(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path)
     for plane in (0, 1):
         store.approve(approval(plane, f"stack {plane}", source="stack.tif", plane=(plane,)))
     store.approve(approval(2, "single", source="single.png", group="patient 7"))
-    assert [kept.name for kept in store.of_source("stack.tif")] == ["stack 0", "stack 1"]
-    pairs = store.pairs()
-    assert [(pair.name, pair.group) for pair in pairs] == [
+    assert [(kept.name, kept.group) for kept in store.corrections()] == [
         ("stack 0", "stack.tif"),
         ("stack 1", "stack.tif"),
         ("single", "patient 7"),
     ]
-    np.testing.assert_array_equal(pairs[2].mask, approval(2).mask)
 
 
 def test_two_instances_share_one_folder(tmp_path: Path) -> None:
@@ -130,32 +128,52 @@ def test_two_instances_share_one_folder(tmp_path: Path) -> None:
 
 def test_looking_into_a_store_makes_nothing(tmp_data_home: Path) -> None:
     store = CorrectionStore()
-    assert store.folder == corrections_folder() == tmp_data_home / "corrections"
-    assert (store.corrections(), store.pairs(), store.warnings) == ([], [], ())
-    assert not store.folder.exists()
+    assert store.folder == tmp_data_home
+    assert (store.corrections(), store.history(), store.warnings) == ([], [], ())
+    assert list(tmp_data_home.iterdir()) == []
 
 
 def test_a_file_that_vanished_is_told_and_the_rest_works(tmp_path: Path) -> None:
-    store = CorrectionStore(tmp_path)
-    gone, _ = store.approve(approval(0, "gone")), store.approve(approval(1, "here"))
-    (tmp_path / "data" / f"{gone.mask}.npy.gz").unlink()
-    assert [pair.name for pair in store.pairs()] == ["here"]
+    store = CorrectionStore(tmp_path / "home")
+    gone, here = store.approve(approval(0, "gone")), store.approve(approval(1, "here"))
+    (tmp_path / "home" / "pixels" / f"{gone.mask}.npy.gz").unlink()
+    assert store.export(tmp_path / "one") == [here]
     [sentence] = store.warnings
     assert sentence.startswith("The correction of gone cannot be read. The file ")
     with pytest.raises(InputError, match="is gone"):
         store.load(gone)
     store.approve(approval(0, "gone"))
-    assert [pair.name for pair in store.pairs()] == ["gone", "here"]
+    assert len(store.export(tmp_path / "both")) == 2
     assert store.warnings == ()
 
 
-def test_an_entry_that_lacks_something_is_told(tmp_path: Path) -> None:
-    CorrectionStore(tmp_path).approve(approval())
-    with (tmp_path / "corrections.jsonl").open("a") as file:
-        file.write('{"kind": "approve", "name": "x"}\n{"kind": "of a newer version"}\n')
+@pytest.mark.parametrize("damage", ["{", '{"name": "x"}', '{"number": 1e400}', "[" * 10_000])
+def test_a_damaged_record_is_told_and_the_rest_works(tmp_path: Path, damage: str) -> None:
     store = CorrectionStore(tmp_path)
-    assert len(store.corrections()) == 1
-    assert store.warnings == ("1 of 3 entries of corrections.jsonl lack something and were passed over.",)
+    store.approve(approval(0))
+    other = store.approve(approval(1))
+    with store.database.write("not damaged") as connection:
+        connection.execute("UPDATE corrections SET record = ? WHERE number = 1", (damage,))
+    assert CorrectionStore(tmp_path).corrections() == [other]
+    [sentence] = CorrectionStore(tmp_path).warnings
+    assert sentence.startswith("A record of Correction in the database is damaged: ")
+    assert store.approve(approval(0)).number == 3
+
+
+def test_a_database_that_is_gone_while_its_files_are_there_is_told(tmp_path: Path) -> None:
+    store = CorrectionStore(tmp_path)
+    store.approve(approval())
+    store.database.path.unlink()
+    assert store.warnings == (
+        f"{store.database.path} is gone, but {tmp_path / 'pixels'} holds masks that it knew; copy it from a backup.",
+    )
+
+
+def test_a_folder_of_the_old_form_is_told(tmp_path: Path) -> None:
+    (tmp_path / "corrections").mkdir()
+    (tmp_path / "corrections" / "corrections.jsonl").write_text('{"kind": "head", "format": 1}\n')
+    [sentence] = CorrectionStore(tmp_path).warnings
+    assert "an earlier version of napari-wavegms (corrections), which is left as it is" in sentence
 
 
 @pytest.mark.parametrize(
@@ -199,19 +217,17 @@ needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="Windows has n
 
 
 @needs_limits
-@pytest.mark.parametrize("room", [0, 1, 40, 300])
-def test_a_disk_that_fills_up_in_the_index_leaves_the_index_as_it_was(tmp_path: Path, room: int) -> None:
+@pytest.mark.parametrize("room", [0, 600])
+def test_a_disk_that_fills_up_in_the_database_changes_nothing(tmp_path: Path, room: int) -> None:
     store = CorrectionStore(tmp_path)
-    for seed in range(3):  # an index larger than any array, so that the arrays still fit
-        store.approve(approval(seed))
-    index = tmp_path / "corrections.jsonl"
-    before = index.read_bytes()
+    kept = [store.approve(approval(seed)) for seed in range(3)]
+    large = "x" * 100_000
     with (
-        files_no_larger_than(len(before) + room),
+        files_no_larger_than(store.database.path.stat().st_size + room),
         pytest.raises(InputError, match=r"polyp was not kept: .* cannot be written"),
     ):
-        store.approve(approval(3))
-    assert index.read_bytes() == before
+        store.approve(approval(3, source=large))
+    assert store.history() == kept
     store.approve(approval(3))
     assert len(CorrectionStore(tmp_path).corrections()) == 4
     assert CorrectionStore(tmp_path).warnings == ()
@@ -222,9 +238,20 @@ def test_a_disk_that_fills_up_in_the_pixels_leaves_nothing(tmp_path: Path) -> No
     store = CorrectionStore(tmp_path)
     with files_no_larger_than(100), pytest.raises(InputError, match=r"polyp was not kept: .* cannot be written"):
         store.approve(approval())
-    assert not (tmp_path / "corrections.jsonl").exists()
-    assert list((tmp_path / "data").iterdir()) == []
+    assert list(tmp_path.glob("pixels/*")) == []
     assert store.approve(approval()).number == 1
+
+
+def test_a_large_image_on_its_way_to_the_disk_holds_up_no_stroke(tmp_path: Path) -> None:
+    store = CorrectionStore(tmp_path)
+    first = store.approve(approval(0))
+    with ThreadPoolExecutor(1) as pool:
+        with Database(tmp_path).write("x"):
+            keeping = pool.submit(store.approve, approval(1))
+            while len(list(tmp_path.glob("pixels/*.npy.gz"))) < 4:  # written while another writes the database
+                assert not keeping.done()
+        second = keeping.result()
+    assert store.corrections() == [first, second]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

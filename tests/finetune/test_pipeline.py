@@ -62,9 +62,7 @@ def start_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def request_of(start_file: Path, tmp_path: Path) -> Any:
     def make(**changes: Any) -> FineTuneRequest:
-        plain = FineTuneRequest(
-            pairs=pairs(2), start=start_file, held_out=pairs(2, 10), preset=TINY, versions=tmp_path / "versions"
-        )
+        plain = FineTuneRequest(pairs=pairs(2), start=start_file, held_out=pairs(2, 10), preset=TINY, home=tmp_path)
         return replace(plain, **changes)
 
     return make
@@ -76,7 +74,7 @@ def drain(run: Generator[Any, None, FineTuneResult]) -> tuple[list[Any], FineTun
 
 
 def reasons(folder: Path) -> list[str]:
-    return [version.reason for version in ModelVersions(folder / "versions").versions()]
+    return [version.reason for version in ModelVersions(folder).versions()]
 
 
 def left_in_work(folder: Path) -> list[str]:
@@ -101,7 +99,7 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert (result.version.parent, result.version.title) == ("tiny", "Quick, 2 corrections")
     assert start_file.read_bytes() == bytes_before
     assert left_in_work(tmp_path) == ["training.lock"]
-    card = read_card(ModelVersions(tmp_path / "versions").path(1))
+    card = read_card(ModelVersions(tmp_path).path(1))
     assert card.lineage[-1][LEARNED] == sorted(content_hash(pair.image) for pair in request.pairs)
     assert card.scores["held-out corrections"]["n"] == 2
 
@@ -109,7 +107,7 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
 def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Path) -> None:
     # The model in use is the start's child that knows the held-out images by heart; a wild rate cannot match it.
     _, good = drain(iter_fine_tune(request_of(pairs=pairs(2, 10), held_out=(), preset=_longer(TINY, 12))))
-    current = ModelVersions(tmp_path / "versions").path(good.version.number)
+    current = ModelVersions(tmp_path).path(good.version.number)
     wild = replace(TINY, config=replace(TINY.config, learning_rate=3.0, epochs=1))
     _, result = drain(iter_fine_tune(request_of(current=current, preset=wild)))
     assert sum(result.before.values()) > sum(result.after.values())
@@ -117,7 +115,7 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
     assert not result.version.promoted
     assert result.version.reason.startswith(("worse on p1", "not clearly better on 2"))
     assert result.version.reason in result.sentence
-    assert ModelVersions(tmp_path / "versions").current() is None
+    assert ModelVersions(tmp_path).current() is None
 
 
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:
@@ -159,7 +157,7 @@ def test_closing_keeps_what_was_learned_unscored(request_of: Any, tmp_path: Path
         pass
     run.close()
     assert reasons(tmp_path) == ["stopped before it was scored"]
-    assert read_card(ModelVersions(tmp_path / "versions").path(1)).lineage[-1][LEARNED]
+    assert read_card(ModelVersions(tmp_path).path(1)).lineage[-1][LEARNED]
 
 
 def test_closing_before_an_epoch_keeps_nothing(request_of: Any, tmp_path: Path) -> None:
@@ -210,7 +208,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
     with disk_with_room_for(100_000), pytest.raises(TrainingError, match=r"could not be written to .* Make room"):
         drain(iter_fine_tune(request_of()))
     assert start_file.read_bytes() == before
-    assert ModelVersions(tmp_path / "versions").versions() == []
+    assert ModelVersions(tmp_path).versions() == []
     assert left_in_work(tmp_path) == ["training.lock"]
 
 
@@ -222,8 +220,8 @@ def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of:
             break
     with disk_with_room_for(100_000), pytest.raises(TrainingError, match="could not be written"):
         drain(run)
-    assert ModelVersions(tmp_path / "versions").versions() == []
-    version = recover(tmp_path / "versions")
+    assert ModelVersions(tmp_path).versions() == []
+    version = recover(tmp_path)
     assert version is not None
     assert not version.promoted
 
@@ -236,16 +234,16 @@ from pathlib import Path
 from test_pipeline import *
 speed = replace(TINY, config=replace(TINY.config, epochs=100))
 run = iter_fine_tune(FineTuneRequest(pairs(1), Path({str(start_file)!r}), preset=speed,
-                                versions=Path({str(tmp_path)!r}) / "versions"))
+                                home=Path({str(tmp_path)!r})))
 while not isinstance(next(run), TrainEpoch): pass
 os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 9
-    found = recover(tmp_path / "versions")
+    found = recover(tmp_path)
     assert found is not None
     assert found.title == "Quick, 1 correction"
     assert reasons(tmp_path) == ["cut off before it was scored, because the program ended"]
-    assert recover(tmp_path / "versions") is None
+    assert recover(tmp_path) is None
 
 
 def test_what_was_learned_from_is_replayed_and_never_scored_on() -> None:

@@ -72,8 +72,9 @@ def test_groups_stay_together_and_every_pair_is_somewhere(tmp_path: Path) -> Non
 
 def test_the_split_survives_the_loss_of_its_file(tmp_path: Path) -> None:
     pairs = [pair(number) for number in range(30)]
-    before = StickySplit(tmp_path).divide(pairs)
-    (tmp_path / "split.jsonl").unlink()
+    split = StickySplit(tmp_path)
+    before = split.divide(pairs)
+    split.database.path.unlink()
     after = StickySplit(tmp_path).divide(pairs[::-1])
     assert {p.name for p in before.held_out} == {p.name for p in after.held_out}
 
@@ -111,10 +112,10 @@ def test_what_was_set_aside_is_said(tmp_path: Path) -> None:
 def test_known_groups_need_no_writing(tmp_path: Path) -> None:
     split = StickySplit(tmp_path)
     split.sides([Member("g", "c")])
-    before = (tmp_path / "split.jsonl").read_bytes()
+    before = split.database.path.read_bytes()
     split.sides([Member("g", "c")])
     StickySplit(tmp_path).sides([Member("g", "c")])
-    assert (tmp_path / "split.jsonl").read_bytes() == before
+    assert split.database.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.2, float("nan")])

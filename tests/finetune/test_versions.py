@@ -15,7 +15,6 @@ from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
-from napari_wavegms.storage.user_data import versions_folder
 
 BETTER = judge({"a": 0.5, "b": 0.6, "c": 0.7}, {"a": 0.7, "b": 0.7, "c": 0.7})
 WORSE = judge({"polyp_07": 0.8, "b": 0.1}, {"polyp_07": 0.66, "b": 0.5})
@@ -38,19 +37,19 @@ def add(versions: ModelVersions, tmp_path: Path, verdict: Verdict = BETTER, pare
 
 
 def in_use(versions: ModelVersions) -> str | None:
-    current = ModelVersions(versions.folder).current()
+    current = ModelVersions(versions.database.folder).current()
     assert versions.current() == current
     return None if current is None else current.name
 
 
 @pytest.fixture
 def versions(tmp_path: Path) -> ModelVersions:
-    return ModelVersions(tmp_path / "versions")
+    return ModelVersions(tmp_path / "home")
 
 
 def test_looking_makes_nothing(tmp_data_home: Path) -> None:
     versions = ModelVersions()
-    assert versions.folder == versions_folder() == tmp_data_home / "versions"
+    assert versions.folder == tmp_data_home / "versions"
     assert (versions.versions(), versions.listing(), versions.current(), versions.warnings) == ([], [], None, ())
     assert not versions.folder.exists()
 
@@ -58,7 +57,7 @@ def test_looking_makes_nothing(tmp_data_home: Path) -> None:
 def test_a_version_comes_back_bit_by_bit_with_all_that_is_known(versions: ModelVersions, tmp_path: Path) -> None:
     source = model_file(tmp_path / "best.safetensors", b"12345")
     made = versions.add(source, BETTER, "default", "Quick, 3 corrections", {"a": 0.5}, {"a": 0.7})
-    [found] = ModelVersions(versions.folder).versions()
+    [found] = ModelVersions(versions.database.folder).versions()
     assert found == made
     assert (found.name, found.parent, found.title) == ("v1", "default", "Quick, 3 corrections")
     assert (found.before, found.after, found.dsc) == ({"a": 0.5}, {"a": 0.7}, 0.7)
@@ -100,14 +99,14 @@ def test_one_click_goes_back_and_the_next_one_further(versions: ModelVersions, t
     for _ in range(3):
         add(versions, tmp_path)
     assert in_use(versions) == "v3"
-    for wanted in ("v2", "v1", None):
-        back = versions.roll_back()
-        assert in_use(versions) == (back.name if back else None) == wanted
-    with pytest.raises(CheckpointError, match="nothing to go back from"):
-        versions.roll_back()
+    for wanted in (2, 1):
+        back = versions.roll_back(wanted)
+        assert back is not None
+        assert in_use(versions) == back.name == f"v{wanted}"
+    assert versions.roll_back(STARTING_MODEL) is None
+    assert in_use(versions) is None
     versions.promote(2)
     assert in_use(versions) == "v2"
-    assert versions.roll_back() is None
 
 
 def test_a_version_can_be_used_anyway_and_left_again(versions: ModelVersions, tmp_path: Path) -> None:
@@ -116,17 +115,13 @@ def test_a_version_can_be_used_anyway_and_left_again(versions: ModelVersions, tm
     assert versions.promote(2).reason == "worse on polyp_07 (Dice 0.66, before 0.80)"
     assert in_use(versions) == "v2"
     assert versions.listing()[0].in_use
-    versions.roll_back()
+    versions.roll_back(1)
     assert in_use(versions) == "v1"
     add(versions, tmp_path)
     versions.promote(1)
     assert in_use(versions) == "v1"
-    versions.roll_back()
+    versions.path(1).unlink()
     assert in_use(versions) == "v3", "what was in use before, not what is older"
-    versions.roll_back(to=1)
-    assert in_use(versions) == "v1"
-    assert versions.roll_back(to=STARTING_MODEL) is None
-    assert in_use(versions) is None
 
 
 def test_what_is_not_there_cannot_be_used(versions: ModelVersions, tmp_path: Path) -> None:
@@ -135,8 +130,6 @@ def test_what_is_not_there_cannot_be_used(versions: ModelVersions, tmp_path: Pat
         versions.promote(7)
     with pytest.raises(CheckpointError, match="no version v7"):
         versions.roll_back(to=7)
-    with pytest.raises(CheckpointError, match="no version v7"):
-        versions.lineage(7)
     versions.path(1).unlink()
     with pytest.raises(CheckpointError, match="The file of v1 is gone"):
         versions.promote(1)
@@ -159,14 +152,6 @@ def test_a_file_that_vanished_is_said_and_the_rest_works(versions: ModelVersions
     assert "the model before the first version is used instead" in versions.warnings[0]
     assert add(versions, tmp_path).name == "v4"
     assert versions.warnings == ()
-    assert versions.roll_back() is None, "the versions below have no files"
-
-
-def test_the_lineage_leads_back_to_the_first(versions: ModelVersions, tmp_path: Path) -> None:
-    for parent in ("default", "v1", "v1", "v3", "v9"):
-        add(versions, tmp_path, parent=parent)
-    assert [version.name for version in versions.lineage(4)] == ["v1", "v3", "v4"]
-    assert [version.name for version in versions.lineage(5)] == ["v5"]
 
 
 def test_only_models_are_kept(versions: ModelVersions, tmp_path: Path) -> None:
@@ -178,10 +163,13 @@ def test_only_models_are_kept(versions: ModelVersions, tmp_path: Path) -> None:
     assert not versions.folder.exists()
 
 
-def test_no_file_is_ever_written_over(versions: ModelVersions, tmp_path: Path) -> None:
+def test_no_file_is_ever_written_over_and_a_lost_database_is_told(versions: ModelVersions, tmp_path: Path) -> None:
     add(versions, tmp_path)
     first = versions.path(1).read_bytes()
-    (versions.folder / "versions.jsonl").unlink()
+    versions.database.path.unlink()
+    assert versions.warnings == (
+        f"{versions.database.path} is gone, but {versions.folder} holds models that it knew; copy it from a backup.",
+    )
     assert add(versions, tmp_path).name == "v2"
     assert versions.path(1).read_bytes() == first
 
@@ -192,31 +180,31 @@ def test_a_score_that_is_no_number_is_not_kept_as_one(versions: ModelVersions, t
     assert made.after == {"b": 0.5}
 
 
-def test_lines_that_lack_something_are_passed_over(versions: ModelVersions, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["{", "{}", '{"number": 1e400}', "9" * 5000])
+def test_a_damaged_record_takes_only_its_version(versions: ModelVersions, tmp_path: Path, damage: str) -> None:
     add(versions, tmp_path)
-    with (versions.folder / "versions.jsonl").open("a") as file:
-        file.write('{"kind": "version", "number": 2}\n{"kind": "use", "number": 2}\n{"kind": "use", "number": [1]}\n')
+    add(versions, tmp_path)
+    with versions.database.write("not damaged") as connection:
+        connection.execute("UPDATE versions SET record = ? WHERE number = 2", (damage,))
     assert in_use(versions) == "v1"
     assert len(versions.versions()) == 1
+    assert add(versions, tmp_path).number == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
-@pytest.mark.parametrize("where", ["model", "index"])
+@pytest.mark.parametrize("where", ["model", "database"])
 def test_a_full_disk_leaves_the_old_model_untouched(versions: ModelVersions, tmp_path: Path, where: str) -> None:
     import resource
 
     add(versions, tmp_path)
-    for _ in range(20):
-        versions.promote(1)
     before = {path.name: path.read_bytes() for path in versions.folder.iterdir()}
-    model, index = len(before["v1.safetensors"]), len(before["versions.jsonl"])
-    assert model < index, "the model fits where the index does not"
+    model, database = len(before["v1.safetensors"]), versions.database.path.stat().st_size
     source = model_file(tmp_path / "best.safetensors")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (model - 10 if where == "model" else index + 10, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (model - 10 if where == "model" else database + 10, limits[1]))
     try:
         with pytest.raises(InputError, match=r"The new model was not kept: .* cannot be written"):
-            versions.add(source, BETTER, "v1")
+            versions.add(source, BETTER, "v1", title="x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in versions.folder.iterdir()} == before
@@ -226,8 +214,8 @@ def test_a_full_disk_leaves_the_old_model_untouched(versions: ModelVersions, tmp
 
 CODE = """
 import os, signal, sys
-from napari_wavegms.review.gate import judge
-from napari_wavegms.review.versions import ModelVersions
+from napari_wavegms.finetune.gate import judge
+from napari_wavegms.finetune.versions import ModelVersions
 source, folder, lines = sys.argv[1], sys.argv[2], sys.stdin
 for request in lines:
     reading, writing = os.pipe()
@@ -258,7 +246,7 @@ def test_killed_at_any_line_the_versions_stay_whole(versions: ModelVersions, tmp
     source = model_file(tmp_path / "best.safetensors", b"x" * 1000)
     kills = [*range(1, 700, 13), 10**9]
     run = subprocess.run(
-        [sys.executable, "-c", CODE, str(source), str(versions.folder)],
+        [sys.executable, "-c", CODE, str(source), str(versions.database.folder)],
         input="".join(f"{lines}\n" for lines in kills),
         capture_output=True,
         text=True,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import random
+import sqlite3
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.journal.export import export_csv
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.patches import Band, MaskState, Patch, bands_of
+from napari_wavegms.journal.patches import Band, MaskState, bands_of, pack, unpack
 from napari_wavegms.journal.records import Edit, EditTarget
-from napari_wavegms.storage.user_data import editor_name, journal_folder, set_editor_name, settings_file
+from napari_wavegms.storage.user_data import editor_name, set_editor_name, settings_file
 
 IMAGE = "0123456789abcdef0123456789abcdef"
 
@@ -45,7 +49,7 @@ def empty() -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -62,8 +66,12 @@ def edited(folder: Path, empty: np.ndarray) -> list[np.ndarray]:
     return states
 
 
-def the_file(folder: Path) -> Path:
-    return folder / f"{IMAGE}.jsonl"
+def tamper(folder: Path, statement: str, *values: object) -> None:
+    """Change the database as nobody should."""
+    connection = sqlite3.connect(Journal(folder).database.path)
+    with connection:
+        assert connection.execute(statement, values).rowcount
+    connection.close()
 
 
 def masks_of(dtype: Any, shape: tuple[int, ...], top: int) -> st.SearchStrategy[list[np.ndarray]]:
@@ -113,10 +121,9 @@ def test_every_state_comes_back_and_the_counts_are_those_of_brute_force(
 
 
 @given(was=hnp.arrays(np.uint16, (6, 11), fill=st.just(0)), now=hnp.arrays(np.uint16, (6, 11), fill=st.just(0)))
-def test_a_patch_survives_json(was: np.ndarray, now: np.ndarray) -> None:
+def test_a_patch_survives_its_bytes(was: np.ndarray, now: np.ndarray) -> None:
     state = MaskState(was)
-    plain = json.loads(json.dumps([patch.as_list() for patch in state.patches_to({Band((), 0, 6): now})]))
-    state.apply(Patch.from_list(patch, np.uint16) for patch in plain)
+    state.apply(unpack(pack(state.patches_to({Band((), 0, 6): now})), np.uint16))
     np.testing.assert_array_equal(state.mask, now)
 
 
@@ -171,9 +178,6 @@ def test_who_when_model_and_threshold_stand_beside_each_edit(folder: Path, empty
     assert (second.editor, second.model, second.threshold, second.removed) == ("Bob", "v2", None, 1)
     assert (second.active_seconds, second.seconds_so_far) == (7.0, 9.0), "work that came to nothing is work too"
     assert first.time <= second.time
-    assert [edit.bytes for edit in (first, second)] == [
-        len(line) for line in the_file(folder).read_bytes().splitlines(keepends=True) if b'"kind": "edit"' in line
-    ]
 
 
 def test_looking_and_beginning_write_nothing(folder: Path, empty: np.ndarray) -> None:
@@ -266,92 +270,100 @@ def test_what_another_window_works_on_is_not_taken_over(folder: Path, empty: np.
     assert [(one.edits, one.upto) for one in Journal(folder).unfinished()] == [(1, 1)]
 
 
-def test_many_open_images_are_folded_away_and_come_back(folder: Path, empty: np.ndarray) -> None:
+def test_many_open_images_take_little_memory_and_come_back(folder: Path) -> None:
     journal = Journal(folder)
-    images = [f"{number:032x}" for number in range(20)]
-    for number, image in enumerate(images):
-        journal.begin(target(image=image), empty + np.uint8(number), editor="Ann")
+    images = [f"{number:032x}" for number in range(40)]
+    masks = {image: np.full((1000, 1000), number, np.uint8) for number, image in enumerate(images)}
+    tracemalloc.start()
+    for image, mask in masks.items():
+        journal.begin(target(image=image, shape=mask.shape), mask, editor="Ann")
+    assert tracemalloc.get_traced_memory()[0] < 12e6, "8 masks of a megabyte, and the others folded"
+    tracemalloc.stop()
     for image in images[::2]:
         journal.record(image, journal.restore(image) + np.uint8(1), editor="Ann")
     for number, image in enumerate(images):
-        np.testing.assert_array_equal(journal.restore(image), empty + np.uint8(number + (number + 1) % 2))
-    for image in images:
-        edit = journal.record(image, empty + np.uint8(99), editor="Ann")
+        np.testing.assert_array_equal(journal.restore(image), masks[image] + np.uint8((number + 1) % 2))
+    for image in images[:20]:
+        edit = journal.record(image, masks[image] + np.uint8(99), editor="Ann")
         assert edit is not None
-        assert edit.differing == empty.size
-    assert sum(known.state is not None for known in journal._open.values()) == 8
-
-
-def test_a_last_line_cut_anywhere_loses_only_itself(folder: Path, edited: list[np.ndarray]) -> None:
-    whole = the_file(folder).read_bytes()
-    confirmed = whole.rstrip(b"\n").rfind(b"\n") + 1
-    for cut in range(confirmed, len(whole) + 1):
-        the_file(folder).write_bytes(whole[:cut])
-        journal = Journal(folder)
-        is_whole = cut >= len(whole) - 1
-        (left,) = journal.unfinished()
-        assert left.edits == (4 if is_whole else 3)
-        np.testing.assert_array_equal(journal.restore(IMAGE, left.upto), edited[left.edits])
-        if (cut - confirmed) % 16:
-            continue
-        journal.begin(target(), edited[left.edits], editor="Ann")
-        ann(journal, edited[2] + np.uint8(1))
-        reader = Journal(folder)
-        np.testing.assert_array_equal(reader.restore(IMAGE), edited[2] + np.uint8(1))
-        assert reader.verify(IMAGE) == []
-        journal.release()
+        assert edit.differing == masks[image].size
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_a_line_that_was_tampered_with_is_found(folder: Path, edited: list[np.ndarray], number: int) -> None:
-    path = the_file(folder)
-    lines = path.read_text().splitlines()
-    place = next(place for place, line in enumerate(lines) if '"begin"' in line) + number
-    tampered = json.loads(lines[place])
-    tampered["time"] = "2001-01-01T00:00:00+00:00"
-    path.write_text("\n".join([*lines[:place], json.dumps(tampered), *lines[place + 1 :]]) + "\n")
+def test_an_entry_that_was_tampered_with_is_found(folder: Path, edited: list[np.ndarray], number: int) -> None:
+    record = 'UPDATE journal SET record = replace(record, \'"time":"20\', \'"time":"19\') WHERE position = ?'
+    tamper(folder, record, 1 + number)
     (sentence,) = Journal(folder).verify(IMAGE)
-    assert sentence.startswith(f"Edit {number} of benign_12" if number else "A line on 'begin' of benign_12")
+    assert sentence.startswith(f"Edit {number} of benign_12" if number else "An entry on 'begin' of benign_12")
 
 
-def test_a_line_that_was_taken_out_is_found_and_takes_only_its_own_pixels(
+@pytest.mark.parametrize("column", ["number", "session", "kind", "digest", "link", "pixels", "record"])
+def test_any_flipped_bit_of_an_entry_is_found(folder: Path, edited: list[np.ndarray], column: str) -> None:
+    connection = sqlite3.connect(Journal(folder).database.path)
+    rows = connection.execute(f"SELECT position, {column} FROM journal WHERE {column} IS NOT NULL").fetchall()
+    connection.close()
+    rng = random.Random(3)
+    for position, value in rows:
+        if isinstance(value, int):
+            flipped: object = value + 100
+        elif column == "kind":
+            flipped = "edit" if value == "begin" else "begin"
+        else:
+            data = bytearray(value if isinstance(value, bytes) else value.encode("ascii"))
+            data[rng.randrange(len(data))] ^= 1
+            flipped = bytes(data) if isinstance(value, bytes) else data.decode("ascii")
+        if column == "session":
+            tamper(folder, "INSERT INTO journal_sessions (id, image, owner) VALUES (?, ?, '')", flipped, IMAGE)
+        tamper(folder, f"UPDATE journal SET {column} = ? WHERE position = ?", flipped, position)
+        assert Journal(folder).verify(IMAGE)
+        tamper(folder, f"UPDATE journal SET {column} = ? WHERE position = ?", value, position)
+        if column == "session":
+            tamper(folder, "DELETE FROM journal_sessions WHERE id = ?", flipped)
+    assert Journal(folder).verify(IMAGE) == []
+
+
+def test_an_entry_that_was_taken_out_is_found_and_takes_only_its_own_pixels(
     folder: Path, edited: list[np.ndarray]
 ) -> None:
-    path = the_file(folder)
-    lines = path.read_text().splitlines()
-    second = next(place for place, line in enumerate(lines) if '"n": 2' in line)
-    path.write_text("\n".join([*lines[:second], *lines[second + 1 :]]) + "\n")
+    tamper(folder, "DELETE FROM journal WHERE number = 2")
     journal = Journal(folder)
     (left,) = journal.unfinished()
-    assert left.damage.startswith("Edit 3 of benign_12, or the line before it, was changed or lost")
+    assert left.damage.startswith("Edit 3 of benign_12, or the entry before it, was changed or lost")
     # Edit 4 gave its pixels their values whatever was there before; what only edit 2 had touched is as it began.
     np.testing.assert_array_equal(journal.restore(IMAGE), edited[4])
 
 
+@pytest.mark.parametrize("kept", range(5))
+def test_a_tail_that_was_cut_off_is_found(folder: Path, edited: list[np.ndarray], kept: int) -> None:
+    tamper(folder, "DELETE FROM journal WHERE position > ?", kept)
+    (sentence,) = Journal(folder).verify(IMAGE)
+    assert sentence.startswith(
+        f"The last entries of the journal of {'benign_12' if kept else 'this image'} were changed"
+    )
+
+
 def test_pixels_that_cannot_be_read_are_told(folder: Path, edited: list[np.ndarray]) -> None:
-    path = the_file(folder)
-    path.write_text(path.read_text().replace('"patches": [[[]', '"patches": [[[9]', 1))
+    tamper(folder, "UPDATE journal SET pixels = x'00ff' WHERE number = 2")
     journal = Journal(folder)
     assert len(journal.verify(IMAGE)) == 1
     assert journal.restore(IMAGE).shape == edited[0].shape
 
 
-def test_a_beginning_that_is_gone_is_told_in_a_sentence(folder: Path, edited: list[np.ndarray]) -> None:
-    path = the_file(folder)
-    lines = [line for line in path.read_text().splitlines() if '"begin"' not in line]
-    path.write_text("\n".join(lines) + "\n")
-    journal = Journal(folder)
-    assert "4 lines could not be understood" in journal.verify(IMAGE)[-1]
-    with pytest.raises(InputError, match="has no edit 3"):
-        journal.restore(IMAGE, 3)
+@pytest.mark.parametrize("damage", ["{", "[]", '{"shape": [1e9, 1e9], "dtype": "|u1"}', '{"shape": [8], "dtype": "O"}'])
+def test_a_beginning_that_is_damaged_is_told_in_a_sentence(folder: Path, edited: list[np.ndarray], damage: str) -> None:
+    tamper(folder, "UPDATE journal SET record = ? WHERE kind = 'begin'", damage)
+    assert len(Journal(folder).verify(IMAGE)) == 1
+    assert Journal(folder).unfinished() == [], "there is nothing that could be restored"
+    with pytest.raises(InputError, match="what they began with is damaged or gone"):
+        Journal(folder).restore(IMAGE, 3)
 
 
-def test_a_journal_that_was_removed_under_us_begins_anew(folder: Path, empty: np.ndarray) -> None:
+def test_a_database_that_was_removed_under_us_begins_anew(folder: Path, empty: np.ndarray) -> None:
     journal = Journal(folder)
     journal.begin(target(), empty, editor="Ann")
     one, two = (with_label(empty, slice(0, 2), slice(0, width)) for width in (2, 5))
     ann(journal, one)
-    the_file(folder).unlink()
+    journal.database.path.unlink()
     ann(journal, two)
     reader = Journal(folder)
     np.testing.assert_array_equal(reader.restore(IMAGE), two)
@@ -363,7 +375,7 @@ def test_a_journal_that_was_removed_under_us_begins_anew(folder: Path, empty: np
     [
         (lambda journal, mask: ann(journal, mask), r"Call begin\(\) first"),
         (lambda journal, mask: journal.restore(IMAGE, 3), "has no edit 3"),
-        (lambda journal, mask: journal.restore("../x"), "no content hash"),
+        (lambda journal, mask: journal.restore("../x"), "has no edit 0 of this image; it has none"),
         (lambda journal, mask: journal.begin(target(), mask / 2, editor=""), "whole numbers"),
         (lambda journal, mask: journal.begin(target(), mask[0], editor=""), "rows and columns"),
     ],
@@ -397,7 +409,7 @@ def test_the_table_has_a_row_for_each_edit_and_each_end(folder: Path, edited: li
     journal.begin(target('Müller, "left"', other), edited[0], editor="Zoë")
     journal.record(other, edited[1], editor="Zoë")
     path = tmp_path / "table.csv"
-    assert journal.export_csv(path) == 6
+    assert export_csv(journal, path) == 6
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["event"] for row in rows) == ["approved", *["edit"] * 5]
@@ -411,17 +423,27 @@ def test_the_table_has_a_row_for_each_edit_and_each_end(folder: Path, edited: li
 def test_a_journal_of_thousands_of_finished_images_is_looked_through_at_once(
     folder: Path, edited: list[np.ndarray]
 ) -> None:
-    Journal(folder).close(IMAGE, "approved")
-    finished = the_file(folder).read_bytes()
-    for number in range(2000):
-        (folder / f"{number:032x}.jsonl").write_bytes(finished)
     journal = Journal(folder)
+    journal.close(IMAGE, "approved")
+    with journal.database.write("not copied") as connection:
+        for number in range(2000):
+            copied = f"{number:032x}"
+            session = connection.execute(
+                "INSERT INTO journal_sessions (image, owner, ending) VALUES (?, '', 'approved')", (copied,)
+            ).lastrowid
+            connection.execute(
+                "INSERT INTO journal SELECT NULL, ?, position, ?, kind, number, record, pixels, digest, link"
+                " FROM journal WHERE image = ?",
+                (copied, session, IMAGE),
+            )
+            connection.execute("INSERT INTO journal_heads VALUES (?, 6, '')", (copied,))
     journal.begin(target(image="e" * 32), edited[0], editor="Ann")
     journal.record("e" * 32, edited[1], editor="Ann")
     journal.release()
     start = time.perf_counter()
     assert [left.target.image for left in journal.unfinished()] == ["e" * 32]
     assert time.perf_counter() - start < 2.0
+    assert len(journal.images()) == 2002
 
 
 def stroke(mask: np.ndarray, rng: np.random.Generator, radius: int) -> None:
@@ -445,14 +467,15 @@ def test_fifty_strokes_take_tens_of_kilobytes(folder: Path, side: int, radius: i
     for _ in range(50):
         stroke(mask, rng, radius)
         ann(journal, mask, 2.0, model="generalist", threshold=0.5)
-    size = the_file(folder).stat().st_size
+    with journal.database.read() as connection:
+        (size,) = connection.execute("SELECT sum(length(record) + length(pixels)) FROM journal").fetchone()
     assert len(journal.edits(IMAGE)) == 50
     assert size < kilobytes * 1000, f"{size} bytes"
     np.testing.assert_array_equal(Journal(folder).restore(IMAGE), mask)
 
 
 def test_the_users_journal_lies_in_the_data_folder(tmp_data_home: Path) -> None:
-    assert Journal().folder == journal_folder() == tmp_data_home / "journal"
+    assert Journal().database.folder == tmp_data_home
 
 
 def test_the_editors_name_is_the_login_name_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,21 @@ def test_threads_and_processes_write_at_once_and_lose_nothing(database: Database
     assert numbers(database) == [*range(30), *range(100, 120)]
 
 
+def test_who_looks_while_another_makes_the_file_finds_it_empty_or_begun(tmp_path: Path) -> None:
+    def look(database: Database) -> None:
+        while not numbers(database):
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for turn in range(30):
+            database = Database(tmp_path / str(turn))
+            looking = [pool.submit(look, database) for _ in range(2)]
+            writing = [pool.submit(add, database, number) for number in (1, 2)]
+            for task in (*looking, *writing):
+                task.result()
+            assert numbers(database) == [1, 2]
+
+
 def test_who_reads_sees_one_state_and_whoever_writes_waits(database: Database) -> None:
     add(database, 1)
     done = threading.Event()

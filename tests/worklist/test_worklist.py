@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,13 @@ from hypothesis import strategies as st
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.user_data import reviews_folder
-from napari_wavegms.worklist.item import Item, checked_changes
+from napari_wavegms.storage.database import Database
+from napari_wavegms.worklist.item import STATES, Item, checked_changes
 from napari_wavegms.worklist.ordering import next_key, order, previous_key
+from napari_wavegms.worklist.state import WorklistStates
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
+
+SCAN = Item("scan.png", "scan")
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -55,7 +60,7 @@ def test_a_folder_gives_its_images_in_natural_order_all_to_do(folder: Path) -> N
 
 def test_looking_writes_nothing(folder: Path, tmp_data_home: Path) -> None:
     Worklist.of_folder(folder).refresh()
-    assert not reviews_folder().exists()
+    assert list(tmp_data_home.iterdir()) == []
 
 
 def test_what_was_set_is_there_when_the_folder_is_opened_again(folder: Path) -> None:
@@ -81,18 +86,17 @@ def test_the_folder_of_the_user_is_left_alone(folder: Path) -> None:
     worklist.set(key(folder, "scan_1.png"), state="skipped")
     worklist.go_to(key(folder, "scan_2.png"))
     assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "scan_1.png", "scan_10.png", "scan_2.png"]
-    assert len(list(reviews_folder().glob("*.jsonl"))) == 1
+    assert Database().path.exists()
 
 
 def test_only_a_real_change_is_written_and_only_the_state_has_a_time(folder: Path) -> None:
     worklist = Worklist.of_folder(folder)
     scan = key(folder, "scan_1.png")
     worklist.set(scan, uncertainty=0.5)
-    (file,) = reviews_folder().glob("*.jsonl")
-    size = file.stat().st_size
+    before = Database().path.read_bytes()
     assert worklist.set(scan, uncertainty=0.5, state="todo").time == ""
     worklist.set_all({})
-    assert file.stat().st_size == size
+    assert Database().path.read_bytes() == before
 
 
 def test_a_file_has_one_state_whichever_way_it_was_opened(folder: Path, tmp_path: Path) -> None:
@@ -246,11 +250,12 @@ def test_a_new_sitting_begins_with_what_was_not_shown_yet(folder: Path) -> None:
 )
 def test_a_value_that_does_not_fit_is_refused(changes: dict[str, object], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        checked_changes("scan", changes)
+        checked_changes(SCAN, changes)
 
 
 def test_a_score_that_is_no_number_is_none() -> None:
-    assert checked_changes("scan", {"score": float("nan"), "uncertainty": None}) == {"score": None, "uncertainty": None}
+    for nothing in (float("nan"), np.float32("inf"), None):
+        assert checked_changes(SCAN, {"score": nothing, "uncertainty": nothing}) == {"score": None, "uncertainty": None}
 
 
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
@@ -268,8 +273,8 @@ def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_changes_nothing(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    worklist = Worklist.of_folder(folder, reviews=tmp_path / "reviews")
-    (tmp_path / "reviews").write_text("in the way")
+    worklist = Worklist.of_folder(folder, states=WorklistStates(tmp_path / "home"))
+    (tmp_path / "home").write_text("in the way")
     with pytest.raises(InputError, match="was not noted"):
         worklist.set(key(folder, "scan_1.png"), state="approved")
     with pytest.raises(InputError, match="was not noted"):
@@ -280,34 +285,46 @@ def test_a_disk_that_refuses_changes_nothing(folder: Path, tmp_path: Path) -> No
 
 @given(
     st.dictionaries(
-        st.text(), st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
+        st.text() | st.sampled_from([field.name for field in fields(Item)]),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()),
     )
 )
-def test_lines_of_another_version_or_hand_do_no_harm(values: dict[str, object]) -> None:
-    known = Item("k", "n", state="corrected").with_changes({**values, "state": values.get("state", "x")})
-    assert known.state in ("corrected", values.get("state"))
+def test_a_record_of_another_version_or_hand_is_read_or_refused(values: dict[str, object]) -> None:
+    try:
+        item = SCAN.with_record(values)
+    except InputError:
+        return
+    assert (item.key, item.name, item.path) == (SCAN.key, SCAN.name, None)
+    assert item.state in STATES
+    assert math.isfinite(item.seconds)
+    assert item.score is None or math.isfinite(item.score)
 
 
-def test_a_line_that_is_cut_or_strange_loses_only_itself(folder: Path) -> None:
-    scan = key(folder, "scan_1.png")
-    Worklist.of_folder(folder).set(scan, state="approved")
-    (file,) = reviews_folder().glob("*.jsonl")
-    strange = [
-        {"kind": "item", "name": "scan_1.png", "set": {"state": 7, "light": None, "seconds": "x", "more": []}},
-        {"kind": "item", "name": 3, "set": {}},
-        {"kind": "item", "name": "scan_2.png", "set": []},
-        {"kind": "later"},
-    ]
-    with file.open("a") as lines:
-        lines.write("".join(json.dumps(line) + "\n" for line in strange) + '{"kind": "item", "na')
+@pytest.mark.parametrize("damage", ["{", "[]", '{"state": 7}', '{"seconds": 1e400}', "[" * 10_000])
+def test_a_damaged_record_loses_only_itself(folder: Path, damage: str) -> None:
+    worklist = Worklist.of_folder(folder)
+    for name, state in (("scan_1.png", "approved"), ("scan_2.png", "skipped")):
+        worklist.set(key(folder, name), state=state)
+    with Database().write("not damaged") as connection:
+        connection.execute("UPDATE worklist SET record = ? WHERE name = ?", (damage, b"scan_1.png"))
     again = Worklist.of_folder(folder)
-    assert again.item(scan).state == "approved"
-    assert len(again.warnings) == 1
+    assert states(again) == {"scan_1": "todo", "scan_2": "skipped", "scan_10": "todo"}
+    assert again.warnings == ("What was noted about scan_1 is damaged and was passed over.",)
+    again.set(key(folder, "scan_1.png"), state="corrected")
+    assert Worklist.of_folder(folder).warnings == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
+def test_a_file_whose_name_is_no_text_is_noted_like_any_other(tmp_path: Path) -> None:
+    folder = fill(tmp_path / os.fsdecode(b"m\xe4rz"), os.fsdecode(b"scan\xff.png"))
+    item = Worklist.of_folder(folder).items()[0]
+    Worklist.of_folder(folder).set(item.key, state="skipped")
+    assert Worklist.of_folder(folder).item(item.key).state == "skipped"
 
 
 KILLED = """
 import sys
-from napari_wavegms.review.worklist import Worklist
+from napari_wavegms.worklist.worklist import Worklist
 worklist = Worklist.of_folder(sys.argv[1])
 keys = [item.key for item in worklist.items()]
 for number in range(10**6):

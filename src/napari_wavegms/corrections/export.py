@@ -8,7 +8,7 @@ import secrets
 import shutil
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ def export_corrections(kept: Sequence[tuple[Correction, Kept]], folder: Path) ->
             for stem, (correction, pixels) in zip(stems, kept, strict=True):
                 _write_one(unfinished, stem, correction, pixels)
             lines = [
-                {"file": f"{stem}.tif", **correction.as_dict()}
-                for stem, (correction, _) in zip(stems, kept, strict=True)
+                {"file": f"{stem}.tif", **asdict(correction)} for stem, (correction, _) in zip(stems, kept, strict=True)
             ]
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (unfinished / "corrections.jsonl").write_text(text, encoding="utf-8")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.storage.append_log import now
+from napari_wavegms.storage.database import now
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -147,41 +146,6 @@ class Correction:
         """Share of the pixels that a person changed, 0 to 1; None where nothing was predicted."""
         return None if self.changed is None else self.changed / (self.shape[0] * self.shape[1])
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"spacing": None if self.spacing is None else self.spacing.as_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], number: int) -> Correction:
-        """Read what `as_dict` wrote; keys of newer versions are passed over.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If it is something else.
-        """
-        spacing, threshold = values.get("spacing"), values.get("threshold")
-        prediction, changed = values.get("prediction"), values.get("changed")
-        rows, columns = values["shape"]
-        return cls(
-            number=number,
-            name=str(values["name"]),
-            image=str(values["image"]),
-            mask=str(values["mask"]),
-            prediction=None if prediction is None else str(prediction),
-            group=str(values["group"]),
-            shape=(int(rows), int(columns)),
-            labelled=int(values["labelled"]),
-            changed=None if changed is None else int(changed),
-            source=str(values.get("source", "")),
-            plane=tuple(int(place) for place in values.get("plane", ())),
-            spacing=None if spacing is None else Spacing(tuple(spacing["size"]), str(spacing["unit"])),
-            model=str(values.get("model", "")),
-            threshold=None if threshold is None else float(threshold),
-            editor=str(values.get("editor", "")),
-            time=str(values.get("time", "")),
-        )
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
@@ -200,12 +164,12 @@ class Kept:
     prediction: npt.NDArray[Any] | None
 
 
-def described(approval: Approval, name: str, image: str, mask: str, prediction: str | None) -> Correction:
-    """The correction of an approval whose arrays are kept under these hashes; its number is given by the store."""
+def described(approval: Approval, number: int, name: str, image: str, mask: str, prediction: str | None) -> Correction:
+    """The correction of an approval whose arrays are kept under these hashes."""
     labels, predicted = approval.mask, approval.prediction
     group = approval.group or (approval.source if approval.plane else "") or image
     return Correction(
-        number=0,
+        number=number,
         name=name,
         image=image,
         mask=mask,

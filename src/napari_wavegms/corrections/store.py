@@ -1,51 +1,45 @@
 """Every approved correction, on disk before the user is told so.
 
-The arrays go first, each to a file named by its content; the line of the index that makes them a correction goes last.
-A kill at any moment leaves whole corrections and, at worst, arrays that nothing refers to.
+The arrays go first, each to a file named by its content; the row that makes them a correction goes last. A kill at any
+moment leaves whole corrections and, at worst, arrays that nothing refers to.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_wavegms.corrections.export import export_corrections
 from napari_wavegms.corrections.records import Approval, Correction, Kept, described
 from napari_wavegms.errors import InputError
-from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
-from napari_wavegms.storage.array_store import ArrayFolder
+from napari_wavegms.storage.array_store import ArrayStore
 from napari_wavegms.storage.atomic import explain_os_error
-from napari_wavegms.storage.user_data import corrections_folder
+from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.storage.database import Database, from_json, now, to_json
 
-__all__ = ["Approval", "Correction", "CorrectionStore", "Kept", "corrections_folder"]
+__all__ = ["Approval", "Correction", "CorrectionStore", "Kept"]
 
-INDEX = "corrections.jsonl"
-
-_DATA = "data"
-
-_APPROVE = "approve"
-
-_WITHDRAW = "withdraw"
+_ARRAYS = "pixels"
+Index = tuple[int | slice, ...]
 
 
 class CorrectionStore:
-    """The approved corrections of a folder, which any number of processes may share.
+    """The approved corrections of a user's folder, which any number of processes may share.
 
     What identifies a correction is the content of its image: approving the same image again supersedes the earlier
-    correction, whatever the image is called by then.
+    correction, whatever the image is called by then. Where the database or a file cannot be read or written, every
+    method raises `InputError` with a sentence, and nothing has changed.
 
     Parameters
     ----------
     folder : path-like, optional
-        `corrections_folder()` by default. Made by the first approval.
-
-    Raises
-    ------
-    InputError
-        If the index cannot be read, or is from a newer version.
+        Where the database is, see `Database`; images and masks lie in ``pixels`` below it.
 
     Examples
     --------
@@ -55,27 +49,30 @@ class CorrectionStore:
     >>> image, mask = np.zeros((4, 6), np.uint8), np.ones((4, 6), bool)
     >>> store.approve(Approval(name="polyp", image=image, mask=mask)).labelled
     24
-    >>> [pair.name for pair in store.pairs()]
+    >>> [correction.name for correction in store.corrections()]
     ['polyp']
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = corrections_folder() if folder is None else Path(folder)
-        self._ledger = Ledger(self.folder / INDEX)
-        self._arrays = ArrayFolder(self.folder / _DATA)
-        self._swept = False
+        self.database = Database(folder)
+        self.folder = self.database.folder
+        self._arrays = ArrayStore(self.folder / _ARRAYS)
         self._unreadable: dict[str, str] = {}
-        self._guard = threading.Lock()
-        self._folded = _Fold(generation=0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what is damaged or gone, empty when all is well; `pairs` and `export` add what they meet."""
-        return (*self._ledger.warnings, *self._fold().warnings, *self._unreadable.values())
+        """Sentences on what is damaged or gone, empty when all is well; `export` adds what it meets."""
+        with self.database.read() as connection:
+            rows = connection.execute("SELECT record FROM corrections").fetchall()
+        damaged = [problem for (record,) in rows if isinstance(problem := _read(record), str)]
+        if not self.database.path.exists() and any(self._arrays.folder.glob("*.npy.gz")):
+            folder = self._arrays.folder
+            damaged = [f"{self.database.path} is gone, but {folder} holds masks that it knew; copy it from a backup."]
+        return (*self.database.warnings, *damaged, *self._unreadable.values())
 
     def corrections(self) -> list[Correction]:
         """The corrections in force, the latest approval of each image, in the order in which the images came."""
-        return list(self._fold().active.values())
+        return self._select("WHERE in_force ORDER BY place")
 
     def history(self, image: str | None = None) -> list[Correction]:
         """Every approval ever, superseded and withdrawn ones included, oldest first.
@@ -85,35 +82,37 @@ class CorrectionStore:
         image : str, optional
             Only those of the image with this content hash.
         """
-        return [kept for kept in self._fold().history if image in (None, kept.image)]
+        return self._select("WHERE ?1 IS NULL OR image = ?1 ORDER BY number", image)
 
     def find(self, image: str) -> Correction | None:
         """The correction in force of the image with this content hash, see `napari_wavegms.storage.content_hash`."""
-        return self._fold().active.get(image)
-
-    def of_source(self, source: str) -> list[Correction]:
-        """The corrections in force of a source file; more than one where it is a stack."""
-        return [kept for kept in self.corrections() if kept.source == source]
+        return next(iter(self._select("WHERE in_force AND image = ?", image)), None)
 
     def approve(self, approval: Approval) -> Correction:
-        """Keep a correction; on return it is on disk.
-
-        Raises
-        ------
-        InputError
-            If the mask holds no labels, the image no real numbers, or the disk refuses; then nothing has changed.
-        """
+        """Keep a correction; on return it is on disk."""
         labels, predicted = approval.labels, approval.predicted_labels
-        with explain_os_error(f"The correction of {approval.name} was not kept", self.folder), self._ledger.writing():
-            self._sweep()
-            image = self._arrays.put(approval.image)
-            mask = self._arrays.put(labels)
+        failure = f"The correction of {approval.name} was not kept"
+        if not self.database.path.exists():  # first, so that files without it mean that it was lost
+            with self.database.write(failure):
+                pass
+        with explain_os_error(failure, self.folder):
+            # Before the transaction, so that strokes need not wait for a large image.
+            self._arrays.sweep()
+            image, mask = self._arrays.put(approval.image), self._arrays.put(labels)
             prediction = None if predicted is None else self._arrays.put(predicted)
-            name = self._fold().name_for(approval.name, image)
-            correction = described(approval, name, image, mask, prediction)
-            self._ledger.append([{KIND: _APPROVE, **correction.as_dict()}])
+        with self.database.write(failure) as connection:
+            number = 1 + connection.execute("SELECT coalesce(max(number), 0) FROM corrections").fetchone()[0]
+            name = _free_name(connection, approval.name, image)
+            correction = described(approval, number, name, image, mask, prediction)
+            in_force = connection.execute("SELECT place FROM corrections WHERE in_force AND image = ?", (image,))
+            (place,) = in_force.fetchone() or (number,)
+            connection.execute("UPDATE corrections SET in_force = 0 WHERE image = ?", (image,))
+            connection.execute(
+                "INSERT INTO corrections (number, image, place, in_force, record) VALUES (?, ?, ?, 1, ?)",
+                (number, image, place, to_json(correction)),
+            )
         self._unreadable.pop(image, None)
-        return self._fold().active[image]
+        return correction
 
     def withdraw(self, image: str, editor: str = "") -> None:
         """Take an approval back; its history stays, and the image may be approved again.
@@ -124,25 +123,17 @@ class CorrectionStore:
             Content hash of the image.
         editor : str
             Who takes it back.
-
-        Raises
-        ------
-        InputError
-            If the image has no correction in force, or the disk refuses.
         """
-        with explain_os_error("The approval was not taken back", self.folder), self._ledger.writing():
-            if image not in self._fold().active:
+        with self.database.write("The approval was not taken back") as connection:
+            row = connection.execute("SELECT number FROM corrections WHERE in_force AND image = ?", (image,)).fetchone()
+            if row is None:
                 raise InputError("This image has no approved correction that could be taken back. Approve it first.")
-            self._ledger.append([{KIND: _WITHDRAW, "image": image, "editor": editor, "time": now()}])
+            connection.execute("UPDATE corrections SET in_force = 0 WHERE number = ?", row)
+            record = to_json({"editor": editor, "time": now()})
+            connection.execute("INSERT INTO withdrawals (correction, record) VALUES (?, ?)", (*row, record))
 
     def load(self, correction: Correction) -> Kept:
-        """The pixels of a correction, of the history too.
-
-        Raises
-        ------
-        InputError
-            If a file is gone or damaged.
-        """
+        """The pixels of a correction, of the history too."""
         prediction = correction.prediction
         try:
             return Kept(
@@ -152,10 +143,6 @@ class CorrectionStore:
             )
         except InputError as cause:
             raise InputError(f"The correction of {correction.name} cannot be read. {cause}") from cause
-
-    def pairs(self) -> list[Pair]:
-        """The corrections in force to learn from; those that cannot be read are left out and told in `warnings`."""
-        return [Pair(correction.name, kept.image, kept.mask, correction.group) for correction, kept in self._readable()]
 
     def export(self, folder: str | os.PathLike[str]) -> list[Correction]:
         """Write the corrections in force to ``images/`` and ``masks/``, for `load_pairs` and every other program.
@@ -190,60 +177,78 @@ class CorrectionStore:
                 self._unreadable[correction.image] = str(cause)
         return found
 
-    def _fold(self) -> _Fold:
-        generation, records = self._ledger.snapshot()
-        with self._guard:
-            if generation > self._folded.generation:
-                self._folded = _Fold(generation)
-            if generation == self._folded.generation:
-                self._folded.add(records[self._folded.count :])
-            return self._folded
-
-    def _sweep(self) -> None:
-        if not self._swept:
-            self._arrays.sweep()
-            self._swept = True
+    def _select(self, where: str, *values: object) -> list[Correction]:
+        """Those that can be read; `warnings` tells of the others."""
+        with self.database.read() as connection:
+            rows = connection.execute(f"SELECT record FROM corrections {where}", values).fetchall()
+        return [read for (record,) in rows if isinstance(read := _read(record), Correction)]
 
 
-class _Fold:
-    """What the lines of the index come to."""
+def approved_mask(
+    pixels: npt.NDArray[Any],
+    planes: Iterable[tuple[Index, Index]],
+    shape: tuple[int, ...],
+    store: CorrectionStore,
+    *,
+    former: bool = False,
+) -> npt.NDArray[Any] | None:
+    """Put together the approved masks of an image's planes.
 
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.count = 0
-        self.active: dict[str, Correction] = {}
-        self.history: list[Correction] = []
-        self._unread = 0
+    Parameters
+    ----------
+    pixels : ndarray
+        The image.
+    planes : iterable of (index, index)
+        Where each plane lies in the image and in its mask.
+    shape : tuple of int
+        Of the mask.
+    store : CorrectionStore
+    former : bool
+        Also take approvals that were taken back since.
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Take in the lines that have come since the last time."""
-        for record in records:
-            self.count += 1
-            if record[KIND] == _APPROVE:
-                self._approve(record)
-            elif record[KIND] == _WITHDRAW:
-                self.active.pop(str(record.get("image")), None)
+    Returns
+    -------
+    ndarray or None
+        None where no plane was approved.
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        if not self._unread:
-            return ()
-        return (f"{self._unread} of {self.count} entries of {INDEX} lack something and were passed over.",)
+    Raises
+    ------
+    InputError
+        If an approved mask is gone or damaged.
+    """
+    mask: npt.NDArray[Any] | None = None
+    for index, label_index in planes:
+        content = content_hash(pixels[index])
+        found = store.find(content) or (next(reversed(store.history(content)), None) if former else None)
+        if found is None:
+            continue
+        labels = store.load(found).mask
+        if mask is None:
+            mask = np.zeros(shape, labels.dtype)
+        if mask[label_index].shape != labels.shape:
+            raise InputError(
+                f"The approved mask of {found.name} is {labels.shape[0]} x {labels.shape[1]} pixels and does not cover "
+                "its image. Draw it anew."
+            )
+        mask = mask.astype(np.promote_types(mask.dtype, labels.dtype), copy=False)
+        mask[label_index] = labels
+    return mask
 
-    def name_for(self, wanted: str, image: str) -> str:
-        """The name an image has had, as long as the user's name for it stays, or the first of its kind that is free."""
-        taken = {kept.name: kept.image for kept in self.history}
-        name, number = wanted, 1
-        while taken.get(name, image) != image:
-            number += 1
-            name = f"{wanted} ({number})"
-        return name
 
-    def _approve(self, record: Record) -> None:
-        try:
-            correction = Correction.from_dict(record, number=len(self.history) + 1)
-        except (KeyError, TypeError, ValueError):
-            self._unread += 1
-            return
-        self.history.append(correction)
-        self.active[correction.image] = correction
+def _read(record: str) -> Correction | str:
+    """A correction, or a sentence on why it cannot be read."""
+    try:
+        return from_json(Correction, record)
+    except InputError as cause:
+        return str(cause)
+
+
+def _free_name(connection: sqlite3.Connection, wanted: str, image: str) -> str:
+    """The name an image has had, as long as the user's name for it stays, or the first of its kind that is free."""
+    rows = connection.execute("SELECT record FROM corrections ORDER BY number").fetchall()
+    taken = {read.name: read.image for (record,) in rows if isinstance(read := _read(record), Correction)}
+    name, number = wanted, 1
+    while taken.get(name, image) != image:
+        number += 1
+        name = f"{wanted} ({number})"
+    return name

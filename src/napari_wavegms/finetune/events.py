@@ -36,10 +36,10 @@ class FineTuneRequest:
     preset : Preset
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    versions : pathlib.Path, optional
-        Folder of the versions; the user's by default.
+    home : pathlib.Path, optional
+        Folder of the database that knows the versions; the user's by default.
     work : pathlib.Path, optional
-        Folder for the unfinished run; ``training`` beside `versions` by default. One run at a time uses it.
+        Folder for the unfinished run; ``training`` in `home` by default. One run at a time uses it.
     seed : int
     max_fall : float
         What a single held-out image may lose; see `napari_wavegms.finetune.gate.judge`.
@@ -53,7 +53,7 @@ class FineTuneRequest:
     current: Path | None = None
     preset: Preset = QUICK
     device: str = "auto"
-    versions: Path | None = None
+    home: Path | None = None
     work: Path | None = None
     seed: int = 2333
     max_fall: float = MAX_FALL

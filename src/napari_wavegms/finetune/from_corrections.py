@@ -84,7 +84,7 @@ def fine_tune(
         ``"quick"``, about a quarter of a minute, ``"full"``, about five minutes, or settings of your own.
     output : path-like, optional
         Folder for the versions and for which images are held out; a later run with the same folder goes on from both.
-        By default the user's own folders, so that the new model appears in napari, too.
+        By default the user's own folder, so that the new model appears in napari, too.
     held_out : sequence of Pair, optional
         What to score on before and after. By default about a fifth of `pairs`, always the same ones, is held out.
     replay : sequence of Pair
@@ -112,9 +112,9 @@ def fine_tune(
 
     >>> from napari_wavegms import fine_tune, load_pairs
     >>> pairs = load_pairs("monday/images", "monday/masks")  # doctest: +SKIP
-    >>> first = fine_tune("default", pairs, output="versions")  # doctest: +SKIP
+    >>> first = fine_tune("default", pairs, output="learned")  # doctest: +SKIP
     >>> pairs += load_pairs("tuesday/images", "tuesday/masks")  # doctest: +SKIP
-    >>> second = fine_tune(first.path, pairs, output="versions", on_event=print)  # doctest: +SKIP
+    >>> second = fine_tune(first.path, pairs, output="learned", on_event=print)  # doctest: +SKIP
     """
     if isinstance(preset, str):
         if preset not in PRESETS:
@@ -136,8 +136,7 @@ def fine_tune(
         current=in_use,
         preset=preset,
         device=device,
-        versions=versions.folder,
-        work=None if output is None else versions.folder / "training",
+        home=versions.database.folder,
         seed=seed,
     )
     return run_to_end(iter_fine_tune(request), on_event)

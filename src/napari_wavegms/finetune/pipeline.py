@@ -35,9 +35,8 @@ from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.storage.atomic import explain_os_error
+from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.file_lock import locked
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
@@ -77,11 +76,11 @@ def iter_fine_tune(
         If the pairs or the start do not fit, or the learning fails; the models are untouched, and epochs that were
         finished are kept as a version.
     """
-    versions = ModelVersions(request.versions)
-    work = request.work or versions.folder.parent / "training"
+    versions = ModelVersions(request.home)
+    work = request.work or versions.database.folder / "training"
     with ExitStack() as stack:
         with explain_os_error("The training did not start", work):
-            stack.enter_context(locked(work / _LOCK))
+            stack.enter_context(exclusive(work / _LOCK))
         _keep_leftover(work, versions)
         run = _Run(request, versions, work, stop)
         try:
@@ -93,7 +92,7 @@ def iter_fine_tune(
             run.release()
 
 
-def recover(versions: Path | None = None, work: Path | None = None) -> Version | None:
+def recover(home: Path | None = None, work: Path | None = None) -> Version | None:
     """Keep what a run left behind whose program was killed.
 
     Returns
@@ -106,11 +105,11 @@ def recover(versions: Path | None = None, work: Path | None = None) -> Version |
     InputError
         If another program is learning right now.
     """
-    known = ModelVersions(versions)
-    work = work or known.folder.parent / "training"
+    known = ModelVersions(home)
+    work = work or known.database.folder / "training"
     if not (work / BEST).is_file():
         return None
-    with explain_os_error("The unfinished training was not kept", work), locked(work / _LOCK):
+    with explain_os_error("The unfinished training was not kept", work), exclusive(work / _LOCK):
         return _keep_leftover(work, known)
 
 

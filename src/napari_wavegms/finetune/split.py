@@ -8,18 +8,16 @@ been learned from under one name must not be held out under another.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.storage.append_log import KIND, Ledger, Record
-from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.user_data import corrections_folder
+from napari_wavegms.storage.database import Database, key_text, text_key
 from napari_wavegms.wording import counted
 
 Side = Literal["train", "held_out"]
@@ -31,10 +29,6 @@ SALT = "napari-wavegms"
 FEW = 5
 """Below this many images a mean says little: each image makes up a quarter of it or more."""
 TOO_FEW = "too few to judge"
-
-_RULE = "rule"
-_GROUP = "group"
-_FILE = "split.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +64,21 @@ class SplitView:
 
 
 class StickySplit:
-    """Which groups are held out, remembered for ever in ``split.jsonl``.
+    """Which groups are held out, remembered for ever in the user's database.
 
     Parameters
     ----------
     folder : path-like, optional
-        `corrections_folder()` by default. Made by the first `divide`.
+        Where the database is, see `Database`.
     share : float
-        Share of the groups to hold out, between 0 and 1. The one in the file wins.
+        Share of the groups to hold out, between 0 and 1. The one that is remembered wins.
     salt : str
-        Another salt is another draw. The one in the file wins.
+        Another salt is another draw. The one that is remembered wins.
 
     Raises
     ------
     InputError
-        If the share is no such number, or the file cannot be read.
+        If the share is no such number.
 
     Examples
     --------
@@ -97,19 +91,13 @@ class StickySplit:
     def __init__(self, folder: str | os.PathLike[str] | None = None, share: float = SHARE, salt: str = SALT) -> None:
         if not 0 < share < 1:
             raise InputError(f"The share to hold out is {share}; it lies between 0 and 1. If in doubt, take {SHARE}.")
-        self.folder = corrections_folder() if folder is None else Path(folder)
-        self._ledger = Ledger(self.folder / _FILE)
-        self._wished = {"share": share, "salt": salt}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Sentences on what is damaged in the file, empty when all is well."""
-        return self._ledger.warnings
+        self.database = Database(folder)
+        self._wished = share, salt
 
     @property
     def share(self) -> float:
         """Share of the groups that is held out."""
-        return self._book().share
+        return self._remembered().share
 
     def divide(self, pairs: Sequence[Pair]) -> SplitView:
         """Put pairs on their sides; new groups are drawn and remembered.
@@ -138,58 +126,53 @@ class StickySplit:
             If a new group cannot be remembered.
         """
         named = [Member(member.group or member.content, member.content) for member in members]
-        if self._book().news(named):
-            with (
-                explain_os_error("The split into training and held-out images was not kept", self.folder),
-                self._ledger.writing(),
-            ):
-                book = self._book()
-                lines = book.news(named)
-                self._ledger.append(lines if book.has_rule else [{KIND: _RULE, **self._wished}, *lines])
-        book = self._book()
+        if not self._remembered().news(named):
+            book = self._remembered()
+        else:
+            with self.database.write("The split into training and held-out images was not kept") as connection:
+                book = _Book(connection, *self._wished)
+                for group, side, contents in book.news(named):
+                    connection.execute(
+                        "INSERT OR IGNORE INTO split_rule (id, share, salt) VALUES (1, ?, ?)", (book.share, book.salt)
+                    )
+                    connection.execute("INSERT OR IGNORE INTO split_groups VALUES (?, ?)", (text_key(group), side))
+                    rows = [(text_key(content), side) for content in contents]
+                    connection.executemany("INSERT OR IGNORE INTO split_contents VALUES (?, ?)", rows)
         return [book.side(member) for member in named]
 
-    def _book(self) -> _Book:
-        return _Book(self._ledger.read(), self._wished)
+    def _remembered(self) -> _Book:
+        with self.database.read() as connection:
+            return _Book(connection, *self._wished)
 
 
 class _Book:
-    """What the lines of the file come to."""
+    """The rule, and the sides of groups and images so far."""
 
-    def __init__(self, records: Iterable[Record], wished: dict[str, Any]) -> None:
-        self.share, self.salt, self.has_rule = float(wished["share"]), str(wished["salt"]), False
-        self.groups: dict[str, Side] = {}
-        self.contents: dict[str, Side] = {}
-        for record in records:
-            if record[KIND] == _RULE and not self.has_rule:
-                self.share, self.salt = float(record.get("share", self.share)), str(record.get("salt", self.salt))
-                self.has_rule = True
-            elif record[KIND] == _GROUP and record.get("side") in (TRAIN, HELD_OUT):
-                self._learn(str(record.get("group")), record["side"], map(str, record.get("contents", ())))
-
-    def _learn(self, group: str, side: Side, contents: Iterable[str]) -> None:
-        self.groups.setdefault(group, side)
-        for content in contents:
-            self.contents.setdefault(content, side)
+    def __init__(self, connection: sqlite3.Connection, share: float, salt: str) -> None:
+        rule = connection.execute("SELECT share, salt FROM split_rule").fetchone()
+        self.share: float = rule[0] if rule else share
+        self.salt: str = rule[1] if rule else salt
+        self.groups: dict[str, Side] = _sides(connection.execute("SELECT name, side FROM split_groups"))
+        self.contents: dict[str, Side] = _sides(connection.execute("SELECT content, side FROM split_contents"))
 
     def side(self, member: Member) -> Side | None:
         side = self.groups[member.group]
         return side if self.contents[member.content] == side else None
 
-    def news(self, members: Sequence[Member]) -> list[Record]:
-        """Lines for what is not known yet, in the order of the groups' names: that of the images does not matter."""
+    def news(self, members: Sequence[Member]) -> list[tuple[str, Side, list[str]]]:
+        """What is not known yet, in the order of the groups' names: that of the images does not matter."""
         together: dict[str, dict[str, None]] = {}
         for member in members:
             together.setdefault(member.group, {})[member.content] = None
-        lines = []
+        found = []
         for group, contents in sorted(together.items()):
             fresh = sorted(content for content in contents if content not in self.contents)
             if group in self.groups and not fresh:
                 continue
-            side = self.groups.get(group) or self._side_of_new(group, contents)
-            self._learn(group, side, fresh)
-            lines.append({KIND: _GROUP, "group": group, "side": side, "contents": fresh})
-        return lines
+            side = self.groups.setdefault(group, self._side_of_new(group, contents))
+            self.contents |= dict.fromkeys(fresh, side)
+            found.append((group, side, fresh))
+        return found
 
     def _side_of_new(self, group: str, contents: Iterable[str]) -> Side:
         """Images that are known under another name keep their new group on their side; what was learned from wins."""
@@ -197,6 +180,10 @@ class _Book:
         if known:
             return TRAIN if TRAIN in known else HELD_OUT
         return draw(group, self.share, self.salt)
+
+
+def _sides(rows: Iterable[tuple[bytes, Side]]) -> dict[str, Side]:
+    return {key_text(name): side for name, side in rows}
 
 
 def draw(group: str, share: float = SHARE, salt: str = SALT) -> Side:

@@ -5,30 +5,28 @@ from __future__ import annotations
 import math
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from napari_wavegms.errors import CheckpointError
+from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.split import worth
 from napari_wavegms.model.card import read_card
-from napari_wavegms.storage.append_log import KIND, Ledger, Record, now
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error
-from napari_wavegms.storage.user_data import versions_folder
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder
+from napari_wavegms.storage.database import Database, from_json, now, to_json
 
-__all__ = ["STARTING_MODEL", "ModelVersions", "Verdict", "Version", "VersionEntry", "judge", "versions_folder"]
+__all__ = ["STARTING_MODEL", "ModelVersions", "Verdict", "Version", "VersionEntry", "judge"]
 
 STARTING_MODEL = 0
 """The number that stands for the model before the first version: going back to it puts no version in use."""
 
-_FILE = "versions.jsonl"
-_VERSION = "version"
-_USE = "use"
-_BACK = "back"
 _NAME = re.compile(r"v([1-9][0-9]*)\.safetensors")
 
 
@@ -89,33 +87,40 @@ class VersionEntry:
 
 
 class ModelVersions:
-    """The model versions of a folder, which any number of processes may share.
+    """The model versions of a user's folder, which any number of processes may share.
+
+    Where the database or the disk refuses, every method raises `InputError` with a sentence, and nothing has changed.
 
     Parameters
     ----------
-    folder : path-like, optional
-        `versions_folder()` by default. Made by the first `add`.
+    home : path-like, optional
+        Where the database is, see `Database`.
 
-    Raises
-    ------
-    InputError
-        If the index cannot be read, or is from a newer version of the program.
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the models lie; made by the first `add`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = versions_folder() if folder is None else Path(folder)
-        self._ledger = Ledger(self.folder / _FILE)
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        self.database = Database(home)
+        self.folder = self.database.folder / "versions"
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what is damaged or gone, empty when all is well."""
-        chain = self._chain()
-        wanted = chain.in_use[-1] if chain.in_use else None
+        in_use = self._chain()[1]
+        sentences = [*self.database.warnings]
+        if self._lying() and not self.database.path.exists() and not sentences:
+            path, folder = self.database.path, self.folder
+            sentences.append(f"{path} is gone, but {folder} holds models that it knew; copy it from a backup.")
         current = self.current()
-        if wanted is None or (current is not None and current.number == wanted):
-            return self._ledger.warnings
-        instead = f"{current.name} is used instead" if current else "the model before the first version is used instead"
-        return (*self._ledger.warnings, f"{self._gone(wanted)}; {instead}. Copy the file back, or choose another.")
+        if in_use and (current is None or current.number != in_use[-1]):
+            instead = f"{current.name} is" if current else "the model before the first version is"
+            sentences.append(
+                f"{self._gone(in_use[-1])}; {instead} used instead. Copy the file back, or choose another."
+            )
+        return tuple(sentences)
 
     def path(self, number: int) -> Path:
         """The file of a version, there or not."""
@@ -123,13 +128,12 @@ class ModelVersions:
 
     def versions(self) -> list[Version]:
         """All versions, oldest first, kept ones that were not promoted and those whose file is gone included."""
-        return list(self._chain().versions.values())
+        return list(self._chain()[0].values())
 
     def current(self) -> Version | None:
         """The version in use, or the last one before it whose file is there; None for the model before the first."""
-        chain = self._chain()
-        there = (number for number in reversed(chain.in_use) if self._is_there(chain.versions[number]))
-        return next((chain.versions[number] for number in there), None)
+        versions, in_use = self._chain()
+        return next((versions[number] for number in reversed(in_use) if self._is_there(versions[number])), None)
 
     def listing(self) -> list[VersionEntry]:
         """All versions with what a user wants to know, newest first."""
@@ -141,20 +145,6 @@ class ModelVersions:
             sentence = _sentence(version, in_use, missing)
             entries.append(VersionEntry(version, self.path(version.number), in_use, missing, sentence))
         return entries
-
-    def lineage(self, number: int) -> list[Version]:
-        """A version behind those that it was learned from, oldest first.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such version.
-        """
-        versions = {version.name: version for version in self.versions()}
-        line = [self._known(number)]
-        while (parent := versions.get(line[0].parent)) is not None and parent.number < line[0].number:
-            line.insert(0, parent)
-        return line
 
     def add(
         self,
@@ -184,37 +174,33 @@ class ModelVersions:
         ------
         CheckpointError
             If the file is no model.
-        InputError
-            If the disk refuses; then nothing has changed.
         """
         if callable(model):
             write: Callable[[Path], object] = model
         else:
             read_card(model)
             write = partial(shutil.copyfile, model)
-        with explain_os_error("The new model was not kept", self.folder), self._ledger.writing():
-            self._sweep()
-            number = self._next_number()
-            kept = self.path(number)
-            with atomic_write(kept) as neighbour:
+        scores = _scores(before or {}), _scores(after or {})
+        version = Version(0, parent, title, now(), verdict.promote, verdict.reason, *scores)
+        draft, kept = self.folder / f".v-{secrets.token_hex(4)}.safetensors", None
+        failure = "The new model was not kept"
+        try:
+            # Before the transaction, so that strokes need not wait for it.
+            with explain_os_error(failure, self.folder), atomic_write(draft) as neighbour:
+                self._sweep()
                 write(neighbour)
-            version = Version(
-                number=number,
-                parent=parent,
-                title=title,
-                created=now(),
-                promoted=verdict.promote,
-                reason=verdict.reason,
-                before=_scores(before or {}),
-                after=_scores(after or {}),
-                size=kept.stat().st_size,
-            )
-            use = [{KIND: _USE, "number": version.number, "time": now()}] if verdict.promote else []
-            try:
-                self._ledger.append([{KIND: _VERSION, **asdict(version)}, *use])
-            except OSError:
-                kept.unlink(missing_ok=True)
-                raise
+            with self.database.write(failure) as connection:
+                number = max([*self._lying(), *self._chain(connection)[0]], default=0) + 1
+                version = replace(version, number=number, size=draft.stat().st_size)
+                kept = draft.replace(self.path(number))
+                sync_folder(self.folder)
+                connection.execute("INSERT INTO versions VALUES (?, ?)", (number, to_json(version)))
+                if verdict.promote:
+                    _choose(connection, "use", number)
+        except BaseException:
+            for leftover in filter(None, (draft, kept)):
+                leftover.unlink(missing_ok=True)
+            raise
         return version
 
     def promote(self, number: int) -> Version:
@@ -224,64 +210,33 @@ class ModelVersions:
         ------
         CheckpointError
             If there is no such version, or its file is gone.
-        InputError
-            If the disk refuses.
         """
-        version = self._usable(number)
-        self._note(_USE, number)
-        return version
+        return self._choice("use", number)
 
-    def roll_back(self, to: int | None = None) -> Version | None:
-        """Go back to an earlier version.
-
-        Parameters
-        ----------
-        to : int, optional
-            Its number, or `STARTING_MODEL`. By default the one that was in use before the current one.
-
-        Returns
-        -------
-        Version or None
-            What is in use now; None for the model before the first version.
+    def roll_back(self, to: int) -> Version | None:
+        """Go back to an earlier version, or to `STARTING_MODEL`; None stands for that one.
 
         Raises
         ------
         CheckpointError
-            If there is no such version, its file is gone, or nothing to go back from.
-        InputError
-            If the disk refuses.
+            If there is no such version, or its file is gone.
         """
-        if to is None:
-            to = self._one_before()
-        version = None if to == STARTING_MODEL else self._usable(to)
-        self._note(_BACK, to)
-        return version
+        if to != STARTING_MODEL:
+            return self._choice("back", to)
+        with self.database.write("The choice of the model was not kept") as connection:
+            _choose(connection, "back", None)
+        return None
 
-    def _one_before(self) -> int:
-        current = self.current()
-        if current is None:
-            raise CheckpointError("No version is in use, so there is nothing to go back from. Choose a model.")
-        chain = self._chain()
-        earlier = chain.in_use[: chain.in_use.index(current.number)]
-        there = (number for number in reversed(earlier) if self._is_there(chain.versions[number]))
-        return next(there, STARTING_MODEL)
-
-    def _note(self, kind: str, number: int) -> None:
-        with explain_os_error("The choice of the model was not kept", self.folder), self._ledger.writing():
-            self._ledger.append([{KIND: kind, "number": number, "time": now()}])
-
-    def _known(self, number: int) -> Version:
-        versions = self._chain().versions
+    def _choice(self, action: str, number: int) -> Version:
+        versions, _ = self._chain()
         if number not in versions:
             names = ", ".join(version.name for version in versions.values()) or "none"
             raise CheckpointError(f"There is no version v{number}; there are {names}.")
-        return versions[number]
-
-    def _usable(self, number: int) -> Version:
-        version = self._known(number)
-        if not self._is_there(version):
+        if not self._is_there(versions[number]):
             raise CheckpointError(f"{self._gone(number)}. Copy the file back, or choose another version.")
-        return version
+        with self.database.write("The choice of the model was not kept") as connection:
+            _choose(connection, action, number)
+        return versions[number]
 
     def _is_there(self, version: Version) -> bool:
         try:
@@ -293,63 +248,43 @@ class ModelVersions:
         path = self.path(number)
         return f"The file of v{number} is {'cut short' if path.is_file() else 'gone'} ({path})"
 
-    def _next_number(self) -> int:
-        """Above all that are listed or lie there: no file is ever written over, whatever became of its line."""
-        lying = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        numbers = [int(match[1]) for match in lying if match]
-        return max([*numbers, *self._chain().versions], default=0) + 1
+    def _lying(self) -> list[int]:
+        """Numbers of the files that are there: none is ever written over, whatever became of its row."""
+        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("v*.safetensors"))
+        return sorted(int(match[1]) for match in found if match)
 
     def _sweep(self) -> None:
-        for leftover in self.folder.glob(".v*-*.safetensors"):
+        """Remove what killed writers left unfinished an hour ago or earlier."""
+        for leftover in self.folder.glob(".v-*.safetensors"):
             with suppress(OSError):
-                leftover.unlink()
+                if leftover.stat().st_mtime < time.time() - 3600:
+                    leftover.unlink()
 
-    def _chain(self) -> _Chain:
-        return _Chain(self._ledger.read())
-
-
-class _Chain:
-    """What the lines of the index come to: the versions, and those in use with the way back below the last."""
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.versions: dict[int, Version] = {}
-        self.in_use: list[int] = []
-        for record in records:
-            if record[KIND] == _VERSION and (version := _read(record)) is not None:
-                self.versions[version.number] = version
-            elif record[KIND] in (_USE, _BACK):
-                self._use(record)
-
-    def _use(self, record: Record) -> None:
-        number = record.get("number")
-        if not isinstance(number, int):
-            return
-        if record[KIND] == _BACK and number == STARTING_MODEL:
-            self.in_use.clear()
-        elif number in self.versions:
-            if number in self.in_use:
-                keep = self.in_use.index(number)
-                # Going back forgets what came after; using again an earlier one puts it on top.
-                self.in_use = self.in_use[:keep] if record[KIND] == _BACK else [n for n in self.in_use if n != number]
-            self.in_use.append(number)
+    def _chain(self, connection: sqlite3.Connection | None = None) -> tuple[dict[int, Version], list[int]]:
+        """The versions by number, and those in use with the way back below the last."""
+        with self.database.read() if connection is None else nullcontext(connection) as opened:
+            rows = opened.execute("SELECT record FROM versions ORDER BY number").fetchall()
+            choices = opened.execute("SELECT action, version FROM version_choices ORDER BY id").fetchall()
+        versions: dict[int, Version] = {}
+        for (record,) in rows:
+            with suppress(InputError):
+                version = from_json(Version, record)
+                versions[version.number] = version
+        in_use: list[int] = []
+        for action, number in choices:
+            if number is None:
+                in_use.clear()
+            elif number in versions:
+                if number in in_use:
+                    keep = in_use.index(number)
+                    # Going back forgets what came after; using again an earlier one puts it on top.
+                    in_use = in_use[:keep] if action == "back" else [n for n in in_use if n != number]
+                in_use.append(number)
+        return versions, in_use
 
 
-def _read(record: Record) -> Version | None:
-    """The version in a line; None where the line lacks something."""
-    try:
-        return Version(
-            number=int(record["number"]),
-            parent=str(record.get("parent", "")),
-            title=str(record.get("title", "")),
-            created=str(record.get("created", "")),
-            promoted=record["promoted"] is True,
-            reason=str(record.get("reason", "")),
-            before=_scores(record.get("before", {})),
-            after=_scores(record.get("after", {})),
-            size=int(record["size"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+def _choose(connection: sqlite3.Connection, action: str, number: int | None) -> None:
+    connection.execute("INSERT INTO version_choices (action, version, time) VALUES (?, ?, ?)", (action, number, now()))
 
 
 def _scores(scores: Mapping[str, float]) -> dict[str, float]:

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from napari_wavegms.journal.replay import Story
+from napari_wavegms.journal.history import target_of
+from napari_wavegms.journal.journal import Journal
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 
-COLUMNS = (
-    "image",
-    "source",
-    "content",
-    "event",
-    "number",
-    "time",
-    "editor",
-    "model",
-    "threshold",
-    "added",
-    "removed",
-    "relabelled",
-    "differing",
+_FROM_EDIT = (
+    *("number", "time", "editor", "model", "threshold", "added", "removed", "relabelled", "differing"),
     "active_seconds",
 )
-_FROM_EDIT = COLUMNS[COLUMNS.index("number") :]
+COLUMNS = ("image", "source", "content", "event", *_FROM_EDIT)
 
 
-def write_table(path: Path, stories: Iterable[Story]) -> int:
-    """Write a CSV file with all edits and how they ended, in the order of time; give the number of rows.
+def export_csv(journal: Journal, path: Path) -> int:
+    """Write all edits and how they ended, in the order of time, as a table that spreadsheets open.
+
+    Returns
+    -------
+    int
+        The number of rows.
 
     Raises
     ------
     InputError
-        If the disk refuses.
+        If the journal cannot be read, or the disk refuses.
     """
-    rows = sorted((row for story in stories for row in _rows(story)), key=lambda row: str(row["time"]))
+    rows, targets = [], {}
+    with journal.database.read() as connection:
+        entries = connection.execute(
+            "SELECT session, kind, record FROM journal WHERE kind IN ('edit', 'close') ORDER BY id"
+        ).fetchall()
+        for session in {session for session, _, _ in entries}:
+            targets[session] = target_of(connection, session)
+    for session, kind, text in entries:
+        target = targets[session]
+        with suppress(ValueError):  # said by `Journal.verify`
+            record = json.loads(text)
+            place = {} if target is None else {"image": target.name, "source": target.source, "content": target.image}
+            values = {name: record[name] for name in _FROM_EDIT if record.get(name) is not None}
+            rows.append(place | {"event": kind if kind == "edit" else record.get("action")} | values)
+    rows.sort(key=lambda row: str(row.get("time")))
     # With the mark by which Excel knows UTF-8; every other program passes over it.
     with (
         explain_os_error("The journal was not exported", path),
@@ -48,13 +56,3 @@ def write_table(path: Path, stories: Iterable[Story]) -> int:
         table.writeheader()
         table.writerows(rows)
     return len(rows)
-
-
-def _rows(story: Story) -> Iterator[dict[str, Any]]:
-    for session in story.sessions.values():
-        place = {"image": session.target.name, "source": session.target.source, "content": session.target.image}
-        for edit in session.edits:
-            yield place | {"event": "edit"} | {name: getattr(edit, name) for name in _FROM_EDIT}
-    for target, ending in story.closings:
-        place = {"image": target.name, "source": target.source, "content": target.image}
-        yield place | {"event": ending.get("how"), "time": ending.get("time"), "editor": ending.get("editor")}

@@ -1,45 +1,72 @@
 """Every edit of a mask, on disk before anybody is told so: who, when, on top of which model, and which pixels.
 
-Each image has a file of its own, named by the image's content, so that no renaming loses it. The file only grows: it
-says what a mask was when the edits began, what each edit changed, and whether they were approved, saved or discarded in
-the end. Each line carries the hash of the line before.
+An image is known by its content, so that no renaming loses its edits. Entries are only added: what a mask was when the
+edits began, what each edit changed, and whether they were approved, saved or discarded in the end.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.journal.export import write_table
-from napari_wavegms.journal.files import JournalFolder
+from napari_wavegms.journal.history import append, complaints, name_of, replay, target_of, whole
 from napari_wavegms.journal.owners import Owner
-from napari_wavegms.journal.patches import Band, Labels, MaskState, checked_mask
-from napari_wavegms.journal.records import Answer, Edit, EditTarget, Unfinished
-from napari_wavegms.journal.replay import CLOSE, RESUME, SESSION, Book, Session, signed
-from napari_wavegms.journal.session import OpenMask, Step, replay, same
-from napari_wavegms.storage.append_log import KIND, Record, now
-from napari_wavegms.storage.atomic import explain_os_error
-from napari_wavegms.storage.user_data import journal_folder
+from napari_wavegms.journal.patches import Band, Labels, MaskState, checked_mask, compare, pack
+from napari_wavegms.journal.records import Answer, Beginning, Edit, EditTarget, Unfinished
+from napari_wavegms.storage.database import Database, from_json, now
 
-__all__ = ["Edit", "EditTarget", "Journal", "Unfinished", "journal_folder"]
+_UNFOLDED = 8  # masks kept as they are; those of other open images are folded
 
-_OWNERS = "owners"
-_UNFOLDED = 8  # masks kept in memory; those of other open images are read again from their lines
+_UNFINISHED = (
+    "SELECT s.id, s.owner, count(*), max(j.number) FROM journal_sessions s JOIN journal j ON j.session = s.id"
+    " WHERE s.ending IS NULL AND j.kind = 'edit' {} GROUP BY s.id ORDER BY s.id"
+)
+_STEPS = "SELECT kind, record, pixels FROM journal WHERE session = ? AND kind IN ('begin', 'edit')"
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """An image that we edit: what is on disk of it, and the mask that this comes to."""
+
+    target: EditTarget
+    editor: str
+    model: str
+    threshold: float | None
+    kept: MaskState | bytes
+    session: int | None = None
+    is_begun: bool = False  # whether what the mask began with is on disk
+    seconds: float = 0.0
+    idle: float = 0.0  # seconds of work that came to nothing yet
+
+    @property
+    def state(self) -> MaskState:
+        if isinstance(self.kept, bytes):
+            self.kept = MaskState.unfold(self.kept)
+        return self.kept
+
+    def fold(self) -> None:
+        if isinstance(self.kept, MaskState):
+            self.kept = self.kept.folded()
 
 
 class Journal:
-    """The journal of a folder, which any number of processes may share, one instance each.
+    """The journal of a user's folder, which any number of processes may share, one instance each.
+
+    `image` is the content hash of an image throughout. Where the database cannot be read or written, every method
+    raises `InputError` with a sentence, and nothing has changed.
 
     Parameters
     ----------
     folder : path-like, optional
-        `journal_folder()` by default. Made by the first edit.
+        See `Database`.
 
     Examples
     --------
@@ -55,11 +82,10 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = journal_folder() if folder is None else Path(folder)
-        self._owner = Owner(self.folder / _OWNERS)
+        self.database = Database(folder)
+        self._owner = Owner(self.database.folder / "owners")
         self._guard = threading.RLock()
-        self._open: OrderedDict[str, OpenMask] = OrderedDict()
-        self._files = JournalFolder(self.folder)
+        self._open: OrderedDict[str, _Open] = OrderedDict()
 
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
@@ -78,23 +104,18 @@ class Journal:
         model : str
             The model that drew it, if any.
         threshold : float, optional
-
-        Raises
-        ------
-        InputError
-            If the mask holds no labels, or the image's journal cannot be read.
         """
         mask = checked_mask(np.asarray(mask))
-        says = signed(editor, model, threshold)
         with self._guard:
             known = self._open.get(target.image)
-            if known is not None and same(self._state(known).mask, mask):
+            if known is not None and _same(known.state.mask, mask):
                 if not known.is_begun:
-                    known.target, known.signed, known.begin = target, says, None
-            elif known is None and (left := self._left_behind(target.image, mask)) is not None:
-                self._open[target.image] = left
-            else:
-                self._open[target.image] = OpenMask.anew(target, mask, says, known)
+                    known.target, known.editor, known.model, known.threshold = target, editor, model, threshold
+            elif known is not None or not self._carry_on(target.image, mask):
+                fresh = _Open(target, editor, model, threshold, MaskState(mask))
+                if known is not None:  # a beginning in the middle of edits
+                    fresh.session, fresh.seconds, fresh.idle = known.session, known.seconds, known.idle
+                self._open[target.image] = fresh
             self._touch(target.image)
 
     def record(
@@ -107,99 +128,115 @@ class Journal:
         threshold: float | None = None,
         active_seconds: float = 0.0,
     ) -> Edit | None:
-        """Write down what changed since the last time; on return it is on disk, after an error nothing has changed.
+        """Write down what changed since the last time; on return it is on disk. None where nothing changed.
 
         Parameters
         ----------
-        image : str
-            Content hash of the image, as in `begin`.
         mask : ndarray of shape (..., H, W), or mapping of Band to ndarray of shape (rows, W)
             The mask as it is now, or those of its rows that may have changed.
-        editor, model, threshold
-            As in `begin`.
         active_seconds : float
             What the edit took.
 
-        Returns
-        -------
-        Edit or None
-            None where nothing changed.
-
         Raises
         ------
         InputError
-            If `begin` was not called for the image, the mask does not fit, or the disk refuses.
+            Also if `begin` was not called for the image, or the mask does not fit.
         """
         with self._guard:
-            known = self._known(image)
-            step = known.step(mask, editor=editor, model=model, threshold=threshold, active_seconds=active_seconds)
-            if step is None:
+            if image not in self._open:
+                raise InputError(
+                    "An edit came of an image whose beginning the journal was not told. Call begin() first."
+                )
+            self._touch(image)
+            known = self._open[image]
+            state, patches, change = compare(known.state, mask)
+            is_reformed = state is not known.state
+            if not patches and not is_reformed:
+                known.idle += active_seconds
                 return None
-            edit = self._write_edit(known, step)
-            known.take(step, edit.seconds_so_far)
+            seconds = round(known.idle + active_seconds, 1)
+            with self.database.write(f"The last edits of {known.target.name} are not on disk") as connection:
+                self._owner.hold()
+                session = self._write_beginning(connection, known)
+                (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
+                edit = Edit(
+                    *(image, known.target.name, (last or 0) + 1, now(), editor, model, threshold),
+                    *(change.added, change.removed, change.relabelled, change.differing),
+                    *(seconds, known.seconds + seconds),
+                )
+                form = {"shape": state.mask.shape, "dtype": state.mask.dtype.str} if is_reformed else {}
+                record = asdict(edit) | form
+                append(connection, image, session, "edit", record, number=edit.number, pixels=pack(patches))
+            state.apply(patches)
+            known.kept, known.session, known.is_begun, known.idle = state, session, True, 0.0
+            known.editor, known.model, known.threshold, known.seconds = editor, model, threshold, edit.seconds_so_far
             return edit
 
     def restore(self, image: str, upto: int | None = None) -> Labels:
-        """Give a mask as it was, bit by bit.
+        """Give a mask as it was, bit by bit, in the dtype that was recorded.
 
         Parameters
         ----------
-        image : str
-            Content hash of the image.
         upto : int, optional
             The number of the edit after which it is wanted, 0 for the mask before the first one. By default the mask
             that we edit, or else the one after the last edit.
-
-        Returns
-        -------
-        ndarray of shape (..., H, W)
-            A new array of the dtype that was recorded.
-
-        Raises
-        ------
-        InputError
-            If the journal does not know it.
         """
         with self._guard:
             if upto is None and image in self._open:
-                return self._state(self._open[image]).mask.copy()
-            story = self._book(image).story()
-        upto = story.last_number if upto is None else upto
-        session = story.session_of(upto)
-        if session is None:
-            count = len(story.edits)
-            known = f"the last one is number {story.last_number}" if count else "it has none"
-            raise InputError(f"The journal has no edit {upto} of this image; {known}. Choose another one.")
-        if session.id in story.thinned:
-            raise InputError(
-                f"The steps that led to the approved mask of {session.target.name} were let go of long after it was "
-                "approved. The mask itself is kept: open the image in Review."
-            )
-        return replay(session, upto).mask
+                return self._open[image].state.mask.copy()
+        with self.database.read() as connection:
+            (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
+            number = last if upto is None else upto
+            place = connection.execute(
+                "SELECT session, position FROM journal WHERE image = ? AND "
+                + ("number = ?" if number else "position = 1 + coalesce(?, 0)"),
+                (image, number),
+            ).fetchone()
+            if place is None:
+                known = f"the last one is number {last}" if last else "it has none"
+                raise InputError(f"The journal has no edit {number or 0} of this image; {known}. Choose another one.")
+            steps = connection.execute(f"{_STEPS} AND position <= ? ORDER BY position", place).fetchall()
+            return replay(steps, name_of(connection, image)).mask
 
-    def close(self, image: str, how: Answer, upto: int | None = None) -> None:
+    def last_mask(self, image: str, without: Collection[int] = ()) -> Labels | None:
+        """Give the last mask that somebody may want to go on with; None where there is none.
+
+        Discarded edits are left out, and those whose pixels were let go of.
+
+        Parameters
+        ----------
+        without : collection of int
+            Numbers of edits, see `Unfinished.upto`: what belongs together with them is left out too, because a person
+            has not yet said what is to become of it.
+        """
+        undecided = ", ".join(str(int(number)) for number in without)
+        with self.database.read() as connection:
+            (number,) = connection.execute(
+                "SELECT max(number) FROM journal j JOIN journal_sessions s ON s.id = j.session"
+                " WHERE j.image = ? AND j.pixels IS NOT NULL AND coalesce(s.ending, '') != 'discarded'"
+                f" AND s.id NOT IN (SELECT session FROM journal WHERE image = ? AND number IN ({undecided}))",
+                (image, image),
+            ).fetchone()
+        return None if number is None else self.restore(image, number)
+
+    def close(self, image: str, action: Answer, upto: int | None = None) -> None:
         """Say that nothing is left to restore; the edits stay in the journal.
 
         What another window is working on stays open. If we go on editing, that counts as a new beginning.
 
         Parameters
         ----------
-        image : str
-            Content hash of the image.
-        how : {"approved", "saved", "discarded"}
+        action : {"approved", "saved", "discarded"}
         upto : int, optional
             Close only the edits that this one belongs to, as in `Unfinished`.
-
-        Raises
-        ------
-        InputError
-            If the disk refuses.
         """
         with self._guard:
             known = self._open.get(image)
-            ours = self._close_on_disk(image, how, upto, known)
-            if known is not None and (ours or upto is None):
-                self._open[image] = OpenMask.anew(known.target, self._state(known).mask, known.signed)
+            closed = self._close_on_disk(image, action, upto, "" if known is None else known.editor)
+            if known is not None and (upto is None or known.session in closed):
+                self._open[image] = _Open(
+                    known.target, known.editor, known.model, known.threshold, MaskState(known.state.mask)
+                )
                 self._touch(image)
 
     def unfinished(self, own: bool = False) -> list[Unfinished]:
@@ -209,154 +246,130 @@ class Journal:
         ----------
         own : bool
             Also what we edit ourselves.
-
-        Raises
-        ------
-        InputError
-            If a journal cannot be read.
         """
-        with self._guard:
-            found = [(session, book) for book in self._files.unclosed() for session in book.story().unfinished()]
-            living = self._owner.living(session.owner for session, _ in found)
-            if not own:
-                living.add(self._owner.id)
-            self._owner.sweep()
-            left = [_unfinished(session, book) for session, book in found if session.owner not in living]
-        return sorted(left, key=lambda one: one.time, reverse=True)
-
-    def images(self) -> list[str]:
-        """Content hashes of the images that were edited.
-
-        Raises
-        ------
-        InputError
-            If the folder cannot be read.
-        """
-        return self._files.images()
+        living = self._owner.others() | (set() if own else {self._owner.id})
+        found = []
+        with self.database.read() as connection:
+            for session, owner, count, last in connection.execute(_UNFINISHED.format("")).fetchall():
+                target = None if owner in living else target_of(connection, session)
+                if target is not None:
+                    time = max((edit.time for edit in _edits(connection, "session = ?", session)), default="")
+                    damage = next(iter(complaints(connection, target.image)), "")
+                    found.append(Unfinished(target, count, time, last, damage))
+        return sorted(found, key=lambda left: left.time, reverse=True)
 
     def edits(self, image: str | None = None) -> list[Edit]:
-        """All edits of an image, oldest first; without one, of all images.
+        """All edits of an image, oldest first; without one, of all images."""
+        with self.database.read() as connection:
+            return _edits(connection, "? IS NULL OR image = ?1", image)
 
-        Raises
-        ------
-        InputError
-            If a journal cannot be read.
-        """
-        images = self._files.images() if image is None else [image]
-        with self._guard:
-            return [edit for one in images for edit in self._book(one).story().edits]
+    def has_edits(self, image: str) -> bool:
+        """Whether an image was ever edited; a glance that a window can afford."""
+        with self.database.read() as connection:
+            return bool(connection.execute("SELECT 1 FROM journal_heads WHERE image = ?", (image,)).fetchone())
+
+    def images(self) -> list[str]:
+        """Content hashes of the images that were edited."""
+        with self.database.read() as connection:
+            return [image for (image,) in connection.execute("SELECT image FROM journal_heads ORDER BY image")]
 
     def verify(self, image: str) -> list[str]:
-        """Check that every line of an image's journal follows from the one before.
-
-        Returns
-        -------
-        list of str
-            A sentence on each line that was changed, lost or damaged; empty when all is well.
-        """
-        with self._guard:
-            return self._book(image).complaints()
-
-    def export_csv(self, path: str | os.PathLike[str]) -> int:
-        """Write all edits, and how they ended, as a table that spreadsheets open; give the number of rows.
-
-        Raises
-        ------
-        InputError
-            If a journal cannot be read, or the disk refuses.
-        """
-        with self._guard:
-            return write_table(Path(path), [self._book(image).story() for image in self._files.images()])
+        """Sentences on each entry of an image's journal that was changed, lost or cut off; empty when all is well."""
+        with self.database.read() as connection:
+            return complaints(connection, image)
 
     def release(self) -> None:
         """Stop editing: what is unfinished may be restored by others, and by us as if we came anew."""
         with self._guard:
             self._open.clear()
-            self._files.drop_all()
             self._owner.release()
-            self._owner = Owner(self.folder / _OWNERS)
+            self._owner = Owner(self.database.folder / "owners")
 
-    def _known(self, image: str) -> OpenMask:
-        if image not in self._open:
-            raise InputError("An edit came of an image whose beginning the journal was not told. Call begin() first.")
-        self._touch(image)
-        return self._open[image]
-
-    def _left_behind(self, image: str, mask: Labels) -> OpenMask | None:
+    def _carry_on(self, image: str, mask: Labels) -> bool:
         """Take over unfinished edits that had come to this very mask, if nobody works on them any more."""
-        book = self._book(image)
-        candidates = book.story().unfinished()
-        living = self._owner.living(session.owner for session in candidates)
-        for session in reversed(candidates):
-            state = None if session.owner in living else _readable(session)
-            if state is not None and same(state.mask, mask):
-                with (
-                    explain_os_error(f"The edits of {session.target.name} are not carried on", self.folder),
-                    book.ledger.writing(),
-                ):
-                    self._owner.hold()
-                    book.append({KIND: RESUME, SESSION: session.id, "owner": self._owner.id, "time": now()})
-                return OpenMask.taken_over(session, state)
-        return None
-
-    def _state(self, known: OpenMask) -> MaskState:
-        is_folded = known.state is None and known.begin is None
-        return known.mask(self._book(known.target.image).story() if is_folded else None)
+        with self.database.read() as connection:
+            left = connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall()
+        living = self._owner.others() if left else set()
+        for session, owner, *_ in reversed(left):
+            if owner in living or owner == self._owner.id:
+                continue
+            with self.database.read() as connection:
+                target, edits = target_of(connection, session), _edits(connection, "session = ?", session)
+                steps = connection.execute(f"{_STEPS} ORDER BY position", (session,)).fetchall()
+            if target is None or not edits or not _same((state := replay(steps, target.name)).mask, mask):
+                continue
+            with self.database.write(f"The edits of {target.name} are not carried on") as connection:
+                self._owner.hold()
+                connection.execute("UPDATE journal_sessions SET owner = ? WHERE id = ?", (self._owner.id, session))
+            last = edits[-1]
+            self._open[image] = _Open(
+                *(target, last.editor, last.model, last.threshold, state, session),
+                is_begun=True,
+                seconds=last.seconds_so_far,
+            )
+            return True
+        return False
 
     def _touch(self, image: str) -> None:
-        """Make an image the latest one, and fold away the masks of those that were not edited for long."""
+        """Make an image the latest one, and fold the masks of those that were not edited for long."""
         self._open.move_to_end(image)
-        self._state(self._open[image])
         for other in list(self._open)[:-_UNFOLDED]:
-            self._open[other].fold(self._owner.id)
-            self._files.drop(other)
+            self._open[other].fold()
 
-    def _write_edit(self, known: OpenMask, step: Step) -> Edit:
-        book = self._book(known.target.image)
-        with (
-            explain_os_error(f"The last edits of {known.target.name} are not on disk", self.folder),
-            book.ledger.writing(),
-        ):
-            self._owner.hold()
-            story = book.story()
-            lines = [step.record | {"n": story.last_number + 1}]
-            # Somebody may have removed the file meanwhile; then it begins anew with the mask as we know it.
-            if not known.is_begun or known.id not in story.sessions:
-                lines.insert(0, known.begin_record(self._owner.id))
-            return book.append(*lines).sessions[known.id].edits[-1]
+    def _write_beginning(self, connection: sqlite3.Connection, known: _Open) -> int:
+        """Have what the mask began with on disk; gives the session."""
+        # Somebody may have removed the file meanwhile; then it begins anew with the mask as we know it.
+        is_there = connection.execute(
+            "SELECT 1 FROM journal_sessions WHERE id = ? AND image = ? AND owner = ? AND ending IS NULL",
+            (known.session, known.target.image, self._owner.id),
+        ).fetchone()
+        session = known.session
+        if session is None or not is_there:
+            row = known.target.image, self._owner.id
+            session = connection.execute("INSERT INTO journal_sessions (image, owner) VALUES (?, ?)", row).lastrowid
+            assert session is not None
+        if not (known.is_begun and is_there):
+            mask = known.state.mask
+            beginning = Beginning(
+                known.target, now(), known.editor, known.model, known.threshold, mask.shape, mask.dtype.str
+            )
+            append(connection, known.target.image, session, "begin", asdict(beginning), pixels=whole(mask))
+        return session
 
-    def _close_on_disk(self, image: str, how: Answer, upto: int | None, known: OpenMask | None) -> bool:
-        """Close what may be closed; tell whether our own edits were among it."""
-        book = self._book(image)
-        if not book.story().unfinished():
-            return False
-        name = next(iter(book.story().sessions.values())).target.name
-        with (
-            explain_os_error(f"That the edits of {name} are {how} was not written down", self.folder),
-            book.ledger.writing(),
-        ):
-            story = book.story()
-            still = story.unfinished()
-            living = self._owner.living(session.owner for session in still)
-            wanted = still if upto is None else [session for session in still if session is story.session_of(upto)]
-            closing = [session for session in wanted if session.owner not in living]
-            if closing:
-                ending: Record = {KIND: CLOSE, "how": how, "sessions": [session.id for session in closing]}
-                by = closing[-1].signed if known is None else known.signed
-                book.append(ending | {"open": len(still) - len(closing), "time": now(), "editor": by.get("editor")})
-        return known is not None and any(session.id == known.id for session in closing)
-
-    def _book(self, image: str) -> Book:
-        return self._files.book(image, keep=image in self._open)
-
-
-def _readable(session: Session) -> MaskState | None:
-    try:
-        return replay(session)
-    except InputError:
-        return None
+    def _close_on_disk(self, image: str, action: Answer, upto: int | None, editor: str) -> set[int]:
+        """Close what may be closed; gives the sessions."""
+        with self.database.read() as connection:
+            if not connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall():
+                return set()
+        living = self._owner.others()
+        with self.database.write(f"That the edits are {action} was not written down") as connection:
+            rows = connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall()
+            closing = {session for session, owner, *_ in rows if owner not in living}
+            if upto is not None:
+                closing &= {
+                    session
+                    for (session,) in connection.execute(
+                        "SELECT session FROM journal WHERE image = ? AND number = ?", (image, upto)
+                    )
+                }
+            for session in sorted(closing):
+                connection.execute("UPDATE journal_sessions SET ending = ? WHERE id = ?", (action, session))
+                record = {"action": action, "time": now(), "editor": editor}
+                append(connection, image, session, "close", record)
+        return closing
 
 
-def _unfinished(session: Session, book: Book) -> Unfinished:
-    last, complaints = session.edits[-1], book.complaints()
-    return Unfinished(session.target, len(session.edits), last.time, last.number, complaints[0] if complaints else "")
+def _edits(connection: sqlite3.Connection, where: str, value: object) -> list[Edit]:
+    """Those that can be read; what was changed in the others is told by `verify`."""
+    edits = []
+    for (record,) in connection.execute(
+        f"SELECT record FROM journal WHERE kind = 'edit' AND ({where}) ORDER BY id", (value,)
+    ):
+        with suppress(InputError):
+            edits.append(from_json(Edit, record))
+    return edits
+
+
+def _same(one: Labels, other: Labels) -> bool:
+    """Whether two masks have the same labels, whatever their dtype."""
+    return one.shape == other.shape and bool(np.array_equal(one, other))

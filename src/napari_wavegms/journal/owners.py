@@ -6,16 +6,12 @@ what another window is still working on is never taken for what a crash has left
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from weakref import finalize
 
-from napari_wavegms.storage.file_lock import held, locked
-
-_ID = re.compile(r"[0-9a-f]{16}")
+from filelock import FileLock, Timeout
 
 
 class Owner:
@@ -30,71 +26,49 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.id = secrets.token_hex(8)
         self._folder = folder
-        self._let_go: finalize[[], Owner] | None = None
+        self._lock = FileLock(folder / f"{self.id}.lock", timeout=0, thread_local=False)
 
     def hold(self) -> None:
-        """Say that we live.
+        """Begin to live.
 
         Raises
         ------
         OSError
             If the disk refuses.
-        InputError
-            If others keep the folder busy.
         """
-        if self._let_go is None:
-            with locked(self._folder / "all.lock"):
-                lock = held(self._path(self.id))
-            if lock is not None:
-                # Also when nobody needs us any more; at the end of the program the system does it.
-                self._let_go = finalize(self, lock.close)
-                self._let_go.atexit = False
+        if not self._lock.is_locked:
+            with self._alone():
+                self._lock.acquire()
 
     def release(self) -> None:
         """Leave what is unfinished to others."""
-        if self._let_go is not None:
-            self._let_go()
-            self._let_go = None
-            with suppress(OSError):
-                self._path(self.id).unlink()
+        self._lock.release()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
 
-    def living(self, others: Iterable[str]) -> set[str]:
-        """Those of these ids under which somebody else still works."""
-        paths = {other: self._path(other) for other in others if other != self.id and _ID.fullmatch(other)}
-        present = {other: path for other, path in paths.items() if path.exists()}
-        if not present:
-            return set()
-        # Whoever looks takes the lock for a moment; two who look at once would take each other for the owner.
-        with self._alone():
-            return {other for other, path in present.items() if _is_taken(path)}
-
-    def sweep(self) -> None:
-        """Remove the locks of those who are gone."""
+    def others(self) -> set[str]:
+        """Ids under which somebody else works; the locks of those who are gone are removed."""
         if not self._folder.is_dir():
-            return
-        with self._alone():
-            for path in self._folder.glob("*.lock"):
-                if _ID.fullmatch(path.stem) and path.stem != self.id and not _is_taken(path):
-                    with suppress(OSError):
-                        path.unlink()
-
-    def _path(self, owner: str) -> Path:
-        return self._folder / f"{owner}.lock"
+            return set()
+        # Whoever looks takes each lock for a moment; two who look at once would take each other for the owner.
+        with ExitStack() as stack:
+            with suppress(OSError):  # anybody may look where nothing can be written
+                stack.enter_context(self._alone())
+            locks = [path for path in self._folder.glob("*.lock") if path.stem not in (self.id, "all")]
+            return {path.stem for path in locks if _is_held(path)}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Be the only one who looks, where the folder may be written; anybody may look where it may not."""
-        with ExitStack() as stack:
-            with suppress(OSError):
-                stack.enter_context(locked(self._folder / "all.lock"))
+        with FileLock(self._folder / "all.lock", timeout=20):
             yield
 
 
-def _is_taken(path: Path) -> bool:
+def _is_held(path: Path) -> bool:
     try:
-        lock = held(path)
+        with FileLock(path, timeout=0):
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return True
     except OSError:
         return False
-    if lock is not None:
-        lock.close()
-    return lock is None
+    return False

@@ -6,10 +6,11 @@ before, so that a patch that is lost takes only its own pixels with it.
 
 from __future__ import annotations
 
-import base64
+import json
+import pickle
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,33 +103,6 @@ class Patch:
         place: Labels = mask[box]
         return place
 
-    def as_list(self) -> list[Any]:
-        """Plain values for JSON."""
-        one = self.values[0].item()
-        pixels = _packed(self.changed)
-        values = int(one) if (self.values == one).all() else _text(self.values.tobytes())
-        return [list(self.plane), self.top, self.left, *self.changed.shape, pixels, values]
-
-    @classmethod
-    def from_list(cls, plain: list[Any], dtype: npt.DTypeLike) -> Patch:
-        """Read what `as_list` wrote.
-
-        Raises
-        ------
-        ValueError, TypeError, zlib.error
-            If it is something else.
-        """
-        plane, top, left, rows, columns, pixels, values = plain
-        changed = _unpacked(pixels, (int(rows), int(columns)))
-        count = int(np.count_nonzero(changed))
-        if isinstance(values, str):
-            numbers = np.frombuffer(_bytes(values), dtype)
-            if numbers.size != count:
-                raise ValueError(f"{numbers.size} values for {count} pixels")
-        else:
-            numbers = np.full(count, values, dtype)
-        return cls(tuple(int(place) for place in plane), int(top), int(left), changed, numbers)
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -189,6 +163,17 @@ class MaskState:
                 self._began[patch.plane] = self.mask[patch.plane].copy()
             patch.of(self.mask)[patch.changed] = patch.values
 
+    def folded(self) -> bytes:
+        """The state in as little memory as a mask needs, see `unfold`."""
+        return zlib.compress(pickle.dumps((self.mask, self.differing, self._began)), 1)
+
+    @classmethod
+    def unfold(cls, folded: bytes) -> MaskState:
+        """The state that was folded in this process."""
+        state = cls.__new__(cls)
+        state.mask, state.differing, state._began = pickle.loads(zlib.decompress(folded))
+        return state
+
     def reformed(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
         """The same mask in another dtype; in another shape, an empty one that began empty."""
         if shape != self.mask.shape:
@@ -197,6 +182,53 @@ class MaskState:
         other._began = dict(self._began)
         other.differing = self.differing
         return other
+
+
+def compare(state: MaskState, mask: Labels | Mapping[Band, Labels]) -> tuple[MaskState, list[Patch], Change]:
+    """Find out what changed between a state and a mask, or those of its rows that may have changed.
+
+    Returns
+    -------
+    MaskState
+        What the patches belong to: `state`, or the same in the shape and dtype of a mask that got another one.
+    list of Patch
+    Change
+        From `state` to the mask.
+
+    Raises
+    ------
+    InputError
+        If the mask does not fit.
+    """
+    if isinstance(mask, Mapping):
+        bands = _checked_bands(state, mask)
+        shape = state.mask.shape
+        dtype = next((rows.dtype for rows in bands.values()), state.mask.dtype)
+    else:
+        whole = checked_mask(np.asarray(mask))
+        shape, dtype = whole.shape, whole.dtype
+        bands = {band: band.of(whole) for band in bands_of(shape)}
+    fitting, removed = state, 0
+    if (shape, dtype) != (state.mask.shape, state.mask.dtype):
+        fitting = state.reformed(shape, dtype)
+    patches = fitting.patches_to(bands)
+    if shape != state.mask.shape:
+        removed = int(np.count_nonzero(state.mask))  # they went with the old shape
+    elif not patches:  # another dtype alone is no edit; it is written down with the first pixel that changes
+        fitting = state
+    change = fitting.change_of(patches)
+    return fitting, patches, replace(change, removed=change.removed + removed)
+
+
+def _checked_bands(state: MaskState, mask: Mapping[Band, Labels]) -> dict[Band, Labels]:
+    bands = {band: checked_mask(np.asarray(rows)) for band, rows in mask.items()}
+    shape = state.mask.shape
+    for band, rows in bands.items():
+        if len(band.plane) != len(shape) - 2 or band.of(state.mask).shape != rows.shape:
+            raise InputError(
+                f"Rows of shape {rows.shape} came for {band} of a mask of shape {shape}. Record the whole mask."
+            )
+    return bands
 
 
 def _in_plane(patch: Patch, labels: Labels) -> Labels:
@@ -216,17 +248,50 @@ def _patch(band: Band, was: Labels, now: Labels) -> Patch | None:
     return Patch(band.plane, band.top + int(rows[0]), int(columns[0]), changed, now[box][changed])
 
 
-def _packed(changed: npt.NDArray[np.bool_]) -> str:
+def pack(patches: Iterable[Patch]) -> bytes:
+    """Write patches as bytes: run lengths of what changed, and the values where they are not all the same."""
+    heads, bodies = [], []
+    for patch in patches:
+        runs, one = _runs(patch.changed), patch.values[0]
+        values = b"" if (patch.values == one).all() else patch.values.tobytes()
+        heads.append([patch.plane, patch.top, patch.left, *patch.changed.shape, int(one), len(runs), len(values)])
+        bodies += [runs, values]
+    head = json.dumps(heads, separators=(",", ":")).encode("ascii")
+    return zlib.compress(b"\n".join([head, b"".join(bodies)]), 9)
+
+
+def unpack(data: bytes, dtype: npt.DTypeLike) -> list[Patch]:
+    """Read what `pack` wrote.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError, zlib.error
+        If it is something else.
+    """
+    head, _, body = zlib.decompress(data).partition(b"\n")
+    patches, place = [], 0
+    for plane, top, left, rows, columns, one, runs, values in json.loads(head):
+        changed = _changed(body[place : place + runs], (rows, columns))
+        place += runs
+        count = int(np.count_nonzero(changed))
+        numbers = np.frombuffer(body[place : place + values], dtype) if values else np.full(count, one, dtype)
+        place += values
+        if numbers.size != count:
+            raise ValueError(f"{numbers.size} values for {count} pixels")
+        patches.append(Patch(tuple(plane), top, left, changed, numbers))
+    return patches
+
+
+def _runs(changed: npt.NDArray[np.bool_]) -> bytes:
     """Run lengths of unchanged, changed, unchanged ... pixels, their low bytes first: a third of zlib on the pixels."""
     ends = np.flatnonzero(np.diff(changed.ravel().view(np.int8), prepend=0, append=0))
     runs = np.diff(ends, prepend=0)
     width = next(width for width in _WIDTHS if runs.max() <= np.iinfo(width).max)
     shuffled = runs.astype(width).view(np.uint8).reshape(runs.size, width.itemsize).T
-    return _text(bytes([width.itemsize]) + shuffled.tobytes())
+    return bytes([width.itemsize]) + shuffled.tobytes()
 
 
-def _unpacked(text: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    data = _bytes(text)
+def _changed(data: bytes, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     shuffled = np.frombuffer(data, np.uint8, offset=1).reshape(data[0], -1)
     runs = np.ascontiguousarray(shuffled.T).view(f"<u{data[0]}").ravel().astype(np.int64)
     rest = shape[0] * shape[1] - int(runs.sum())
@@ -234,11 +299,3 @@ def _unpacked(text: str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         raise ValueError("run lengths that do not fit")
     is_changed = np.arange(runs.size + 1) % 2 == 1
     return np.repeat(is_changed, np.append(runs, rest)).reshape(shape)
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return zlib.decompress(base64.b64decode(text, validate=True))

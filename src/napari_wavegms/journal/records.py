@@ -1,17 +1,11 @@
-"""What is said about edits, and the lines in which it is written down, each tied to the one before by its hash."""
+"""What is said about edits, without their pixels."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
-from typing import Any, Literal
-
-from napari_wavegms.storage.append_log import Record
+from dataclasses import dataclass
+from typing import Literal
 
 Answer = Literal["approved", "saved", "discarded"]
-LINK = "link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +31,6 @@ class EditTarget:
     shape: tuple[int, ...]
     source: str = ""
     layer: str = ""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EditTarget:
-        """Read plain values; keys of newer versions are passed over.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If something is missing.
-        """
-        return cls(
-            image=str(values["image"]),
-            name=str(values["name"]),
-            shape=tuple(int(length) for length in values["shape"]),
-            source=str(values.get("source", "")),
-            layer=str(values.get("layer", "")),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +59,6 @@ class Edit:
         What the edit took, pauses left out.
     seconds_so_far : float
         The same since the edits began.
-    bytes : int
-        Length of its line.
     """
 
     image: str
@@ -103,7 +74,19 @@ class Edit:
     differing: int
     active_seconds: float
     seconds_so_far: float
-    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a mask was before it was edited, as it stands in the journal beside its pixels."""
+
+    target: EditTarget
+    time: str
+    editor: str
+    model: str
+    threshold: float | None
+    shape: tuple[int, ...]
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +103,7 @@ class Unfinished:
     upto : int
         Its number, for `Journal.restore` and `Journal.close`.
     damage : str
-        A sentence where the lines are damaged, so that the mask may lack something; usually empty.
+        A sentence where they are damaged, so that the mask may lack something; usually empty.
     """
 
     target: EditTarget
@@ -128,41 +111,3 @@ class Unfinished:
     time: str
     upto: int
     damage: str = ""
-
-
-def line_bytes(record: Record) -> int:
-    """Length of a record's line in the file."""
-    return len(json.dumps(record)) + 1
-
-
-def chained(records: Iterable[Record], last: str) -> list[Record]:
-    """Tie records to the line before them.
-
-    Parameters
-    ----------
-    records : iterable of dict
-    last : str
-        The link of the last line; empty at the beginning of a file.
-    """
-    tied = []
-    for record in records:
-        last = _link(record, last)
-        tied.append({**record, LINK: last})
-    return tied
-
-
-def last_link(records: Sequence[Record]) -> str:
-    """The link of the last line; empty where there is none."""
-    return str(records[-1].get(LINK, "")) if records else ""
-
-
-def broken_links(records: Sequence[Record]) -> list[int]:
-    """Give the places, from 0 up, of the lines that do not follow from the line before."""
-    before = ["", *(str(record.get(LINK, "")) for record in records)]
-    return [place for place, record in enumerate(records) if record.get(LINK) != _link(record, before[place])]
-
-
-def _link(record: Record, last: str) -> str:
-    content = {key: value for key, value in record.items() if key != LINK}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return blake2b(f"{last}\n{text}".encode("ascii"), digest_size=16).hexdigest()

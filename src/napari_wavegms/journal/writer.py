@@ -1,4 +1,4 @@
-"""The journal, written by a thread of its own: whoever paints never waits for the disk.
+"""The journal, written in the background: whoever paints never waits for the disk.
 
 Of each image only the newest mask waits to be written. What the disk refuses stays in line and is tried again, and the
 painting goes on meanwhile.
@@ -6,59 +6,55 @@ painting goes on meanwhile.
 
 from __future__ import annotations
 
-import logging
+import sqlite3
+import threading
 import time
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.errors import InputError
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.patches import Band, Labels, checked_mask
 from napari_wavegms.journal.records import Answer, Edit, EditTarget
-from napari_wavegms.storage.background_writer import BackgroundWriter
+from napari_wavegms.storage.writer import Writer, process_writer
 
 News = Edit | Answer | None
-Heard = Callable[[str, News], None]
-
-_LOG = logging.getLogger("napari_wavegms")
+OnEvent = Callable[[str, News], None]
 
 
 @dataclass(slots=True, eq=False)
-class _Wish:
-    """One thing to be done for an image."""
+class _Waiting:
+    """A mask, or some of its rows, that is to be written."""
 
-    do: Callable[[], Answer | None] | None = None  # to begin or to close; None for an edit
-    whole: Labels | None = None
-    bands: dict[Band, Labels] = field(default_factory=dict)
-    editor: str = ""
-    model: str = ""
-    threshold: float | None = None
+    mask: Labels | dict[Band, Labels] = field(default_factory=dict)
+    signed: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def take(self, mask: Labels | Mapping[Band, Labels]) -> None:
         """Take in a newer mask, or newer rows."""
         if not isinstance(mask, Mapping):
-            self.whole, self.bands = np.array(mask), {}
-        elif self.whole is None:
-            self.bands.update(mask)
+            self.mask = np.array(mask)
+        elif isinstance(self.mask, dict):
+            self.mask.update(mask)
         else:
             for band, rows in mask.items():
-                band.of(self.whole)[...] = rows
+                band.of(self.mask)[...] = rows
 
 
-class JournalWriter(BackgroundWriter):
+class JournalWriter:
     """Writes a journal in the background.
 
     Parameters
     ----------
     journal : Journal, optional
         The user's by default.
-    retry : float
-        Seconds until the disk is asked again after it has refused.
+    writer : Writer, optional
+        The one of the process by default.
 
     Attributes
     ----------
@@ -66,56 +62,46 @@ class JournalWriter(BackgroundWriter):
         When the last edit came to the disk, as `time.time` counts; None before the first.
     """
 
-    def __init__(self, journal: Journal | None = None, retry: float = 2.0) -> None:
-        super().__init__("wavegms-journal", retry)
+    def __init__(self, journal: Journal | None = None, writer: Writer | None = None) -> None:
         self.journal = Journal() if journal is None else journal
         self.saved_at: float | None = None
-        self._wishes: OrderedDict[str, list[_Wish]] = OrderedDict()
-        self._busy: _Wish | None = None
+        self._writer = process_writer() if writer is None else writer
+        self._guard = threading.Lock()
+        self._waiting: dict[str, _Waiting] = {}  # what newer masks of an image are taken in by
+        self._unsaved: Counter[str] = Counter()
         self._failing: dict[str, str] = {}
-        self._heard: list[Heard] = []
+        self._listeners: list[OnEvent] = []
 
     @property
     def problem(self) -> str:
         """A sentence on why edits are not on disk; empty when all is well."""
-        with self._turn:
+        with self._guard:
             return next(iter(self._failing.values()), "")
 
     def waits(self, image: str) -> bool:
         """Whether an edit of an image is not on disk yet."""
-        with self._turn:
-            return any(wish.do is None for wish in self._wishes.get(image, []))
+        with self._guard:
+            return self._unsaved[image] > 0
 
-    def listen(self, heard: Heard) -> Callable[[], None]:
-        """Be told of each image that was written, and of each that was refused.
+    def listen(self, on_event: OnEvent) -> Callable[[], None]:
+        """Be told of each image that was written or refused, in the writer's thread, until the result is called.
 
         Parameters
         ----------
-        heard : callable
-            Called in the writer's thread with the content hash of the image, and the edit that is on disk, or how the
-            edits ended; with None where nothing had changed or the disk refused, see `problem`.
-
-        Returns
-        -------
-        callable
-            Ends the listening.
+        on_event : callable
+            Called with the content hash of the image, and the edit that is on disk, or how the edits ended; with None
+            where nothing had changed or the disk refused, see `problem`.
         """
-        self._heard.append(heard)
-        return partial(_remove, self._heard, heard)
+        self._listeners.append(on_event)
+        return lambda: self._listeners.remove(on_event) if on_event in self._listeners else None
 
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
     ) -> None:
-        """As `Journal.begin`, later. The mask belongs to the writer from now on: hand over a copy.
-
-        Raises
-        ------
-        InputError
-            If the mask holds no labels.
-        """
+        """As `Journal.begin`, later. The mask belongs to the writer from now on: hand over a copy."""
         mask = checked_mask(np.asarray(mask))
         begin = partial(self.journal.begin, target, mask, editor=editor, model=model, threshold=threshold)
-        self._add(target.image, _Wish(do=begin))
+        self._add(target.image, begin)
 
     def submit(
         self,
@@ -127,103 +113,70 @@ class JournalWriter(BackgroundWriter):
         threshold: float | None = None,
         active_seconds: float = 0.0,
     ) -> None:
-        """As `Journal.record`, later. A whole mask is copied; rows belong to the writer from now on.
-
-        Raises
-        ------
-        InputError
-            If a whole mask holds no labels.
-        """
+        """As `Journal.record`, later. A whole mask is copied; rows belong to the writer from now on."""
         if not isinstance(mask, Mapping):
             mask = checked_mask(np.asarray(mask))
-        with self._turn:
-            line = self._wishes.get(image, [])
-            last = line[-1] if line and line[-1].do is None and line[-1] is not self._busy else _Wish()
-            last.take(mask)
-            last.editor, last.model, last.threshold = editor, model, threshold
-            last.seconds += active_seconds
-            if not line or last is not line[-1]:
-                self._add(image, last)
+        with self._guard:
+            waiting = self._waiting.get(image)
+            is_new = waiting is None
+            if waiting is None:
+                waiting = self._waiting[image] = _Waiting()
+                self._unsaved[image] += 1
+            waiting.take(mask)
+            waiting.signed = {"editor": editor, "model": model, "threshold": threshold}
+            waiting.seconds += active_seconds
+        if is_new:
+            self._writer.add((self, image), partial(self._record, image, waiting), partial(self._on_done, image))
 
-    def finish(self, image: str, how: Answer, upto: int | None = None) -> None:
+    def finish(self, image: str, action: Answer, upto: int | None = None) -> None:
         """As `Journal.close`, after what was submitted before."""
 
         def close() -> Answer:
-            self.journal.close(image, how, upto)
-            return how
+            self.journal.close(image, action, upto)
+            return action
 
-        self._add(image, _Wish(do=close))
+        self._add(image, close)
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """As `Writer.flush`."""
+        return self._writer.flush(timeout)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Flush, end the thread and release the journal; gives what `flush` gives. A later `submit` starts anew."""
-        done = super().close(timeout)
+        """Flush, and release the journal if all is on disk; gives what `flush` gives. A later `begin` starts anew."""
+        done = self.flush(timeout)
         if done:
             self.journal.release()
         return done
 
-    def _waits(self) -> bool:
-        return bool(self._wishes)
+    def _add(self, image: str, task: Callable[[], Answer | None]) -> None:
+        with self._guard:
+            self._waiting.pop(image, None)  # a later mask comes after this, not before
+        self._writer.add((self, image), task, partial(self._on_done, image))
 
-    def _add(self, image: str, wish: _Wish) -> None:
-        with self._turn:
-            self._wishes.setdefault(image, []).append(wish)
-            self._has_come()
-
-    def _work_off(self) -> bool:
-        with self._turn:
-            image, (wish, *_) = next(iter(self._wishes.items()))
-            self._busy = wish
-        news, sentence = self._done(image, wish)
-        self._note(image, wish, news, sentence)
-        for heard in tuple(self._heard):
-            try:
-                heard(image, news)
-            except Exception:
-                _LOG.exception("Telling of a saved edit failed")
-        return not sentence
-
-    def _done(self, image: str, wish: _Wish) -> tuple[News, str]:
-        """Do it; give what came of it, and a sentence where it failed."""
+    def _record(self, image: str, waiting: _Waiting) -> Edit | None:
+        with self._guard:
+            if self._waiting.get(image) is waiting:
+                del self._waiting[image]  # it is being written: a later mask waits for its own turn
         try:
-            if wish.do is not None:
-                return wish.do(), ""
-            mask = wish.bands if wish.whole is None else wish.whole
-            signed = {"editor": wish.editor, "model": wish.model}
-            edit = self.journal.record(image, mask, **signed, threshold=wish.threshold, active_seconds=wish.seconds)
-            return edit, ""
-        except WaveGMSError as error:
-            return None, self._sentence(error)
-        except Exception as error:
-            # Whatever it is, a thread that ends here would take all later edits with it.
-            _LOG.exception("Writing the journal failed")
-            return None, f"The last edits are not on disk ({type(error).__name__}: {error}); save the mask to a file."
+            edit = self.journal.record(image, waiting.mask, **waiting.signed, active_seconds=waiting.seconds)
+        except InputError as error:
+            if not isinstance(cause := error.__cause__, OSError | sqlite3.Error):
+                raise
+            raise InputError(
+                f"Your last edits are not on disk yet, because {self.journal.database.folder} cannot be written "
+                f"({cause}); free some space or check its rights, and they are saved by themselves."
+            ) from cause
+        with self._guard:
+            self._unsaved[image] -= 1
+            if edit is not None:
+                self.saved_at = time.time()
+        return edit
 
-    def _sentence(self, error: WaveGMSError) -> str:
-        cause = error.__cause__
-        if not isinstance(cause, OSError):
-            return str(error)
-        return (
-            f"Your last edits are not on disk yet, because {self.journal.folder} cannot be written "
-            f"({cause.strerror or cause}); free some space or check its rights, and they are saved by themselves."
-        )
-
-    def _note(self, image: str, wish: _Wish, news: News, sentence: str) -> None:
-        with self._turn:
-            self._busy = None
+    def _on_done(self, image: str, news: News, sentence: str) -> None:
+        with self._guard:
             if sentence:
                 self._failing[image] = sentence
-                self._was_refused()
-                self._wishes.move_to_end(image)
             else:
                 self._failing.pop(image, None)
-                self._wishes[image].remove(wish)
-                if not self._wishes[image]:
-                    del self._wishes[image]
-                if isinstance(news, Edit):
-                    self.saved_at = time.time()
-            self._turn.notify_all()
-
-
-def _remove(heard: list[Heard], one: Heard) -> None:
-    if one in heard:
-        heard.remove(one)
+        for on_event in tuple(self._listeners):
+            on_event(image, news)

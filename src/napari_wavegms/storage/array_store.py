@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-import zlib
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.atomic import atomic_write, make_folder
 from napari_wavegms.storage.content_hash import canonical, content_hash
 
 _SUFFIX = ".npy.gz"
 _HASH = re.compile(r"[0-9a-f]{32}")
+_OLD = 3600.0  # seconds
 _LEVEL = 1  # masks shrink a hundredfold at the fastest level, photographs at none
 
 
-class ArrayFolder:
+class ArrayStore:
     """Arrays by content: ``<hash>.npy.gz``, readable with ``numpy.load(gzip.open(path))``.
 
     Parameters
@@ -32,6 +33,7 @@ class ArrayFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._is_swept = False
 
     def path(self, content: str) -> Path:
         """Where an array lies or would lie.
@@ -65,6 +67,7 @@ class ArrayFolder:
         path = self.path(content)
         if self._holds(content):
             return content
+        make_folder(self.folder)
         # No file name and no time in the header: the same array always makes the same bytes.
         with (
             atomic_write(path) as neighbour,
@@ -89,17 +92,21 @@ class ArrayFolder:
                 packed.read()  # up to the checksum at the end
         except FileNotFoundError as cause:
             raise InputError(f"The file {path} is gone. Copy it back, or correct the image again.") from cause
-        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as cause:
+        except Exception as cause:  # what numpy's header parser and zlib raise over damaged bytes is a long list
             raise _damaged(path) from cause
         if content_hash(values) != content:
             raise _damaged(path)
         return np.asarray(values, values.dtype.newbyteorder("="))
 
     def sweep(self) -> None:
-        """Remove what killed writers left unfinished; only while nobody else writes."""
+        """Remove, once, what killed writers left unfinished an hour ago or earlier."""
+        if self._is_swept:
+            return
+        self._is_swept = True
         for leftover in self.folder.glob(".*.npy-*.gz"):
             with suppress(OSError):
-                leftover.unlink()
+                if leftover.stat().st_mtime < time.time() - _OLD:
+                    leftover.unlink()
 
     def _holds(self, content: str) -> bool:
         if not self.path(content).is_file():

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from napari_wavegms.errors import InputError
+
+_PATIENCE = 20.0  # seconds
 
 
 @contextmanager
@@ -101,6 +105,34 @@ def explain_os_error(failure: str, place: Path, action: str = "written") -> Iter
             f"{failure}: {place} cannot be {action} ({cause.strerror or cause}). Free some space, check the rights of "
             "the folder or choose another one, then try again."
         ) from cause
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Be the only one, among all processes and threads, in a block that takes the same lock file.
+
+    The operating system takes the lock back from a process that was killed; the file stays.
+
+    Raises
+    ------
+    InputError
+        If somebody else holds the lock for 20 seconds.
+    OSError
+        If the lock file cannot be made.
+    """
+    make_folder(path.parent)
+    lock = FileLock(path, timeout=_PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout as cause:
+        raise InputError(
+            f"Another program has been writing to {path.parent} for {_PATIENCE:.0f} seconds. Close other windows of "
+            "napari, or wait, then try again."
+        ) from cause
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _new_file_mode() -> int:

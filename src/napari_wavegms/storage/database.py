@@ -158,8 +158,8 @@ class Database:
         with self._explained("Nothing was read", "read"):
             if self.path.exists():
                 with closing(self._connect()) as connection:
+                    connection.execute("BEGIN")  # one state, whatever others write meanwhile
                     if self._is_begun(connection):
-                        connection.execute("BEGIN")  # one state, whatever others write meanwhile
                         yield connection
                         return
             with closing(sqlite3.connect(":memory:")) as connection:
@@ -183,7 +183,10 @@ class Database:
         with self._explained(failure, "written"):
             make_folder(self.folder)
             with closing(self._connect()) as connection:
-                if not self._is_begun(connection):
+                connection.execute("BEGIN")
+                is_begun = self._is_begun(connection)
+                connection.execute("ROLLBACK")
+                if not is_begun:
                     # Only before the first table. The file shrinks when the pixels of old edits are let go of.
                     connection.execute("PRAGMA auto_vacuum = FULL")
                 # The rollback journal works on network drives. To truncate it commits and, unlike its removal, is
@@ -282,6 +285,16 @@ def from_plain(kind: type[T], values: object) -> T:
         raise InputError(
             f"A record of {kind.__name__} in the database is damaged: {where}: {problem['msg']}."
         ) from cause
+
+
+def text_key(text: str) -> bytes:
+    """Text as a column holds it that is looked for; also what is no text in UTF-8, such as some file names."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def key_text(key: bytes) -> str:
+    """The text of `text_key`."""
+    return key.decode("utf-8", "surrogatepass")
 
 
 def now() -> str:

@@ -14,6 +14,9 @@ from platformdirs import user_data_path
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 
 HOME_VARIABLE = "WAVEGMS_HOME"
+_EDITOR = "editor"
+_RECENT = "recent"
+_MOST = 8  # recent folders
 
 
 def user_folder() -> Path:
@@ -32,11 +35,8 @@ def versions_folder() -> Path:
     return user_folder() / "versions"
 
 
-_EDITOR = "editor"
-
-
 def settings_file() -> Path:
-    """Where the settings are kept: ``$WAVEGMS_HOME/settings.json``, or the platform's data folder."""
+    """Where the settings are."""
     return user_folder() / "settings.json"
 
 
@@ -59,10 +59,23 @@ def set_editor_name(name: str) -> None:
     InputError
         If the disk refuses; then nothing has changed.
     """
-    path = settings_file()
-    values = _read() | {_EDITOR: " ".join(name.split())}
-    with explain_os_error("The name was not kept", path), atomic_write(path) as neighbour:
-        neighbour.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    with explain_os_error("The name was not kept", settings_file()):
+        _write({_EDITOR: " ".join(name.split())})
+
+
+def recent_folders() -> list[Path]:
+    """Give the folders that were reviewed lately and are still there, the latest first."""
+    with suppress(OSError, ValueError, TypeError):
+        return [path for path in map(Path, _read().get(_RECENT, [])) if path.is_dir()][:_MOST]
+    return []
+
+
+def note_folder(folder: Path) -> None:
+    """Note that a folder was opened; a disk that refuses only costs the convenience."""
+    folder = folder.resolve()
+    names = [str(folder), *(str(path) for path in recent_folders() if path != folder)]
+    with suppress(OSError):
+        _write({_RECENT: names[:_MOST]})
 
 
 def _read() -> dict[str, Any]:
@@ -74,46 +87,13 @@ def _read() -> dict[str, Any]:
     return {}
 
 
+def _write(values: dict[str, Any]) -> None:
+    with atomic_write(settings_file()) as neighbour:
+        neighbour.write_text(json.dumps(_read() | values, indent=2) + "\n", encoding="utf-8")
+
+
 def _login_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a user without an entry; which error it is depends on Python's version
         return ""
-
-
-def corrections_folder() -> Path:
-    """Where the user's corrections are kept: ``$WAVEGMS_HOME/corrections``, or the platform's data folder."""
-    return user_folder() / "corrections"
-
-
-def journal_folder() -> Path:
-    """Where the user's edits are kept: ``$WAVEGMS_HOME/journal``, or the platform's data folder."""
-    return user_folder() / "journal"
-
-
-def reviews_folder() -> Path:
-    """Where the reviews are kept: ``$WAVEGMS_HOME/reviews``, or the platform's data folder."""
-    return user_folder() / "reviews"
-
-
-_MOST = 8
-
-
-def recent_folders() -> list[Path]:
-    """Give those that are still there, the latest first."""
-    with suppress(OSError, ValueError, TypeError):
-        names = json.loads(_file().read_text(encoding="utf-8"))
-        return [path for path in map(Path, names) if path.is_dir()][:_MOST]
-    return []
-
-
-def note_folder(folder: Path) -> None:
-    """Note that a folder was opened; a disk that refuses only costs the convenience."""
-    folder = folder.resolve()
-    names = [str(folder), *(str(path) for path in recent_folders() if path != folder)]
-    with suppress(OSError), atomic_write(_file()) as neighbour:
-        neighbour.write_text(json.dumps(names[:_MOST], indent=1) + "\n", encoding="utf-8")
-
-
-def _file() -> Path:
-    return reviews_folder() / "recent.json"

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.storage.database import from_plain
 
 State = Literal["todo", "predicted", "corrected", "approved", "skipped"]
 STATES: tuple[State, ...] = get_args(State)
+CHANGEABLE = ("state", "score", "uncertainty", "seconds", "content", "time", "light")
+
+
+_Number = Annotated[
+    float | None, AfterValidator(lambda value: value if value is None or math.isfinite(value) else None)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +56,33 @@ class Item:
     name: str
     path: Path | None = None
     state: State = "todo"
-    score: float | None = None
-    uncertainty: float | None = None
-    seconds: float = 0.0
+    score: _Number = None
+    uncertainty: _Number = None
+    seconds: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     content: str = ""
     time: str = ""
     light: str = ""
     shown: int = 0
 
-    def with_changes(self, changes: Mapping[str, Any]) -> Item:
-        """Give the item with other values, see `fitting_changes`."""
-        fitting = fitting_changes(changes)
-        return replace(self, **fitting) if fitting else self
+    def with_record(self, record: Mapping[str, Any]) -> Item:
+        """Give the item with what was noted about it.
+
+        Raises
+        ------
+        InputError
+            If the record holds something else.
+        """
+        if not record:
+            return self
+        return from_plain(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
 
 
-def fitting_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those values that an `Item` can take, as it takes them; what a later version or a hand wrote may not fit."""
-    return {name: _READ[name](value) for name, value in changes.items() if name in _READ and _fits(name, value)}
-
-
-def checked_changes(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the changes as they are kept, in plain values.
+def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the changes as they are kept.
 
     Parameters
     ----------
-    name : str
-        Of the item, for the sentence.
+    item : Item
     changes : mapping
         Attributes of an `Item` and their new values; a score that is no finite number is none.
 
@@ -83,42 +93,13 @@ def checked_changes(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     for what, value in changes.items():
-        if what not in CHANGEABLE or not _fits(what, value):
+        try:
+            if what not in CHANGEABLE:
+                raise InputError(what)
+            kept[what] = getattr(from_plain(Item, {"key": item.key, "name": item.name, what: value}), what)
+        except InputError as cause:
             raise InputError(
-                f"The {what} of {name} cannot become {value!r}. What can change is {', '.join(CHANGEABLE)}; a state is "
-                f"one of {', '.join(STATES)}."
-            )
-        kept[what] = _READ[what](value)
+                f"The {what} of {item.name} cannot become {value!r}. What can change is {', '.join(CHANGEABLE)}; a "
+                f"state is one of {', '.join(STATES)}."
+            ) from cause
     return kept
-
-
-def _number_or_none(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-# How each attribute comes out of what was given or read.
-_READ: dict[str, Any] = {
-    "state": str,
-    "score": _number_or_none,
-    "uncertainty": _number_or_none,
-    "seconds": float,
-    "content": str,
-    "time": str,
-    "light": str,
-    "shown": int,
-}
-CHANGEABLE = tuple(name for name in _READ if name != "shown")
-assert set(_READ) < {field.name for field in fields(Item)}
-
-
-def _fits(name: str, value: object) -> bool:
-    if name == "state":
-        return value in STATES
-    if name in ("content", "time", "light"):
-        return isinstance(value, str)
-    if value is None:
-        return name in ("score", "uncertainty")
-    try:
-        return math.isfinite(value) or name in ("score", "uncertainty")  # type: ignore[arg-type]
-    except (TypeError, OverflowError):
-        return False

@@ -1,6 +1,4 @@
-"""The images of a review, what became of each, and where one stopped; every change is on disk before it is told.
-
-With a `NoteWriter`, as in the window, a change is told at once and on disk a moment later.
+"""The images of a review, what became of each, and where one stopped.
 
 What is known about an image is kept by its folder, whichever way the image was opened: as part of the whole folder, or
 of a list of files. Nothing is ever written into the folder itself.
@@ -11,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,25 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images, stem_of
-from napari_wavegms.storage.append_log import now
-from napari_wavegms.storage.user_data import reviews_folder
-from napari_wavegms.worklist.approvals import as_the_store_says
+from napari_wavegms.storage.database import now
 from napari_wavegms.worklist.item import STATES, Item, State, checked_changes
-from napari_wavegms.worklist.state_log import SHOWN_AT, ReviewRecord, record_file
+from napari_wavegms.worklist.state import Place, WorklistStates
 
 if TYPE_CHECKING:
-    from napari_wavegms.corrections.store import CorrectionStore
-    from napari_wavegms.worklist.state_log import NoteWriter
+    from napari_wavegms.corrections.store import Correction, CorrectionStore
 
+__all__ = ["Difference", "Item", "OpenLayer", "State", "Worklist"]
 
-__all__ = ["Difference", "Item", "OpenLayer", "State", "Worklist", "reviews_folder"]
-
-_LAYERS = "open-layers.jsonl"
-
+_SHOWN_AT = "shown_at"
 _BLANK = Item("", "")
-
 # What is true of the pixels, and of no others under the same name.
 _OF_PIXELS = ("state", "score", "uncertainty", "seconds", "light")
+_UNTOUCHED = ("todo", "predicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,8 @@ class Worklist:
     """Images with their states, in the order of their folder.
 
     Made by `of_folder`, `of_files` or `of_layers`. One thread's: images may be read and predicted elsewhere, but the
-    list is told so by one thread.
+    list is told so by one thread. A change is on disk when a method returns or, where the states have a writer, soon;
+    where the disk refuses, `InputError` is raised, and nothing has changed.
 
     Attributes
     ----------
@@ -84,7 +78,7 @@ class Worklist:
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "scan_1.png").write_bytes(b""), (folder / "scan_2.png").write_bytes(b"")
-    >>> worklist = Worklist.of_folder(folder, reviews=tempfile.mkdtemp())
+    >>> worklist = Worklist.of_folder(folder, states=WorklistStates(tempfile.mkdtemp()))
     >>> first = worklist.items()[0]
     >>> worklist.set(first.key, state="approved").name
     'scan_1'
@@ -96,16 +90,15 @@ class Worklist:
         self,
         find: Callable[[], Iterable[Item]],
         store: CorrectionStore | None,
-        reviews: str | os.PathLike[str] | None,
+        states: WorklistStates | None,
         folder: Path | None = None,
-        writer: NoteWriter | None = None,
     ) -> None:
         self.folder = folder
-        self._writer = writer
         self._find = find
         self._store = store
-        self._reviews = reviews_folder() if reviews is None else Path(reviews)
-        self._records: dict[str, ReviewRecord] = {}
+        self._states = WorklistStates() if states is None else states
+        self._records: dict[str, dict[str, dict[str, Any]]] = {}
+        self._damaged: list[str] = []
         self._items: dict[str, Item] = {}
         self._last_shown = 0
         self._read()
@@ -114,12 +107,7 @@ class Worklist:
 
     @classmethod
     def of_folder(
-        cls,
-        folder: str | os.PathLike[str],
-        store: CorrectionStore | None = None,
-        *,
-        reviews: str | os.PathLike[str] | None = None,
-        writer: NoteWriter | None = None,
+        cls, folder: str | os.PathLike[str], store: CorrectionStore | None = None, states: WorklistStates | None = None
     ) -> Worklist:
         """Open the images of a folder, those of folders within left out, and go on where the last review stopped.
 
@@ -128,10 +116,8 @@ class Worklist:
         folder : path-like
         store : CorrectionStore, optional
             Has the last word on what is approved: a kill between the approval and its note here is made good.
-        reviews : path-like, optional
-            Where the states are kept; `reviews_folder()` by default.
-        writer : NoteWriter, optional
-            Writes the changes in the background.
+        states : WorklistStates, optional
+            What became of the images so far; the user's by default.
 
         Raises
         ------
@@ -141,47 +127,28 @@ class Worklist:
         place = Path(folder).resolve()
         if not place.is_dir():
             raise InputError(f"There is no folder {place}; choose the one that holds the images.")
-        return cls(lambda: _items_of(find_images(place)), store, reviews, place, writer)
+        return cls(lambda: _items_of(find_images(place)), store, states, place)
 
     @classmethod
     def of_files(
         cls,
         files: Iterable[str | os.PathLike[str]],
         store: CorrectionStore | None = None,
-        *,
-        reviews: str | os.PathLike[str] | None = None,
-        writer: NoteWriter | None = None,
+        states: WorklistStates | None = None,
     ) -> Worklist:
-        """Open a list of files, in its order; the same file twice counts once. Otherwise as `of_folder`.
-
-        Raises
-        ------
-        InputError
-            An empty list, or a file that does not exist.
-        """
+        """Open a list of files, in its order; the same file twice counts once. Otherwise as `of_folder`."""
         paths = list(_resolved(find_images(files)))
-        return cls(lambda: _items_of([path for path in paths if path.exists()]), store, reviews, None, writer)
+        return cls(lambda: _items_of([path for path in paths if path.exists()]), store, states)
 
     @classmethod
     def of_layers(
-        cls,
-        layers: Iterable[OpenLayer],
-        store: CorrectionStore | None = None,
-        *,
-        reviews: str | os.PathLike[str] | None = None,
-        writer: NoteWriter | None = None,
+        cls, layers: Iterable[OpenLayer], store: CorrectionStore | None = None, states: WorklistStates | None = None
     ) -> Worklist:
-        """Open images that are open in the viewer; they are known again by their content, whatever they are called.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """Open images that are open in the viewer; they are known again by their content, whatever they are called."""
         items = [Item(key=layer.key, name=layer.name, content=layer.content) for layer in layers]
         if not items:
             raise InputError("No image is open. Open one, or choose a folder.")
-        return cls(lambda: items, store, reviews, None, writer)
+        return cls(lambda: items, store, states)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -196,8 +163,9 @@ class Worklist:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what is damaged in the files of states, empty when all is well."""
-        return tuple(sentence for record in self._records.values() for sentence in record.warnings)
+        """Sentences on what is damaged, empty when all is well."""
+        damaged = [f"What was noted about {name} is damaged and was passed over." for name in self._damaged]
+        return (*self._states.database.warnings, *damaged)
 
     @property
     def gone(self) -> tuple[str, ...]:
@@ -208,8 +176,9 @@ class Worklist:
         if self.folder is None:
             return ()
         here = {item.path.name for item in self._items.values() if item.path is not None}
-        noted = self._record(str(self.folder / "x")[:-1]).touched  # as `_place` spells a folder
-        return tuple(stem_of(name) for name in noted if name not in here)
+        noted = self._record(str(self.folder / "x")[:-1])  # as `_place` spells a folder
+        touched = (name for name, values in noted.items() if values.get("state", "todo") not in _UNTOUCHED)
+        return tuple(stem_of(name) for name in touched if name not in here)
 
     def items(self) -> tuple[Item, ...]:
         """All images, in the order of the folder."""
@@ -234,18 +203,12 @@ class Worklist:
         return {state: counted[state] for state in STATES}
 
     def set(self, key: str, **changes: Any) -> Item:
-        """Change an image's state, score, uncertainty, seconds, content or light; it is on disk then, or soon.
-
-        Parameters
-        ----------
-        key : str
-        **changes
-            Attributes of `Item` and their new values. `Item.time` follows the state by itself.
+        """Change an image's state, score, uncertainty, seconds, content or light; the time follows the state by itself.
 
         Raises
         ------
         InputError
-            If a value does not fit or the disk refuses; then nothing has changed.
+            Also if a value does not fit.
         """
         return self.set_all({key: changes})[0]
 
@@ -260,15 +223,10 @@ class Worklist:
 
         A file that holds other pixels than when its state was noted is another image, and is to do again. A layer
         takes up the state that was noted for its pixels.
-
-        Raises
-        ------
-        InputError
-            If the disk refuses.
         """
         item = self.item(key)
         if item.path is None and not item.content:
-            self._items[key] = item = item.with_changes(self._record("").changes.get(content, {}))
+            self._items[key] = item = self._with_record(item, "", content)
         if item.content in ("", content):
             return self.set(key, content=content)
         return self.set(key, **{name: getattr(_BLANK, name) for name in _OF_PIXELS}, content=content)
@@ -277,18 +235,13 @@ class Worklist:
         """Note that an image is shown now; the review is taken up there when it is opened again.
 
         An image that was shown in this sitting already keeps its number, so that going back and forth changes no order.
-
-        Raises
-        ------
-        InputError
-            If the disk refuses.
         """
         shown = self.item(key).shown
         if shown <= self.since:
             shown = self._last_shown + 1
         if key != self._current or shown != self._items[key].shown:
             # To the microsecond: it is the latest that tells where one stopped.
-            self._note({key: {"shown": shown, SHOWN_AT: datetime.now(UTC).isoformat(timespec="microseconds")}})
+            self._note({key: {"shown": shown, _SHOWN_AT: datetime.now(UTC).isoformat(timespec="microseconds")}})
             self._current, self._last_shown = key, max(shown, self._last_shown)
         return self._items[key]
 
@@ -297,13 +250,7 @@ class Worklist:
         self.since = self._last_shown
 
     def refresh(self) -> Difference:
-        """Look again which files are there, and what other windows have noted.
-
-        Raises
-        ------
-        InputError
-            If no image is left, or the folder cannot be read.
-        """
+        """Look again which files are there, and what other windows have noted; raises if no image is left."""
         before = dict(self._items)
         self._read()
         return Difference(
@@ -312,11 +259,11 @@ class Worklist:
         )
 
     def _read(self) -> None:
-        for record in self._records.values():
-            record.read()
+        self._records.clear()
+        self._damaged.clear()
         items = [self._remembered(item) for item in self._find()]
         if self._store is not None:
-            items = as_the_store_says(items, self._store)
+            items = _as_the_store_says(items, self._store)
         self._items = {item.key: item for item in items}
         self._last_shown = max((item.shown for item in items), default=0)
 
@@ -324,29 +271,35 @@ class Worklist:
         known = self._items.get(item.key)
         if item.path is None and known is not None:  # what was learned about a layer's pixels since it was opened
             item = known
-        folder, name = _place(item)
-        return item.with_changes(self._record(folder).changes.get(name, {}))
+        return self._with_record(item, *_place(item))
+
+    def _with_record(self, item: Item, folder: str, name: str) -> Item:
+        try:
+            return item.with_record(self._record(folder).get(name, {}))
+        except InputError:
+            self._damaged.append(item.name)
+            return item
+
+    def _record(self, folder: str) -> dict[str, dict[str, Any]]:
+        if folder not in self._records:
+            self._records[folder] = self._states.read(folder)
+        return self._records[folder]
 
     def _note(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        after = {key: self._items[key].with_changes(change) for key, change in changes.items()}
-        by_record: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-        for key, change in changes.items():
-            folder, name = _place(after[key])
-            if name:
-                by_record.setdefault(folder, []).append((name, change))
-        for folder, noted in by_record.items():
-            self._record(folder).note(noted)
+        after = {key: replace(self._items[key], **_of_item(change)) for key, change in changes.items()}
+        noted: dict[Place, Mapping[str, Any]] = {
+            place: change for key, change in changes.items() if (place := _place(after[key]))[1]
+        }
+        if noted:
+            self._states.note(noted)
+        for (folder, name), change in noted.items():
+            self._record(folder).setdefault(name, {}).update(change)
         self._items.update(after)
-
-    def _record(self, folder: str) -> ReviewRecord:
-        if folder not in self._records:
-            path = record_file(self._reviews, Path(folder)) if folder else self._reviews / _LAYERS
-            self._records[folder] = ReviewRecord(path, self._writer)
-        return self._records[folder]
 
     def _stopped_at(self) -> str | None:
         places = ((*_place(item), item.key) for item in self._items.values())
-        found = [(at, key) for folder, name, key in places if (at := self._record(folder).shown_at.get(name))]
+        shown = ((self._record(folder).get(name, {}).get(_SHOWN_AT), key) for folder, name, key in places)
+        found = [(at, key) for at, key in shown if isinstance(at, str)]
         return max(found)[1] if found else None
 
 
@@ -358,9 +311,13 @@ def _place(item: Item) -> tuple[str, str]:
     return item.key[: -len(name)], name  # strings, because ten thousand paths take ten times longer
 
 
+def _of_item(change: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in change.items() if name != _SHOWN_AT}
+
+
 def _stamped(item: Item, change: Mapping[str, Any]) -> dict[str, Any]:
     """Give what really changes, with its time."""
-    checked = checked_changes(item.name, change)
+    checked = checked_changes(item, change)
     new = {name: value for name, value in checked.items() if value != getattr(item, name)}
     return {"time": now(), **new} if "state" in new else new
 
@@ -381,3 +338,35 @@ def _resolved(paths: Iterable[Path]) -> Iterator[Path]:
     """Give each file once, by its folder's real place."""
     real = cache(Path.resolve)
     yield from dict.fromkeys(real(path.parent) / path.name for path in paths)
+
+
+def _as_the_store_says(items: Iterable[Item], store: CorrectionStore) -> list[Item]:
+    """Give the items, those approved whose correction is in force, and those merely corrected whose is not.
+
+    An approval is kept in the store first and noted in the worklist after; a kill in between leaves the two apart.
+    """
+    kept = store.corrections()
+    by_content = {correction.image: correction for correction in kept}
+    by_source = _by_source(kept)
+    return [_as_kept(item, by_content.get(item.content), by_source.get(item.key, [])) for item in items]
+
+
+def _as_kept(item: Item, correction: Correction | None, of_file: list[Correction]) -> Item:
+    if correction is None and not item.content:  # pixels that were never read: the file's name has to do
+        correction = next((kept for kept in of_file if not kept.plane), None)
+    if correction is not None and item.state != "approved":
+        return replace(item, state="approved", content=correction.image, time=correction.time)
+    # Planes of a stack are kept one by one, under hashes of their own; and a layer has no file to ask for.
+    if correction is None and item.state == "approved" and item.path is not None and not of_file:
+        return replace(item, state="corrected")
+    return item
+
+
+def _by_source(kept: Iterable[Correction]) -> dict[str, list[Correction]]:
+    real = cache(Path.resolve)
+    found: dict[str, list[Correction]] = {}
+    for correction in kept:
+        if correction.source:
+            path = Path(correction.source)
+            found.setdefault(str(real(path.parent) / path.name), []).append(correction)
+    return found

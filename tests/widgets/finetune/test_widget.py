@@ -23,6 +23,7 @@ from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model import registry
 from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.storage.database import Database
 from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
 from napari_wavegms.widgets.finetune.widget import FineTuneWidget
 from napari_wavegms.widgets.thumbnails import SHOWN
@@ -135,6 +136,16 @@ def lesson(
     lesson.help_ends()
     yield lesson
     lesson.threads_end()
+
+
+def test_a_damaged_database_is_told_and_the_panel_works_on(lesson: Class) -> None:
+    Database().path.write_bytes(b"no database at all" * 100)
+    lesson.open("train")
+    lesson.widget.refresh_models()
+    assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
+    lesson.widget.fine_tune()
+    assert "is damaged" in lesson.panel.status
+    assert not lesson.widget.busy
 
 
 def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:

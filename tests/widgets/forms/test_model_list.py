@@ -37,9 +37,7 @@ def test_the_version_in_use_comes_first_and_steps_back_when_rolled_back(tmp_path
     assert names() == [*installed, "v1"]
 
 
-def test_a_damaged_index_leaves_the_installed_models(tmp_path: Path) -> None:
+def test_a_damaged_database_leaves_the_installed_models(tmp_path: Path) -> None:
     versions = add_version(tmp_path)
-    index = next(file for file in versions.folder.iterdir() if file.suffix == ".jsonl")
-    index.unlink()
-    index.mkdir()  # no file that could be read
+    versions.database.path.write_bytes(b"no database at all" * 100)
     assert names() == [choice.name for choice in known_models()]

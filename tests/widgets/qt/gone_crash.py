@@ -11,7 +11,7 @@ from pathlib import Path
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Signal
 
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.writer import Heard, JournalWriter
+from napari_wavegms.journal.writer import JournalWriter, OnEvent
 from napari_wavegms.widgets.jobs import JobRunner
 from napari_wavegms.widgets.recording.recorder import JournalWatch
 from napari_wavegms.widgets.thumbnails import Thumbnails
@@ -55,9 +55,9 @@ def collect(folder: Path) -> None:
 class Told(JournalWriter):
     """Shows who is told, so that it can happen as late as it may: while the watch is being destroyed."""
 
-    def listen(self, heard: Heard) -> Callable[[], None]:
-        self.heard = heard
-        return super().listen(heard)
+    def listen(self, on_event: OnEvent) -> Callable[[], None]:
+        self.heard = on_event
+        return super().listen(on_event)
 
 
 def tell(folder: Path) -> None:

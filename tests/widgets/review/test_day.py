@@ -163,7 +163,7 @@ def test_a_day_with_kills_loses_no_stroke(
     for kept in store.corrections():
         assert np.array_equal(store.load(kept).mask, day.masks[kept.name])
     journal = day.room.journal
-    assert [sentence for path in journal.folder.glob("*.jsonl") for sentence in journal.verify(path.stem)] == []
+    assert [sentence for image in journal.images() for sentence in journal.verify(image)] == []
 
 
 def test_a_window_killed_for_real_gives_back_every_confirmed_stroke(

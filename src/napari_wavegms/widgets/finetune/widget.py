@@ -13,7 +13,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
-from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneResult
 from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections, keep_job, recover_job
 from napari_wavegms.finetune.preflight import Remedy
@@ -92,7 +92,11 @@ class FineTuneWidget(DockedWidget):
         """Do what a press on Fine-tune does."""
         if self._strokes.masks:
             self._on_strokes()  # a press right after a stroke
-        inputs = self._inputs()
+        try:
+            inputs = self._inputs()
+        except InputError as error:
+            self.panel.set_status(str(error), "problem")
+            return
         if self.busy or inputs is None or not self.panel.learn_row.is_enabled:
             return
         self._stop = Event()
@@ -161,7 +165,10 @@ class FineTuneWidget(DockedWidget):
             row.combo.setCurrentIndex(0)
         self.panel.why_start.say(why)
         start = next((model.name for model in models if not model.path.is_relative_to(self._versions.folder)), "")
-        rows = version_rows(self._versions, start)
+        try:
+            rows = version_rows(self._versions, start)
+        except InputError:  # said as the reason for the model to start from
+            rows = []
         self.panel.versions.set_rows(rows)
         self.panel.show_versions_label(bool(rows))
 
@@ -176,6 +183,12 @@ class FineTuneWidget(DockedWidget):
         self._read_pairs({pair.row.key: pair for pair in self._pairs if pair.row.mask not in painted})
 
     def _read_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
+        try:
+            self._show_pairs(unchanged)
+        except InputError as error:  # the corrections cannot be read
+            self.panel.ready.say(str(error))
+
+    def _show_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
         self._strokes.forget()
         left_out = self._decisions.left_out
         found = open_pairs(self._viewer, self._decisions, unchanged)

@@ -21,9 +21,12 @@ def learned_models(versions: ModelVersions) -> list[ModelChoice]:
 
 
 def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], str]:
-    """All models, the best so far first, and why it is that one."""
-    learned, known = learned_models(versions), known_models()
-    current = versions.current()
+    """All models, the best so far first, and why it is that one; without the versions where they cannot be read."""
+    known = known_models()
+    try:
+        learned, current = learned_models(versions), versions.current()
+    except InputError as error:
+        return known, str(error)
     if current is None:
         first = known[0].name if known else ""
         why = f"Best so far: {first}, because no version is in use." if first else ""
@@ -33,8 +36,5 @@ def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], st
 
 
 def models_for_segmenting() -> list[ModelChoice]:
-    """All models, the version in use first; the installed ones alone where the index of versions cannot be read."""
-    try:
-        return models_to_start_from(ModelVersions())[0]
-    except InputError:  # the Fine-tune panel says what is wrong with it; segmenting goes on
-        return known_models()
+    """All models, the version in use first."""
+    return models_to_start_from(ModelVersions())[0]

@@ -19,7 +19,7 @@ from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.widgets.worklist.model import WorklistModel
 from napari_wavegms.worklist.item import Item
-from napari_wavegms.worklist.state_log import NoteWriter
+from napari_wavegms.worklist.state import WorklistStates
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -120,15 +120,15 @@ class ReviewContext:
     panel : ReviewPanel
     store : CorrectionStore
     journal : ReviewJournal
-    notes : NoteWriter
-        Writes down the states of the images.
+    states : WorklistStates
+        What became of the images so far.
     """
 
     viewer: ViewerModel
     panel: ReviewPanel
     store: CorrectionStore
     journal: ReviewJournal
-    notes: NoteWriter
+    states: WorklistStates
 
     @property
     def images(self) -> WorklistModel:

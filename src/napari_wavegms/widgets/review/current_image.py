@@ -10,10 +10,9 @@ from typing import Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.corrections.store import CorrectionStore, approved_mask
 from napari_wavegms.errors import InputError
 from napari_wavegms.journal.records import Edit
-from napari_wavegms.journal.recovery import approved, journalled
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
@@ -39,8 +38,10 @@ class Opened:
 
 def has_past(content: str, writer: JournalWriter, store: CorrectionStore) -> bool:
     """Whether a person may have drawn a mask; quick enough for the window's thread."""
-    journal = writer.journal
-    return writer.waits(content) or (journal.folder / f"{content}.jsonl").exists() or bool(store.history(content))
+    try:
+        return writer.waits(content) or writer.journal.has_edits(content) or bool(store.history(content))
+    except InputError:  # said by `open_job`
+        return True
 
 
 def open_job(
@@ -56,12 +57,12 @@ def open_job(
     if writer.waits(loaded.content) and not writer.flush() and writer.waits(loaded.content):
         raise InputError(f"The last edits of {item.name} are not on disk yet. {writer.problem} Then open it again.")
     shape = loaded.plan.labels_shape
-    mask = approved(loaded.pixels, loaded.planes, shape, store)
+    mask = approved_mask(loaded.pixels, loaded.planes, shape, store)
     is_approved = mask is not None
     if mask is None:
-        mask = journalled(loaded.content, writer.journal, without)
+        mask = writer.journal.last_mask(loaded.content, without)
     if mask is None:
-        mask = approved(loaded.pixels, loaded.planes, shape, store, former=True)
+        mask = approved_mask(loaded.pixels, loaded.planes, shape, store, former=True)
     # A mask that was brought to another shape meanwhile is no mask of this image.
     return Opened(loaded, mask if mask is not None and mask.shape == shape else None, is_approved)
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.files.discovery import SUFFIXES
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
+from napari_wavegms.journal.export import export_csv
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
@@ -22,17 +23,15 @@ from napari_wavegms.widgets.review.context import ReviewContext
 from napari_wavegms.widgets.review.current_image import CurrentImage
 from napari_wavegms.widgets.review.image import Pixels
 from napari_wavegms.widgets.review.prefetch import Prefetch
-from napari_wavegms.worklist.state_log import NoteWriter
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
 
 _IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
 
 
-def list_job(make: Callable[[], Worklist], notes: NoteWriter) -> Generator[None, None, Worklist]:
-    """Make a list of images, after what is still to be noted about another one."""
+def list_job(make: Callable[[], Worklist]) -> Generator[None, None, Worklist]:
+    """Make a list of images."""
     yield
     preload_napari_imports()
-    notes.flush()
     worklist = make()
     if worklist.folder is not None:
         note_folder(worklist.folder)
@@ -43,7 +42,7 @@ def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, str]:
     """Write the journal as a table, the last stroke included; give a sentence."""
     yield
     writer.flush()
-    rows = writer.journal.export_csv(path)
+    rows = export_csv(writer.journal, path)
     return f"{rows:,} row{'' if rows == 1 else 's'} written to {path}."
 
 
@@ -87,26 +86,26 @@ class Lists(QObject):
     def open_folder(self, folder: Path) -> None:
         """Review the images of a folder, from where one stopped."""
         context = self._context
-        make = partial(Worklist.of_folder, folder, context.store, writer=context.notes)
+        make = partial(Worklist.of_folder, folder, context.store, states=context.states)
         self._open(make, f"Reading {folder.name}…")
 
     def open_files(self, files: Sequence[Path]) -> None:
         """Review a list of files."""
         context = self._context
-        self._open(partial(Worklist.of_files, list(files), context.store, writer=context.notes), "Reading the files…")
+        self._open(partial(Worklist.of_files, list(files), context.store, states=context.states), "Reading the files…")
 
     def open_layers(self) -> None:
         """Review the images that are open in the viewer."""
         images = {str(layer.unique_id): layer for layer in self._current.images() if not is_overlay(layer)}
         names = {key: str(layer.name) for key, layer in images.items()}
         pixels = {key: pixels_of(layer) for key, layer in images.items()}
-        store, notes = self._context.store, self._context.notes
+        store, states = self._context.store, self._context.states
         self._current.open_layers = pixels
 
         def make() -> Worklist:
             hashes = {key: content_hash(np.asarray(each.data)) for key, each in pixels.items()}
             layers = [OpenLayer(key, names[key], content) for key, content in hashes.items()]
-            return Worklist.of_layers(layers, store, writer=notes)
+            return Worklist.of_layers(layers, store, states)
 
         self._open(make, "Reading the layers…")
 
@@ -184,7 +183,7 @@ class Lists(QObject):
         self._current.leave()
         self._lister.abandon()
         self._context.say(sentence)
-        self._lister.start(partial(list_job, make, self._context.notes))
+        self._lister.start(partial(list_job, make))
 
     def _on_list(self, outcome: Outcome) -> None:
         context, worklist = self._context, outcome.result

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_wavegms.corrections.store import CorrectionStore
-from napari_wavegms.journal.compaction import thin_out
+from napari_wavegms.journal.compaction import compact
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import Unfinished
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -39,7 +39,7 @@ def unfinished_job(journal: Journal, store: CorrectionStore) -> Generator[None, 
 
 def compact_job(journal: Journal, store: CorrectionStore) -> Generator[str, None, None]:
     """Drop the pixels of edits that were approved long ago."""
-    yield from thin_out(journal, store)
+    yield from compact(journal, store)
 
 
 def restore_job(journal: Journal, left: Unfinished) -> Generator[None, None, Any]:

@@ -15,6 +15,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
+from napari_wavegms.storage.writer import process_writer
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
 from napari_wavegms.widgets.review.approval import Approvals
@@ -27,7 +28,7 @@ from napari_wavegms.widgets.review.prefetch import Prefetch
 from napari_wavegms.widgets.review.recovery import Recovery
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.widgets.shortcuts import ACTIONS, ReviewKeys
-from napari_wavegms.worklist.state_log import NoteWriter
+from napari_wavegms.worklist.state import WorklistStates
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -77,7 +78,7 @@ class ReviewWidget(DockedWidget):
             self.panel,
             CorrectionStore(),
             self.journal,
-            NoteWriter(in_window(self._on_refused)),
+            WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused)),
         )
         self._events = ViewerEvents(
             napari_viewer,
@@ -143,7 +144,6 @@ class ReviewWidget(DockedWidget):
         self.lists.close()
         self.recovery.close()
         self.journal.close()
-        self._context.notes.close()
 
     def _connect(self) -> None:
         self.journal.saved.connect(self.panel.set_saved)

@@ -1,0 +1,179 @@
+"""The edits of an image as they lie in the database: each entry tied to the one before, and what they come to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from napari_wavegms.errors import InputError
+from napari_wavegms.journal.patches import MaskState, bands_of, pack, unpack
+from napari_wavegms.journal.records import Beginning, EditTarget
+from napari_wavegms.storage.database import from_json, to_json
+
+_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError, zlib.error)
+
+
+def append(
+    connection: sqlite3.Connection,
+    image: str,
+    session: int,
+    kind: str,
+    record: dict[str, Any],
+    *,
+    number: int | None = None,
+    pixels: bytes | None = None,
+) -> None:
+    """Add an entry to the chain of an image, and say what the chain has come to.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        In a transaction that writes.
+    image : str
+        Content hash.
+    session : int
+    kind : {"begin", "edit", "close", "compact"}
+    record : dict
+        Plain values.
+    number : int, optional
+        Of an edit.
+    pixels : bytes, optional
+        What `pack` gave.
+    """
+    head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
+    before, previous = head or (0, "")
+    entry = (image, before + 1, session, kind, number, to_json(record), _digest(pixels))
+    link = _link(previous, entry)
+    connection.execute(
+        "INSERT INTO journal (image, position, session, kind, number, record, digest, pixels, link)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*entry, pixels, link),
+    )
+    connection.execute("INSERT OR REPLACE INTO journal_heads VALUES (?, ?, ?)", (image, before + 1, link))
+
+
+def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
+    """Sentences on what was changed or lost in the chain of an image; empty when all is well.
+
+    Pixels are missing rightly where a later entry says that they were let go of.
+    """
+    (compacted,) = connection.execute(
+        "SELECT coalesce(max(position), 0) FROM journal WHERE image = ? AND kind = 'compact'", (image,)
+    ).fetchone()
+    name = name_of(connection, image)
+    sentences, previous, position = [], "", 0
+    for *entry, pixels, link in connection.execute(
+        "SELECT image, position, session, kind, number, record, digest, pixels, link FROM journal"
+        " WHERE image = ? ORDER BY position",
+        (image,),
+    ):
+        _, position, _, kind, number, _, digest = entry
+        pixels_fit = _digest(pixels) == digest or (pixels is None and position < compacted)
+        if link != _link(previous, entry) or not pixels_fit:
+            what = f"Edit {number}" if kind == "edit" else f"An entry on {kind!r}"
+            sentences.append(
+                f"{what} of {name}, or the entry before it, was changed or lost after it was written; a mask that is "
+                "restored may lack pixels. Compare it with the image before you approve it."
+            )
+        previous = link
+    head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
+    if (head or (0, "")) != (position, previous):
+        sentences.append(
+            f"The last entries of the journal of {name} were changed or lost after they were written; a mask that is "
+            "restored may lack pixels. Compare it with the image before you approve it."
+        )
+    return sentences
+
+
+def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
+    """Follow entries to the mask that they come to.
+
+    Parameters
+    ----------
+    rows : iterable of (kind, record, pixels)
+        Of one session, the first one a beginning. Of later ones, what cannot be read is passed over.
+    name : str
+        Of the image.
+
+    Raises
+    ------
+    InputError
+        If the beginning is gone or damaged, or the pixels were let go of.
+    """
+    state: MaskState | None = None
+    for kind, record, pixels in rows:
+        if pixels is None:
+            raise InputError(
+                f"The steps that led to the approved mask of {name} were let go of long after it was approved. The "
+                "mask itself is kept: open the image in Review."
+            )
+        try:
+            state = _followed(state, kind, json.loads(record), pixels)
+        except _UNREADABLE:
+            if state is None:
+                break
+    if state is None:
+        raise InputError(
+            f"The edits of {name} cannot be restored: the entry that says what they began with is damaged or gone. "
+            "Open the image again, and segment it anew."
+        )
+    return state
+
+
+def whole(mask: np.ndarray[Any, Any]) -> bytes:
+    """A whole mask, packed."""
+    empty = MaskState.empty(mask.shape, mask.dtype)
+    return pack(empty.patches_to({band: band.of(mask) for band in bands_of(mask.shape)}))
+
+
+def _followed(state: MaskState | None, kind: str, record: dict[str, Any], pixels: bytes) -> MaskState:
+    if state is None or kind == "begin" or "shape" in record:
+        shape, dtype = tuple(int(length) for length in record["shape"]), np.dtype(record["dtype"])
+        if dtype.kind not in "bui":
+            raise ValueError("a mask of no whole numbers")
+        if state is None or kind == "begin":
+            start = MaskState.empty(shape, dtype)
+            return MaskState(_applied(start, pixels).mask)
+        state = state.reformed(shape, dtype)
+    return _applied(state, pixels)
+
+
+def _applied(state: MaskState, pixels: bytes) -> MaskState:
+    patches = unpack(pixels, state.mask.dtype)
+    for patch in patches:
+        if patch.of(state.mask).shape != patch.changed.shape:
+            raise ValueError("a patch outside the mask")
+    state.apply(patches)
+    return state
+
+
+def target_of(connection: sqlite3.Connection, session: int) -> EditTarget | None:
+    """The image as it was when a session began last; None where that is damaged."""
+    row = connection.execute(
+        "SELECT record FROM journal WHERE session = ? AND kind = 'begin' ORDER BY position DESC", (session,)
+    ).fetchone()
+    with suppress(InputError):
+        return from_json(Beginning, row[0]).target if row else None
+    return None
+
+
+def name_of(connection: sqlite3.Connection, image: str) -> str:
+    """What the user calls an image."""
+    row = connection.execute("SELECT max(id) FROM journal_sessions WHERE image = ?", (image,)).fetchone()
+    target = target_of(connection, row[0])
+    return "this image" if target is None else target.name
+
+
+def _digest(pixels: bytes | None) -> str:
+    return "" if pixels is None else blake2b(pixels, digest_size=16).hexdigest()
+
+
+def _link(previous: str, entry: Sequence[Any]) -> str:
+    return blake2b(to_json([previous, *entry]).encode("ascii"), digest_size=16).hexdigest()
