@@ -45,13 +45,13 @@ def choose_device(wish: str = "auto") -> Device:
 def _cuda_missing() -> str:
     if torch.cuda.is_available():
         return ""
-    return "no CUDA GPU or driver found" if torch.backends.cuda.is_built() else "this build of torch has no CUDA"
+    return "no CUDA GPU or driver found" if torch.backends.cuda.is_built() else "no NVIDIA support installed"
 
 
 def _mps_missing() -> str:
     if torch.backends.mps.is_available():
         return ""
-    return "no Apple GPU found" if torch.backends.mps.is_built() else "this build of torch has no MPS"
+    return "no Apple GPU found" if torch.backends.mps.is_built() else "this build of PyTorch has no MPS"
 
 
 def out_of_memory(error: BaseException) -> bool:

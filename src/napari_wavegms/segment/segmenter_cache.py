@@ -18,7 +18,7 @@ class DeviceLike(Protocol):
 
     @property
     def reason(self) -> str:
-        """Such as ``"CPU: this build of torch has no CUDA"``."""
+        """Such as ``"CPU: no NVIDIA support installed"``."""
 
 
 class SegmenterLike(Protocol):

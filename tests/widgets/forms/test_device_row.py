@@ -13,7 +13,7 @@ from napari_wavegms.widgets.forms.device_row import device_hint
         ("auto", "2.13.0+cpu", "linux", "Running on the processor (no NVIDIA support installed)", False),
         ("auto", "2.13.0+cu130", "linux", "Checked at the first run", False),
         ("auto", "2.13.0", "darwin", "Checked at the first run", False),
-        ("cpu", "2.13.0", "linux", "Running on the processor, as chosen", False),
+        ("cpu", "2.13.0", "linux", "Running on the processor (chosen)", False),
         ("cuda", "2.13.0+cpu", "linux", "has no NVIDIA support. Choose auto or cpu", True),
         ("cuda", "2.13.0", "darwin", "has no NVIDIA support", True),
         ("mps", "2.13.0", "win32", "not a Mac. Choose auto", True),

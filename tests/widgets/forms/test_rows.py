@@ -41,8 +41,6 @@ def test_clean_up_buttons_ask_for_their_step(qtbot: Any) -> None:
         button.click()
     assert {request.step for request in asked} == {"fill_holes", "keep_largest", "smooth", "remove_islands"}
     assert CleanUp("remove_islands", 80) in asked
-    row.set_why_not("There is no mask yet.")
-    assert not any(button.isEnabled() for button in row.findChildren(QPushButton))
 
 
 def test_models_are_listed_by_name_and_files_are_added(

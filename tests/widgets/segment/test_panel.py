@@ -51,6 +51,16 @@ def test_every_problem_marks_its_field_and_the_first_is_said(panel: SegmentPanel
     assert panel.run_row.is_enabled
 
 
+def test_what_needs_a_mask_is_off_with_the_reason_without_one(panel: SegmentPanel) -> None:
+    names = ("Fill holes", "Keep largest", "Smooth", "Remove islands", "Save mask")
+    buttons = [button for button in panel.findChildren(QPushButton) if button.text().startswith(names)]
+    assert len(buttons) == len(names)
+    panel.set_why_no_mask("There is no mask yet.")
+    assert {(button.isEnabled(), button.toolTip()) for button in buttons} == {(False, "There is no mask yet.")}
+    panel.set_why_no_mask("")
+    assert all(button.isEnabled() and button.toolTip() for button in buttons)
+
+
 def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
     before = panel.minimumSizeHint().width()
     assert before <= 300

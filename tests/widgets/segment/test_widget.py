@@ -181,6 +181,7 @@ def test_the_probability_layer_comes_goes_and_is_no_image_to_segment(desk: Any, 
     assert shown_images(desk) == ["ramp"]
     assert desk.viewer.layers.index(probability) < desk.viewer.layers.index(desk.mask)
     assert desk.viewer.layers.selection.active is desk.mask
+    assert desk.panel.status.endswith("on CPU.")  # no layer of ours is taken for an image that somebody turned to
     desk.button("Probability").click()
     assert "ramp probability" not in desk.viewer.layers
     desk.button("Probability").click()

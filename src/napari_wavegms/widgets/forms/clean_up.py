@@ -69,6 +69,11 @@ class CleanUpRow(QWidget):
     Signals
     -------
     requested(CleanUp)
+
+    Attributes
+    ----------
+    buttons : dict of QPushButton to str
+        What each of them does, for the tooltip.
     """
 
     requested = Signal(object)
@@ -81,7 +86,7 @@ class CleanUpRow(QWidget):
         self._smallest.setSuffix(" px")
         self._smallest.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self._smallest.setToolTip("Islands with fewer pixels than this are removed.")
-        self._tooltips: dict[QPushButton, str] = {}
+        self.buttons: dict[QPushButton, str] = {}
         body = QWidget()
         grid = QGridLayout(body)
         grid.setContentsMargins(12, 0, 0, 0)
@@ -96,16 +101,10 @@ class CleanUpRow(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(Fold("Clean up", body))
 
-    def set_why_not(self, sentence: str) -> None:
-        """Disable the buttons and say why on hover; an empty sentence enables them."""
-        for button, tooltip in self._tooltips.items():
-            button.setEnabled(not sentence)
-            button.setToolTip(sentence or tooltip)
-
     def _button(
         self, text: str, step: Literal["fill_holes", "remove_islands", "keep_largest", "smooth"], tooltip: str
     ) -> QPushButton:
         button = QPushButton(text)
         button.clicked.connect(lambda: self.requested.emit(CleanUp(step, self._smallest.value())))
-        self._tooltips[button] = tooltip
+        self.buttons[button] = tooltip
         return button

@@ -51,7 +51,7 @@ def device_hint(wish: str, torch_version: str | None, platform: str = sys.platfo
     if wish == "cuda" and without_cuda:
         return DeviceHint(f"This PyTorch ({torch_version}) has no NVIDIA support. Choose auto or cpu.", impossible=True)
     if wish == "cpu":
-        return DeviceHint("Running on the processor, as chosen")
+        return DeviceHint("Running on the processor (chosen)")
     if wish == "auto" and platform != "darwin" and without_cuda:
         return DeviceHint("Running on the processor (no NVIDIA support installed)")
     return DeviceHint("Checked at the first run")
@@ -118,7 +118,8 @@ class DeviceRow(QWidget):
 
     def tell(self, wish: str, reason: str) -> None:
         """Show where a run with the device `wish` computes, and why."""
-        self._reasons[wish] = reason
+        where, _, why = reason.partition(": ")
+        self._reasons[wish] = f"Running on the processor ({why})" if where == "CPU" else reason
         self._show()
 
     def _on_chosen(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 import numpy as np
+import numpy.typing as npt
 from napari.layers import Image, Labels
 
 from napari_wavegms.segment.merging import Overwrite
@@ -171,11 +172,21 @@ def _place(viewer: ViewerModel, layer: Labels) -> list[int]:
 _OVERLAYS: dict[Hashable, Hashable | None] = {}
 
 
-def note_overlay(layer: Layer, mask_id: Hashable | None = None) -> None:
-    """Note that a layer only shows something; forgotten when the layer is."""
-    _OVERLAYS[layer.unique_id] = mask_id
-    # A plugin may be handed a passing proxy instead of the layer itself.
-    finalize(getattr(layer, "__wrapped__", layer), _OVERLAYS.pop, layer.unique_id, None)
+def add_overlay(
+    viewer: ViewerModel, mask: Labels, what: str, data: npt.NDArray[Any], mask_id: Hashable | None = None, **look: Any
+) -> Image:
+    """Add an image layer that only shows something at a mask's place; the active layer stays active.
+
+    It is named after the image: "scan mask" gives "scan probability".
+    """
+    name = f"{str(mask.name).removesuffix(' mask')} {what}"
+    layer = Image(data, rgb=False, name=name, **look, **Placement.of(mask).as_arguments())
+    _OVERLAYS[layer.unique_id] = mask_id  # before anybody hears of it
+    finalize(layer, _OVERLAYS.pop, layer.unique_id, None)
+    active = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    viewer.layers.selection.active = active
+    return layer
 
 
 def is_overlay(layer: Layer) -> bool:
@@ -202,20 +213,10 @@ def show_probability(viewer: ViewerModel, mask: Labels) -> None:
     if layer is not None:
         layer.data = data  # an image layer has no undo history to upset
         return
-    active = viewer.layers.selection.active
-    layer = viewer.add_image(
-        data,
-        name=overlay_name(mask, "probability"),
-        contrast_limits=(0, 1),
-        colormap="magma",
-        blending="additive",
-        opacity=0.6,
-        **Placement.of(mask).as_arguments(),
-    )
-    note_overlay(layer, mask.unique_id)
+    look = {"contrast_limits": (0, 1), "colormap": "magma", "blending": "additive", "opacity": 0.6}
+    add_overlay(viewer, mask, "probability", data, mask.unique_id, **look)
     row = next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)
     viewer.layers.move(len(viewer.layers) - 1, row)
-    viewer.layers.selection.active = active
 
 
 def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
@@ -223,11 +224,6 @@ def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
     layer = _probability_of(viewer, mask)
     if layer is not None:
         viewer.layers.remove(layer)
-
-
-def overlay_name(mask: Labels, what: str) -> str:
-    """Name an overlay after the image: "scan mask" gives "scan probability"."""
-    return f"{str(mask.name).removesuffix(' mask')} {what}"
 
 
 def _probability_of(viewer: ViewerModel, mask: Labels) -> Image | None:

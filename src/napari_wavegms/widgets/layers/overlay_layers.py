@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_wavegms.widgets.layers.layer_reuse import fits, refill
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, selection
-from napari_wavegms.widgets.layers.mask_layers import note_overlay, overlay_name
+from napari_wavegms.widgets.layers.mask_layers import add_overlay
 from napari_wavegms.widgets.layers.placement import Placement
 
 if TYPE_CHECKING:
@@ -67,17 +66,15 @@ class Overlay:
     def _layer_for(self, mask: Labels, dtype: npt.DTypeLike) -> Image:
         """An empty layer beside the mask: the one that is there, where it fits."""
         layers, layer = self._viewer.layers, self.layer
-        data, name, place = np.zeros(mask.data.shape, dtype), overlay_name(mask, self._what), Placement.of(mask)
-        active = layers.selection.active
-        if layer is None or layer not in layers or not fits(layer, data, place):
+        data, place = np.zeros(mask.data.shape, dtype), Placement.of(mask)
+        if layer is None or layer not in layers or not place.fits(layer, data):
             self.remove()
-            layer = self._viewer.add_image(data, name=name, **self._look, **place.as_arguments())
-            note_overlay(layer)
+            layer = add_overlay(self._viewer, mask, self._what, data, **self._look)
         else:
-            refill(layer, data, name, place)
-        row, its_row = layers.index(layer), layers.index(mask)
+            place.refill(layer, data, f"{str(mask.name).removesuffix(' mask')} {self._what}")
+        row, its_row, active = layers.index(layer), layers.index(mask), layers.selection.active
         if row < its_row if self._above else row != its_row - 1:
             layers.move(row, its_row + self._above)
-        layers.selection.active = active
+            layers.selection.active = active
         self.layer, self._mask = layer, mask
         return layer

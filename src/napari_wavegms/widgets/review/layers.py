@@ -11,7 +11,6 @@ import pint
 from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.records import EditTarget
 from napari_wavegms.segment.merging import Overwrite, merged
-from napari_wavegms.widgets.layers.layer_reuse import fits, refill
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
     PlaneKey,
@@ -209,7 +208,7 @@ class LayerPair:
         if layer is None or layer not in self._viewer.layers or not _is_like(layer, loaded, place):
             arguments = place.as_arguments()
             return self._viewer.add_image(loaded.pixels, rgb=loaded.plan.rgb, name=loaded.name, **arguments)
-        refill(layer, loaded.pixels, loaded.name, place)
+        place.refill(layer, loaded.pixels, loaded.name)
         if not loaded.plan.rgb:
             layer.reset_contrast_limits_range()
             layer.reset_contrast_limits()
@@ -218,13 +217,13 @@ class LayerPair:
     def _show_mask(self, image: Image, data: Any, name: str, place: Placement, memory: MaskMemory) -> Labels:
         layer, layers = self._mask, self._viewer.layers
         is_there = layer is not None and layer in layers and layers.index(layer) > layers.index(image)
-        if layer is None or not (is_there and self._is_fresh and fits(layer, data, place)):
+        if layer is None or not (is_there and self._is_fresh and place.fits(layer, data)):
             layer = self._viewer.add_labels(data, name=name, opacity=_OPACITY, **place.as_arguments())
             remember_mask(layer, memory)
         else:
             layer.editable = False  # has napari forget the undo steps, whose pixels are those of the image before
             remember_mask(layer, memory)
-            refill(layer, data, name, place)
+            place.refill(layer, data, name)
         return layer
 
     def _on_mode(self, _event: object = None) -> None:
@@ -233,7 +232,7 @@ class LayerPair:
 
 
 def _is_like(layer: Image, loaded: LoadedImage, place: Placement) -> bool:
-    return bool(layer.rgb) == loaded.plan.rgb and fits(layer, loaded.pixels, place)
+    return bool(layer.rgb) == loaded.plan.rgb and place.fits(layer, loaded.pixels)
 
 
 def _placement(loaded: LoadedImage) -> Placement:

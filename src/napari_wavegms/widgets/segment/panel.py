@@ -73,6 +73,7 @@ class SegmentPanel(QWidget):
         self._probability.setToolTip("Show the probability behind the mask, 0 to 1, as an image layer.")
         self.clean_up_row = CleanUpRow()
         self._save = QPushButton("Save mask…")
+        self._need_mask = {**self.clean_up_row.buttons, self._save: "Save as TIFF with spacing and origin, or as PNG."}
         self._copy = QPushButton("Copy details")
         self._copy.setToolTip("Copy what a developer needs to know about this problem.")
         self._copy.hide()
@@ -133,9 +134,9 @@ class SegmentPanel(QWidget):
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
-        self.clean_up_row.set_why_not(sentence)
-        self._save.setEnabled(not sentence)
-        self._save.setToolTip(sentence or "Save as TIFF with spacing and origin, or as PNG.")
+        for button, tooltip in self._need_mask.items():
+            button.setEnabled(not sentence)
+            button.setToolTip(sentence or tooltip)
 
     def set_status(self, sentence: str, kind: str = "", details: str = "") -> None:
         """Say what happened, ``"problem"`` or not; `details` can be copied."""

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded; `device_reason` tells where it computes and why."""
+    """The model is loaded; `device_reason` says where it computes for the device `wish`, and why."""
 
-    device: str
+    wish: str
     device_reason: str
 
 
@@ -70,7 +70,7 @@ def segment_job(
     model, plan = _model_and_plan(request)
     segmenter = yield from cached_segmenter(model.path, request.options.device, load, cache)
     preload_napari_imports()
-    yield Ready(segmenter.device.name, segmenter.device.reason)
+    yield Ready(request.options.device, segmenter.device.reason)
     start = monotonic()
     yield from segment_planes(segmenter, request.pixels, plan)
     return Finished(monotonic() - start, segmenter.device.name)

@@ -75,7 +75,8 @@ class SegmentWidget(DockedWidget):
         self._refused: Problem | None = None  # what the last run found wrong with an option that stands unchanged
         self._request = SegmentRequest(SegmentOptions(), ())
         self._run: SegmentRun | None = None
-        self._ready = False  # the model of the running job is loaded
+        self._is_loaded = False  # the model of the running job
+        self._ready: Ready | None = None  # what was told last
         self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
@@ -265,7 +266,7 @@ class SegmentWidget(DockedWidget):
         if self._runner.busy or request.problems:
             return
         self._run = SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value)
-        self._ready = False
+        self._is_loaded = False
         self.panel.set_status("")
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
         self._runner.start(partial(segment_job, request, self._load, self._cache))
@@ -277,8 +278,10 @@ class SegmentWidget(DockedWidget):
         if isinstance(event, Progress):
             row.set_words(event.sentence)
         elif isinstance(event, Ready):
-            self._ready = True
-            self.panel.device_row.tell(run.request.options.device, event.device_reason)
+            self._is_loaded = True
+            if event != self._ready:
+                self._ready = event
+                self.panel.device_row.tell(event.wish, event.device_reason)
             row.set_words("Segmenting…")
         elif isinstance(event, SliceDone):
             self._on_slice(run, event)
@@ -317,7 +320,7 @@ class SegmentWidget(DockedWidget):
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):
             self._refused = Problem("model", str(error))
-        elif isinstance(error, InputError) and not self._ready:
+        elif isinstance(error, InputError) and not self._is_loaded:
             self._refused = Problem("device", str(error))
         self._make_request()
         self._say_problem(f"{error}{kept}", details)
