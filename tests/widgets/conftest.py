@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -419,15 +421,28 @@ def scans(tmp_path: Path) -> Callable[..., Path]:
     return lambda count, seed=0: write_images(tmp_path / "scans", count, seed)
 
 
+@pytest.fixture(scope="module")
+def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
+    """One viewer for all tests of a file that open rooms, one room at a time; it takes a second to make."""
+    viewer = napari.Viewer(show=False)
+    yield viewer
+    viewer.close()
+    gc.collect()  # napari's own fixture refuses to begin while a viewer is left
+    qapp.processEvents()
+
+
 @pytest.fixture
 def open_room(
-    model_file: Path, qtbot: Any, make_napari_viewer: Callable[..., Any], segmenter: BrightnessSegmenter
+    model_file: Path, qtbot: Any, viewer: napari.Viewer, segmenter: BrightnessSegmenter
 ) -> Iterator[Callable[[], ReviewRoom]]:
-    """Open a window with Wave-GMS Review, one after the other over the same data."""
+    """Open Wave-GMS Review in a viewer without layers, one panel after another over the same data."""
     rooms: list[ReviewRoom] = []
 
     def make() -> ReviewRoom:
-        rooms.append(ReviewRoom.of(make_napari_viewer(), segmenter, qtbot))
+        for room in rooms:
+            room.close()
+        viewer.layers.clear()
+        rooms.append(ReviewRoom.of(viewer, segmenter, qtbot))
         return rooms[-1]
 
     yield make

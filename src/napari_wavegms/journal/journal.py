@@ -219,7 +219,7 @@ class Journal:
             ).fetchone()
         return None if number is None else self.restore(image, number)
 
-    def close(self, image: str, action: Answer, upto: int | None = None) -> None:
+    def close(self, image: str, action: Answer, upto: int | None = None, own: bool = False) -> None:
         """Say that nothing is left to restore; the edits stay in the journal.
 
         What another window is working on stays open. If we go on editing, that counts as a new beginning.
@@ -229,10 +229,12 @@ class Journal:
         action : {"approved", "saved", "discarded"}
         upto : int, optional
             Close only the edits that this one belongs to, as in `Unfinished`.
+        own : bool
+            Close only what we edit ourselves, and nothing that a crash has left.
         """
         with self._guard:
             known = self._open.get(image)
-            closed = self._close_on_disk(image, action, upto, "" if known is None else known.editor)
+            closed = self._close_on_disk(image, action, upto, own, "" if known is None else known.editor)
             if known is not None and (upto is None or known.session in closed):
                 self._open[image] = _Open(
                     known.target, known.editor, known.model, known.threshold, MaskState(known.state.mask)
@@ -336,7 +338,7 @@ class Journal:
             append(connection, known.target.image, session, "begin", asdict(beginning), pixels=whole(mask))
         return session
 
-    def _close_on_disk(self, image: str, action: Answer, upto: int | None, editor: str) -> set[int]:
+    def _close_on_disk(self, image: str, action: Answer, upto: int | None, own: bool, editor: str) -> set[int]:
         """Close what may be closed; gives the sessions."""
         with self.database.read() as connection:
             if not connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall():
@@ -344,7 +346,8 @@ class Journal:
         living = self._owner.others()
         with self.database.write(f"That the edits are {action} was not written down") as connection:
             rows = connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall()
-            closing = {session for session, owner, *_ in rows if owner not in living}
+            ours = self._owner.id
+            closing = {session for session, owner, *_ in rows if (owner == ours if own else owner not in living)}
             if upto is not None:
                 closing &= {
                     session

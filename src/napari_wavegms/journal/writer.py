@@ -128,11 +128,11 @@ class JournalWriter:
         if is_new:
             self._writer.add((self, image), partial(self._record, image, waiting), partial(self._on_done, image))
 
-    def finish(self, image: str, action: Answer, upto: int | None = None) -> None:
+    def finish(self, image: str, action: Answer, upto: int | None = None, own: bool = False) -> None:
         """As `Journal.close`, after what was submitted before."""
 
         def close() -> Answer:
-            self.journal.close(image, action, upto)
+            self.journal.close(image, action, upto, own)
             return action
 
         self._add(image, close)

@@ -17,6 +17,12 @@ from napari_wavegms.corrections.store import CorrectionStore
 
 
 @pytest.fixture
+def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
+    """One for each test: napari crashes in a shown canvas that becomes empty and is filled again."""
+    return make_napari_viewer()
+
+
+@pytest.fixture
 def room(open_room: Callable[[], Any], scans: Callable[..., Path], qtbot: Any) -> Any:
     room = open_room()
     window = room.widget.window()

@@ -117,7 +117,7 @@ class Day:
         self.room.wait_shown()
 
     def go(self) -> None:
-        (self.room.widget.next if self.rng.random() < 0.7 else self.room.widget.lists.previous)()
+        (self.room.widget.lists.next if self.rng.random() < 0.7 else self.room.widget.lists.previous)()
         self.room.wait_shown()
 
     def jump_to_approved(self) -> None:

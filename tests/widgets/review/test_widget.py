@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,6 @@ from napari_wavegms.widgets.review.widget import ReviewWidget
 @pytest.fixture
 def folder(scans: Callable[..., Path]) -> Path:
     return scans(5)
-
-
-@pytest.fixture
-def leave(qtbot: Any) -> Iterator[Callable[[ReviewWidget], None]]:
-    """Close a panel at the end, and wait for its threads."""
-    widgets: list[ReviewWidget] = []
-    yield widgets.append
-    for widget in widgets:
-        widget.setParent(None)  # as napari closes a dock
-        qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
 
 
 @pytest.fixture
@@ -297,7 +287,7 @@ def test_a_stack_is_reviewed_whole_and_kept_plane_by_plane(open_room: Callable[[
 
 
 def test_after_so_many_approvals_the_model_learns(
-    make_napari_viewer: Callable[..., Any], qtbot: Any, tmp_data_home: Path, scans: Callable[..., Path], leave: Any
+    viewer: Any, qtbot: Any, tmp_data_home: Path, scans: Callable[..., Path]
 ) -> None:
     import torch
 
@@ -311,10 +301,8 @@ def test_after_so_many_approvals_the_model_learns(
     config = TrainConfig(
         trained="mapper", epochs=1, batch=4, precision="float32", augmentation=still, alignment_weight=0
     )
-    widget = ReviewWidget(
-        make_napari_viewer(), cache=SegmenterCache(), preset=Preset("quick", "Quick", 1.0, "", config)
-    )
-    leave(widget)
+    widget = ReviewWidget(viewer, cache=SegmenterCache(), preset=Preset("quick", "Quick", 1.0, "", config))
+    viewer.window.add_dock_widget(widget)
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("small"))
     widget.prefetch.use_model()
@@ -332,3 +320,5 @@ def test_after_so_many_approvals_the_model_learns(
     qtbot.waitUntil(lambda: not widget.approvals.is_training, timeout=60_000)
     (version,) = ModelVersions().versions()
     assert version.name in " ".join(label.text() for label in widget.panel.findChildren(QLabel))
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)

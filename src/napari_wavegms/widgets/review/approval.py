@@ -167,7 +167,6 @@ class Approvals(QObject):
         if is_current:
             shown.lock(False)
             shown.kept = True
-            self._context.journal.reopen(shown)
             self._current.select()
         self._context.note(shown.key, state="corrected")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.journal.records import Answer, Edit, Unfinished
+from napari_wavegms.journal.records import Answer, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.recording.recorder import JournalWatch
 from napari_wavegms.widgets.review.layers import Shown
@@ -31,13 +30,6 @@ class ReviewJournal(QObject):
     An image that is left in good order has nothing to restore: its edits are closed as saved, or as approved. What is
     still open at the next start was cut off.
 
-    Signals
-    -------
-    saved(str)
-        See `JournalWatch.saved`.
-    edited(Edit)
-        An edit is on disk, maybe of an image that was left meanwhile.
-
     Attributes
     ----------
     watch : JournalWatch
@@ -45,69 +37,36 @@ class ReviewJournal(QObject):
         Edits that were cut off and not yet decided on, the latest first.
     """
 
-    saved = Signal(str)
-    edited = Signal(object)
-
     def __init__(self, writer: JournalWriter, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.writer = writer
         self.watch = JournalWatch(writer, self)
         self.left: list[Unfinished] = []
-        self._numbers: dict[str, int] = {}
-        self._ended: dict[str, Answer] = {}
-        self.watch.saved.connect(self.saved)
-        self.watch.edited.connect(self._on_edited)
 
     def undecided(self, content: str) -> set[int]:
         """Numbers of the edits of an image that a person has not decided on."""
         return {left.upto for left in self.left if left.target.image == content}
 
-    def decide(self, left: Unfinished, how: Answer) -> None:
+    def decide(self, left: Unfinished, answer: Answer) -> None:
         """Close edits that were cut off."""
         self.left.remove(left)
-        self.writer.finish(left.target.image, how, left.upto)
+        self.writer.finish(left.target.image, answer, left.upto)
 
     def begin(self, shown: Shown, threshold: float | None) -> None:
         """Watch the mask on screen; what it is now is what its edits begin with."""
-        if shown.edit is None:
-            self._numbers.pop(shown.content, None)
-        self.reopen(shown)
         # The name was asked for once: the settings are a file, and going on must not wait for the disk.
         editor = self.watch.editor or None
         self.watch.attach(shown.mask, shown.target, editor=editor, model=shown.memory.model, threshold=threshold)
 
-    def end(self, shown: Shown, how: Answer) -> None:
-        """Close the edits on screen; those that are still on their way to the disk are closed likewise."""
+    def end(self, shown: Shown, answer: Answer) -> None:
+        """Close the edits on screen, with what is still on its way to the disk."""
         self.watch.settle()
-        self._ended[shown.content] = how
-        if shown.content in self._numbers:
-            self.writer.finish(shown.content, how, self._numbers.pop(shown.content))
-
-    def reopen(self, shown: Shown) -> None:
-        """Go on with an image whose edits had ended."""
-        self._ended.pop(shown.content, None)
+        self.writer.finish(shown.content, answer, own=True)
 
     def close(self) -> None:
         """Write everything down, and leave the journal to others."""
         self.watch.detach()
-        self.writer.flush()
-        for content, how in self._ended.items():
-            with suppress(InputError):  # shown by the journal where it matters
-                last = max((edit.number for edit in self.writer.journal.edits(content)), default=0)
-                # News of a last stroke may be on their way to us still; what a person has not decided on stays open.
-                if last and last not in self.undecided(content):
-                    self.writer.finish(content, how, last)
-        self._ended.clear()
-        self._numbers.clear()
         self.writer.close()
-
-    def _on_edited(self, edit: Edit) -> None:
-        how = self._ended.get(edit.image)
-        if how is None:
-            self._numbers[edit.image] = edit.number
-        else:
-            self.writer.finish(edit.image, how, edit.number)
-        self.edited.emit(edit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

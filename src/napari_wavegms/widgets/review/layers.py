@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pint
+from napari.layers import Labels
 
 from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.records import EditTarget
-from napari_wavegms.segment.merging import Overwrite, merged
+from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
     PlaneKey,
     plane_key,
-    read_plane,
     remember_mask,
     selection,
 )
-from napari_wavegms.widgets.layers.mask_layers import hand_to_painter
+from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, update_mask
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import write_planes
@@ -27,7 +27,7 @@ from napari_wavegms.widgets.review.image import LoadedImage, Prediction
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
 
 _OPACITY = 0.7  # napari's own
 _LOCKED_OPACITY = 0.45
@@ -92,15 +92,7 @@ class Shown:
 
     def write(self, prediction: Prediction, overwrite: Overwrite) -> None:
         """Write a prediction into the mask, as one undo step."""
-        befores, afters = {}, {}
-        for key, new in prediction.written.items():
-            befores[key] = before = np.array(read_plane(self.mask, key))
-            ours = self.memory.plane(key).ours(before)
-            afters[key] = merged(before, new.mask(), None if ours is None else ours.mask(), overwrite)
-        write_planes(self.mask, afters)
-        for key, new in prediction.written.items():
-            self.memory.plane(key).note(new, befores[key], afters[key])
-        self.memory.model = prediction.model
+        update_mask(self.mask, prediction.model, prediction.written, overwrite)
 
     def note(self, prediction: Prediction) -> None:
         """Remember a prediction without writing it into the mask."""
@@ -218,8 +210,9 @@ class LayerPair:
         layer, layers = self._mask, self._viewer.layers
         is_there = layer is not None and layer in layers and layers.index(layer) > layers.index(image)
         if layer is None or not (is_there and self._is_fresh and place.fits(layer, data)):
-            layer = self._viewer.add_labels(data, name=name, opacity=_OPACITY, **place.as_arguments())
-            remember_mask(layer, memory)
+            layer = Labels(data, name=name, opacity=_OPACITY, **place.as_arguments())
+            remember_mask(layer, memory)  # before anybody hears of it
+            self._viewer.add_layer(layer)
         else:
             layer.editable = False  # has napari forget the undo steps, whose pixels are those of the image before
             remember_mask(layer, memory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -85,29 +85,23 @@ class Lists(QObject):
 
     def open_folder(self, folder: Path) -> None:
         """Review the images of a folder, from where one stopped."""
-        context = self._context
-        make = partial(Worklist.of_folder, folder, context.store, states=context.states)
-        self._open(make, f"Reading {folder.name}…")
+        self._open(f"Reading {folder.name}…", Worklist.of_folder, folder)
 
     def open_files(self, files: Sequence[Path]) -> None:
         """Review a list of files."""
-        context = self._context
-        self._open(partial(Worklist.of_files, list(files), context.store, states=context.states), "Reading the files…")
+        self._open("Reading the files…", Worklist.of_files, list(files))
 
     def open_layers(self) -> None:
         """Review the images that are open in the viewer."""
         images = {str(layer.unique_id): layer for layer in self._current.images() if not is_overlay(layer)}
         names = {key: str(layer.name) for key, layer in images.items()}
-        pixels = {key: pixels_of(layer) for key, layer in images.items()}
-        store, states = self._context.store, self._context.states
-        self._current.open_layers = pixels
+        pixels = self._current.open_layers = {key: pixels_of(layer) for key, layer in images.items()}
 
-        def make() -> Worklist:
-            hashes = {key: content_hash(np.asarray(each.data)) for key, each in pixels.items()}
-            layers = [OpenLayer(key, names[key], content) for key, content in hashes.items()]
-            return Worklist.of_layers(layers, store, states)
+        def layers() -> Iterator[OpenLayer]:
+            for key, name in names.items():
+                yield OpenLayer(key, name, content_hash(np.asarray(pixels[key].data)))
 
-        self._open(make, "Reading the layers…")
+        self._open("Reading the layers…", Worklist.of_layers, layers())
 
     def next(self) -> None:
         """Go to the next image of the list."""
@@ -179,11 +173,12 @@ class Lists(QObject):
         else:
             self._current.show_item(key)
 
-    def _open(self, make: Callable[[], Worklist], sentence: str) -> None:
+    def _open(self, sentence: str, make: Callable[..., Worklist], images: object) -> None:
+        context = self._context
         self._current.leave()
         self._lister.abandon()
-        self._context.say(sentence)
-        self._lister.start(partial(list_job, make))
+        context.say(sentence)
+        self._lister.start(partial(list_job, partial(make, images, context.store, context.states)))
 
     def _on_list(self, outcome: Outcome) -> None:
         context, worklist = self._context, outcome.result

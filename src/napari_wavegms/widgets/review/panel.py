@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
+    QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -319,40 +320,38 @@ class ReviewPanel(QWidget):
         return body
 
     def _more(self) -> QWidget:
-        body, grid = QWidget(), QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(4)
-        grid.setColumnStretch(1, 1)
+        body, form = QWidget(), QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         choices = [(label, value) for value, label in _OVERWRITE.items()]
         self._overwrite.set_choices(choices, DEFAULT, [EXPLAINED[value] for value in _OVERWRITE])
         self._editor.setPlaceholderText("shown with your edits")
         self._retrains.setToolTip("Run a Quick fine-tuning in the background; the result is used if it is not worse.")
-        rows = (("Model", self.model_row), ("New results", self._overwrite), ("Your name", self._editor))
-        for row, (label, field) in enumerate(rows):
-            grid.addWidget(QLabel(label), row, 0)
-            grid.addWidget(field, row, 1)
-        retraining, buttons = QHBoxLayout(), QHBoxLayout()
+        form.addRow("Model", self.model_row)
+        form.addRow("New results", self._overwrite)
+        form.addRow("Your name", self._editor)
+        retraining = QHBoxLayout()
         retraining.addWidget(self._retrains)
         retraining.addWidget(self._every)
         retraining.addStretch(1)
-        for button in (
-            self._again,
-            _button(
-                "Run on all images",
-                "Predict every image in the background, so that the whole list can be sorted by uncertainty.",
-                self.all_requested.emit,
-            ),
-            _button(
-                "Export journal…",
-                "Write every edit with its author, time and duration to a table (CSV).",
-                self.export_requested.emit,
-            ),
-        ):
+        every = _button(
+            "Run on all images",
+            "Predict every image in the background, so that the whole list can be sorted by uncertainty.",
+            self.all_requested.emit,
+        )
+        export = _button(
+            "Export journal…",
+            "Write every edit with its author, time and duration to a table (CSV).",
+            self.export_requested.emit,
+        )
+        buttons = QGridLayout()
+        for place, button in (((0, 0), self._again), ((0, 1), every), ((1, 0), export)):
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            buttons.addWidget(button)
-        grid.addLayout(retraining, len(rows), 0, 1, 2)
-        grid.addLayout(buttons, len(rows) + 1, 0, 1, 2)
-        body.setLayout(grid)
+            buttons.addWidget(button, *place)
+        form.addRow(retraining)
+        form.addRow(buttons)
+        body.setLayout(form)
         return body
 
     def _grid(self, *rows: tuple[str, ...]) -> QGridLayout:

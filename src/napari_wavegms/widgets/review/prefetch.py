@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,21 +47,13 @@ Queue = deque[tuple[Item, LoadedImage | None]]
 """What is still to be predicted; the window fills it, the worker empties it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An image that cannot be read or segmented, and why."""
-
-    key: str
-    sentence: str
-
-
 def predict_job(
     queue: Queue,
     choice: ModelChoice,
     load: LoadSegmenter = load_segmenter,
     cache: SegmenterCache = SEGMENTER_CACHE,
-) -> Generator[Progress | LoadedImage | Prediction | Refused | SliceDone[Any], None, None]:
-    """Predict everything in a queue."""
+) -> Generator[Progress | LoadedImage | Prediction | SliceDone[Any] | tuple[str, str], None, None]:
+    """Predict everything in a queue; for an image that is refused, yields its key and why."""
     if "torch" not in sys.modules:
         yield Progress("Loading PyTorch (once)…")
     from napari_wavegms.model.device import reserve_ui_core
@@ -83,7 +74,7 @@ def predict_job(
                 if done.total > 1:
                     yield done
         except WaveGMSError as error:
-            yield Refused(item.key, str(error))
+            yield item.key, str(error)
         else:
             yield _prediction(loaded, choice, found, light_of)
 
@@ -269,10 +260,11 @@ class Prefetch(QObject):
             self.keep(event)
         elif isinstance(event, Prediction):
             self._on_prediction(event)
-        elif isinstance(event, Refused):
-            self._refused.add(event.key)
-            if event.key == self.first:
-                self._context.say_problem(event.sentence)
+        elif isinstance(event, tuple):
+            key, sentence = event
+            self._refused.add(key)
+            if key == self.first:
+                self._context.say_problem(sentence)
 
     def _on_prediction(self, prediction: Prediction) -> None:
         if prediction.key in self._images:

@@ -146,8 +146,8 @@ class ReviewWidget(DockedWidget):
         self.journal.close()
 
     def _connect(self) -> None:
-        self.journal.saved.connect(self.panel.set_saved)
-        self.journal.edited.connect(self.current.on_edited)
+        self.journal.watch.saved.connect(self.panel.set_saved)
+        self.journal.watch.edited.connect(self.current.on_edited)
         self.tools.threshold_settled.connect(self._on_threshold)
         self.approvals.retrained.connect(self.prefetch.follow_best)
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):

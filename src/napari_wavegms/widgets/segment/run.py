@@ -117,7 +117,7 @@ class SegmentRun:
         name, image = self.request.image_name, self._image()
         if image is None:
             return f"{name} was removed during segmentation, so the result was discarded."
-        if tuple((image.data[0] if image.multiscale else image.data).shape) != self._plan.shape:
+        if (image.data[0] if image.multiscale else image.data) is not self.request.pixels:
             return f"{name} changed during segmentation, so the result was discarded. Press Segment again."
         if self._mask_id is not None and self.mask is None:
             return f"The mask of {name} was removed during segmentation, so the result was discarded."

@@ -13,14 +13,6 @@ from napari_wavegms.worklist.ordering import TO_DO, Show, SortOrder
 # A sign, a word, and for most a colour, told apart by every kind of colour sight.
 STATE_SIGNS: dict[State, str] = {"todo": "○", "predicted": "◐", "corrected": "◆", "approved": "✓", "skipped": "»"}
 
-STATE_WORDS: dict[State, str] = {
-    "todo": "to do",
-    "predicted": "predicted",
-    "corrected": "corrected",
-    "approved": "approved",
-    "skipped": "skipped",
-}
-
 STATE_COLOURS: dict[State, str] = {"predicted": "#56b4e9", "corrected": "#e69f00", "approved": "#2fbf91"}
 
 _LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ very different"}
@@ -58,7 +50,7 @@ def state_line(item: Item) -> str:
     '◐ predicted  △ unusual'
     """
     light = _LIGHT_WORDS.get(item.light, "")
-    return f"{STATE_SIGNS[item.state]} {STATE_WORDS[item.state]}{'  ' if light else ''}{light}"
+    return f"{STATE_SIGNS[item.state]} {SHOW_WORDS[item.state]}{'  ' if light else ''}{light}"
 
 
 def mark_of(uncertainty: float, every: Sequence[float]) -> str:
@@ -143,7 +135,7 @@ def gone_sentence(names: Sequence[str]) -> str:
 
 
 def _state_sentence(item: Item) -> str:
-    words = STATE_WORDS[item.state].capitalize()
+    words = SHOW_WORDS[item.state].capitalize()
     try:
         when = datetime.fromisoformat(item.time).astimezone()
     except ValueError:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette, QResizeEvent
+from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
     QLabel,
+    QScrollBar,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QVBoxLayout,
+    QWidget,
 )
 
 from napari_wavegms.widgets.qt.lifetime import single_shot
@@ -20,13 +25,9 @@ from napari_wavegms.widgets.worklist.labels import STATE_COLOURS, state_line
 from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.worklist.item import Item
 
-_EDGE = 3
-
+_EDGE, _GAP = 3, 8  # pixels
+_MIDDLE = 128  # between dark and light
 ROW_HEIGHT = SHOWN + 2 * _EDGE
-
-_GAP = 8
-
-_MIDDLE = 128
 
 
 class WorklistDelegate(QStyledItemDelegate):
@@ -41,7 +42,8 @@ class WorklistDelegate(QStyledItemDelegate):
         if painter is None:
             return
         item: Item = index.data(ITEM_ROLE)
-        _paint_ground(painter, option)
+        style = cast("QStyle", option.widget.style())
+        style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, option.widget)
         painter.save()
         square = QRect(option.rect.left() + _EDGE, option.rect.top() + _EDGE, SHOWN, SHOWN)
         paint_picture(painter, square, index.data(Qt.ItemDataRole.DecorationRole))
@@ -50,13 +52,6 @@ class WorklistDelegate(QStyledItemDelegate):
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         _paint_words(painter, words, item, ink, ink if selected else _state_colour(item, ink))
         painter.restore()
-
-
-def _paint_ground(painter: QPainter, option: QStyleOptionViewItem) -> None:
-    widget = option.widget
-    style = widget.style()
-    if style is not None:
-        style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, widget)
 
 
 def _paint_words(painter: QPainter, place: QRect, item: Item, ink: QColor, second: QColor) -> None:
@@ -128,10 +123,10 @@ class WorklistTable(QTableView):
         self.setTabKeyNavigation(False)  # Tab goes on to the buttons
         self.setWordWrap(False)
         self._set_headers()
-        self._empty = QLabel(self.viewport())
+        self._empty = QLabel()
         self._empty.setWordWrap(True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._empty.hide()
+        QVBoxLayout(self._area).addWidget(self._empty)
         self._rest = single_shot(self, _REST, self._open_where_keys_rest)
         self.clicked.connect(self._open)
 
@@ -144,10 +139,7 @@ class WorklistTable(QTableView):
     def select(self, key: str | None) -> None:
         """Select a row without a signal, and scroll to it; none where the item is not shown."""
         self._rest.stop()
-        row = self._model.row_of(key)
-        selection = self.selectionModel()
-        if selection is None:
-            return
+        row, selection = self._model.row_of(key), cast("QItemSelectionModel", self.selectionModel())
         if row is None:
             selection.clear()
             return
@@ -159,30 +151,25 @@ class WorklistTable(QTableView):
     @property
     def is_under_mouse(self) -> bool:
         """Whether the mouse is over the rows."""
-        viewport = self.viewport()
-        return viewport is not None and viewport.underMouse()
+        return self._area.underMouse()
 
     def set_empty(self, sentence: str) -> None:
         """Show a sentence instead of rows; nothing for an empty one."""
         self._empty.setText(sentence)
         self._empty.setVisible(bool(sentence))
-        self._place_empty()
 
     def place_of(self, key: str | None) -> int | None:
         """Distance of a row from the upper edge, in pixels; None where it is not in sight."""
         row = self._model.row_of(key)
-        viewport = self.viewport()
-        if row is None or viewport is None:
-            return None
-        top = self.rowViewportPosition(row)
-        return top if -ROW_HEIGHT < top < viewport.height() else None
+        top = -ROW_HEIGHT if row is None else self.rowViewportPosition(row)
+        return top if -ROW_HEIGHT < top < self._area.height() else None
 
     def put(self, key: str | None, place: int) -> None:
         """Scroll so that a row has this distance from the upper edge."""
-        row, bar = self._model.row_of(key), self.verticalScrollBar()
-        if row is not None and bar is not None:
+        row = self._model.row_of(key)
+        if row is not None:
             self.updateGeometries()  # after a reset Qt would learn the new length later
-            bar.setValue(row * ROW_HEIGHT - place)
+            cast("QScrollBar", self.verticalScrollBar()).setValue(row * ROW_HEIGHT - place)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Open with Enter and where the arrow keys rest; hand letters to the search."""
@@ -198,15 +185,12 @@ class WorklistTable(QTableView):
         else:
             event.ignore()  # napari's, or somebody else's
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep the sentence in the middle."""
-        super().resizeEvent(event)
-        self._place_empty()
+    @property
+    def _area(self) -> QWidget:
+        return cast("QWidget", self.viewport())
 
     def _set_headers(self) -> None:
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        if rows is None or columns is None:
-            return
+        rows, columns = cast("QHeaderView", self.verticalHeader()), cast("QHeaderView", self.horizontalHeader())
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setMinimumSectionSize(ROW_HEIGHT)
@@ -215,15 +199,10 @@ class WorklistTable(QTableView):
         columns.sectionClicked.connect(self.title_clicked)
         columns.setHighlightSections(False)
         columns.setMinimumSectionSize(40)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
         for column, width in _WIDTHS.items():
-            columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             columns.resizeSection(column, width)
-
-    def _place_empty(self) -> None:
-        viewport = self.viewport()
-        if viewport is not None:
-            self._empty.setGeometry(viewport.rect().adjusted(16, 8, -16, -8))
 
     def _open_where_keys_rest(self) -> None:
         if self.key != self._model.current:
