@@ -232,17 +232,59 @@ def slow(segmenter: BrightnessSegmenter) -> Semaphore:
     return segmenter.steps
 
 
+@pytest.fixture(scope="module")
+def shared_viewer(qapp: Any) -> Iterator[Any]:
+    """One viewer for a module's tests, of which none closes it; to open and close one takes a second."""
+    from app_model import Application
+    from napari import Viewer
+    from napari._app_model._app import NapariApplication, _napari_names
+    from napari._qt._qapp_model.qactions import init_qactions
+    from napari._qt.threads.status_checker import StatusChecker
+    from napari.plugins import _initialize_plugins
+
+    # What `make_napari_viewer` does for one test.
+    app = NapariApplication("shared_app")
+    app.injection_store.namespace = _napari_names
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariApplication, "get_app_model", lambda: app)
+        patch.setattr(StatusChecker, "start", lambda _self: None)
+        _initialize_plugins.cache_clear()
+        init_qactions.cache_clear()
+        viewer = Viewer(show=False, show_welcome_screen=False)
+        yield viewer
+        viewer.close()
+        del viewer
+    Application.destroy("shared_app")
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
+
+
 @pytest.fixture
-def desk(
-    model_file: Path, segmenter: BrightnessSegmenter, qtbot: Any, make_napari_viewer: Callable[..., Any]
-) -> Iterator[Desk]:
-    viewer = make_napari_viewer()
-    widget = SegmentWidget(viewer, load=segmenter.load, cache=SegmenterCache())
-    viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
-    widget.panel.model_row.open_file(model_file)
-    desk = Desk(viewer, widget, segmenter, qtbot)
+def open_desk(model_file: Path, segmenter: BrightnessSegmenter, qtbot: Any) -> Iterator[Callable[[Any], Desk]]:
+    """Put our panel into a viewer: `open_desk(viewer)`."""
+    desks: list[Desk] = []
+
+    def make(viewer: Any) -> Desk:
+        widget = SegmentWidget(viewer, load=segmenter.load, cache=SegmenterCache())
+        viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
+        widget.panel.model_row.open_file(model_file)
+        desks.append(Desk(viewer, widget, segmenter, qtbot))
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        desk.let_threads_end()
+
+
+@pytest.fixture
+def desk(open_desk: Callable[[Any], Desk], shared_viewer: Any) -> Iterator[Desk]:
+    desk = open_desk(shared_viewer)
     yield desk
     desk.let_threads_end()
+    shared_viewer.window.remove_dock_widget("all")
+    shared_viewer.layers.clear()
 
 
 @pytest.fixture

@@ -374,13 +374,6 @@ def test_a_closed_dock_stops_its_run_gives_back_its_key_and_can_be_opened_again(
     assert desk.mask.data.any()
 
 
-def test_a_viewer_closed_during_a_run_leaves_no_thread(desk: Any, disc: np.ndarray, slow: Semaphore) -> None:
-    desk.viewer.add_image(disc, name="lesion")
-    desk.widget.segment()
-    desk.viewer.close()
-    desk.let_threads_end()
-
-
 def test_another_panel_knows_the_masks_of_the_first(desk: Any, disc: np.ndarray) -> None:
     from napari_wavegms.segment.segmenter_cache import SegmenterCache
     from napari_wavegms.widgets.segment.widget import SegmentWidget
@@ -404,25 +397,6 @@ def test_the_key_segments_from_image_and_mask_alike(desk: Any, disc: np.ndarray,
         hand_over(desk.viewer).key("Alt+G")
         desk.finish()
         assert len(desk.segmenter.calls) == runs
-
-
-def test_a_proxied_viewer_will_do(
-    make_napari_viewer_proxy: Any, model_file: Path, segmenter: Any, qtbot: Any, disc: np.ndarray
-) -> None:
-    from napari_wavegms.segment.segmenter_cache import SegmenterCache
-    from napari_wavegms.widgets.segment.widget import SegmentWidget
-
-    viewer = make_napari_viewer_proxy()
-    widget = SegmentWidget(viewer, load=segmenter.load, cache=SegmenterCache())
-    viewer.window.add_dock_widget(widget, name="Wave-GMS Segment")
-    widget.panel.model_row.open_file(model_file)
-    viewer.add_image(disc, name="lesion")
-    for _ in range(2):
-        widget.segment()
-        qtbot.waitUntil(lambda: not widget.busy, timeout=30_000)
-    assert len(viewer.layers) == 2
-    widget.panel.threshold_row.moved.emit(0.9)
-    assert not viewer.layers["lesion mask"].data.any()
 
 
 def test_segment_in_the_pause_after_a_key_press_takes_nothing_for_an_edit(desk: Any, ramp: np.ndarray) -> None:

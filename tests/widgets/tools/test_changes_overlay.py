@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ PLANE = (None, None)
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer()
+def viewer(shared_viewer: Any) -> Iterator[Any]:
+    yield shared_viewer
+    shared_viewer.layers.clear()
 
 
 @pytest.fixture

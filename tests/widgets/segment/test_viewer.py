@@ -1,8 +1,9 @@
-"""The panel with the real network."""
+"""Wave-GMS Segment in viewers of its own: with the real network, closed during a run, behind a proxy."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import numpy as np
@@ -55,3 +56,23 @@ def test_a_file_cut_short_is_a_sentence_in_the_panel(
     assert "truncated" in widget.panel.status
     assert not widget.panel.run_row.is_enabled
     assert len(viewer.layers) == 1
+
+
+def test_a_viewer_closed_during_a_run_leaves_no_thread(
+    make_napari_viewer: Any, open_desk: Any, disc: np.ndarray, slow: Semaphore
+) -> None:
+    desk = open_desk(make_napari_viewer())
+    desk.viewer.add_image(disc, name="lesion")
+    desk.widget.segment()
+    desk.viewer.close()
+    desk.let_threads_end()
+
+
+def test_a_proxied_viewer_will_do(make_napari_viewer_proxy: Any, open_desk: Any, disc: np.ndarray) -> None:
+    desk = open_desk(make_napari_viewer_proxy())
+    desk.viewer.add_image(disc, name="lesion")
+    for _ in range(2):
+        desk.run()
+    assert len(desk.viewer.layers) == 2
+    desk.panel.threshold_row.moved.emit(0.9)
+    assert not desk.viewer.layers["lesion mask"].data.any()
