@@ -75,7 +75,7 @@ class Stage:
 
 STAGES = (
     Stage("align", 450, 8, 2e-3, {128: 1.0}, align_only=True),
-    Stage("small", 6000, 4, 1.5e-3, {128: 0.6, 224: 0.4}),
+    Stage("small", 3000, 4, 1.5e-3, {128: 0.6, 224: 0.4}),
     Stage("full", 0, 4, 1e-3, {224: 1.0}),
 )
 WARMUP = 150
