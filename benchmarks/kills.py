@@ -94,9 +94,9 @@ def work(home: Path, number: int, seed: int, report: int) -> None:
     journal, store, versions = JournalWriter(Journal(home), writer), CorrectionStore(home), ModelVersions(home)
     states, image, strokes = WorklistStates(home, writer), f"{number:032x}", 0
     journal.begin(EditTarget(image, f"scan {number}", SHAPE), mask_after(image, 0), editor="Ann")
-    tell("ready")
     for step in range(10**6):
-        action = rng.choice(["stroke", "stroke", "stroke", "approve", "note", "version", "promote", "back"])
+        actions = ["stroke", "stroke", "stroke", "approve", "note", "version", "promote", "back"]
+        action = rng.choice(actions) if step else "stroke"
         known = [version.number for version in versions.versions()]
         if action == "stroke":
             strokes, start = strokes + 1, time.perf_counter()
@@ -143,7 +143,7 @@ def kill_once(home: Path, number: int, seed: int, told: Told) -> None:
         assert first, "the child failed before it said anything"
         select.select([], [], [], random.Random(f"{number} {seed}").uniform(0, LONGEST))
         os.kill(child, signal.SIGKILL)
-        lines = [json.loads(line) for line in reports if line.endswith(b"\n")]
+        lines = [json.loads(line) for line in (first, *reports) if line.endswith(b"\n")]
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "the child failed"
     told.kills, told.wished = told.kills + 1, None

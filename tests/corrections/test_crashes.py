@@ -124,29 +124,3 @@ def test_two_programs_and_we_approve_at_the_same_time(tmp_path: Path, writer: Mo
     assert_confirmed_are_kept(writer, store, [*range(10), *range(100, 110), *range(200, 210)])
     named = {(kept.name, kept.image) for kept in store.history()}
     assert len({name for name, _ in named}) == len(named), "a name means one image, whoever gave it"
-
-
-def test_killed_from_outside_at_any_moment(tmp_path: Path, writer: ModuleType) -> None:
-    rng = random.Random(11)
-    code = (
-        "import importlib.util, sys; spec = importlib.util.spec_from_file_location('w', sys.argv[1]); "
-        "w = importlib.util.module_from_spec(spec); spec.loader.exec_module(w)\n"
-        "store = w.CorrectionStore(sys.argv[2])\n"
-        "for seed in range(int(sys.argv[3]), 10**6):\n"
-        "    store.approve(w.approval(seed)); print(seed, flush=True)\n"
-    )
-    confirmed: list[int] = []
-    for round_ in range(4):
-        first = 1000 * round_
-        with subprocess.Popen(
-            [sys.executable, "-c", code, str(WRITER), str(tmp_path), str(first)], stdout=subprocess.PIPE, text=True
-        ) as running:
-            assert running.stdout is not None
-            for _ in range(rng.randint(3, 25)):
-                running.stdout.readline()
-            running.kill()
-            last = [line for line in running.stdout if line.endswith("\n")]
-        confirmed += range(first, 1 + (int(last[-1]) if last else first))
-        store = CorrectionStore(tmp_path)
-        assert_confirmed_are_kept(writer, store, confirmed)
-    assert len(readable(store)) == len(store.corrections())

@@ -93,7 +93,7 @@ def test_an_approval_can_be_taken_back_and_given_again(tmp_path: Path) -> None:
     made = store.approve(approval())
     store.withdraw(made.image, editor="Ann")
     assert (store.corrections(), store.history()) == ([], [made])
-    with pytest.raises(InputError, match="no approved correction"):
+    with pytest.raises(InputError, match=r"no approved (correction|mask)"):
         store.withdraw(made.image)
     assert store.approve(approval()).number == 2
     assert len(CorrectionStore(tmp_path).corrections()) == 1
@@ -299,7 +299,7 @@ def test_every_kind_of_image_is_exported_exactly(tmp_path: Path, dtype: str, sha
 
 def test_an_export_overwrites_nothing(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path / "store")
-    with pytest.raises(InputError, match="no approved correction"):
+    with pytest.raises(InputError, match=r"no approved (correction|mask)"):
         store.export(tmp_path / "out")
     store.approve(approval())
     (tmp_path / "full").mkdir()

@@ -328,7 +328,7 @@ def test_an_entry_that_was_taken_out_is_found_and_takes_only_its_own_pixels(
     tamper(folder, "DELETE FROM journal WHERE number = 2")
     journal = Journal(folder)
     (left,) = journal.unfinished()
-    assert left.damage.startswith("Edit 3 of benign_12, or the entry before it, was changed or lost")
+    assert left.damage.startswith("Edit 3 of benign_12 or the entry before it was changed or lost")
     # Edit 4 gave its pixels their values whatever was there before; what only edit 2 had touched is as it began.
     np.testing.assert_array_equal(journal.restore(IMAGE), edited[4])
 
@@ -354,7 +354,7 @@ def test_a_beginning_that_is_damaged_is_told_in_a_sentence(folder: Path, edited:
     tamper(folder, "UPDATE journal SET record = ? WHERE kind = 'begin'", damage)
     assert len(Journal(folder).verify(IMAGE)) == 1
     assert Journal(folder).unfinished() == [], "there is nothing that could be restored"
-    with pytest.raises(InputError, match="what they began with is damaged or gone"):
+    with pytest.raises(InputError, match="the initial mask is damaged or missing"):
         Journal(folder).restore(IMAGE, 3)
 
 

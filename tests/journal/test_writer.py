@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 import threading
@@ -23,7 +22,6 @@ from napari_wavegms.storage.database import Database
 from napari_wavegms.storage.writer import Writer
 
 IMAGE, OTHER = "a" * 32, "b" * 32
-CRASH = Path(__file__).with_name("journal_crash.py")
 PATIENCE = 30.0
 
 
@@ -179,12 +177,15 @@ def test_a_full_disk_is_told_and_nothing_is_lost(folder: Path) -> None:
         "print(writer.problem)\n"
         "writer.submit(sys.argv[2], mask * 0 + 3, editor='')\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "while not writer.flush(): pass  # a try of before may still be refused\n"
         "assert writer.close()\n"
         "assert not writer.problem\n"
     )
     command = [sys.executable, "-c", code, str(folder), IMAGE]
     run = subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, text=True)
-    assert f"because {folder} cannot be written (disk I/O error); free some space or check its rights" in run.stdout
+    assert (
+        f"because {folder} cannot be written (disk I/O error); free some space or check its permissions" in run.stdout
+    )
     journal = Journal(folder)
     (left,) = journal.unfinished()
     assert left.damage == ""
@@ -251,29 +252,3 @@ def test_the_end_of_the_program_waits_for_the_last_edit(folder: Path) -> None:
     assert run.returncode == 3
     assert [left.edits for left in Journal(folder).unfinished()] == [1], "and nobody holds it any more"
     assert (Journal(folder).restore(IMAGE) == 1).all()
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_while_it_writes_everything_confirmed_is_there(folder: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    sys.path.insert(0, str(CRASH.parent))
-    try:
-        from journal_crash import mask_after
-    finally:
-        sys.path.remove(str(CRASH.parent))
-    with subprocess.Popen(
-        [sys.executable, str(CRASH), str(folder), IMAGE, str(seed)], stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        for _ in range(rng.randint(1, 40)):
-            running.stdout.readline()
-        other = Journal(folder)
-        assert other.unfinished() == [], "the program still works on it"
-        threading.Event().wait(rng.random() / 50)
-        running.kill()
-        confirmed = [int(line) for line in running.stdout if line.endswith("\n")]
-    (left,) = other.unfinished()
-    assert left.edits == left.upto >= (confirmed[-1] if confirmed else 1)
-    assert left.damage == ""
-    for number in range(left.upto + 1):
-        np.testing.assert_array_equal(other.restore(IMAGE, number), mask_after(seed, number))

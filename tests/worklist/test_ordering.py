@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_wavegms.worklist.item import STATES, Item
-from napari_wavegms.worklist.ordering import HOWS, SHOWS, Show, fits, next_key, order, previous_key, upcoming
+from napari_wavegms.worklist.ordering import (
+    SORT_ORDERS,
+    STATE_FILTERS,
+    StateFilter,
+    fits,
+    next_key,
+    order,
+    previous_key,
+    upcoming,
+)
 
 STATE = st.sampled_from(STATES)
 UNCERTAINTY = st.none() | st.floats(0, 1)
@@ -93,9 +102,9 @@ def test_every_other_order_leaves_the_rest_to_the_folder() -> None:
         ("skipped", {"skipped"}),
     ],
 )
-def test_show_leaves_out_the_other_states(show: Show, shown: set[str]) -> None:
+def test_show_leaves_out_the_other_states(show: StateFilter, shown: set[str]) -> None:
     items = [item(state, state=state) for state in STATES]
-    assert set(order(items, show=show)) == shown
+    assert set(order(items, state_filter=show)) == shown
     assert {one.key for one in items if fits(one, show)} == shown
 
 
@@ -111,9 +120,9 @@ def test_the_image_that_is_looked_at_stays_whatever_became_of_it() -> None:
     assert order(items, "name", "todo", keep="b") == ["a", "b", "c"]
 
 
-@given(lists(), st.sampled_from(HOWS), st.sampled_from(SHOWS), st.none() | st.integers(0, 6))
+@given(lists(), st.sampled_from(SORT_ORDERS), st.sampled_from(STATE_FILTERS), st.none() | st.integers(0, 6))
 def test_every_order_holds_each_image_that_is_to_be_shown_once(
-    items: list[Item], how: object, show: Show, since: object
+    items: list[Item], how: object, show: StateFilter, since: object
 ) -> None:
     keys = order(items, how, show, since=since)  # type: ignore[arg-type]
     assert sorted(keys) == sorted(one.key for one in items if fits(one, show))

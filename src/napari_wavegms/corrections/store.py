@@ -124,10 +124,10 @@ class CorrectionStore:
         editor : str
             Who takes it back.
         """
-        with self.database.write("The approval was not taken back") as connection:
+        with self.database.write("The approval was not withdrawn") as connection:
             row = connection.execute("SELECT number FROM corrections WHERE in_force AND image = ?", (image,)).fetchone()
             if row is None:
-                raise InputError("This image has no approved correction that could be taken back. Approve it first.")
+                raise InputError("This image has no approved mask that could be withdrawn. Approve it first.")
             connection.execute("UPDATE corrections SET in_force = 0 WHERE number = ?", row)
             record = to_json({"editor": editor, "time": now()})
             connection.execute("INSERT INTO withdrawals (correction, record) VALUES (?, ?)", (*row, record))

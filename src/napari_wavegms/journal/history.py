@@ -79,15 +79,15 @@ def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
         if link != _link(previous, entry) or not pixels_fit:
             what = f"Edit {number}" if kind == "edit" else f"An entry on {kind!r}"
             sentences.append(
-                f"{what} of {name}, or the entry before it, was changed or lost after it was written; a mask that is "
-                "restored may lack pixels. Compare it with the image before you approve it."
+                f"{what} of {name} or the entry before it was changed or lost after it was saved, so a restored mask "
+                "may lack pixels; compare it with the image before you approve it."
             )
         previous = link
     head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
     if (head or (0, "")) != (position, previous):
         sentences.append(
-            f"The last entries of the journal of {name} were changed or lost after they were written; a mask that is "
-            "restored may lack pixels. Compare it with the image before you approve it."
+            f"The last entries of the journal of {name} were changed or lost after they were saved, so a restored mask "
+            "may lack pixels; compare it with the image before you approve it."
         )
     return sentences
 
@@ -111,8 +111,8 @@ def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
     for kind, record, pixels in rows:
         if pixels is None:
             raise InputError(
-                f"The steps that led to the approved mask of {name} were let go of long after it was approved. The "
-                "mask itself is kept: open the image in Review."
+                f"The pixels of the edits that led to the approved mask of {name} were removed some time after the "
+                "approval. The mask itself is kept: open the image in Review."
             )
         try:
             state = _followed(state, kind, json.loads(record), pixels)
@@ -121,8 +121,8 @@ def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
                 break
     if state is None:
         raise InputError(
-            f"The edits of {name} cannot be restored: the entry that says what they began with is damaged or gone. "
-            "Open the image again, and segment it anew."
+            f"The edits of {name} cannot be restored, because the entry with the initial mask is damaged or missing. "
+            "Open the image again and segment it."
         )
     return state
 

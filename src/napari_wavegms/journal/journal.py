@@ -83,7 +83,7 @@ class Journal:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(folder)
-        self._owner = Owner(self.database.folder / "owners")
+        self._owner, self._is_held = Owner(self.database.folder / "owners"), False
         self._guard = threading.RLock()
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
@@ -144,9 +144,7 @@ class Journal:
         """
         with self._guard:
             if image not in self._open:
-                raise InputError(
-                    "An edit came of an image whose beginning the journal was not told. Call begin() first."
-                )
+                raise InputError("An edit was recorded for an image whose initial mask is unknown. Call begin() first.")
             self._touch(image)
             known = self._open[image]
             state, patches, change = compare(known.state, mask)
@@ -156,7 +154,7 @@ class Journal:
                 return None
             seconds = round(known.idle + active_seconds, 1)
             with self.database.write(f"The last edits of {known.target.name} are not on disk") as connection:
-                self._owner.hold()
+                self._hold()
                 session = self._write_beginning(connection, known)
                 (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
                 edit = Edit(
@@ -285,7 +283,7 @@ class Journal:
         with self._guard:
             self._open.clear()
             self._owner.release()
-            self._owner = Owner(self.database.folder / "owners")
+            self._owner, self._is_held = Owner(self.database.folder / "owners"), False
 
     def _carry_on(self, image: str, mask: Labels) -> bool:
         """Take over unfinished edits that had come to this very mask, if nobody works on them any more."""
@@ -300,8 +298,8 @@ class Journal:
                 steps = connection.execute(f"{_STEPS} ORDER BY position", (session,)).fetchall()
             if target is None or not edits or not _same((state := replay(steps, target.name)).mask, mask):
                 continue
-            with self.database.write(f"The edits of {target.name} are not carried on") as connection:
-                self._owner.hold()
+            with self.database.write(f"The unfinished edits of {target.name} were not resumed") as connection:
+                self._hold()
                 connection.execute("UPDATE journal_sessions SET owner = ? WHERE id = ?", (self._owner.id, session))
             last = edits[-1]
             self._open[image] = _Open(
@@ -311,6 +309,11 @@ class Journal:
             )
             return True
         return False
+
+    def _hold(self) -> None:
+        if not self._is_held:
+            self._owner.hold()
+            self._is_held = True
 
     def _touch(self, image: str) -> None:
         """Make an image the latest one, and fold the masks of those that were not edited for long."""
@@ -344,7 +347,7 @@ class Journal:
             if not connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall():
                 return set()
         living = self._owner.others()
-        with self.database.write(f"That the edits are {action} was not written down") as connection:
+        with self.database.write(f"The edits were not marked as {action}") as connection:
             rows = connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall()
             ours = self._owner.id
             closing = {session for session, owner, *_ in rows if (owner == ours if own else owner not in living)}

@@ -69,8 +69,8 @@ def checked_mask(mask: Labels) -> Labels:
     """
     if mask.ndim < 2 or mask.dtype.kind not in "bui":
         raise InputError(
-            f"A mask of {mask.dtype} and shape {mask.shape} came; the journal keeps whole numbers in rows and columns. "
-            "Convert it to labels first."
+            f"The mask has dtype {mask.dtype} and shape {mask.shape}; the journal keeps whole numbers in rows and "
+            "columns. Convert it to labels first."
         )
     return mask.astype(mask.dtype.newbyteorder("<"), copy=False)
 

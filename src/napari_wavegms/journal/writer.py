@@ -21,6 +21,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.patches import Band, Labels, checked_mask
 from napari_wavegms.journal.records import Answer, Edit, EditTarget
+from napari_wavegms.storage.database import reason_of
 from napari_wavegms.storage.writer import Writer, process_writer
 
 News = Edit | Answer | None
@@ -164,7 +165,7 @@ class JournalWriter:
                 raise
             raise InputError(
                 f"Your last edits are not on disk yet, because {self.journal.database.folder} cannot be written "
-                f"({cause}); free some space or check its rights, and they are saved by themselves."
+                f"({reason_of(cause)}); free some space or check its permissions, and they are saved by themselves."
             ) from cause
         with self._guard:
             self._unsaved[image] -= 1

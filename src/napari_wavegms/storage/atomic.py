@@ -82,7 +82,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explain_os_error(failure: str, place: Path, action: str = "written") -> Iterator[None]:
+def explain_os_error(failure: str, place: Path) -> Iterator[None]:
     """Turn what the disk refuses into a sentence.
 
     Parameters
@@ -91,7 +91,6 @@ def explain_os_error(failure: str, place: Path, action: str = "written") -> Iter
         What did not happen, as the start of the sentence.
     place : pathlib.Path
         The folder or file that was to be written.
-    action : {"written", "read"}
 
     Raises
     ------
@@ -102,8 +101,8 @@ def explain_os_error(failure: str, place: Path, action: str = "written") -> Iter
         yield
     except OSError as cause:
         raise InputError(
-            f"{failure}: {place} cannot be {action} ({cause.strerror or cause}). Free some space, check the rights of "
-            "the folder or choose another one, then try again."
+            f"{failure}: {place} cannot be written ({cause.strerror or cause}); free some space, check the folder's "
+            "permissions or choose another one, then try again."
         ) from cause
 
 
@@ -126,8 +125,8 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as cause:
         raise InputError(
-            f"Another program has been writing to {path.parent} for {_PATIENCE:.0f} seconds. Close other windows of "
-            "napari, or wait, then try again."
+            f"Another program has been writing to {path.parent} for {_PATIENCE:.0f} seconds; close other napari "
+            "windows, or wait, then try again."
         ) from cause
     try:
         yield

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import explain_os_error, make_folder
+from napari_wavegms.storage.atomic import make_folder
 from napari_wavegms.storage.user_data import user_folder
 
 FILE = "wavegms.sqlite3"
@@ -181,7 +181,8 @@ class Database:
             If the disk refuses, in the block too, another program writes for 20 seconds, or as in `read`.
         """
         with self._explained(failure, "written"):
-            make_folder(self.folder)
+            if not self.folder.is_dir():
+                make_folder(self.folder)
             with closing(self._connect()) as connection:
                 connection.execute("BEGIN")
                 is_begun = self._is_begun(connection)
@@ -227,28 +228,32 @@ class Database:
     @contextmanager
     def _explained(self, failure: str, action: str) -> Iterator[None]:
         try:
-            with explain_os_error(failure, self.folder, action):
-                yield
-        except sqlite3.Error as cause:
+            yield
+        except (sqlite3.Error, OSError) as cause:
             raise InputError(f"{failure}: {_reason(cause, self.path, action)}") from cause
 
 
-def _reason(cause: sqlite3.Error, path: Path, action: str) -> str:
+def _reason(cause: sqlite3.Error | OSError, path: Path, action: str) -> str:
     name = getattr(cause, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return (
-            f"another program has been writing to {path} for {_PATIENCE:.0f} seconds; close other windows of napari, "
-            "or wait, then try again."
+            f"another program has been writing to {path} for {_PATIENCE:.0f} seconds; close other napari windows, or "
+            "wait, then try again."
         )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return (
-            f"{path} is damaged ({cause}); copy it from a backup, or move it away to begin a new one. The masks and "
-            "models beside it are untouched."
+            f"{path} is damaged ({cause}); copy it from a backup, or move it away to begin a new one, while the masks "
+            "and models beside it stay."
         )
     return (
-        f"{path} cannot be {action} ({cause}). Free some space, check the rights of the folder or choose another one, "
-        "then try again."
+        f"{path} cannot be {action} ({reason_of(cause)}); free some space, check the folder's permissions or choose "
+        "another one, then try again."
     )
+
+
+def reason_of(cause: Exception) -> str:
+    """What SQLite or the system said, without numbers and paths."""
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def to_json(record: Any) -> str:

@@ -15,9 +15,9 @@ from napari_wavegms.files.discovery import natural
 from napari_wavegms.worklist.item import STATES, Item, State
 
 SortOrder = Literal["least certain first", "lowest score first", "folder order", "name", "state", "longest first"]
-Show = Literal["all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"]
-HOWS: tuple[SortOrder, ...] = get_args(SortOrder)
-SHOWS: tuple[Show, ...] = get_args(Show)
+StateFilter = Literal["all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"]
+SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
+STATE_FILTERS: tuple[StateFilter, ...] = get_args(StateFilter)
 
 # What still waits for a first look of a person; and everything that nobody has approved yet.
 TO_DO: frozenset[State] = frozenset(("todo", "predicted"))
@@ -31,8 +31,8 @@ _STATES_IN_ORDER: dict[State, int] = {"corrected": 0, "predicted": 1, "todo": 2,
 
 def order(
     items: Iterable[Item],
-    how: SortOrder = "least certain first",
-    show: Show = "all",
+    order: SortOrder = "least certain first",
+    state_filter: StateFilter = "all",
     *,
     text: str = "",
     since: int | None = None,
@@ -44,10 +44,10 @@ def order(
     ----------
     items : iterable of Item
         In folder order, which settles every tie.
-    how : {"least certain first", "lowest score first", "folder order", "name", "state", "longest first"}
+    order : {"least certain first", "lowest score first", "folder order", "name", "state", "longest first"}
         The first two are rings: never shown images, then those shown before, then skipped and approved ones likewise.
         Images without an uncertainty (or a score) come after those that have one.
-    show : {"all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"}
+    state_filter : {"all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"}
         Which ones: ``"todo"`` are those that are to do or predicted, ``"unfinished"`` all but the approved ones.
     text : str
         Words that must all occur in the name, upper or lower case.
@@ -56,7 +56,7 @@ def order(
         front, in the order in which they were shown: the same ring, turned so that a list reads from the beginning of
         the sitting downwards. None for no such turn.
     keep : str, optional
-        The key of an image that stays in whatever `show` says, because a person is looking at it.
+        The key of an image that stays in whatever `state_filter` says, because a person is looking at it.
 
     Returns
     -------
@@ -68,13 +68,13 @@ def order(
     >>> order([seen, sure, unsure])
     ['c', 'b', 'a']
     """
-    states, words = _states(show), text.casefold().split()
+    states, words = _states(state_filter), text.casefold().split()
     kept = [
         item
         for item in items
         if (item.state in states or item.key == keep) and (not words or _matches(words, item.name))
     ]
-    rank = _rank(how, since)
+    rank = _rank(order, since)
     if rank is not None:
         kept.sort(key=rank)  # Python's sort keeps the folder order where ranks are equal
     return [item.key for item in kept]
@@ -103,18 +103,18 @@ def upcoming(keys: Sequence[str], current: str | None, count: int) -> list[str]:
     return [key for key in dict.fromkeys(ring) if key != current][:count]
 
 
-def is_ring(how: SortOrder) -> bool:
+def is_ring(order: SortOrder) -> bool:
     """Whether an order depends on what was shown."""
-    return how in ("least certain first", "lowest score first")
+    return order in ("least certain first", "lowest score first")
 
 
-def fits(item: Item, show: Show, text: str = "") -> bool:
+def fits(item: Item, state_filter: StateFilter, text: str = "") -> bool:
     """Whether a list that shows this, and searches for these words, holds the image."""
-    return item.state in _states(show) and _matches(text.casefold().split(), item.name)
+    return item.state in _states(state_filter) and _matches(text.casefold().split(), item.name)
 
 
-def _states(show: Show) -> frozenset[State]:
-    match show:
+def _states(state_filter: StateFilter) -> frozenset[State]:
+    match state_filter:
         case "all":
             return frozenset(STATES)
         case "todo":
@@ -130,8 +130,8 @@ def _matches(words: Sequence[str], name: str) -> bool:
     return all(word in folded for word in words)
 
 
-def _rank(how: SortOrder, since: int | None) -> Callable[[Item], Any] | None:
-    match how:
+def _rank(order: SortOrder, since: int | None) -> Callable[[Item], Any] | None:
+    match order:
         case "least certain first":
             return _ring(lambda item: None if item.uncertainty is None else -item.uncertainty, since)
         case "lowest score first":

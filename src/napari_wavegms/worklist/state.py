@@ -84,7 +84,7 @@ class WorklistStates:
             self._writer.add(self, partial(self._write, batch), self._on_done)
 
     def _write(self, batch: dict[Place, dict[str, Any]]) -> None:
-        with self.database.write("What was done to the image was not noted") as connection:
+        with self.database.write("The state of the image was not saved") as connection:
             for (folder, name), changes in batch.items():
                 place = _key(folder), text_key(name)
                 row = connection.execute("SELECT record FROM worklist WHERE folder = ? AND name = ?", place).fetchone()

@@ -164,7 +164,7 @@ class Worklist:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what is damaged, empty when all is well."""
-        damaged = [f"What was noted about {name} is damaged and was passed over." for name in self._damaged]
+        damaged = [f"The saved state of {name} is damaged and was ignored." for name in self._damaged]
         return (*self._states.database.warnings, *damaged)
 
     @property

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from napari_wavegms.wording import rough_duration
 from napari_wavegms.worklist.item import Item, State
-from napari_wavegms.worklist.ordering import TO_DO, Show, SortOrder
+from napari_wavegms.worklist.ordering import TO_DO, SortOrder, StateFilter
 
 # A sign, a word, and for most a colour, told apart by every kind of colour sight.
 STATE_SIGNS: dict[State, str] = {"todo": "○", "predicted": "◐", "corrected": "◆", "approved": "✓", "skipped": "»"}
@@ -26,7 +26,7 @@ HOW_HELP: dict[SortOrder, str] = {
     "longest first": "Images on which you spent most time first.",
 }
 
-SHOW_WORDS: dict[Show, str] = {
+SHOW_WORDS: dict[StateFilter, str] = {
     "todo": "to do",
     "unfinished": "not approved",
     "all": "all images",
@@ -92,7 +92,7 @@ def details(item: Item, uncertainties: Sequence[float]) -> str:
 def counts_line(counts: Mapping[State, int], link: str = "") -> str:
     """The progress of a review, as rich text in which each number is a link, of this colour, that shows its images."""
     total, to_do = sum(counts.values()), sum(counts[state] for state in TO_DO)
-    parts: list[tuple[Show, str]] = [
+    parts: list[tuple[StateFilter, str]] = [
         ("all", f"{total:,} image{'' if total == 1 else 's'}"),
         ("approved", f"{counts['approved']:,} approved"),
         ("corrected", f"{counts['corrected']:,} corrected"),
@@ -105,7 +105,7 @@ def counts_line(counts: Mapping[State, int], link: str = "") -> str:
     )
 
 
-def nothing_shown(counts: Mapping[State, int], show: Show, text: str) -> str:
+def nothing_shown(counts: Mapping[State, int], show: StateFilter, text: str) -> str:
     """Why a list is empty, and what to do about it."""
     if not sum(counts.values()):
         return "Open a folder of images to begin."

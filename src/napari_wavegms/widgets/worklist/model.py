@@ -11,7 +11,16 @@ from napari_wavegms.widgets.thumbnails import Thumbnails
 from napari_wavegms.widgets.worklist.labels import details, mark_of, state_line
 from napari_wavegms.wording import rough_duration
 from napari_wavegms.worklist.item import STATES, Item, State
-from napari_wavegms.worklist.ordering import Show, SortOrder, fits, is_ring, next_key, order, previous_key, upcoming
+from napari_wavegms.worklist.ordering import (
+    SortOrder,
+    StateFilter,
+    fits,
+    is_ring,
+    next_key,
+    order,
+    previous_key,
+    upcoming,
+)
 from napari_wavegms.worklist.worklist import Difference, Worklist
 
 IMAGE, UNCERTAINTY, SCORE, TIME = range(4)
@@ -61,7 +70,7 @@ class WorklistModel(QAbstractTableModel):
         self.thumbnails = thumbnails
         self.worklist: Worklist | None = None
         self.how: SortOrder = "least certain first"
-        self.show: Show = "todo"
+        self.show: StateFilter = "todo"
         self.text = ""
         self._keys: list[str] = []
         self._rows: dict[str, int] = {}
@@ -106,7 +115,7 @@ class WorklistModel(QAbstractTableModel):
         """The row of an image; None where it is not shown."""
         return None if key is None else self._rows.get(key)
 
-    def arrange(self, how: SortOrder | None = None, show: Show | None = None, text: str | None = None) -> None:
+    def arrange(self, how: SortOrder | None = None, show: StateFilter | None = None, text: str | None = None) -> None:
         """Sort the rows, and change what is shown; what is not given stays as it is."""
         self.how = self.how if how is None else how
         self.show = self.show if show is None else show

@@ -13,7 +13,7 @@ from napari_wavegms.widgets.thumbnails import Thumbnails, plane_of_file
 from napari_wavegms.widgets.worklist.labels import HOW_HELP, SHOW_WORDS, counts_line, gone_sentence, nothing_shown
 from napari_wavegms.widgets.worklist.model import IMAGE, SCORE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.widgets.worklist.table import WorklistTable
-from napari_wavegms.worklist.ordering import HOWS, Show, SortOrder
+from napari_wavegms.worklist.ordering import SORT_ORDERS, SortOrder, StateFilter
 from napari_wavegms.worklist.worklist import Worklist
 
 _SETTLED = 1500  # ms without a new score after which the rows are put in order
@@ -72,9 +72,9 @@ class WorklistView(QWidget):
         self.table.select(key)
         self._show_if_empty()
 
-    def choose(self, how: SortOrder | None = None, show: Show | None = None) -> None:
+    def choose(self, how: SortOrder | None = None, show: StateFilter | None = None) -> None:
         """Choose the order and what is shown, as a person does."""
-        self._order.set_choices([(each, each) for each in HOWS], how or self.model.how, list(HOW_HELP.values()))
+        self._order.set_choices([(each, each) for each in SORT_ORDERS], how or self.model.how, list(HOW_HELP.values()))
         self._show.set_choices([(words, each) for each, words in SHOW_WORDS.items()], show or self.model.show)
         self._arrange()
 
