@@ -29,7 +29,7 @@ from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.samples import ultrasound_phantom
-from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, survives
+from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, roundtrip_dice
 from napari_wavegms.segment.ood import OODDetector
 from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
@@ -221,7 +221,7 @@ def covered(boxes: list[tuple[int, int, int, int]], shape: tuple[int, ...]) -> n
 
 
 def drawable(pairs: list[Pair], segmenter: Segmenter) -> dict[str, float]:
-    left = np.array([survives(pair.mask, segmenter.codec, segmenter.preprocessing) for pair in pairs])
+    left = np.array([roundtrip_dice(pair.mask, segmenter.codec, segmenter.preprocessing) for pair in pairs])
     return {
         "median": round(float(np.median(left)), 4),
         "lowest": round(float(left.min()), 4),
@@ -238,7 +238,7 @@ def times(segmenter: Segmenter, rounds: int = 15) -> None:
         "image_uncertainty": lambda: image_uncertainty(found.probability),
         "uncertainty_map": lambda: uncertainty_map(found.probability),
         "uncertain_regions": lambda: uncertain_regions(found.probability),
-        "survives": lambda: survives(found.mask, segmenter.codec, segmenter.preprocessing),
+        "survives": lambda: roundtrip_dice(found.mask, segmenter.codec, segmenter.preprocessing),
     }
     if known is not None and found.latents is not None:
         jobs["OODDetector.distance"] = lambda: known.distance(found.latents)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@
     python recipes/baseline_unet.py --data BUSI --stages small full --seed 1
     python recipes/baseline_adapts.py --start runs/baseline/…/1.pt --new KVASIR --speed quick --rates 3e-4 1e-3 3e-3
 
-The same draws as `wavegms bench --only adaptation --model FILE --new KVASIR`, which measures a Wave-GMS model: the ten
+The same draws as `python benchmarks/adapt.py --model FILE --new KVASIR`, which measures a Wave-GMS model: the ten
 go through the same split, so that both learn from the same ones; the U-Net has no use for the others, as its rate is
 given. All of it learns, with the views, batch, average and time of the speed. One line of the lab file a rate: the mean
 over the draws, and the draws.
@@ -25,7 +25,6 @@ from lab import LAB, command, machine, record
 from monai.networks.nets import BasicUNet
 from sets import read_set
 
-from napari_wavegms.commands.bench.adaptation import draw_pairs
 from napari_wavegms.finetune.presets import PRESETS
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.config import TrainConfig
@@ -89,8 +88,9 @@ def started(file: Path, device: str) -> BasicUNet:
 
 def learned_from(pairs: list[Pair], corrections: int, draw: int) -> list[Pair]:
     """Those of the drawn corrections that a Wave-GMS model would learn from."""
+    drawn = [pairs[i] for i in np.random.default_rng(draw).permutation(len(pairs))[:corrections]]
     with tempfile.TemporaryDirectory() as folder:
-        return list(StickySplit(Path(folder)).divide(draw_pairs(pairs, corrections, np.random.default_rng(draw))).train)
+        return list(StickySplit(Path(folder)).divide(drawn).train)
 
 
 def adapt(model: BasicUNet, pairs: list[Pair], config: TrainConfig, device: str) -> None:

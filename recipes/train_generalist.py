@@ -308,7 +308,7 @@ def validated(model: WaveGMS, codec: TinyVAE, held_out: Mapping[Source, Sequence
 
 def score_view(inference: Inference, image: np.ndarray, labels: np.ndarray) -> float:
     """DSC of one framed image against the union of its labels."""
-    probability = inference.look(torch.from_numpy(image)[None].float() / 255).probability[0, 0]
+    probability = inference.predict(torch.from_numpy(image)[None].float() / 255).probability[0, 0]
     return dice(probability.numpy() >= 0.5, labels > 0)
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from napari_wavegms import __version__
 from napari_wavegms.cli import COMMANDS, main
-from napari_wavegms.commands.common import arguments as parser
 from napari_wavegms.commands.common.exit_codes import verdict
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFoundError
 
@@ -54,16 +53,16 @@ def test_no_command_prints_the_help_as_a_complaint(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("segmnt x", "There is no command 'segmnt'; there are segment, train,"),
+        ("segmnt x", "There is no command 'segmnt'. Choose one of segment, train,"),
         ("segment", "wavegms segment needs INPUT, --output."),
         ("segment x --output", "--output needs a value."),
-        ("segment x --output y --bright", "wavegms segment does not know '--bright'."),
+        ("segment x --output y --bright", "wavegms segment has no option '--bright'."),
         ("segment x --output y --device gpu", "--device is 'gpu'; choose auto, cpu, cuda or mps."),
         ("segment x --output y --threshold 1", "--threshold is '1'; give a number between 0 and 1"),
         ("segment x --output y --channel -1", "--channel is '-1'; give a whole number from 0"),
         ("train --images a --masks b --output c --learning-rate nan", "--learning-rate is 'nan'; give a number"),
         ("train --images a --masks b --output c --epochs 1.5", "--epochs is '1.5'; give a whole number"),
-        ("--bright", "wavegms does not know '--bright'."),
+        ("--bright", "wavegms has no option '--bright'."),
     ],
 )
 def test_a_typing_error_gets_one_sentence(arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,14 +96,6 @@ def test_every_failure_has_its_exit_code_and_a_sentence(error: BaseException, co
 
 def test_an_error_of_our_own_making_is_not_hidden() -> None:
     assert verdict(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
-
-
-def test_the_parser_knows_what_torch_knows() -> None:
-    from napari_wavegms.model.codec import CODECS
-    from napari_wavegms.model.device import DEVICES
-
-    assert parser.DEVICES == DEVICES
-    assert parser.CODECS == CODECS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error on Windows")

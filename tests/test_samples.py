@@ -143,11 +143,11 @@ def test_samples_are_an_image_layer_and_its_truth(sample: Callable[[], list], ax
 
 @pytest.mark.parametrize("maker", [ultrasound_phantom, skin_lesion_phantom, ultrasound_stack])
 def test_wishes_that_cannot_be_met(maker: Maker) -> None:
-    with pytest.raises(InputError, match=r"seed is -1; it is a whole number from 0"):
+    with pytest.raises(InputError, match=r"seed is -1; give a whole number from 0"):
         maker(seed=-1)
     with pytest.raises(InputError, match=r"seed is 0\.5"):
         maker(seed=0.5)
-    with pytest.raises(InputError, match=r"at least 32, and \(31, 64\) was asked for"):
+    with pytest.raises(InputError, match=r"at least 32; the shape is \(31, 64\)"):
         maker(shape=(31, 64))
     with pytest.raises(InputError, match=r"rows and columns.*\(64,\)"):
         maker(shape=(64,))
@@ -155,7 +155,7 @@ def test_wishes_that_cannot_be_met(maker: Maker) -> None:
 
 @pytest.mark.parametrize("frames", [0, -3, 1.5, None])
 def test_a_cine_has_a_whole_number_of_frames(frames) -> None:
-    with pytest.raises(InputError, match=r"number of frames is .* whole number from 1"):
+    with pytest.raises(InputError, match=r"number of frames is .*; give a whole number from 1"):
         ultrasound_stack(frames=frames)
 
 

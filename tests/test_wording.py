@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from napari_wavegms.wording import TimeLeft, duration, moment, rough_duration
+from napari_wavegms.wording import TimeLeft, counted, duration, listed, moment, rough_duration
 
 
 def test_time_left_is_silent_until_it_knows_and_leaves_the_first_step_out() -> None:
@@ -33,3 +33,13 @@ def test_a_moment_is_in_the_reader_s_time_zone() -> None:
     now = datetime.fromisoformat("2026-06-03T18:00:00+02:00")
     assert moment("2026-06-03T14:02:00+00:00", now) == "today 16:02"
     assert moment("soon", now) == ""
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert counted(0, "image") == "0 images"
+    assert counted(1, "image") == "1 image"
+
+
+def test_long_lists_are_cut() -> None:
+    assert listed(["a", "b", "c"]) == "a, b, c"
+    assert listed(["a", "b", "c", "d"], shown=2) == "a, b and 2 more"

@@ -11,7 +11,7 @@ from napari_wavegms import __version__
 from napari_wavegms.commands import demo, evaluate, import_official, info, models, segment, train
 from napari_wavegms.commands.bench import command as bench
 from napari_wavegms.commands.common.arguments import SentenceParser
-from napari_wavegms.commands.common.console import prepare_streams, tell
+from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
 COMMANDS = (segment, train, evaluate, models, info, import_official, demo, bench)
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if found is None:
             raise  # a mistake of ours, which nobody can mend without the traceback
         code, sentence = found
-        tell(sentence)
+        note(sentence)
         return code
 
 

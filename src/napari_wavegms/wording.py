@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from time import monotonic
 
@@ -111,3 +111,16 @@ def percent(part: float) -> str:
     ('3.4 %', 'less than 0.1 %', '0.0 %')
     """
     return "less than 0.1 %" if 0 < part < 0.0005 else f"{part * 100:.1f} %"
+
+
+def listed(names: Iterable[str], shown: int = 3) -> str:
+    """Write the first few names.
+
+    Examples
+    --------
+    >>> listed("abcde")
+    'a, b, c and 2 more'
+    """
+    every = list(names)
+    more = len(every) - shown
+    return ", ".join(every[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -39,10 +39,10 @@ def test_without_a_screen_the_files_come_in_its_place(
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     said = wavegms("demo", "--model", model)
     assert said.code == 0
-    assert "There is no window: QT_QPA_PLATFORM is 'offscreen'." in said.err
+    assert "No window could be opened: QT_QPA_PLATFORM is 'offscreen'." in said.err
     assert (tmp_path / "wavegms-demo" / "ultrasound_phantom_0_overlay.png").is_file()
     assert str(Path("wavegms-demo") / "ultrasound_phantom_0_overlay.png") in said.out
-    assert "on 1 synthetic image" in said.out
+    assert "This is 1 synthetic image" in said.out
 
 
 @pytest.mark.parametrize(

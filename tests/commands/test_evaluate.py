@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wavegms.commands.evaluate_sheet import SHEET, chosen_images
+from napari_wavegms.commands.evaluate import SHEET, sheet_sections
 from napari_wavegms.files.contact_sheet import TILE
 from napari_wavegms.files.overlay import TRUTH_COLOR
 from napari_wavegms.learn.evaluate import ImageScored, evaluate
@@ -84,7 +84,7 @@ def test_a_subset_of_a_split_is_scored_in_its_order(score: Run, folders: Folders
     ("subset", "complaint"),
     [
         (["--subset", "test"], "has no subset 'test'; it has train, val"),
-        (["--subset", "lost"], "names 1 pair that the folders do not hold (scan9)"),
+        (["--subset", "lost"], "names 1 pair that the folders do not contain (scan9)"),
         (["--subset", "none"], "The 'none' list of split.json is empty"),
         ([], "--split needs --subset"),
     ],
@@ -124,8 +124,8 @@ def test_who_has_no_partner_is_named(score: Run, folders: Folders) -> None:
     (masks / "scan1.png").rename(masks / "other.png")
     said = score((images, masks))
     assert said.code == 0
-    assert "Left out: 1 image without a mask (scan1)." in said.err
-    assert "Left out: 1 mask without an image (other)." in said.err
+    assert "Skipped 1 image without a mask: scan1." in said.err
+    assert "Skipped 1 mask without an image: other." in said.err
 
 
 def test_scores_never_replace_an_input(score: Run, folders: Folders) -> None:
@@ -138,7 +138,7 @@ def test_scores_never_replace_an_input(score: Run, folders: Folders) -> None:
 def test_the_contact_sheet_shows_all_where_they_are_few(score: Run, folders: Folders, tmp_path: Path) -> None:
     said = score(folders(3), "--overlays", tmp_path / "sheet", "--json")
     assert said.code == 0
-    assert f"The contact sheet is {tmp_path / 'sheet' / SHEET}." in said.err
+    assert f"Contact sheet written to {tmp_path / 'sheet' / SHEET}." in said.err
     assert json.loads(said.out)["n"] == 3, "nothing but the scores on stdout"
     assert [path.name for path in (tmp_path / "sheet").iterdir()] == [SHEET]
     with Image.open(tmp_path / "sheet" / SHEET) as image:
@@ -152,14 +152,14 @@ def scored(count: int) -> list[ImageScored]:
 
 
 def test_worst_median_and_best_are_chosen_by_dsc() -> None:
-    sections = chosen_images(scored(9), each=2)
+    sections = sheet_sections(scored(9), each=2)
     assert [heading for heading, _ in sections] == ["The 2 worst", "The 2 around the median", "The 2 best"]
     assert [[round(one.dsc * 9) for one in images] for _, images in sections] == [[0, 1], [3, 4], [7, 8]]
 
 
 def test_no_image_is_on_the_sheet_twice() -> None:
     for count in range(1, 40):
-        names = [one.name for _, images in chosen_images(scored(count), each=3) for one in images]
+        names = [one.name for _, images in sheet_sections(scored(count), each=3) for one in images]
         assert len(set(names)) == len(names) == min(count, 9)
 
 

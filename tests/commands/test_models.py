@@ -127,7 +127,7 @@ def test_every_set_of_images_that_a_model_was_scored_on_is_told() -> None:
 def test_an_unknown_model_is_answered_with_the_known_ones(wavegms: Run, mine: Path) -> None:
     said = wavegms("info", "nothing")
     assert said.code == 2
-    assert "There is no model 'nothing'. Known names are default," in said.err
+    assert "There is no model 'nothing'. Choose one of default," in said.err
     assert "mine" in said.err
 
 
@@ -171,7 +171,7 @@ def learned(model: Path, *promotions: bool) -> list[Path]:
 def test_learned_versions_are_listed_and_go_by_their_names(wavegms: Run, model: Path) -> None:
     files = learned(model, True, False)
     said = wavegms("models")
-    assert "Learned in the Fine-tune panel:" in said.out
+    assert "Fine-tuned versions:" in said.out
     assert any(line.strip().startswith("v1: 0.60") and line.endswith("in use") for line in said.out.splitlines())
     told = {entry["name"]: entry for entry in json.loads(wavegms("models", "--json").out)}
     assert (told["v1"]["in_use"], told["v2"]["in_use"]) == (True, False)
@@ -181,4 +181,4 @@ def test_learned_versions_are_listed_and_go_by_their_names(wavegms: Run, model: 
 def test_nothing_is_in_use_before_anything_was_learned(wavegms: Run) -> None:
     said = wavegms("info", "in-use")
     assert said.code == 2
-    assert said.err == ("No version is in use yet, because none was learned. Fine-tune a model, or name another.\n")
+    assert said.err == ("No fine-tuned version is in use yet. Fine-tune a model first, or name another model.\n")

@@ -42,7 +42,7 @@ def test_each_image_of_a_folder_gets_the_mask_that_python_gives(
         expected = segmenter.segment(read_image(images / f"scan{number}.png").pixels).mask
         np.testing.assert_array_equal(read_mask(written), expected)
         assert str(written) in said.out
-    assert "Model tiny on CPU: chosen." in said.err
+    assert "Model tiny on the processor (chosen)." in said.err
 
 
 def test_provenance_and_spacing_ride_along(segment: Run, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_stack_does_not_fit_a_png(segment: Run, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "cine.tif", np.zeros((3, 24, 28), np.uint8), photometric="minisblack")
     said = segment(tmp_path / "cine.tif", "--output", tmp_path, "--format", "png")
     assert said.code == 2
-    assert "and a PNG holds one plane. Take --format tiff." in said.err
+    assert "but a PNG holds one plane. Use --format tiff." in said.err
 
 
 def test_channels_are_chosen_by_name(segment: Run, tmp_path: Path) -> None:
@@ -164,14 +164,14 @@ def test_nothing_but_broken_files_is_bad_input(segment: Run, tmp_path: Path) -> 
     (tmp_path / "scan.png").write_text("no picture")
     said = segment(tmp_path / "scan.png", "--output", tmp_path)
     assert said.code == 2
-    assert "scan.png is not an image that can be read here" in said.err
+    assert "scan.png is not an image of a known format" in said.err
 
 
 def test_a_missing_input_stops_before_any_work(segment: Run, folders: Folders, tmp_path: Path) -> None:
     images, _ = folders(1)
     said = segment(images, tmp_path / "no.png", "--output", tmp_path / "out")
     assert said.code == 2
-    assert "no.png; check the spelling" in said.err
+    assert "no.png. Check the spelling" in said.err
     assert not (tmp_path / "out").exists()
 
 

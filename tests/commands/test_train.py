@@ -49,7 +49,7 @@ def test_a_run_leaves_a_model_that_says_where_it_comes_from(
     said = train(made, *SMALL, "--seed", "5")
     assert said.code == 0
     best = tmp_path / "run" / "best.safetensors"
-    assert f"The model is {best}, not scored, because nothing was held out" in said.out
+    assert f"The model is {best}, not scored, because no pair was held out" in said.out
     assert "With 3 pairs none is held out; the last epoch is kept." in said.err
     assert [line.split()[1] for line in said.err.splitlines() if line.startswith("epoch ")] == ["1/2", "2/2"]
     network, card = load_checkpoint(best)
@@ -77,10 +77,10 @@ def test_a_finished_run_is_resumed_with_its_own_settings_alone(train: Run, folde
     assert train(made, *SMALL, "--epochs", "1").code == 0
     said = train(made, "--resume", "--json")
     assert said.code == 0
-    assert "This run is done: 1 of 1 epoch." in said.err
+    assert "This run has finished: 1 of 1 epoch." in said.err
     assert json.loads(said.out)["epochs"] == 1
     for arguments, complaint in (
-        (["--epochs", "7"], "This run has --epochs 1, not 7; a run resumes with its own settings."),
+        (["--epochs", "7"], "This run has --epochs 1, not 7. Drop --epochs to resume it"),
         (["--from", "scratch"], "This run started from tiny.safetensors, not from scratch"),
     ):
         said = train(made, "--resume", *arguments)
@@ -112,7 +112,7 @@ def test_a_split_without_held_out_pairs(train: Run, folders: Folders, tmp_path: 
     split.write_text(json.dumps({"train": ["scan2"]}))
     said = train(folders(3), "--size", "32", "--epochs", "1", "--split", split)
     assert said.code == 0
-    assert "split.json holds no 'val' list; the last epoch is kept." in said.err
+    assert "split.json has no 'val' list; the last epoch is kept." in said.err
 
 
 def test_a_split_that_leaks(train: Run, folders: Folders, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_split_that_leaks(train: Run, folders: Folders, tmp_path: Path) -> Non
     split.write_text(json.dumps({"train": ["scan2", "scan1"], "val": ["scan1"]}))
     said = train(folders(3), "--split", split)
     assert said.code == 2
-    assert "split.json names scan1 under 'train' and under 'val'" in said.err
+    assert "split.json has scan1 in both 'train' and 'val'" in said.err
 
 
 def test_random_weights_without_a_teacher(wavegms: Run, folders: Folders, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_random_weights_without_a_teacher(wavegms: Run, folders: Folders, tmp_pa
     places = ("--images", images, "--masks", masks, "--output", tmp_path / "run")
     said = wavegms("train", *places, "--from", "scratch", "--epochs", "1", "--size", "32")
     assert said.code == 0
-    assert "Teacher: none, so that latents are not aligned." in said.err
+    assert "Teacher: none, so latents are not aligned." in said.err
     config = read_card(tmp_path / "run" / "best.safetensors").lineage[-1]["config"]
     assert (config["batch"], config["learning_rate"], config["alignment_weight"]) == (12, 2e-3, 0)
 
@@ -140,7 +140,7 @@ def test_taesd_teaches_where_its_weights_are(train: Run, folders: Folders, share
     assert read_card(tmp_path / "run" / "best.safetensors").lineage[-2]["teacher"] == "TAESD"
     said = train((tmp_path / "images", tmp_path / "masks"), "--resume")
     assert said.code == 2
-    assert "aligned with the teacher 'TAESD' and would go on with 'own'. Give --taesd again." in said.err
+    assert "used the teacher 'TAESD' and cannot continue with 'own'. Give --taesd again." in said.err
 
 
 def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_pat
     (tmp_path / "run" / "best.safetensors").write_text("precious")
     said = train(made, *SMALL)
     assert said.code == 2
-    assert "already holds best.safetensors of an earlier run. Continue it with --resume, or choose" in said.err
+    assert "already contains best.safetensors from an earlier run. Continue it with --resume, or" in said.err
     assert (tmp_path / "run" / "best.safetensors").read_text() == "precious"
 
 
@@ -161,7 +161,7 @@ def test_broken_pairs_are_all_named_before_any_work(train: Run, folders: Folders
     assert said.code == 2
     assert "scan0.png is not an image" in said.err
     assert "The image scan2 is 40 x 48 pixels" in said.err
-    assert "2 of 3 pairs cannot be learned from." in said.err
+    assert "2 of 3 pairs cannot be used for training." in said.err
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -171,7 +171,7 @@ def test_broken_pairs_are_all_named_before_any_work(train: Run, folders: Folders
         (["--epochs", "0"], "This training cannot start: epochs is 0 and must be at least 1"),
         (["--size", "30"], "size is 30 and must be a multiple of 8"),
         (["--resume"], "There is no last.safetensors in"),
-        (["--quick", "--from", "scratch"], "--quick keeps the start's encoder"),
+        (["--quick", "--from", "scratch"], "--quick trains the mapping model only and needs a trained encoder."),
     ],
 )
 def test_wishes_that_cannot_be_met(train: Run, folders: Folders, arguments: list[str], complaint: str) -> None:
@@ -183,10 +183,10 @@ def test_wishes_that_cannot_be_met(train: Run, folders: Folders, arguments: list
 
 def test_held_out_names_follow_the_seed_alone() -> None:
     names = [f"scan{number}" for number in range(23)]
-    learned, held_out = hold_out(names, seed=1)
+    training, held_out = hold_out(names, seed=1)
     assert len(held_out) == 5
-    assert sorted(learned + held_out) == sorted(names)
-    assert hold_out(names, seed=1) == (learned, held_out)
+    assert sorted(training + held_out) == sorted(names)
+    assert hold_out(names, seed=1) == (training, held_out)
     assert hold_out(names, seed=2)[1] != held_out
     assert hold_out(names[:4], seed=1) == (names[:4], [])
 
@@ -233,5 +233,5 @@ def test_ctrl_c_keeps_the_best_and_the_run_can_go_on(folders: Folders, model: Pa
 
     code, said, rest = stopped_after_an_epoch([*command, "--resume"])
     assert code == 130, rest
-    assert any("5000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in said)
+    assert any("5,000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in said)
     assert [line["epoch"] for line in history(tmp_path / "run")][: done + 1] == list(range(done + 1))

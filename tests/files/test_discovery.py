@@ -37,13 +37,13 @@ def test_folders_within_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"No image in .*; give PNG, JPEG, BMP, TIFF or NIfTI files"):
+    with pytest.raises(InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF or NIfTI files"):
         find_images(touch(tmp_path, "notes.txt"))
-    with pytest.raises(InputError, match="No image in nothing"):
+    with pytest.raises(InputError, match="There is no image in nothing"):
         find_images([])
-    with pytest.raises(InputError, match=r"no file or folder .*typo\.png; check the spelling"):
+    with pytest.raises(InputError, match=r"no file or folder .*typo\.png\. Check the spelling"):
         find_images([tmp_path / "typo.png"])
-    with pytest.raises(InputError, match=r"cannot be opened .*; check its name"):
+    with pytest.raises(InputError, match=r"Cannot open .*\. Check its name"):
         find_images("long" * 200)
 
 
@@ -74,12 +74,12 @@ def test_no_pair_at_all_shows_the_names(tmp_path: Path) -> None:
 
 def test_two_files_of_one_stem_are_ambiguous(tmp_path: Path) -> None:
     images = touch(tmp_path / "images", "a.jpg", "a.png")
-    with pytest.raises(InputError, match=r"holds both a\.jpg and a\.png; keep one"):
+    with pytest.raises(InputError, match=r"contains both a\.jpg and a\.png\. Keep one"):
         pair_by_stem(images, images)
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"gone is no folder that can be listed \(No such file or directory\); give the one that holds"
+        InputError, match=r"Cannot list the folder .*gone \(No such file or directory\)\. Choose the folder with"
     ):
         pair_by_stem(tmp_path / "gone", tmp_path)

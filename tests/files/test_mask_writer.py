@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats.mask_png import write_mask_png
-from napari_wavegms.files.formats.mask_tiff import write_mask_tiff, write_probability_tiff
 from napari_wavegms.files.labels import label_colors
-from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.files.spacing import Spacing
@@ -50,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(labels=label_arrays(2, 5, 2**32 - 1))
 def test_tiff_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
-    path = write_mask_tiff(folder / "mask.tif", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
+    path = write_mask(folder / "mask.tif", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
     details = read_mask_details(path)
     np.testing.assert_array_equal(details.labels, labels)
     assert details.axes == {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}[labels.ndim]
@@ -62,7 +60,7 @@ def test_tiff_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None
 
 @given(labels=label_arrays(2, 2, 255))
 def test_png_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
-    path = write_mask_png(folder / "mask.png", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
+    path = write_mask(folder / "mask.png", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
     details = read_mask_details(path)
     np.testing.assert_array_equal(details.labels, labels)
     assert (details.spacing, details.provenance) == (Spacing((0.3, 0.7), "mm"), PROVENANCE)
@@ -73,7 +71,7 @@ def test_png_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
 
 @given(labels=label_arrays(3, 3, 2**16 - 1))
 def test_pillow_reads_stacks_page_by_page(folder: Path, labels: NDArray[Any]) -> None:
-    path = write_mask_tiff(folder / "pages.tif", labels)
+    path = write_mask(folder / "pages.tif", labels)
     with Image.open(path) as image:
         assert image.n_frames == len(labels)
         for number, plane in enumerate(labels):
@@ -199,7 +197,7 @@ def test_probabilities_are_float32_from_0_to_1(tmp_path: Path) -> None:
     assert loaded.spacing == Spacing((0.5, 0.5), "um")
     with tifffile.TiffFile(path) as tiff:
         assert (tiff.imagej_metadata["min"], tiff.imagej_metadata["max"]) == (0.0, 1.0)
-    with pytest.raises(InputError, match=r"p\.tif holds fractions; .* Threshold it first"):
+    with pytest.raises(InputError, match=r"p\.tif contains fractions, .* Threshold it first"):
         read_mask(path)
 
 
@@ -210,19 +208,19 @@ def test_probabilities_outside_0_to_1_are_refused(tmp_path: Path, value: float) 
 
 
 def test_a_probability_has_rows_and_columns(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="A probability map is an array"):
+    with pytest.raises(InputError, match="A probability map has rows and columns"):
         write_probability_tiff(tmp_path / "p.tif", np.zeros(3))
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (np.array([[0, -3]]), "labels from 0 up; -3 came"),
-        (np.array([[0.0, 1.0]]), "whole-number labels; float64 came"),
+        (np.array([[0, -3]]), "labels from 0 up, but this has label -3"),
+        (np.array([[0.0, 1.0]]), "whole numbers, but this is float64"),
         (np.array([[2**32]]), "4294967296 does not fit into 32 bits"),
-        (np.zeros((0, 4), int), r"rows and columns; shape \(0, 4\) came"),
-        (np.zeros(4, int), r"rows and columns; shape \(4,\) came"),
-        (np.zeros((1,) * 6, int), "6 axes came; two to five fit"),
+        (np.zeros((0, 4), int), r"rows and columns, but this has shape \(0, 4\)"),
+        (np.zeros(4, int), r"rows and columns, but this has shape \(4,\)"),
+        (np.zeros((1,) * 6, int), "two to five axes, but this has 6"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, labels: NDArray[Any], message: str) -> None:
@@ -239,17 +237,17 @@ def test_axes_that_do_not_fit_are_refused(tmp_path: Path, axes: str) -> None:
 
 
 def test_what_a_png_cannot_hold_is_sent_to_tiff(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"label 256 came\. Save it as TIFF"):
+    with pytest.raises(InputError, match=r"the mask has label 256\. Save it as TIFF"):
         write_mask(tmp_path / "mask.png", [[256]])
-    with pytest.raises(InputError, match=r"shape \(2, 3, 4\) came\. Save it as TIFF"):
+    with pytest.raises(InputError, match=r"shape \(2, 3, 4\)\. Save it as TIFF"):
         write_mask(tmp_path / "mask.png", np.ones((2, 3, 4), int))
 
 
 def test_the_ending_names_the_format(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"saved as \.tif, \.tiff or \.png; 'mask\.jpg' came"):
+    with pytest.raises(InputError, match=r"'mask\.jpg' does not end in \.tif, \.tiff or \.png"):
         write_mask(tmp_path / "mask.jpg", SMALL)
-    with pytest.raises(InputError, match=r"'mask\.png' does not end in \.tif or \.tiff"):
-        write_mask_tiff(tmp_path / "mask.png", SMALL)
+    with pytest.raises(InputError, match=r"'p\.png' does not end in \.tif or \.tiff"):
+        write_probability_tiff(tmp_path / "p.png", SMALL > 0)
     assert write_mask(str(tmp_path / "new" / "MASK.TIFF"), SMALL) == tmp_path / "new" / "MASK.TIFF"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.napari_writers import PROVENANCE_KEY, write_labels_png, write_labels_tiff
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY, write_labels
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import MaskDetails, read_mask_details
 from napari_wavegms.files.spacing import Spacing
@@ -20,7 +20,7 @@ PROVENANCE = Provenance("default", 0.5, "1.0")
 
 
 def written(folder: Path, data: Any, **meta: Any) -> MaskDetails:
-    [path] = write_labels_tiff(str(folder / "labels.tif"), data, meta)
+    [path] = write_labels(str(folder / "labels.tif"), data, meta)
     return read_mask_details(path)
 
 
@@ -80,15 +80,15 @@ def test_provenance_may_be_a_dictionary_and_other_things_are_passed_over(tmp_pat
 
 def test_png_keeps_spacing_and_refuses_stacks(tmp_path: Path) -> None:
     meta = {"scale": (0.25, 0.5), "units": ("mm", "mm")}
-    [path] = write_labels_png(str(tmp_path / "labels.png"), PLANE, meta)
+    [path] = write_labels(str(tmp_path / "labels.png"), PLANE, meta)
     assert read_mask_details(path).spacing == Spacing((0.25, 0.5), "mm")
     with pytest.raises(InputError, match="Save it as TIFF"):
-        write_labels_png(str(tmp_path / "labels.png"), VOLUME, {})
+        write_labels(str(tmp_path / "labels.png"), VOLUME, {})
 
 
 def test_a_line_of_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="rows and columns"):
-        write_labels_tiff(str(tmp_path / "labels.tif"), np.arange(3), {})
+        write_labels(str(tmp_path / "labels.tif"), np.arange(3), {})
 
 
 def test_a_real_layer_is_written(tmp_path: Path) -> None:

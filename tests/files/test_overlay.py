@@ -78,8 +78,8 @@ def test_wide_ranges_are_shown_between_their_percentiles() -> None:
     [
         (GREY, DISC[:5], r"mask of shape \(5, 24\) does not fit an image of \(20, 24\)"),
         (np.zeros((2, 20, 24)), DISC, "Pick one plane"),
-        (GREY.astype(complex), DISC, "image of real numbers; complex128"),
-        (GREY, DISC * 0.5, "whole-number labels"),
+        (GREY.astype(complex), DISC, "image of real numbers is needed, but this is complex128"),
+        (GREY, DISC * 0.5, "whole numbers"),
     ],
 )
 def test_what_does_not_fit_is_refused(image: NDArray[Any], labels: NDArray[Any], message: str) -> None:

@@ -46,18 +46,18 @@ def test_there_and_back_is_the_same(rows: float, columns: float, unit: str, othe
 
 @pytest.mark.parametrize("size", [(0.0, 1.0), (1.0, -1.0), (1.0, math.nan), (math.inf, 1.0)])
 def test_sizes_are_positive_and_finite(size: tuple[float, float]) -> None:
-    with pytest.raises(InputError, match="give finite numbers above zero"):
+    with pytest.raises(InputError, match="Give finite numbers above zero"):
         Spacing(size, "mm")
     assert Spacing.plausible(size, "mm") is None
 
 
 def test_one_size_is_not_enough() -> None:
-    with pytest.raises(InputError, match=r"has 1 sizes; give \(row, column\)"):
+    with pytest.raises(InputError, match=r"has 1 sizes\. Give \(row, column\)"):
         Spacing((1.0,), "mm")
 
 
 def test_pixels_are_no_length() -> None:
-    with pytest.raises(InputError, match="'pixel' cannot be turned into 'mm'"):
+    with pytest.raises(InputError, match="'pixel' cannot be converted to 'mm'"):
         Spacing((1.0, 1.0), "pixel").in_unit("mm")
 
 

@@ -36,14 +36,14 @@ def _plain(network, images):
 def test_in_float32_it_is_the_network_itself(network, images):
     quick = Inference(network, load_codec(), "cpu", bfloat16=False)
     latents, probability, mask_latents = _plain(network, images)
-    assert torch.equal(quick.look(images).latents, latents)
-    assert torch.equal(quick.look(images).probability, probability)
+    assert torch.equal(quick.predict(images).latents, latents)
+    assert torch.equal(quick.predict(images).probability, probability)
     assert torch.equal(quick.image_latents(images), latents)
     assert torch.equal(quick.mask_latents(images), mask_latents)
 
 
 def test_in_bfloat16_the_masks_are_the_same_but_for_pixels_on_the_edge(network, images):
-    quick = Inference(network, load_codec(), "cpu", bfloat16=True).look(images)
+    quick = Inference(network, load_codec(), "cpu", bfloat16=True).predict(images)
     latents, probability, _ = _plain(network, images)
     assert quick.probability.dtype == quick.latents.dtype == torch.float32
     agreement = [dice(a, b) for a, b in zip(quick.probability.numpy() >= 0.5, probability.numpy() >= 0.5, strict=True)]
@@ -55,9 +55,9 @@ def test_in_bfloat16_the_masks_are_the_same_but_for_pixels_on_the_edge(network, 
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_an_image_is_seen_alike_alone_and_among_others(network, images, bfloat16):
     quick = Inference(network, load_codec(), "cpu", bfloat16=bfloat16)
-    together, alone = quick.look(images).probability[1], quick.look(images[1:2]).probability[0]
+    together, alone = quick.predict(images).probability[1], quick.predict(images[1:2]).probability[0]
     assert dice(together.numpy() >= 0.5, alone.numpy() >= 0.5) > 0.98
-    assert torch.equal(alone, quick.look(images[1:2]).probability[0])
+    assert torch.equal(alone, quick.predict(images[1:2]).probability[0])
 
 
 def test_the_network_itself_stays_as_it_is(network):

@@ -50,7 +50,7 @@ def test_a_box_without_room_is_refused(corners: list[list[float]]) -> None:
 
 def test_a_box_outside_the_image_is_refused_before_the_network_runs() -> None:
     segmenter = Brightness()
-    with pytest.raises(InputError, match="reaches out of the image of 40 x 60"):
+    with pytest.raises(InputError, match="extends beyond the image of 40 x 60"):
         segment_box(segmenter, np.zeros((40, 60), np.uint8), Box(0, 50, 0, 10))
     assert segmenter.seen == []
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.planes import ChannelNeeded, SliceDone, StackPlan, StackResult, plan_stack, segment_planes
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 
 # No deadline: the first call imports, and the machine may be busy.
@@ -31,15 +31,6 @@ class Brightness:
             raise InputError("This image has no finite pixel. Leave it out.")
         grey = plane[..., :3].mean(axis=-1) if plane.ndim == 3 else plane
         return threshold_probability(grey, self.level)
-
-
-def finish(generator: Any) -> tuple[list[SliceDone[np.ndarray]], StackResult]:
-    events = []
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as end:
-            return events, end.value
 
 
 def frames(*shape: int) -> np.ndarray:
@@ -98,8 +89,8 @@ def test_the_preview_says_what_was_understood(shape: tuple[int, ...], options: d
         ((256, 320, 4), {"axis_labels": "yxc", "current": (128, 160, 2)}, "4 channels"),
         ((12, 2, 256, 320), {"channel_axis": 1, "every": True}, "2 channels"),
         ((12, 512, 512), {}, r"12 frames and none is shown\. Choose one, or segment every frame"),
-        ((12, 512, 512), {"current": (12, 0, 0)}, r"slider stands at 12.*frames 0 to 11\. Move the slider"),
-        ((3, 64, 64), {"axis_labels": "cyx", "current": (-1, 0, 0)}, "slider stands at -1.*channels 0 to 2"),
+        ((12, 512, 512), {"current": (12, 0, 0)}, r"slider is at 12.*frames 0 to 11\. Move the slider"),
+        ((3, 64, 64), {"axis_labels": "cyx", "current": (-1, 0, 0)}, "slider is at -1.*channels 0 to 2"),
         ((3, 64, 64), {"channel_axis": 0, "channel": 3}, r"Channel 3 was chosen.*3 channels, counted from 0"),
         ((64, 64), {"channel": 1}, r"Channel 1 was chosen.*1 channel, counted from 0"),
         ((3, 64, 64), {"channel_axis": 3}, r"Axis 3 .* axes 0 to 2"),
@@ -163,20 +154,18 @@ def test_every_pixel_of_the_chosen_channel_is_read_once_and_has_its_place(data: 
 def test_all_planes_come_in_order_and_put_together_are_the_whole() -> None:
     array = frames(2, 3, 8, 9)
     plan = plan_stack(array.shape, array.dtype, rgb=False, every=True)
-    events, result = finish(segment_planes(Brightness(), array, plan))
+    events = list(segment_planes(Brightness(), array, plan))
     labels = np.zeros(plan.labels_shape, np.uint8)
     for event in events:
         labels[event.index] = event.segmentation
     assert np.array_equal(labels, array >= 0.5)
     assert [(event.number, event.total) for event in events] == [(n, 6) for n in range(1, 7)]
-    assert result == StackResult(planes_done=6, total=6)
-    assert not result.cancelled
 
 
 def test_colours_stay_together() -> None:
     array = frames(4, 8, 9, 3)
     plan = plan_stack(array.shape, array.dtype, rgb=True, current=(2, 0, 0))
-    (event,), _ = finish(segment_planes(Brightness(), array, plan))
+    (event,) = list(segment_planes(Brightness(), array, plan))
     assert np.array_equal(event.segmentation, array[2].mean(axis=-1) >= 0.5)
     assert event.index == (2, slice(None), slice(None))
 
@@ -216,7 +205,7 @@ def test_lazy_arrays_compute_only_the_planes_asked_for(counted: Any) -> None:
     lazy, computed = counted(array)
     one = plan_stack(lazy.shape, lazy.dtype, rgb=False, current=(4, 0, 0))
     assert not computed
-    (event,), _ = finish(segment_planes(Brightness(), lazy, one))
+    (event,) = list(segment_planes(Brightness(), lazy, one))
     assert computed == {4: 1}
     assert np.array_equal(event.segmentation, array[4] >= 0.5)
 
@@ -241,7 +230,6 @@ def test_closing_keeps_what_is_finished() -> None:
             running.close()
     assert np.array_equal(labels[:2], array[:2] >= 0.5)
     assert not labels[2:].any()
-    assert StackResult(event.number, event.total).cancelled
 
 
 def test_a_plane_that_does_not_fit_is_named() -> None:

@@ -209,7 +209,7 @@ def test_every_label_dtype_and_nothing_at_all(clean: CleanUp, dtype: type) -> No
 
 @pytest.mark.parametrize("clean", ALL)
 def test_probabilities_are_no_labels(clean: CleanUp) -> None:
-    with pytest.raises(InputError, match=r"float32 values; labels are whole numbers.*Threshold"):
+    with pytest.raises(InputError, match=r"float32 values, but labels are whole numbers.*Threshold"):
         clean(np.zeros((3, 3), np.float32))
 
 

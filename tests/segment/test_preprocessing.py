@@ -105,7 +105,7 @@ def test_grey_is_repeated_and_alpha_left_out() -> None:
         (np.zeros((4, 5, 2)), "This image has 2 channels; Wave-GMS reads grey or RGB. Choose one channel."),
         (np.zeros((3, 4, 5, 3)), "one plane"),
         (np.zeros(7), "one plane"),
-        (np.zeros((0, 5)), "no pixel at all"),
+        (np.zeros((0, 5)), "no pixels"),
         (np.zeros((4, 5), complex), "complex128 values"),
         (np.array([["a"]]), "values; Wave-GMS reads real numbers"),
         (np.array([[None]]), "object values"),

@@ -13,7 +13,7 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import save_checkpoint
 from napari_wavegms.model.device import choose_device, computes_bfloat16
 from napari_wavegms.model.network import WaveGMS
-from napari_wavegms.model.registry import listing, resolve, shipped
+from napari_wavegms.model.registry import list_models, resolve, shipped
 from napari_wavegms.segment.segmenter import Segmenter
 from napari_wavegms.storage.user_data import user_models_folder
 
@@ -98,22 +98,22 @@ def test_models_are_found_by_name_and_by_file(model_file: Path) -> None:
     (folder / "mine.safetensors").write_bytes(model_file.read_bytes())
     (folder / "broken.safetensors").write_bytes(b"nonsense")
     assert resolve("mine") == folder / "mine.safetensors"
-    names = [entry.name for entry in listing()]
+    names = [entry.name for entry in list_models()]
     assert "mine" in names
     assert "broken" not in names
     assert resolve("default") in shipped().values()
 
 
 def test_an_unknown_model_is_told_the_known_ones() -> None:
-    with pytest.raises(CheckpointError, match=r"no model 'nothing'\. Known names are default"):
+    with pytest.raises(CheckpointError, match=r"no model 'nothing'\. Choose one of default"):
         resolve("nothing")
 
 
 def test_devices_come_with_their_reason() -> None:
-    assert choose_device("cpu").reason == "CPU: chosen"
+    assert choose_device("cpu").reason == "the processor (chosen)"
     chosen = choose_device("auto")
     assert chosen.name in ("cpu", "cuda", "mps")
-    assert ":" in chosen.reason
+    assert "GPU" in chosen.reason or "NVIDIA" in chosen.reason
     with pytest.raises(InputError, match="no device 'tpu'"):
         choose_device("tpu")
     assert not computes_bfloat16("mps")
@@ -121,5 +121,5 @@ def test_devices_come_with_their_reason() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_device_that_is_not_here() -> None:
-    with pytest.raises(InputError, match=r"'cuda' cannot be used: .* Choose auto or cpu"):
+    with pytest.raises(InputError, match=r"'cuda' is not available \(no .*\)\. Choose auto or cpu"):
         choose_device("cuda")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.uncertainty import next_spot, uncertain_regions, uncertainty_map
+from napari_wavegms.segment.uncertainty import uncertain_regions, uncertainty_map
 
 
 def two_blobs(shape: tuple[int, int] = (100, 120)) -> np.ndarray:
@@ -45,7 +45,6 @@ def test_a_crisp_rim_comes_after_a_blurred_one() -> None:
 def test_nothing_doubtful_gives_nothing() -> None:
     assert uncertain_regions(np.eye(30)) == []
     assert uncertain_regions(np.full((5, 5), 0.05)) == []
-    assert next_spot([]) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (7, 3), (300, 9)])
@@ -73,19 +72,10 @@ def test_doubt_is_shared_out_and_never_counted_twice(probability: np.ndarray) ->
         assert spot.left <= spot.col < spot.right
 
 
-def test_the_way_goes_round_and_starts_anew_after_a_change() -> None:
-    spots = uncertain_regions(two_blobs())
-    first = next_spot(spots)
-    second = next_spot(spots, first)
-    assert [first, second] == spots
-    assert next_spot(spots, second) == first
-    assert next_spot(spots[1:], first) == second
-
-
 def test_at_most_so_many() -> None:
     assert len(uncertain_regions(np.full((200, 200), 0.5), most=3)) == 3
 
 
 def test_only_planes_have_spots() -> None:
-    with pytest.raises(InputError, match=r"shape \(2, 3, 4\) came"):
+    with pytest.raises(InputError, match=r"shape \(2, 3, 4\), but one plane"):
         uncertain_regions(np.zeros((2, 3, 4)))

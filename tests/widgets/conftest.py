@@ -51,7 +51,7 @@ class BrightnessSegmenter:
     failure: Exception | None = None
     broken: Exception | None = None  # why it cannot be loaded
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    device = SimpleNamespace(name="cpu", reason="CPU: no NVIDIA support installed")
+    device = SimpleNamespace(name="cpu", reason="the processor (no NVIDIA support installed)")
 
     def load(self, model: Path, device: str) -> BrightnessSegmenter:
         self.loads += 1

@@ -1,4 +1,4 @@
-"""The commands of `wavegms`, one module each: `add_parser` says what they take, `run` does the work.
+"""The commands of `wavegms`, one module each: `add_parser` registers the options, `run` does the work.
 
-Importing them loads neither torch nor napari; `run` fetches what it needs.
+Importing them loads neither torch nor napari; `run` imports what it needs.
 """

@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.common.arguments import CODECS, Commands, add_command, add_device, add_json, add_model
-from napari_wavegms.commands.common.console import duration, show, show_json, tell
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_device, add_json, add_model
+from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder
 from napari_wavegms.model.card import read_card
-from napari_wavegms.model.registry import DEFAULT, resolve
+from napari_wavegms.model.registry import CODECS, DEFAULT, resolve
+from napari_wavegms.wording import duration
 
 if TYPE_CHECKING:
     from napari_wavegms.samples import Phantom
@@ -21,13 +22,13 @@ _FOLDER = Path("wavegms-demo")
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(
         commands,
         "demo",
         run,
         "Segment a synthetic ultrasound image, in napari or into files",
-        epilog="Where no window can be shown, the files are written instead. No patient is shown.",
+        epilog="Where no window can be opened, the files are written instead. The image shows no patient.",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help=f"folder for the pictures (default: {_FOLDER})")
     parser.add_argument("--no-window", action="store_true", help="open no window, write the files only")
@@ -41,14 +42,15 @@ def run(options: argparse.Namespace) -> int:
     """Open the window, or write the files."""
     path = resolve(options.model)
     read_card(path)
-    if options.output or options.no_window or options.json:
+    only_files = options.no_window or options.json
+    if options.output or only_files:
         _write_files(options, options.output or _FOLDER)
-    if options.no_window or options.json:
+    if only_files:
         return 0
     from napari_wavegms.widgets.demo_window import open_window
 
     if why_not := open_window(None if options.model == DEFAULT else path):
-        tell(f"There is no window: {why_not}.")
+        note(f"No window could be opened: {why_not}.")
         if not options.output:
             _write_files(options, _FOLDER)
     return 0
@@ -67,10 +69,10 @@ def _write_files(options: argparse.Namespace, folder: Path) -> None:
     if options.json:
         show_json({"dsc": dsc, "seconds": round(result.seconds, 4)} | {name: str(file) for name, file in files.items()})
         return
-    show(f"A synthetic ultrasound image was segmented in {duration(result.seconds)}:")
+    show(f"Segmented a synthetic ultrasound image in {duration(result.seconds)}:")
     for name, file in files.items():
         show(f"  {name:8} {file}")
-    show(f"DSC {dsc:.3f} against the drawn lesion, on 1 synthetic image, which says little about real ones.")
+    show(f"DSC {dsc:.3f} against the true lesion. This is 1 synthetic image; it says little about real ones.")
     show("Next: wavegms segment YOUR_IMAGES --output DIR")
 
 
@@ -85,15 +87,12 @@ def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Pa
     def file(ending: str) -> Path:
         return folder / f"{phantom.name}{ending}"
 
-    mask: dict[str, Any] = {
-        "labels": result.mask,
-        "provenance": Provenance.now(result.model, result.threshold, phantom.name),
-    }
+    made_by: dict[str, Any] = {"provenance": Provenance.now(result.model, result.threshold, phantom.name)}
     with atomic_write(file(".png")) as neighbour:
         Image.fromarray(phantom.image).save(neighbour)
     return {
         "image": file(".png"),
-        "mask": write_mask(file("_mask.tiff"), **mask),
-        "mask_png": write_mask(file("_mask.png"), **mask),
+        "mask": write_mask(file("_mask.tiff"), result.mask, **made_by),
+        "mask_png": write_mask(file("_mask.png"), result.mask, **made_by),
         "overlay": write_overlay(file("_overlay.png"), phantom.image, result.mask, phantom.mask),
     }

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_wavegms.commands.common.arguments import Commands, add_codec, add_command, add_device, add_model
-from napari_wavegms.commands.common.console import about, bar, counted, show, tell
+from napari_wavegms.commands.common.arguments import (
+    STDOUT,
+    Commands,
+    add_codec,
+    add_command,
+    add_device,
+    add_json_file,
+    add_model,
+    json_target,
+)
+from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
 from napari_wavegms.commands.common.models import load_segmenter
-from napari_wavegms.commands.common.output_paths import checked_output_file
-from napari_wavegms.commands.common.pairs import PairFiles, add_folders, chosen, find_pairs, tell_unpaired
-from napari_wavegms.commands.evaluate_sheet import sheet_target, write_overlays
+from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
+from napari_wavegms.commands.common.pairs import PairFiles, add_folders, chosen, find_pairs, note_unpaired
 from napari_wavegms.errors import InputError
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
+    from napari_wavegms.files.contact_sheet import Tile
     from napari_wavegms.learn.evaluate import ImageScored, Report
     from napari_wavegms.segment.segmenter import Segmenter
 
+SHEET = "contact-sheet.png"
+
 _FEW = 5  # images; below, a mean says little
-_STDOUT = "-"
+_EACH = 10  # images in a section of the contact sheet
 
 _EPILOG = """\
 DSC (Dice similarity coefficient) and IoU (intersection over union) are between 0 and 1; HD95 is the 95th percentile of
-the distances between the two outlines, in pixels of the model's working size. Where one of the two masks is empty HD95
+the distances between the two outlines, in pixels of the model's working size. Where one of the two masks is empty, HD95
 is undefined; such images are left out of its mean and counted.
-A pair that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
+A pair that cannot be read is reported and the rest is scored; the exit code is then 1, or 2 if nothing was scored."""
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
     add_model(parser)
@@ -41,9 +52,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
     add_device(parser)
     add_codec(parser)
-    parser.add_argument(
-        "--json", metavar="FILE", nargs="?", const=_STDOUT, help="write the scores as JSON (without FILE: print them)"
-    )
+    add_json_file(parser, "scores")
     parser.add_argument(
         "--overlays",
         metavar="DIR",
@@ -52,43 +61,37 @@ def add_parser(commands: Commands) -> None:
     )
 
 
-@dataclass(slots=True)
-class _Scores:
-    """What was scored and what could not be."""
-
-    scored: list[ImageScored] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-
-
 def run(options: argparse.Namespace) -> int:
     """Score all pairs and print the table."""
     files = _files(options)
-    inputs = _inputs(options, files)
-    target = None
-    if options.json not in (None, _STDOUT):
-        target = checked_output_file(Path(options.json), inputs, option="--json")
-    sheet = sheet_target(options.overlays, inputs) if options.overlays else None
+    inputs = [path for pair in files for path in (pair.image, pair.mask)] + [options.split] * bool(options.split)
+    target = json_target(options, inputs)
+    sheet = _sheet_target(options.overlays, inputs) if options.overlays else None
     segmenter = load_segmenter(options)
-    scores = _Scores()
-    _score(segmenter, files, scores, quiet=options.json == _STDOUT)
-    if not scores.scored:
+    prints_json = options.json == STDOUT
+    scored, failed = _score(segmenter, files, quiet=prints_json)
+    if not scored:
         raise InputError(f"None of the {counted(len(files), 'pair')} could be scored.")
     from napari_wavegms.learn.evaluate import Report
 
-    report = Report(tuple(scores.scored))
-    text = json.dumps(_as_dict(report, segmenter, options, scores), indent=2, allow_nan=False)
-    if options.json == _STDOUT:
-        show(text)
+    report = Report(tuple(scored))
+    values = report.as_dict() | {
+        "model": segmenter.card.name,
+        "codec": options.codec,
+        "subset": options.subset,
+        "failed": [{"name": name, "error": sentence} for name, sentence in failed],
+    }
+    if prints_json:
+        show_json(values)
     else:
-        for line in _closing(report, segmenter, _width(files)):
-            show(line)
+        show("\n".join(_closing(report, segmenter, _width(files))))
     if target:
-        _write(target, text)
-        tell(f"The scores are in {target}.")
+        write_json(target, values)
+        note(f"Scores written to {target}.")
     if sheet:
-        write_overlays(sheet, segmenter, files, report)
-        tell(f"The contact sheet is {sheet}.")
-    return FAILED if scores.failed else DONE
+        _write_sheet(sheet, segmenter, files, report)
+        note(f"Contact sheet written to {sheet}.")
+    return FAILED if failed else DONE
 
 
 def _files(options: argparse.Namespace) -> list[PairFiles]:
@@ -99,46 +102,45 @@ def _files(options: argparse.Namespace) -> list[PairFiles]:
     found = find_pairs(options.images, options.masks)
     if options.split:
         return chosen(found, options.split, options.subset)
-    tell_unpaired(options.images, options.masks)
+    note_unpaired(options.images, options.masks)
     return found
 
 
-def _inputs(options: argparse.Namespace, files: Sequence[PairFiles]) -> list[Path]:
-    inputs = [path for pair in files for path in (pair.image, pair.mask)]
-    return [*inputs, options.split] if options.split else inputs
-
-
-def _score(segmenter: Segmenter, files: Sequence[PairFiles], scores: _Scores, *, quiet: bool) -> None:
+def _score(
+    segmenter: Segmenter, files: Sequence[PairFiles], *, quiet: bool
+) -> tuple[list[ImageScored], list[tuple[str, str]]]:
     """Score pair by pair, so that no more than one is in memory and a broken one costs only itself."""
     from napari_wavegms.learn.evaluate import evaluate
 
+    scored, failed = [], []
     width = _width(files)
     if not quiet:
         show(f"{'image':{width}}  {'DSC':>6}  {'IoU':>6}  {'HD95':>6}")
     with bar(len(files), "Scoring", "image") as progress:
         for number, pair in enumerate(files, start=1):
             try:
-                (scored,) = evaluate(segmenter, [pair.read()]).images
+                (one,) = evaluate(segmenter, [pair.read()]).images
             except Exception as error:
                 if (found := verdict(error)) is None:
                     raise
-                scores.failed.append((pair.name, about(pair.name, found[1])))
-                tell(scores.failed[-1][1])
+                failed.append((pair.name, about(pair.name, found[1])))
+                note(failed[-1][1])
             else:
-                scores.scored.append(replace(scored, number=number, total=len(files)))
+                scored.append(replace(one, number=number, total=len(files)))
                 if not quiet:
-                    show(_row(pair.name, width, scored.dsc, scored.iou, scored.hd95))
+                    show(_row(pair.name, width, one))
             progress.update()
+    return scored, failed
 
 
 def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
     count, side = len(report.images), segmenter.preprocessing.size
-    lines = [_row(f"mean of {count}", width, report.dsc, report.iou, report.hd95), ""]
     few = " So few images say little about others." if count < _FEW else ""
-    lines.append(
+    about_all = (
         f"{segmenter.card.name} on {counted(count, 'image')}, at {side} x {side} pixels and threshold "
         f"{segmenter.threshold:g}; HD95 in pixels.{few}"
     )
+    lines = [_row(f"mean of {count}", width, report), "", about_all]
     if report.hd95_undefined:
         lines.append(f"HD95 is undefined for {counted(report.hd95_undefined, 'image')}: one of the two masks is empty.")
     return lines
@@ -148,22 +150,53 @@ def _width(files: Sequence[PairFiles]) -> int:
     return max(len(f"mean of {len(files)}"), *(len(pair.name) for pair in files))
 
 
-def _row(name: str, width: int, dsc: float, iou: float, hd95: float | None) -> str:
-    distance = "–" if hd95 is None else f"{hd95:.2f}"
-    return f"{name:{width}}  {dsc:6.4f}  {iou:6.4f}  {distance:>6}"
+def _row(name: str, width: int, scores: ImageScored | Report) -> str:
+    distance = "–" if scores.hd95 is None else f"{scores.hd95:.2f}"
+    return f"{name:{width}}  {scores.dsc:6.4f}  {scores.iou:6.4f}  {distance:>6}"
 
 
-def _as_dict(report: Report, segmenter: Segmenter, options: argparse.Namespace, scores: _Scores) -> dict[str, Any]:
-    return report.as_dict() | {
-        "model": segmenter.card.name,
-        "codec": options.codec,
-        "subset": options.subset,
-        "failed": [{"name": name, "error": sentence} for name, sentence in scores.failed],
-    }
+def _sheet_target(folder: Path, inputs: Sequence[Path]) -> Path:
+    target = folder / SHEET
+    refuse_overwriting([target], inputs, "--overlays")
+    checked_output_folder(folder, "--overlays")
+    return target
 
 
-def _write(target: Path, text: str) -> None:
-    from napari_wavegms.storage.atomic import atomic_write
+def _write_sheet(target: Path, segmenter: Segmenter, files: Sequence[PairFiles], report: Report) -> None:
+    """Draw the contact sheet; its images are read and segmented again, so that only its tiles are ever in memory."""
+    from napari_wavegms.files.contact_sheet import Section, write_contact_sheet
 
-    with atomic_write(target) as neighbour:
-        neighbour.write_text(text + "\n", encoding="utf-8")
+    sections = sheet_sections(report.images)
+    by_name = {file.name: file for file in files}
+    drawn: list[Section] = []
+    with bar(sum(len(scored) for _, scored in sections), "Drawing", "image") as progress:
+        for heading, scored in sections:
+            tiles = []
+            for one in scored:
+                tiles.append(_tile(segmenter, by_name[one.name], one))
+                progress.update()
+            drawn.append(Section(heading, tuple(tiles)))
+    title = f"{segmenter.card.name} on {counted(len(report.images), 'image')}, mean DSC {report.dsc:.3f}"
+    write_contact_sheet(target, title, drawn)
+
+
+def sheet_sections(images: Sequence[ImageScored], each: int = _EACH) -> list[tuple[str, list[ImageScored]]]:
+    """Headings and images of the contact sheet, worst first: all of them where they are few."""
+    ranked = sorted(images, key=lambda scored: (scored.dsc, scored.name))
+    if len(ranked) <= 3 * each:
+        return [(f"All {counted(len(ranked), 'image')}, worst first", ranked)]
+    middle = (len(ranked) - each) // 2
+    return [
+        (f"The {each} worst", ranked[:each]),
+        (f"The {each} around the median", ranked[middle : middle + each]),
+        (f"The {each} best", ranked[-each:]),
+    ]
+
+
+def _tile(segmenter: Segmenter, file: PairFiles, scored: ImageScored) -> Tile:
+    from napari_wavegms.files.contact_sheet import make_tile
+
+    pair = file.read()
+    distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} px"
+    mask = segmenter.segment(pair.image).mask
+    return make_tile(pair.image, mask, pair.mask, pair.name, f"DSC {scored.dsc:.3f}   HD95 {distance}")

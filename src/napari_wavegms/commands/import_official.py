@@ -1,4 +1,4 @@
-"""`wavegms import`: a checkpoint of the official code becomes a model file of ours."""
+"""`wavegms import`: convert a checkpoint of the official code to a model file of ours."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 from pathlib import Path
 
 from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
-from napari_wavegms.commands.common.console import show, show_json, tell
+from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.storage.user_data import user_models_folder
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(
         commands,
         "import",
         run,
-        "Turn a checkpoint of the official Wave-GMS code into a model file",
-        epilog="Nothing but tensors is read from the checkpoint: no code in it is run.",
+        "Convert a checkpoint of the official Wave-GMS code to a model file",
+        epilog="Only tensors are read from the checkpoint; no code in it is run.",
     )
     parser.add_argument("checkpoint", metavar="OFFICIAL.pth", type=Path, help="the official checkpoint")
     parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="the .safetensors file to write")
@@ -27,17 +27,17 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import and say what came in."""
+    """Import the file and say how to use it."""
     if not options.checkpoint.is_file():
         raise CheckpointError(f"There is no file {options.checkpoint}. Choose an official checkpoint (.pth).")
     output = checked_output_file(options.output, [options.checkpoint], suffix=".safetensors")
-    tell("Loading PyTorch …")
+    note("Loading PyTorch …")
     from napari_wavegms.model.official import import_official
 
     card = import_official(options.checkpoint, output)
     if options.json:
         show_json({"path": str(output), "bytes": output.stat().st_size} | card.as_dict())
         return 0
-    show(f"{options.checkpoint.name} is now {output}: {card.parameters:,} parameters.")
-    show(f"Use it with --model {output}, or put it into {user_models_folder()} to choose it by name.")
+    show(f"Imported {options.checkpoint.name} as {output}: {card.parameters:,} parameters.")
+    show(f"Use it with --model {output}, or copy it to {user_models_folder()} to choose it by name.")
     return 0

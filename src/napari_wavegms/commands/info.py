@@ -1,4 +1,4 @@
-"""`wavegms info`: what a model file says of itself."""
+"""`wavegms info`: a model file's card."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from napari_wavegms.model.card import ModelCard, read_card
 
 _WIDTH = 100
 _LABEL = 13  # width of the left column
-_TRAINING_WORDS = {
+_CONFIG = {
     "epochs": "{} epochs",
     "size": "{0} x {0} pixels",
     "learning_rate": "learning rate {}",
     "seed": "seed {}",
 }
+_NAMES = {"dsc": "DSC", "iou": "IoU", "hd95": "HD95"}
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(commands, "info", run, "Show a model's card")
-    parser.add_argument("model", metavar="MODEL", help="a model of 'wavegms models', or a .safetensors file")
+    parser.add_argument("model", metavar="MODEL", help="a name from 'wavegms models', or a .safetensors file")
     add_json(parser)
 
 
@@ -42,21 +43,20 @@ def run(options: argparse.Namespace) -> int:
         lines = list(card_lines(card, path))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"The model card of {path.name} is damaged ({error}). Get a fresh copy.") from error
-    for line in lines:
-        show(line)
+    show("\n".join(lines))
     return 0
 
 
 def card_lines(card: ModelCard, path: Path) -> Iterator[str]:
-    """Write a card for a person to read."""
-    yield f"{card.name}: {card.title}" if card.title else str(card.name)
+    """A card for a person to read."""
+    yield f"{card.name}: {card.title}" if card.title else card.name
     if card.description:
-        yield from ("", *textwrap.wrap(str(card.description), _WIDTH))
+        yield from ("", *textwrap.wrap(card.description, _WIDTH))
     yield ""
     for label, text in _rows(card, path):
         lines = textwrap.wrap(text, _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False)
         yield from (f"{label if i == 0 else '':{_LABEL}}{line}" for i, line in enumerate(lines))
-    yield from ("", str(card.disclaimer))
+    yield from ("", card.disclaimer)
 
 
 def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
@@ -73,32 +73,29 @@ def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
     for step, entry in enumerate(card.lineage, start=1):
         yield "Training" if step == 1 else "", f"{step}. {_training(entry)}"
     yield "Command", card.command
-    yield "Made", ", ".join([card.created, *(f"{name} {version}" for name, version in card.versions.items())])
+    yield "Created", ", ".join([card.created, *(f"{name} {version}" for name, version in card.versions.items())])
     yield "Terms", card.terms
 
 
 def _preparation(rules: Mapping[str, Any]) -> str:
-    size, (low, high) = rules.get("size", "?"), rules.get("percentiles", ("?", "?"))
-    fit = "squashed" if rules.get("aspect") == "squash" else "fitted with black borders"
+    size, (low, high) = rules["size"], rules["percentiles"]
+    fit = "squashed" if rules["aspect"] == "squash" else "fitted with black borders"
     fit = f"uniform margins left out, {fit}" if rules.get("margins") else fit
     return (
-        f"{fit} to {size} x {size} pixels; bool and uint8 are taken as they are, of every other type the {low} "
+        f"{fit} to {size} x {size} pixels; bool and uint8 are used as they are, in every other type the {low} "
         f"percentile becomes black and the {high} percentile white"
     )
 
 
 def _training(entry: Mapping[str, Any]) -> str:
     config = entry.get("config", {})
-    known = [words.format(config[name]) for name, words in _TRAINING_WORDS.items() if name in config]
+    known = [words.format(config[name]) for name, words in _CONFIG.items() if name in config]
     rest = [f"{name} {_flat(value)}" for name, value in entry.items() if name != "config"]
     return ", ".join([*rest, *known])
 
 
 def _flat(value: Any) -> str:
-    """Write nested values in one line; numbers of people, not of machines."""
+    """Nested values in one line, with three decimals."""
     if isinstance(value, Mapping):
         return ", ".join(f"{_NAMES.get(name, name)} {_flat(part)}" for name, part in value.items())
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-_NAMES = {"dsc": "DSC", "iou": "IoU", "hd95": "HD95"}

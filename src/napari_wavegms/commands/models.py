@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
-from napari_wavegms.commands.common.console import show, show_json, tell
+from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.finetune.versions import ModelVersions, VersionEntry
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.registry import DEFAULT, DEFAULT_MODEL, ModelEntry, listing, resolve, user_models
+from napari_wavegms.model.registry import DEFAULT, DEFAULT_MODEL, ModelEntry, list_models, resolve, user_models
 from napari_wavegms.storage.user_data import user_models_folder
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(
         commands,
         "models",
@@ -30,22 +30,21 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table."""
-    entries = listing()
-    complaints = _unreadable(entries)
+    entries = list_models()
+    unreadable = _unreadable(entries)
     if options.json:
         versions = ModelVersions().listing()
         show_json([*(_as_dict(entry) for entry in entries), *(_version_as_dict(version) for version in versions)])
     elif entries:
-        for line in _table([_row(entry) for entry in entries]):
-            show(line)
-        for line in _version_lines(ModelVersions().listing()):
-            show(line)
-        show("\n* the default. 'wavegms info NAME' tells more.")
+        lines = _table([_row(entry) for entry in entries])
+        if versions := ModelVersions().listing():
+            lines += ["", "Fine-tuned versions:", *(f"  {entry.sentence}" for entry in versions)]
+        show("\n".join([*lines, "", "* the default. See 'wavegms info NAME' for details."]))
     else:
-        show(f"There is no model yet. Put .safetensors files into {user_models_folder()}, or give a file to --model.")
-    for complaint in complaints:
-        tell(complaint)
-    return 1 if complaints else 0
+        show(f"No model is installed. Copy .safetensors files to {user_models_folder()}, or give a file to --model.")
+    for sentence in unreadable:
+        note(sentence)
+    return 1 if unreadable else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +76,16 @@ def scores_of(card: ModelCard) -> list[Score]:
 
 
 def _unreadable(entries: Sequence[ModelEntry]) -> list[str]:
-    """Sentences on the user's model files that the listing leaves out."""
+    """Sentences on the user's model files that the list_models leaves out."""
     read = {entry.path for entry in entries}
-    complaints = []
+    sentences = []
     for path in user_models().values():
         if path not in read:
             try:
                 read_card(path)
             except CheckpointError as error:
-                complaints.append(str(error))
-    return complaints
+                sentences.append(str(error))
+    return sentences
 
 
 def _is_default(entry: ModelEntry) -> bool:
@@ -96,20 +95,14 @@ def _is_default(entry: ModelEntry) -> bool:
 def _row(entry: ModelEntry) -> tuple[str, ...]:
     scores = ", ".join(map(str, scores_of(entry.card)))
     mark = "*" if _is_default(entry) else " "
-    size = f"{entry.path.stat().st_size / 1e6:.1f} MB"
-    return f"{mark} {entry.name}", size, scores or "–", str(entry.card.title)
+    return f"{mark} {entry.name}", f"{entry.path.stat().st_size / 1e6:.1f} MB", scores or "–", entry.card.title
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    everything = [("  name", "size", "DSC", "what it is"), *rows]
+    everything = [("  name", "size", "DSC", "description"), *rows]
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in everything)
     return [line.rstrip() for line in lines]
-
-
-def _version_lines(versions: Sequence[VersionEntry]) -> list[str]:
-    """What the Fine-tune panel has learned, newest first."""
-    return ["", "Learned in the Fine-tune panel:", *(f"  {entry.sentence}" for entry in versions)] if versions else []
 
 
 def _version_as_dict(entry: VersionEntry) -> dict[str, Any]:

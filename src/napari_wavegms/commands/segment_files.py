@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_wavegms.commands.common.console import bar, duration
+from napari_wavegms.commands.common.console import bar
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats.mask_tiff import write_probability_tiff
-from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.uncertainty import uncertainty_map
+from napari_wavegms.wording import duration
 
 if TYPE_CHECKING:
     from napari_wavegms.segment.segmenter import Segmenter
+
+_MOST_WORKERS = 8  # each holds the maps of one image, about 100 MB at 224 x 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def segment_file(
     channel : int, optional
         The channel to read where there are several, from 0.
     stop : threading.Event, optional
-        Given where several files are segmented at once, whose bars would overwrite each other. When set, the work
+        Given where several files are segmented at once, whose bars would overwrite each other. Once set, the work
         stops before the next plane, and nothing is written.
 
     Raises
@@ -105,7 +106,7 @@ def segment_file(
     loaded = read_image(job.source)
     plan = _plan(loaded, channel)
     if plan.total > 1 and job.mask.suffix == ".png":
-        raise InputError(f"{job.source} holds {plan.sentence}, and a PNG holds one plane. Take --format tiff.")
+        raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
     seconds, intensity = 0.0, None
     with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
@@ -117,7 +118,13 @@ def segment_file(
             intensity = plane.segmentation.intensity
             progress.update()
     mask = threshold_probability(probability, threshold)
-    _write(job, loaded, plan, Provenance.now(segmenter.card.name, threshold, job.source.name), mask, probability)
+    provenance = Provenance.now(segmenter.card.name, threshold, job.source.name)
+    about = loaded.spacing, "".join(loaded.axes[axis] for axis in plan.kept_axes), provenance
+    if job.probability:
+        write_probability_tiff(job.probability, probability, *about)
+    if job.uncertainty:
+        write_probability_tiff(job.uncertainty, uncertainty_map(probability, threshold), *about)
+    write_mask(job.mask, mask, *about)
     return Done(
         job,
         shape=plan.labels_shape,
@@ -143,37 +150,13 @@ def _plan(loaded: LoadedImage, channel: int | None) -> StackPlan:
         return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel)
 
 
-def _write(
-    job: Job,
-    loaded: LoadedImage,
-    plan: StackPlan,
-    provenance: Provenance,
-    mask: npt.NDArray[np.uint8],
-    probability: npt.NDArray[np.float32],
-) -> None:
-    axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-    if job.probability:
-        write_probability_tiff(job.probability, probability, loaded.spacing, axes, provenance)
-    if job.uncertainty:
-        # Doubt depends on the threshold, which the provenance tells.
-        doubt = uncertainty_map(probability, provenance.threshold)
-        write_probability_tiff(job.uncertainty, doubt, loaded.spacing, axes, provenance)
-    write_mask(job.mask, mask, loaded.spacing, axes, provenance)
-
-
-Finished = tuple[Job, Done | Exception]
-
-MOST_WORKERS = 8
-"""Each holds the maps of one image, about 100 MB at 224 x 224."""
-
-
 def segment_many(
     segmenter: Segmenter, jobs: Sequence[Job], threshold: float, channel: int | None = None, workers: int | None = None
-) -> Generator[Finished, None, None]:
+) -> Generator[tuple[Job, Done | Exception], None, None]:
     """Segment files, several at a time on a CPU of several cores; closing the generator stops between two planes.
 
-    An image is too small to keep two cores busy with it; two images are not. So each of the workers computes in one
-    thread, as many of them as torch would take, and reads and writes its own files.
+    One image is too small to keep two cores busy; two images are not. So there are as many workers as torch would use
+    threads, each computes in one thread, and reads and writes its own files.
 
     Parameters
     ----------
@@ -191,31 +174,25 @@ def segment_many(
     tuple of Job and Done or Exception
         In the order of the jobs.
     """
-    workers = min(workers or _workers(segmenter), len(jobs))
+    import torch
+
+    if workers is None:
+        # A GPU computes one image at a time; the second worker reads and writes meanwhile.
+        workers = min(torch.get_num_threads(), _MOST_WORKERS) if segmenter.device.name == "cpu" else 2
+    workers = min(workers, len(jobs))
     if workers < 2:
         for job in jobs:
             yield job, _outcome(segmenter, job, threshold, channel, None)
         return
-    import torch
-
     stop = Event()
     pool = ThreadPoolExecutor(workers, "wavegms-segment", initializer=torch.set_num_threads, initargs=(1,))
-    futures: list[tuple[Job, Future[Done | Exception]]] = [
-        (job, pool.submit(_outcome, segmenter, job, threshold, channel, stop)) for job in jobs
-    ]
+    futures = [(job, pool.submit(_outcome, segmenter, job, threshold, channel, stop)) for job in jobs]
     try:
         for job, future in futures:
             yield job, future.result()
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-
-
-def _workers(segmenter: Segmenter) -> int:
-    import torch
-
-    # A GPU computes one image at a time; the second worker reads and writes meanwhile.
-    return min(torch.get_num_threads(), MOST_WORKERS) if segmenter.device.name == "cpu" else 2
 
 
 def _outcome(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.commands.common.arguments import (
     Commands,
@@ -17,16 +18,32 @@ from napari_wavegms.commands.common.arguments import (
     number,
     whole,
 )
-from napari_wavegms.commands.common.console import counted, tell
+from napari_wavegms.commands.common.console import bar, note, show, show_json
+from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED
 from napari_wavegms.commands.common.output_paths import checked_output_folder
 from napari_wavegms.commands.common.pairs import add_folders, read_pairs
 from napari_wavegms.errors import InputError
+from napari_wavegms.learn.events import (
+    BEST,
+    HISTORY,
+    LAST,
+    TrainEpoch,
+    TrainEvent,
+    TrainResult,
+    TrainStarted,
+    TrainStep,
+)
+from napari_wavegms.wording import counted, duration
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from napari_wavegms.commands.train_plan import Plan
     from napari_wavegms.learn.teacher import ImageTeacher
     from napari_wavegms.model.card import ModelCard
     from napari_wavegms.model.network import WaveGMS
+
+_FEW = 5  # held-out images; below, their score says little
 
 _EPILOG = """\
 Writes to DIR: best.safetensors (the best epoch on the held-out pairs), last.safetensors (to --resume from),
@@ -37,7 +54,7 @@ at a rate of 0.002, which takes a GPU or days. TAESD's weights make a better tea
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
+    """Register the command with argparse."""
     parser = add_command(commands, "train", run, "Fine-tune a model on your images, or train one", epilog=_EPILOG)
     add_folders(parser)
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the trained model")
@@ -47,19 +64,14 @@ def add_parser(commands: Commands) -> None:
         metavar="NAME|FILE",
         help="the model to start from (default: default), or scratch for random weights",
     )
-    parser.add_argument(
-        "--split",
-        metavar="FILE",
-        type=Path,
-        help='JSON {"train": [stems], "val": [stems]}',
-    )
+    parser.add_argument("--split", metavar="FILE", type=Path, help='JSON {"train": [stems], "val": [stems]}')
     parser.add_argument("--epochs", metavar="N", type=whole, help="passes over the pairs")
-    parser.add_argument("--batch", metavar="N", type=whole, help="pairs a step; fewer need less memory")
+    parser.add_argument("--batch", metavar="N", type=whole, help="pairs per step; fewer need less memory")
     parser.add_argument("--learning-rate", metavar="RATE", type=number, help="peak rate of AdamW")
     parser.add_argument("--size", metavar="PIXELS", type=whole, help="side of the working frame, a multiple of 8")
     parser.add_argument("--seed", metavar="N", type=whole, help="the same seed gives the same run (default: 2333)")
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR as if it had not been stopped")
-    parser.add_argument("--quick", action="store_true", help="only the mapping model learns, for a quarter of a minute")
+    parser.add_argument("--quick", action="store_true", help="train the mapping model only, for about 15 seconds")
     add_device(parser)
     add_taesd(parser)
     add_json(parser)
@@ -74,16 +86,15 @@ def run(options: argparse.Namespace) -> int:
     pairs = read_pairs(plan.train, "Reading pairs")
     validation = read_pairs(plan.validation, "Reading held-out pairs")
 
-    from napari_wavegms.commands.train_progress import follow
     from napari_wavegms.learn.train import iter_train
     from napari_wavegms.model.codec import load_codec
     from napari_wavegms.model.device import choose_device
 
     device = choose_device(options.device)
-    tell(f"On {device.reason}.")
+    note(f"On {device.reason}.")
     codec = load_codec("mask-codec")
-    teacher, named = _teacher(options, plan, device.name)
-    if named == "none":
+    teacher, teacher_name = _teacher(options, plan, device.name)
+    if teacher_name == "none":
         plan = replace(plan, config=replace(plan.config, alignment_weight=0.0))
     if not plan.previous:
         write_split(plan)
@@ -95,11 +106,11 @@ def run(options: argparse.Namespace) -> int:
         plan.config,
         plan.output,
         teacher=teacher,
-        card=_card(options, plan, named),
+        card=_card(options, plan, teacher_name),
         device=device.name,
         resume=options.resume,
     )
-    return follow(events, plan, as_json=options.json)
+    return _follow(events, plan, as_json=options.json)
 
 
 def _network(plan: Plan) -> WaveGMS:
@@ -121,42 +132,150 @@ def _teacher(options: argparse.Namespace, plan: Plan, device: str) -> tuple[Imag
     wants_taesd = bool(options.taesd or os.environ.get(TAESD_VARIABLE) or options.allow_download)
     name = "TAESD" if wants_taesd else "none" if plan.start.path is None else "own"
     if plan.teacher_before and plan.teacher_before != name:
+        remedy = "Give --taesd again." if plan.teacher_before == "TAESD" else f"Drop --taesd and ${TAESD_VARIABLE}."
         raise InputError(
-            f"This run was aligned with the teacher '{plan.teacher_before}' and would go on with '{name}'. "
-            + ("Give --taesd again." if plan.teacher_before == "TAESD" else f"Drop --taesd and ${TAESD_VARIABLE}.")
+            f"This run used the teacher '{plan.teacher_before}' and cannot continue with '{name}'. {remedy}"
         )
     if name == "TAESD":
-        tell("Teacher: TAESD.")
+        note("Teacher: TAESD.")
         return load_codec("taesd", options.taesd, allow_download=options.allow_download).to(device), name
     if name == "own":
-        tell(f"Teacher: a frozen copy of the encoder of {plan.start.label}.")
+        note(f"Teacher: a frozen copy of the encoder of {plan.start.label}.")
     else:
-        tell("Teacher: none, so that latents are not aligned. --taesd FOLDER gives one (the paper: +0.6 DSC points).")
+        note("Teacher: none, so latents are not aligned. --taesd FOLDER provides one (in the paper +0.6 DSC points).")
     return None, name
 
 
 def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
-    """The new model's card: what it was before, where it comes from, and no scores of another model."""
+    """The new model's card: the start's, with this training added and without the start's scores."""
     from napari_wavegms.model.card import ModelCard
 
     config, start = plan.config, plan.start
     images, masks = (folder.resolve().name for folder in (options.images, options.masks))
     name = plan.output.resolve().name or "model"
-    learned = f"{counted(len(plan.train), 'pair')} of images and masks from '{images}'"
+    data = f"{counted(len(plan.train), 'pair')} of images and masks from '{images}'"
     verb = "Trained" if start.card is None else f"{start.label}, fine-tuned"
     before = start.card or ModelCard(name=name)
-    noted = {"start": start.label, "images": images, "teacher": teacher, "held out": len(plan.validation)}
+    entry = {"start": start.label, "images": images, "teacher": teacher, "held out": len(plan.validation)}
     return replace(
         before,
         name=name,
-        title=f"{verb} on {learned}",
+        title=f"{verb} on {data}",
         description="",
-        lineage=(*before.lineage, noted),
+        lineage=(*before.lineage, entry),
         scores={},
-        data="; then ".join(part for part in (before.data, learned) if part),
+        data="; then ".join(part for part in (before.data, data) if part),
         command=(
             f"wavegms train --images {images} --masks {masks} --output {name} --from {start.label} "
             f"--epochs {config.epochs} --batch {config.batch} --learning-rate {config.learning_rate:g} "
             f"--size {config.size} --seed {config.seed}"
         ),
     )
+
+
+def _follow(run: Generator[TrainEvent, None, TrainResult], plan: Plan, *, as_json: bool) -> int:
+    """Go through a run with a bar for each epoch and a line after it; Ctrl-C stops it cleanly."""
+    progress = _Progress(plan)
+    result = None
+    try:
+        while True:
+            progress.report(next(run))
+    except StopIteration as end:
+        result = end.value
+    except KeyboardInterrupt:
+        run.close()  # it leaves a loadable best
+    finally:
+        progress.close_bar()
+    if as_json:
+        show_json(progress.summary(result))
+    if result is None:
+        note(progress.stopped())
+        return INTERRUPTED
+    if not as_json:
+        score = progress.score(result.best_dsc)
+        show(f"The model is {result.best}, {score}, after epoch {result.best_epoch + 1}.")
+        show(f"Use it: wavegms segment INPUT --output DIR --model {result.best}")
+    return DONE
+
+
+class _Progress:
+    """Prints a run's events, and sums it up."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._done = 0
+        self._best: float | None = None
+        self._bar: tqdm[Any] | None = None
+        self._seconds: list[float] = []
+
+    def report(self, event: TrainEvent) -> None:
+        if isinstance(event, TrainStarted):
+            self._start(event)
+        elif isinstance(event, TrainStep):
+            if self._bar is None:
+                self._bar = bar(event.steps_per_epoch, f"epoch {event.epoch + 1}/{self.plan.config.epochs}", "step")
+            self._bar.set_postfix_str(f"loss {event.loss:.3f}", refresh=False)
+            self._bar.update()
+        elif isinstance(event, TrainEpoch):
+            self._epoch(event)
+        else:  # the device ran out of memory and the run continues with less
+            note(event.sentence)
+
+    def close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _start(self, event: TrainStarted) -> None:
+        self._done = event.first_epoch
+        if event.first_epoch >= event.epochs:
+            note(f"This run has finished: {event.first_epoch} of {counted(event.epochs, 'epoch')}.")
+            return
+        again = f", from epoch {event.first_epoch + 1} on" if event.first_epoch else ""
+        note(
+            f"Training on {counted(event.pairs, 'pair')}, {event.validation} held out: "
+            f"{counted(event.epochs, 'epoch')} of {counted(event.steps_per_epoch, 'step')} in {event.precision}{again}."
+        )
+
+    def _epoch(self, event: TrainEpoch) -> None:
+        self.close_bar()
+        self._done, self._best = event.epoch + 1, event.best_dsc
+        self._seconds.append(event.seconds)
+        scored = "" if event.dsc is None else f"  DSC {event.dsc:.3f}{' (best)' if event.improved else ''}"
+        left = sum(self._seconds) / len(self._seconds) * (event.epochs - self._done)
+        note(
+            f"epoch {self._done:{len(str(event.epochs))}}/{event.epochs}  loss {event.loss:.4f} (mask "
+            f"{event.segmentation:.4f}, latent {event.latent:.4f}, alignment {event.alignment:.4f}){scored}  "
+            f"{duration(event.seconds)}{f', {duration(left)} left' if left else ''}"
+        )
+
+    def _file(self, name: str) -> Path | None:
+        path = self.plan.output / name
+        return path if path.is_file() else None
+
+    def stopped(self) -> str:
+        """What a stopped run leaves behind."""
+        said = f"Stopped after {self._done} of {counted(self.plan.config.epochs, 'epoch')}."
+        if best := self._file(BEST):
+            how = self.score(self._best) if self._done else "as it was at the stop"
+            said += f" The best model so far is {best}, {how}."
+        return said + (" Continue with --resume." if self._file(LAST) else "")
+
+    def summary(self, result: TrainResult | None) -> dict[str, Any]:
+        """Plain values for JSON; paths where there are files."""
+        files = {name: self._file(file) for name, file in (("best", BEST), ("last", LAST), ("history", HISTORY))}
+        return {
+            "finished": result is not None,
+            "epochs": self._done,
+            "pairs": len(self.plan.train),
+            "held_out": len(self.plan.validation),
+            "best_dsc": result.best_dsc if result else self._best,
+            **{name: str(file) if file else None for name, file in files.items()},
+        }
+
+    def score(self, dsc: float | None) -> str:
+        count = len(self.plan.validation)
+        if dsc is None:
+            return "not scored, because no pair was held out"
+        few = " (too few to say much about others)" if count < _FEW else ""
+        return f"DSC {dsc:.3f} on {counted(count, 'held-out image')}{few}"

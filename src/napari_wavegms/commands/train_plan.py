@@ -9,24 +9,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.commands.common.console import counted, some, tell
+from napari_wavegms.commands.common.console import note
 from napari_wavegms.commands.common.models import IN_USE, named_model
-from napari_wavegms.commands.common.pairs import PairFiles, chosen, find_pairs, tell_unpaired
+from napari_wavegms.commands.common.output_paths import write_json
+from napari_wavegms.commands.common.pairs import PairFiles, chosen, find_pairs, note_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
-from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.wording import counted, listed
 
-SCRATCH = "scratch"
-SPLIT = "split.json"
-FEWEST_TO_HOLD_OUT = 5
-HELD_OUT_SHARE = 0.2
+_SCRATCH = "scratch"
+_SPLIT = "split.json"
+_FEWEST_TO_HOLD_OUT = 5
+_HELD_OUT_SHARE = 0.2
 
-FEWEST_STEPS = 600
-FEWEST_EPOCHS = 20
+_FEWEST_STEPS = 600
+_FEWEST_EPOCHS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is decided before the pairs are read.
-
-    `previous` is the card of the run that is continued, None for a new run.
-    """
+    """Everything that is decided before the pairs are read; `previous` is the card of the run that is continued."""
 
     config: TrainConfig
     start: Start
@@ -54,18 +52,12 @@ class Plan:
 
     @property
     def teacher_before(self) -> str:
-        """The teacher of the run that is continued, as `train` noted it."""
+        """The teacher of the run that is continued."""
         return str(_noted(self.previous).get("teacher", "")) if self.previous else ""
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    """Decide on a run.
-
-    Raises
-    ------
-    InputError, CheckpointError
-        If something does not fit.
-    """
+    """Decide on a run; raises `InputError` or `CheckpointError` if something does not fit."""
     previous = _previous(options)
     start = _start(options, previous)
     config = _config(options, start, previous)
@@ -76,26 +68,21 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 
 def hold_out(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
-    """Draw a fifth of the names to choose the best epoch by; none where there are fewer than five.
-
-    Returns
-    -------
-    tuple of list
-        Names to learn from and names held out, both in the given order.
+    """Names to train on and names held out to choose the best epoch by: a fifth, none where there are fewer than five.
 
     Examples
     --------
-    >>> learned, held_out = hold_out("abcdefghij", seed=0)
-    >>> len(learned), len(held_out)
+    >>> training, held_out = hold_out("abcdefghij", seed=0)
+    >>> len(training), len(held_out)
     (8, 2)
     >>> hold_out("abcd", seed=0)[1]
     []
     """
     import numpy as np
 
-    if len(names) < FEWEST_TO_HOLD_OUT:
+    if len(names) < _FEWEST_TO_HOLD_OUT:
         return list(names), []
-    count = round(HELD_OUT_SHARE * len(names))
+    count = round(_HELD_OUT_SHARE * len(names))
     drawn = set(np.random.default_rng(seed).permutation(len(names))[:count].tolist())
     return (
         [name for i, name in enumerate(names) if i not in drawn],
@@ -107,13 +94,15 @@ def _previous(options: argparse.Namespace) -> ModelCard | None:
     last, best = options.output / LAST, options.output / BEST
     if options.resume:
         if not last.is_file():
-            raise InputError(f"There is no {LAST} in {options.output} to continue. Check --output, or drop --resume.")
+            raise InputError(
+                f"There is no {LAST} in {options.output} to resume from. Check --output, or drop --resume."
+            )
         return read_card(last)
     for file in (last, best):
         if file.exists():
             raise InputError(
-                f"{options.output} already holds {file.name} of an earlier run. Continue it with --resume, or choose "
-                "another --output."
+                f"{options.output} already contains {file.name} from an earlier run. Continue it with --resume, or "
+                "choose another --output."
             )
     return None
 
@@ -123,18 +112,18 @@ def _start(options: argparse.Namespace, previous: ModelCard | None) -> Start:
     name = options.start or noted or DEFAULT
     label = _label(name)
     if noted and label != noted:
-        raise InputError(f"This run started from {noted}, not from {label}; a run resumes with its own --from.")
-    if name == SCRATCH:
-        return Start(SCRATCH, None, None)
+        raise InputError(f"This run started from {noted}, not from {label}. Resume it with its own --from.")
+    if name == _SCRATCH:
+        return Start(_SCRATCH, None, None)
     if noted and options.start is None and noted not in _known():
-        raise InputError(f"This run started from the file {noted}; name it again with --from, to continue it.")
+        raise InputError(f"This run started from the file {noted}. Name it again with --from to continue.")
     path = named_model(name)
     return Start(label, path, read_card(path))
 
 
 def _label(name: str) -> str:
-    """A known name as it is; of a file its name, because a card that travels should not tell folders."""
-    if name == SCRATCH or name in _known():
+    """A known name as it is; of a file its name, because a card that is shared should not reveal folders."""
+    if name == _SCRATCH or name in _known():
         return name
     return named_model(name).stem if name in (DEFAULT, IN_USE) else Path(name).name
 
@@ -153,7 +142,9 @@ def _config(options: argparse.Namespace, start: Start, previous: ModelCard | Non
         return _resumed(previous, given)
     if start.card is None:
         if options.quick:
-            raise InputError("--quick keeps the start's encoder, and random weights have none worth keeping. Drop it.")
+            raise InputError(
+                "--quick trains the mapping model only and needs a trained encoder. Drop --quick or --from scratch."
+            )
         return replace(TrainConfig(), **given)
     # Without a clock, so that the same seed gives the same run.
     full = replace(FULL.config, max_seconds=0.0, validation_share=0.0, patience=0)
@@ -162,57 +153,54 @@ def _config(options: argparse.Namespace, start: Start, previous: ModelCard | Non
 
 
 def _long_enough(config: TrainConfig, pairs: int) -> TrainConfig:
-    """As many epochs as it takes a few pairs to be learned, and a validation in about every thirtieth of the run."""
+    """Enough epochs for a small set, and about thirty validations."""
     steps = -(-pairs // config.batch)
-    epochs = max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps))
+    epochs = max(_FEWEST_EPOCHS, -(-_FEWEST_STEPS // steps))
     return replace(config, epochs=epochs, validate_every=max(1, epochs // 30))
 
 
 def _resumed(previous: ModelCard, given: Mapping[str, Any]) -> TrainConfig:
     noted = previous.lineage[-1].get("config") if previous.lineage else None
     if not noted:
-        raise InputError(f"{LAST} does not tell its settings, so that its run cannot be continued. Start a new one.")
+        raise InputError(f"{LAST} does not contain its settings, so its run cannot be continued. Start a new run.")
     config = TrainConfig.from_dict(noted)
     for name, value in given.items():
         if getattr(config, name) != value:
             option = "--" + name.replace("_", "-")
             raise InputError(
-                f"This run has {option} {getattr(config, name)}, not {value}; a run resumes with its own settings. "
-                f"Drop {option}, or choose another --output for a new run."
+                f"This run has {option} {getattr(config, name)}, not {value}. Drop {option} to resume it, or choose "
+                "another --output for a new run."
             )
     return config
 
 
 def _noted(card: ModelCard) -> Mapping[str, Any]:
-    """What `train` noted of a run before the trainer added its own entry."""
+    """The lineage entry of the command, which the trainer's own follows."""
     return card.lineage[-2] if len(card.lineage) > 1 else {}
 
 
 def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairFiles], list[PairFiles]]:
     found = find_pairs(options.images, options.masks)
-    split = options.split or options.output / SPLIT
+    split = options.split or options.output / _SPLIT
     if options.split or (options.resume and split.is_file()):
         train, validation = chosen(found, split, "train"), _validation(found, split)
         if both := [pair.name for pair in validation if pair in train]:
-            raise InputError(
-                f"{split.name} names {some(both)} under 'train' and under 'val'; what was learned from cannot be held "
-                "out. Keep each in one list."
-            )
+            raise InputError(f"{split.name} has {listed(both)} in both 'train' and 'val'. Keep each in one list.")
         return train, validation
-    tell_unpaired(options.images, options.masks)
-    learned, held_out = hold_out([pair.name for pair in found], seed)
+    note_unpaired(options.images, options.masks)
+    training, held_out = hold_out([pair.name for pair in found], seed)
     if not held_out:
-        tell(f"With {counted(len(found), 'pair')} none is held out; the last epoch is kept.")
+        note(f"With {counted(len(found), 'pair')} none is held out; the last epoch is kept.")
     else:
-        tell(f"Held out: {len(held_out)} of {counted(len(found), 'pair')}, drawn with the seed {seed}.")
+        note(f"Held out: {len(held_out)} of {counted(len(found), 'pair')}, drawn with seed {seed}.")
     by_name = {pair.name: pair for pair in found}
-    return [by_name[name] for name in learned], [by_name[name] for name in held_out]
+    return [by_name[name] for name in training], [by_name[name] for name in held_out]
 
 
 def _validation(found: Sequence[PairFiles], split: Path) -> list[PairFiles]:
     lists = json.loads(split.read_text(encoding="utf-8"))  # `chosen` has read it before
     if not lists.get("val"):
-        tell(f"{split.name} holds no 'val' list; the last epoch is kept.")
+        note(f"{split.name} has no 'val' list; the last epoch is kept.")
         return []
     return chosen(found, split, "val")
 
@@ -220,5 +208,4 @@ def _validation(found: Sequence[PairFiles], split: Path) -> list[PairFiles]:
 def write_split(plan: Plan) -> None:
     """Keep which pairs were held out, for `wavegms evaluate --split` and for a resumed run."""
     lists = {"train": [pair.name for pair in plan.train], "val": [pair.name for pair in plan.validation]}
-    with atomic_write(plan.output / SPLIT) as neighbour:
-        neighbour.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
+    write_json(plan.output / _SPLIT, lists)

@@ -85,10 +85,10 @@ def _key(stem: str) -> str:
 
 
 def _write_one(folder: Path, stem: str, correction: Correction, kept: Kept) -> None:
-    from napari_wavegms.files.formats.mask_tiff import write_mask_tiff
+    from napari_wavegms.files.mask_writer import write_mask
 
     provenance = _provenance(correction)
-    write_mask_tiff(folder / "masks" / f"{stem}.tif", kept.mask, correction.spacing, provenance=provenance)
+    write_mask(folder / "masks" / f"{stem}.tif", kept.mask, correction.spacing, provenance=provenance)
     _write_image(folder / "images" / f"{stem}.tif", kept.image, correction.spacing)
 
 

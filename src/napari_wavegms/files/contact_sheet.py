@@ -1,4 +1,4 @@
-"""Many images on one sheet, each with the outlines of two masks and a line of text under it."""
+"""Many images on one sheet, each with the outlines of two masks and lines of text under it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,19 +16,11 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import output_file
 from napari_wavegms.files.overlay import LABEL_COLOR, TRUTH_COLOR, visible
 
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
-
-    Font = FreeTypeFont | ImageFont
-
 TILE = 256  # pixels; the longer side of a picture
 COLUMNS = 5
 
 _GAP = 12
-_TEXT = 14
-_HEADING = 18
-_LINE = 2
+_TEXT, _HEADING = 14, 18  # font sizes
 _DASH, _PAUSE = 7.0, 5.0
 _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 
@@ -37,15 +29,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One image of the sheet.
-
-    Attributes
-    ----------
-    picture : PIL.Image.Image
-        RGB, at most `TILE` pixels on a side, the outlines drawn on it.
-    lines : tuple of str
-        What stands under it.
-    """
+    """An RGB picture of at most `TILE` pixels on a side, outlines drawn on it, and the lines of text under it."""
 
     picture: Image.Image
     lines: tuple[str, ...]
@@ -60,7 +44,7 @@ class Section:
 
 
 def make_tile(image: ArrayLike, predicted: ArrayLike, truth: ArrayLike, *lines: str) -> Tile:
-    """Shrink or enlarge an image to a tile and draw the outlines of two masks on it.
+    """Scale an image to a tile and draw the outlines of two masks on it.
 
     Parameters
     ----------
@@ -69,46 +53,43 @@ def make_tile(image: ArrayLike, predicted: ArrayLike, truth: ArrayLike, *lines: 
     predicted, truth : array-like
         (H, W), foreground where not 0; outlined orange and solid, and sky blue and dashed.
     *lines : str
-        What stands under the tile.
+        Text under the tile.
 
     Raises
     ------
     InputError
         Shapes that do not fit each other, or values that are no image.
     """
-    pixels = np.rint(visible(np.asarray(image))).astype(np.uint8)
-    masks = [np.asarray(mask) != 0 for mask in (predicted, truth)]
-    for mask in masks:
-        if mask.shape != pixels.shape[:2]:
-            raise InputError(
-                f"A mask of shape {mask.shape} does not fit an image of {pixels.shape[:2]} rows and columns."
-            )
-    scale = TILE / max(pixels.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
     from PIL.ImageDraw import Draw
 
+    pixels = np.rint(visible(np.asarray(image))).astype(np.uint8)
+    shape = pixels.shape[:2]
+    height, width = (max(1, round(side * TILE / max(shape))) for side in shape)
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
     draw = Draw(picture)
-    for mask, color, dashed in zip(masks, (LABEL_COLOR, TRUTH_COLOR), (False, True), strict=True):
-        for line in _outlines(mask, height / mask.shape[0], width / mask.shape[1]):
+    for labels, color, dashed in ((predicted, LABEL_COLOR, False), (truth, TRUTH_COLOR, True)):
+        mask = np.asarray(labels) != 0
+        if mask.shape != shape:
+            raise InputError(f"A mask of shape {mask.shape} does not fit an image of {shape} rows and columns.")
+        for line in _outlines(mask, height / shape[0], width / shape[1]):
             for part in dashes(line) if dashed else [line]:
-                draw.line(part, fill=color, width=_LINE)
+                draw.line(part, fill=color, width=2)
     return Tile(picture, lines)
 
 
 def write_contact_sheet(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> Path:
-    """Write a sheet as a PNG; replaces the file in one step and returns its path.
-
-    Under the title stands which outline is which.
-
-    Raises
-    ------
-    InputError
-        Another ending than ``.png``, or a place that cannot be written.
-    """
-    sheet = _sheet(title, sections)
-    with output_file(path, (".png",)) as neighbour:
-        sheet.save(neighbour, format="PNG")
+    """Write a sheet as a PNG, in one step; raises `InputError` for another ending or a place that cannot be written."""
+    legend = "Orange, solid: prediction. Blue, dashed: true mask."
+    columns = min(COLUMNS, max((len(section.tiles) for section in sections), default=1))
+    parts = [_text(title, _HEADING), _text(legend, _TEXT)]
+    for section in sections:
+        parts += [_text(section.heading, _HEADING), _tiles(section, columns)]
+    widest = max(part.shape[1] for part in parts)
+    sheet = np.concatenate(
+        [np.pad(part, ((0, 0), (0, widest - part.shape[1]), (0, 0)), constant_values=255) for part in parts]
+    )
+    with output_file(path, (".png",)) as file:
+        Image.fromarray(sheet).save(file, format="PNG")
     return Path(path)
 
 
@@ -142,59 +123,33 @@ def _outlines(mask: NDArray[np.bool_], down: float, across: float) -> list[list[
     ]
 
 
-def _sheet(title: str, sections: Sequence[Section]) -> Image.Image:
+def _text(text: str, size: int, width: int | None = None) -> NDArray[np.uint8]:
+    """A line of text as pixels; where it is wider than `width`, its middle is left out."""
     from PIL.ImageDraw import Draw
     from PIL.ImageFont import load_default
 
-    small, large = load_default(_TEXT), load_default(_HEADING)
-    columns = min(COLUMNS, max((len(section.tiles) for section in sections), default=1))
-    legend = "Orange, solid: what the model drew. Blue, dashed: the true mask."
-    needed = max(_width(title, large), _width(legend, small)) + 2 * _GAP
-    width = max(_GAP + columns * (TILE + _GAP), needed)
-    height = 2 * _GAP + _HEADING + 2 * _TEXT + sum(_height(section) for section in sections)
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    draw = Draw(sheet)
-    draw.text((_GAP, _GAP), title, fill=_INK, font=large)
-    draw.text((_GAP, _GAP + _HEADING + _TEXT // 2), legend, fill=_INK, font=small)
-    top = 2 * _GAP + _HEADING + 2 * _TEXT
-    for section in sections:
-        draw.text((_GAP, top), section.heading, fill=_INK, font=large)
-        for number, tile in enumerate(section.tiles):
-            row, column = divmod(number, COLUMNS)
-            place = (_GAP + column * (TILE + _GAP), top + _HEADING + _GAP + row * _cell(section))
-            _put(sheet, draw, tile, place, small)
-        top += _height(section)
-    return sheet
-
-
-def _put(sheet: Image.Image, draw: ImageDraw, tile: Tile, place: tuple[int, int], font: Font) -> None:
-    """Draw one tile on the floor of its square, its lines under it."""
-    left, top = place
-    width, height = tile.picture.size
-    sheet.paste(tile.picture, (left + (TILE - width) // 2, top + TILE - height))
-    for number, line in enumerate(tile.lines):
-        draw.text((left, top + TILE + 2 + number * (_TEXT + 3)), _shortened(line, font), fill=_INK, font=font)
-
-
-def _shortened(line: str, font: Font) -> str:
-    """The line with its middle left out where it is wider than a tile."""
-    kept = len(line)
-    short = line
-    while _width(short, font) > TILE and kept > 1:
+    font = load_default(size)
+    short, kept = text, len(text)
+    while width and font.getlength(short) > width and kept > 1:
         kept -= 1
-        short = f"{line[: -(-kept // 2)]}...{line[len(line) - kept // 2 :]}"
-    return short
+        short = f"{text[: -(-kept // 2)]}...{text[len(text) - kept // 2 :]}"
+    left = 0 if width else _GAP
+    line = Image.new("RGB", (width or int(font.getlength(short)) + 2 * _GAP, size + size // 2), _PAPER)
+    Draw(line).text((left, 2), short, fill=_INK, font=font)
+    return np.asarray(line)
 
 
-def _width(text: str, font: Any) -> int:
-    return int(font.getlength(text) + 0.5)
+def _tiles(section: Section, columns: int) -> NDArray[np.uint8]:
+    """The tiles of a section in rows, each picture on the floor of its square."""
+    from skimage.util import montage
 
-
-def _cell(section: Section) -> int:
-    """Height of a tile with its lines and the gap below."""
-    return TILE + max((len(tile.lines) for tile in section.tiles), default=0) * (_TEXT + 3) + _GAP
-
-
-def _height(section: Section) -> int:
-    rows = -(-len(section.tiles) // COLUMNS)
-    return _HEADING + _GAP + rows * _cell(section) + _GAP
+    most = max((len(tile.lines) for tile in section.tiles), default=0)
+    cells = []
+    for tile in section.tiles:
+        square = Image.new("RGB", (TILE, TILE), _PAPER)
+        square.paste(tile.picture, ((TILE - tile.picture.width) // 2, TILE - tile.picture.height))
+        lines = [*tile.lines, *[""] * (most - len(tile.lines))]
+        cells.append(np.concatenate([np.asarray(square), *(_text(line, _TEXT, TILE) for line in lines)]))
+    grid = (-(-len(cells) // columns), columns)
+    placed: NDArray[np.uint8] = montage(cells, fill=_PAPER, grid_shape=grid, padding_width=_GAP, channel_axis=-1)
+    return placed

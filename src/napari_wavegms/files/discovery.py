@@ -30,8 +30,8 @@ def find_images(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     Parameters
     ----------
     inputs : path-like or iterable of path-like
-        Files are taken as they are, whatever their ending. Folders give their own images (PNG, JPEG, BMP, TIFF, NIfTI),
-        not those of folders within, in natural order (``scan2`` before ``scan10``), without hidden files.
+        Files are used whatever their ending. Of folders their own images are used (PNG, JPEG, BMP, TIFF, NIfTI), not
+        those of subfolders or hidden ones, in natural order (``scan2`` before ``scan10``).
 
     Returns
     -------
@@ -48,25 +48,18 @@ def find_images(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     for path in paths:
         try:
             if not path.exists():
-                raise InputError(f"There is no file or folder {path}; check the spelling.")
+                raise InputError(f"There is no file or folder {path}. Check the spelling.")
             found.update(dict.fromkeys(_images_in(path) if path.is_dir() else [path]))
         except OSError as cause:
-            raise InputError(
-                f"{path} cannot be opened ({cause.strerror}); check its name and access rights."
-            ) from cause
+            raise InputError(f"Cannot open {path} ({cause.strerror}). Check its name and permissions.") from cause
     if not found:
         places = ", ".join(str(path) for path in paths[:_SHOWN]) or "nothing"
-        raise InputError(f"No image in {places}; give {_KINDS} files, or a folder that holds them.")
+        raise InputError(f"There is no image in {places}. Choose {_KINDS} files, or a folder with them.")
     return list(found)
 
 
 def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> list[tuple[str, Path, Path]]:
-    """Images and the masks of the same file stem, in natural order; the others are in `unpaired`.
-
-    Returns
-    -------
-    list of (str, pathlib.Path, pathlib.Path)
-        Stem, image, mask; at least one.
+    """Stem, image and mask of each pair of files of the same stem, in natural order; see also `unpaired`.
 
     Raises
     ------
@@ -77,20 +70,14 @@ def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLik
     pairs = [(stem, path, masks[stem]) for stem, path in images.items() if stem in masks]
     if not pairs:
         raise InputError(
-            f"No image of {images_dir} has a mask of the same name in {masks_dir}: the images are {_some(images)}, "
+            f"No image in {images_dir} has a mask of the same name in {masks_dir}: the images are {_some(images)}, "
             f"the masks are {_some(masks)}. Name each mask like its image; the endings may differ."
         )
     return pairs
 
 
 def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> Unpaired:
-    """The stems that have an image or a mask only.
-
-    Raises
-    ------
-    InputError
-        As `pair_by_stem`, except that it may be that nothing pairs.
-    """
+    """The stems that have only an image or only a mask; raises `InputError` for what `pair_by_stem` refuses."""
     images, masks = _by_stem(images_dir), _by_stem(masks_dir)
     return Unpaired(
         images=tuple(stem for stem in images if stem not in masks),
@@ -100,8 +87,8 @@ def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[st
 
 def stem_of(path: str | os.PathLike[str]) -> str:
     """The file's name without its ending; ``scan.nii.gz`` is ``scan``."""
-    place = path if isinstance(path, Path) else Path(path)
-    return place.name[: -len(".nii.gz")] if place.name.lower().endswith(".nii.gz") else place.stem
+    path = Path(path)
+    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
 def natural(name: str) -> tuple[list[tuple[str, int]], str]:
@@ -117,13 +104,13 @@ def _by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
         files = _images_in(place)
     except OSError as cause:
         raise InputError(
-            f"{place} is no folder that can be listed ({cause.strerror}); give the one that holds the {_KINDS} files."
+            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {_KINDS} files."
         ) from cause
     stems: dict[str, Path] = {}
     for path in files:
         other = stems.setdefault(stem_of(path), path)
         if other != path:
-            raise InputError(f"{place} holds both {other.name} and {path.name}; keep one file of each name.")
+            raise InputError(f"{place} contains both {other.name} and {path.name}. Keep one file of each name.")
     return stems
 
 

@@ -21,10 +21,10 @@ _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 
 @contextmanager
 def output_file(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """A neighbour file to write, moved onto `path` at the end; what the disk refuses becomes a sentence."""
+    """A neighbour file to write, moved onto `path` at the end; errors of the disk become an `InputError`."""
     target = Path(path)
     if target.suffix.lower() not in suffixes:
-        raise InputError(f"{target.name!r} does not end in {' or '.join(suffixes)}; give the file that ending.")
+        raise InputError(f"'{target.name}' does not end in {' or '.join(suffixes)}; give the file that ending.")
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file in it.")
     try:
@@ -32,28 +32,20 @@ def output_file(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iter
             yield neighbour
     except OSError as cause:
         raise InputError(
-            f"{target} cannot be written ({cause.strerror or cause}); choose another folder or free some space."
+            f"{target} cannot be written ({cause.strerror or cause}). Choose another folder or free some space."
         ) from cause
 
 
 def smallest_labels(labels: ArrayLike) -> NDArray[Any]:
-    """The labels in the smallest unsigned type that holds them: uint8, uint16 or uint32.
-
-    Raises
-    ------
-    InputError
-        Not whole numbers, negative, above 4,294,967,295, empty, or without rows and columns.
-    """
+    """Labels as uint8, uint16 or uint32, the smallest that holds them; raises `InputError` where none does."""
     array = np.asarray(labels)
     if array.dtype.kind not in "bui":
-        raise InputError(f"A mask holds whole-number labels; {array.dtype} came. Threshold or round it first.")
+        raise InputError(f"A mask holds whole numbers, but this is {array.dtype}. Threshold or round it first.")
     if array.ndim < 2 or array.size == 0:
-        raise InputError(
-            f"A mask has rows and columns; shape {array.shape} came. Give an array of (H, W) or more axes."
-        )
+        raise InputError(f"A mask has rows and columns, but this has shape {array.shape}. Choose another array.")
     low, high = int(array.min()), int(array.max())
     if low < 0:
-        raise InputError(f"A mask holds labels from 0 up; {low} came. Set the negative labels to 0 or renumber them.")
+        raise InputError(f"A mask holds labels from 0 up, but this has label {low}. Set negative labels to 0.")
     for dtype in (np.uint8, np.uint16, np.uint32):
         if high <= np.iinfo(dtype).max:
             return array.astype(dtype)
@@ -61,28 +53,22 @@ def smallest_labels(labels: ArrayLike) -> NDArray[Any]:
 
 
 def checked_axes(axes: str | None, ndim: int) -> str:
-    """One letter per axis, ending in YX; ZYX, TZYX or TZCYX where none are given.
-
-    Raises
-    ------
-    InputError
-        More than five axes without letters, another count of letters than of axes, or rows and columns not last.
-    """
+    """One letter per axis, ending in YX; ZYX, TZYX or TZCYX where none are given. `InputError` if they do not fit."""
     if axes is None:
         if ndim not in _DEFAULT_AXES:
-            raise InputError(f"A mask of {ndim} axes came; two to five fit. Save a part of it.")
+            raise InputError(f"A mask has two to five axes, but this has {ndim}. Save a part of it.")
         return _DEFAULT_AXES[ndim]
     # An image's axes may be given for its mask: colour samples are the one axis that a mask does not have.
     letters = axes.upper().removesuffix("S") if len(axes) == ndim + 1 else axes.upper()
     if len(letters) != ndim or not letters.endswith("YX") or ndim > max(_DEFAULT_AXES):
         raise InputError(
-            f"Axes {axes!r} do not fit an array of {ndim} axes; give one letter for each, at most five, ending in YX."
+            f"The axes {axes!r} do not fit an array of {ndim} axes. Give a letter for each, at most five, ending in YX."
         )
     return letters
 
 
 def spatial_count(axes: str) -> int:
-    """How many of the axes are places rather than times or channels."""
+    """How many of the axes are spatial."""
     return sum(letter in "ZYX" for letter in axes)
 
 

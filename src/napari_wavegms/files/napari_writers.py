@@ -1,4 +1,4 @@
-"""npe2 writers: File > Save Selected Layers offers a Labels layer as our TIFF or PNG mask."""
+"""The npe2 writer: File > Save Selected Layers saves a Labels layer as a TIFF or PNG mask."""
 
 from __future__ import annotations
 
@@ -8,82 +8,35 @@ from typing import Any
 import numpy as np
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats.mask_png import write_mask_png
-from napari_wavegms.files.formats.mask_tiff import write_mask_tiff
 from napari_wavegms.files.labels import checked_axes
+from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import PIXEL, Spacing, normal_unit
 
 PROVENANCE_KEY = "wavegms"
 """Where a layer's metadata keeps the provenance of its mask: a `Provenance` or its dictionary."""
 
-_LETTERS = {
-    "t": "T",
-    "time": "T",
-    "frame": "T",
-    "z": "Z",
-    "slice": "Z",
-    "plane": "Z",
-    "depth": "Z",
-    "c": "C",
-    "channel": "C",
-    "y": "Y",
-    "row": "Y",
-    "x": "X",
-    "column": "X",
-    "col": "X",
-}
+_NAMES = {"T": "t time frame", "Z": "z slice plane depth", "C": "c channel", "Y": "y row", "X": "x column col"}
+_LETTERS = {name: letter for letter, names in _NAMES.items() for name in names.split()}
 
 
-def write_labels_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as TIFF with its spacing, axes and provenance.
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as a mask with its spacing, axes and provenance, by the ending of `path`.
 
-    Parameters
-    ----------
-    path : str
-        Ends in ``.tif`` or ``.tiff``.
-    data : array-like
-        The layer's labels; of a multiscale layer the finest level is written.
-    meta : dict
-        The layer's attributes: ``scale``, ``units``, ``axis_labels`` and ``metadata[PROVENANCE_KEY]`` are used.
-
-    Returns
-    -------
-    list of str
-        The written path.
-
-    Raises
-    ------
-    InputError
-        What `write_mask_tiff` refuses.
+    `data` is the layer's labels (of a multiscale layer the finest level is written), `meta` its attributes, of which
+    ``scale``, ``units``, ``axis_labels`` and ``metadata[PROVENANCE_KEY]`` are used. Raises `InputError` where
+    `write_mask` does.
     """
-    labels, spacing, axes, provenance = _parts(data, meta)
-    return [str(write_mask_tiff(path, labels, spacing, axes, provenance))]
-
-
-def write_labels_png(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as an indexed PNG with its spacing and provenance; parameters as `write_labels_tiff`.
-
-    Raises
-    ------
-    InputError
-        What `write_mask_png` refuses: stacks and labels above 255.
-    """
-    labels, spacing, axes, provenance = _parts(data, meta)
-    return [str(write_mask_png(path, labels, spacing, axes, provenance))]
-
-
-def _parts(data: Any, meta: Mapping[str, Any]) -> tuple[Any, Spacing | None, str | None, Provenance | None]:
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
-    axes = axes_from_names(meta.get("axis_labels") or (), labels.ndim)
     if labels.ndim < 2:  # the writer has the sentence for it
-        return labels, None, None, None
+        return [str(write_mask(path, labels))]
+    axes = axes_from_names(meta.get("axis_labels") or (), labels.ndim)
     spacing = spacing_from_scale(meta.get("scale"), meta.get("units"), checked_axes(axes, labels.ndim))
-    return labels, spacing, axes, _provenance(meta)
+    return [str(write_mask(path, labels, spacing, axes, _provenance(meta)))]
 
 
 def axes_from_names(names: Sequence[object], ndim: int) -> str | None:
-    """Letters for a layer's axis labels, where every one is a known name and rows and columns come last; else None.
+    """Letters for a layer's axis labels; None unless every one is a known name, and rows and columns come last.
 
     Examples
     --------
@@ -99,9 +52,9 @@ def axes_from_names(names: Sequence[object], ndim: int) -> str | None:
 
 
 def spacing_from_scale(scale: Any, units: Any, axes: str) -> Spacing | None:
-    """The spacing that a layer's scale and units say, in the unit of its columns; None for bare pixels of size 1.
+    """A layer's scale and units as a spacing in the unit of its columns; None for plain pixels of size 1.
 
-    Slices whose unit cannot be converted into that of the columns are left out.
+    Slices whose unit cannot be converted to that of the columns are left out.
     """
     if scale is None or len(scale) != len(axes):
         return None
@@ -131,5 +84,5 @@ def _provenance(meta: Mapping[str, Any]) -> Provenance | None:
         return kept
     try:
         return Provenance.from_dict(kept)
-    except InputError:  # another program's use of the key must not stop the saving
+    except InputError:  # another program may use the key
         return None

@@ -60,51 +60,43 @@ def overlay(image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None)
     edge = _outline(mask, thickness)
     canvas[edge] = colors[edge]
     if truth is not None:
-        reference = _fitting(truth, canvas) > 0
-        canvas[_outline(reference, thickness)] = TRUTH_COLOR
+        canvas[_outline(_fitting(truth, canvas) > 0, thickness)] = TRUTH_COLOR
     return np.rint(canvas).astype(np.uint8)
 
 
 def write_overlay(
     path: str | os.PathLike[str], image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None
 ) -> Path:
-    """Write `overlay` as a PNG; replaces the file in one step and returns its path.
-
-    Raises
-    ------
-    InputError
-        As `overlay`, another ending than ``.png``, or a place that cannot be written.
-    """
+    """Write `overlay` as a PNG; raises `InputError` for another ending or a place that cannot be written, too."""
     picture = Image.fromarray(overlay(image, labels, truth))
-    with output_file(path, (".png",)) as neighbour:
-        picture.save(neighbour, format="PNG")
+    with output_file(path, (".png",)) as file:
+        picture.save(file, format="PNG")
     return Path(path)
 
 
 def visible(image: NDArray[Any]) -> NDArray[np.float64]:
-    """(H, W, 3) from 0 to 255."""
+    """An image as (H, W, 3) from 0 to 255."""
     if image.dtype.kind not in "buif" or image.size == 0:
-        raise InputError(f"An overlay needs an image of real numbers; {image.dtype} of shape {image.shape} came.")
+        raise InputError(f"An image of real numbers is needed, but this is {image.dtype} of shape {image.shape}.")
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
-        raise InputError(f"An overlay needs an image of (H, W) or (H, W, 3); shape {image.shape} came. Pick one plane.")
+        raise InputError(
+            f"An image of (H, W) or (H, W, 3) is needed, but this has shape {image.shape}. Pick one plane."
+        )
     return np.repeat(_scaled(image[..., :3]), 3 // min(image.shape[-1], 3), axis=-1)
 
 
 def _scaled(image: NDArray[Any]) -> NDArray[np.float64]:
-    if image.dtype == np.uint8:
-        return image.astype(np.float64)
-    if image.dtype == np.bool_:
-        return image * 255.0
+    if image.dtype in (np.uint8, np.bool_):
+        return image * (255.0 if image.dtype == np.bool_ else 1.0)
     values = image.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, _PERCENTILES) if finite.size else (0.0, 0.0)
-    spread = high - low
-    if not 0 < spread < np.inf:
+    if not 0 < high - low < np.inf:
         return np.zeros(values.shape)
     bounded = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
-    return np.asarray((bounded - low) / spread * 255.0)
+    return np.asarray((bounded - low) / (high - low) * 255.0)
 
 
 def _fitting(labels: ArrayLike, canvas: NDArray[Any]) -> NDArray[np.int64]:
@@ -116,16 +108,9 @@ def _fitting(labels: ArrayLike, canvas: NDArray[Any]) -> NDArray[np.int64]:
 
 def _outline(mask: NDArray[Any], thickness: int) -> NDArray[np.bool_]:
     """The outermost pixels of each label; the image's border is no outline."""
-    inner = mask > 0
-    padded = np.pad(mask, 1, mode="edge")
-    for shifted in _neighbours(padded):
-        inner &= shifted == mask
-    for _ in range(thickness - 1):
-        around = np.pad(inner, 1, mode="edge")
-        for shifted in _neighbours(around):
-            inner = inner & shifted
-    return (mask > 0) & ~inner
+    from scipy import ndimage
+    from skimage import segmentation
 
-
-def _neighbours(padded: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    return padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    find_boundaries: Any = segmentation.find_boundaries  # typed in some versions only
+    edge: NDArray[np.bool_] = find_boundaries(mask, connectivity=1, mode="inner")
+    return edge if thickness == 1 else ndimage.binary_dilation(edge, iterations=thickness - 1) & (mask > 0)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+import reprlib
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wavegms import __version__
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.spacing import Spacing
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+KEY = "wavegms"
+
+SOFTWARE = "napari-wavegms"
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Which model made a mask, from what, when, and who approved it.
 
-    Parameters
+    Attributes
     ----------
     model : str
         Name of the model.
@@ -33,9 +41,9 @@ class Provenance:
         Name of the image the mask belongs to.
     created : str
         ISO 8601 time.
-    approved : str, optional
-        When a person approved the mask, ISO 8601; None for a mask nobody looked at.
-    editor : str, optional
+    approved : str or None
+        When a person approved the mask, ISO 8601.
+    editor : str or None
         Who approved or corrected it.
     """
 
@@ -47,66 +55,40 @@ class Provenance:
     approved: str | None = None
     editor: str | None = None
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.threshold):
+            raise InputError(f"The threshold of a provenance is {self.threshold}. Give a number from 0 to 1.")
+
     @classmethod
     def now(cls, model: str, threshold: float, source: str = "") -> Provenance:
-        """The provenance of a mask made at this moment by the installed version."""
-        try:
-            version = installed_version("napari-wavegms")
-        except PackageNotFoundError:
-            version = "unknown"
+        """The provenance of a mask made at this moment by this version."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(model=model, threshold=threshold, version=version, source=source, created=created)
+        return cls(model=model, threshold=threshold, version=__version__, source=source, created=created)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is left out."""
         return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
-    def as_text(self) -> str:
-        """One line of JSON in plain ASCII, which is all that a TIFF description may hold."""
-        return json.dumps(self.as_dict(), ensure_ascii=True)
-
     @classmethod
     def from_dict(cls, values: object) -> Provenance:
-        """The provenance in a dictionary; keys of newer versions are passed over.
+        """Read what `as_dict` wrote, ignoring keys of newer versions; raises `InputError` for anything else."""
+        from pydantic import ValidationError
 
-        Raises
-        ------
-        InputError
-            Not a dictionary, or model, threshold or version are missing or of the wrong kind.
-        """
-        if not isinstance(values, dict):
-            raise InputError(f"A provenance is a JSON object; {type(values).__name__} came. Save the mask again.")
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        threshold = known.get("threshold")
-        texts = {name: value for name, value in known.items() if name != "threshold"}
-        optional = ("approved", "editor")
-        if not all(isinstance(value, str) or (value is None and name in optional) for name, value in texts.items()):
-            raise InputError(f"A provenance holds names and times as text; {texts} came. Save the mask again.")
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not math.isfinite(threshold):
-            raise InputError(f"A provenance needs its threshold as a number; {threshold!r} came. Save the mask again.")
-        if "model" not in known or "version" not in known:
-            raise InputError(f"A provenance needs model and version; only {sorted(known)} came. Save the mask again.")
-        return cls(**{**known, "threshold": float(threshold)})
-
-    @classmethod
-    def from_text(cls, text: str) -> Provenance:
-        """The provenance that `as_text` wrote.
-
-        Raises
-        ------
-        InputError
-            The text is not JSON, or not a provenance.
-        """
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as cause:
-            raise InputError(f"A provenance is JSON; this came: {text[:60]!r}. Save the mask again.") from cause
-        return cls.from_dict(values)
+            return _provenances().validate_python(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "provenance"
+            raise InputError(
+                f"The mask's provenance is damaged: its {place} is {reprlib.repr(first['input'])}. Save the mask again."
+            ) from error
 
 
-KEY = "wavegms"
+@cache
+def _provenances() -> TypeAdapter[Provenance]:
+    from pydantic import TypeAdapter
 
-SOFTWARE = "napari-wavegms"
+    return TypeAdapter(Provenance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +101,20 @@ class Record:
     provenance: Provenance | None = None
 
     def as_text(self) -> str:
-        """One line of ASCII JSON."""
-        values: dict[str, Any] = {"axes": self.axes, "shape": list(self.shape)}
+        """One line of JSON in plain ASCII, which is all that a TIFF description may hold."""
+        values: dict[str, Any] = {"axes": self.axes, "shape": self.shape}
         if self.spacing is not None:
-            values["spacing"] = self.spacing.as_dict()
+            values["spacing"] = asdict(self.spacing)
         if self.provenance is not None:
             values["provenance"] = self.provenance.as_dict()
-        return json.dumps(values, ensure_ascii=True)
+        return json.dumps(values)
 
     @classmethod
     def from_text(cls, text: str) -> Record | None:
         """The record in a line, or None where the line is not one: the pixels are readable all the same."""
         try:
-            values = json.loads(text)
-            spacing = values.get("spacing")
-            provenance = values.get("provenance")
-            return cls(
-                axes=str(values["axes"]),
-                shape=tuple(int(length) for length in values["shape"]),
-                spacing=None if spacing is None else Spacing(tuple(spacing["size"]), str(spacing["unit"])),
-                provenance=None if provenance is None else Provenance.from_dict(provenance),
-            )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError):
+            return _records().validate_json(text)
+        except ValueError:
             return None
 
     def fits(self, pixels: NDArray[Any]) -> bool:
@@ -154,6 +128,13 @@ class Record:
     def restore(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """The pixels in the shape in which they were written."""
         return np.reshape(pixels, self.shape)
+
+
+@cache
+def _records() -> TypeAdapter[Record]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
 
 
 def find_line(text: str) -> str | None:

@@ -12,42 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import Unpaired, find_images, pair_by_stem, unpaired
 from napari_wavegms.files.formats import nifti, raster, tiff
 from napari_wavegms.files.formats.decoded import Decoded, ForeignFile
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
 
-__all__ = [
-    "LoadedImage",
-    "MaskDetails",
-    "Unpaired",
-    "find_images",
-    "pair_by_stem",
-    "read_image",
-    "read_mask",
-    "read_mask_details",
-    "unpaired",
-]
-
-_KINDS = "PNG, JPEG, BMP, TIFF and NIfTI"
+_KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
 _JPEG_THRESHOLD = 128
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image as it stands in its file.
+    """An image as stored in its file.
 
-    Parameters
+    Attributes
     ----------
     pixels : numpy.ndarray
         (H, W) grey or (H, W, 3 or 4) colour, with further axes before these for a stack; the file's own dtype.
     axes : str
         One letter per axis: Y rows, X columns, S colour samples (always last), Z slices, T times, C channels; I and Q
-        are pages of which the file does not say what they are.
+        are pages of unknown meaning.
     spacing : Spacing or None
-        Size of a pixel, (row, column) or (slice, row, column), where the file gives a physical one.
+        Physical size of a pixel, (row, column) or (slice, row, column), where the file has one.
     source : pathlib.Path
         The file.
     """
@@ -60,21 +47,7 @@ class LoadedImage:
 
 @dataclass(frozen=True, slots=True)
 class MaskDetails:
-    """A mask and what rides along with it.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        (H, W), or a stack: uint8, uint16 or uint32.
-    axes : str
-        One letter per axis, as in `LoadedImage`.
-    spacing : Spacing or None
-        Size of a pixel.
-    provenance : Provenance or None
-        Where the mask came from, if we wrote it.
-    source : pathlib.Path
-        The file.
-    """
+    """A mask (H, W) or a stack, its axes and spacing as in `LoadedImage`, and its provenance if we wrote it."""
 
     labels: NDArray[Any]
     axes: str
@@ -92,17 +65,24 @@ def read_image(path: str | os.PathLike[str]) -> LoadedImage:
     Parameters
     ----------
     path : path-like
-        The file.
 
     Returns
     -------
     LoadedImage
-        Pixels in the file's own dtype, axes, spacing.
+        Pixels in the file's own dtype, axes, spacing in the file's unit.
 
     Raises
     ------
     InputError
         No such file, a folder, an empty, damaged or foreign file, or pixels that are not real numbers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from napari_wavegms import read_image, write_mask
+    >>> path = write_mask(Path(tempfile.mkdtemp()) / "scan.tif", [[0, 1, 1], [0, 0, 1]])
+    >>> read_image(path).axes
+    'YXS'
     """
     source, decoded = _decode(path)
     pixels, axes = decoded.pixels, decoded.axes
@@ -122,7 +102,6 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : path-like
-        The file.
 
     Returns
     -------
@@ -133,20 +112,19 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     ------
     InputError
         As `read_image`, or values that are not labels: colours, fractions, negative numbers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from napari_wavegms import read_mask, write_mask
+    >>> read_mask(write_mask(Path(tempfile.mkdtemp()) / "mask.tif", [[0, 2]])).tolist()
+    [[0, 2]]
     """
     return read_mask_details(path).labels
 
 
 def read_mask_details(path: str | os.PathLike[str]) -> MaskDetails:
-    """Read a mask like `read_mask`, with its axes, spacing and provenance.
-
-    Files that we wrote come back exactly, with the shape, spacing and unit that were given.
-
-    Raises
-    ------
-    InputError
-        As `read_mask`.
-    """
+    """Read a mask like `read_mask`, with its axes, spacing and provenance; files that we wrote come back exactly."""
     source, decoded = _decode(path)
     labels, axes = decoded.pixels, decoded.axes
     if decoded.palette is not None and _is_grey(decoded.palette):
@@ -173,13 +151,13 @@ def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
     except ForeignFile as cause:
         raise _foreign(source) from cause
     except MemoryError as cause:
-        raise InputError(f"{source} does not fit into memory; crop it or save a part of it.") from cause
+        raise InputError(f"{source} does not fit into memory. Crop it or save a part of it.") from cause
     except Exception as cause:  # decoders raise anything over damaged bytes: struct.error, zlib.error, SyntaxError, ...
-        raise InputError(f"{source} is damaged or cut short ({_brief(cause)}); copy or export it again.") from cause
+        raise InputError(f"{source} is damaged or cut short ({_brief(cause)}). Copy or export it again.") from cause
     if decoded.pixels.dtype.kind not in "buif" or decoded.pixels.size == 0:
         raise InputError(
-            f"{source} holds {decoded.pixels.dtype} values of shape {decoded.pixels.shape}; "
-            "images of real numbers with at least one pixel fit. Export it as grey or RGB."
+            f"{source} contains {decoded.pixels.dtype} values of shape {decoded.pixels.shape}, but an image has real "
+            "numbers and at least one pixel. Export it as grey or RGB."
         )
     return source, decoded
 
@@ -187,17 +165,17 @@ def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
 def _decoder(path: Path) -> Callable[[Path], Decoded]:
     try:
         if path.is_dir():
-            raise InputError(f"{path} is a folder; give an image file in it.")
+            raise InputError(f"{path} is a folder. Choose an image file in it.")
         with path.open("rb") as file:
             head = file.read(132)
     except InputError:
         raise
     except FileNotFoundError as cause:
-        raise InputError(f"There is no file {path}; check the spelling.") from cause
+        raise InputError(f"There is no file {path}. Check the spelling.") from cause
     except (OSError, ValueError) as cause:
-        raise InputError(f"{path} cannot be opened ({_brief(cause)}); check its name and access rights.") from cause
+        raise InputError(f"Cannot open {path} ({_brief(cause)}). Check its name and permissions.") from cause
     if not head:
-        raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
+        raise InputError(f"{path} is empty (0 bytes). Copy or export it again.")
     if path.name.lower().endswith(nifti.SUFFIXES):
         return nifti.decode
     if head.startswith(tiff.MAGIC):
@@ -205,12 +183,12 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
     if head.startswith(raster.MAGIC):
         return raster.decode
     if head[128:] == b"DICM":
-        raise InputError(f"{path} is a DICOM file, which is not read here; export it as PNG or TIFF.")
+        raise InputError(f"{path} is a DICOM file, which cannot be read yet. Export it as PNG or TIFF.")
     raise _foreign(path)
 
 
 def _foreign(path: Path) -> InputError:
-    return InputError(f"{path} is not an image that can be read here; {_KINDS} fit. Convert or export it first.")
+    return InputError(f"{path} is not an image of a known format. Convert it to {_KINDS}.")
 
 
 def _brief(cause: Exception) -> str:
@@ -227,17 +205,17 @@ def _one_sample(values: NDArray[Any], source: Path) -> NDArray[Any]:
     colors = values[..., :3]
     if not (colors == colors[..., :1]).all():
         raise InputError(
-            f"{source} is a colour picture; a mask holds one label per pixel. Save it as grey levels or with a palette."
+            f"{source} is a colour image, but a mask has one label per pixel. Save it as grey levels or with a palette."
         )
     return np.asarray(colors[..., 0])
 
 
 def _whole(values: NDArray[Any], source: Path) -> NDArray[Any]:
-    """Labels that a program stored as floats; fractions are refused, they are probabilities."""
+    """Labels that a program stored as floats; fractions are refused."""
     if values.dtype.kind != "f":
         return values
     if not np.isfinite(values).all() or (values != np.rint(values)).any() or np.abs(values).max() >= 2**53:
-        raise InputError(f"{source} holds fractions; a mask holds whole-number labels. Threshold it first.")
+        raise InputError(f"{source} contains fractions, but a mask has whole numbers. Threshold it first.")
     return np.asarray(values, np.int64)
 
 

@@ -33,7 +33,7 @@ _OTHER_NAMES = {
     "": PIXEL,
 }
 
-# Resolutions that programs write for screens and printers; they say nothing about the patient.
+# Resolutions that programs write for screens and printers; they are not those of a scanner.
 _PRINT_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400)
 
 
@@ -41,7 +41,7 @@ _PRINT_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400
 class Spacing:
     """The size of one pixel along each spatial axis, in the order of the array.
 
-    Parameters
+    Attributes
     ----------
     size : tuple of float
         (row, column) or (slice, row, column); finite and above zero.
@@ -66,15 +66,15 @@ class Spacing:
     def __post_init__(self) -> None:
         size = tuple(float(value) for value in self.size)
         if len(size) not in (2, 3):
-            raise InputError(f"A pixel spacing has {len(size)} sizes; give (row, column) or (slice, row, column).")
+            raise InputError(f"A pixel spacing has {len(size)} sizes. Give (row, column) or (slice, row, column).")
         if not all(math.isfinite(value) and value > 0 for value in size):
-            raise InputError(f"The pixel spacing {size} is not usable; give finite numbers above zero.")
+            raise InputError(f"The pixel spacing is {size}. Give finite numbers above zero.")
         object.__setattr__(self, "size", size)
         object.__setattr__(self, "unit", normal_unit(self.unit))
 
     @classmethod
     def plausible(cls, size: Sequence[float], unit: str) -> Spacing | None:
-        """The spacing, or None where a file holds numbers that cannot be one."""
+        """The spacing, or None where the numbers cannot be one."""
         try:
             return cls(tuple(size), unit)
         except InputError:
@@ -86,20 +86,14 @@ class Spacing:
         return self.unit in _PER_METRE
 
     def in_unit(self, unit: str) -> Spacing:
-        """The same spacing in another unit of length.
-
-        Raises
-        ------
-        InputError
-            One of the two units is not a length.
-        """
+        """The same spacing in another unit of length; raises `InputError` if one of the units is not a length."""
         wanted = normal_unit(unit)
         if wanted == self.unit:
             return self
         if not self.is_length or wanted not in _PER_METRE:
             raise InputError(
-                f"A spacing in {self.unit!r} cannot be turned into {wanted!r}; "
-                f"both must be one of {', '.join(_PER_METRE)}."
+                f"A spacing in {self.unit!r} cannot be converted to {wanted!r}; the units of length are "
+                f"{', '.join(_PER_METRE)}."
             )
         # Multiplying before dividing keeps steps of ten exact.
         return Spacing(tuple(value * _PER_METRE[wanted] / _PER_METRE[self.unit] for value in self.size), wanted)
@@ -131,7 +125,7 @@ def normal_unit(name: str) -> str:
 
 
 def from_dots_per_inch(horizontal: float, vertical: float) -> Spacing | None:
-    """Spacing in mm from a resolution, or None where it is only a screen's or a printer's (72, 96, 300 dpi, ...)."""
+    """Spacing in mm from a resolution; None for that of a screen or a printer (72, 96, 300 dpi, ...)."""
     if not (math.isfinite(horizontal) and math.isfinite(vertical)) or horizontal <= 0 or vertical <= 0:
         return None
     # PNG rounds to whole pixels per metre: 72 dpi comes back as 72.009.

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import reprlib
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT_VERSION = 1
 HEADER_KEY = "wavegms"
 DISCLAIMER = "For research. Not a medical device; do not use it for diagnosis or treatment."
+LARGEST_SIZE = 2048
+"""Largest side of a working frame in pixels; a file that asks for more would fill the memory."""
 _LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors' own reader
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model file says of itself.
+    """What a model file says about itself.
 
     Attributes
     ----------
@@ -31,20 +38,19 @@ class ModelCard:
     codec : str
         Fingerprint of the codec that the model was trained with.
     context : str
-        Fingerprint of the context trunk whose features it takes; empty for a network without them.
+        Fingerprint of the context trunk whose features the network uses; empty without one.
     class_names : tuple of str
         Names of the label values, background first.
     threshold : float
         Probability from which a pixel is foreground.
     lineage : tuple of dict
-        One entry a training, oldest first: start, data, configuration, date.
+        One entry per training, oldest first: start, data, configuration, date.
     scores : dict
-        Measured scores and on what.
+        Measured scores, by data set.
     familiarity : dict
-        What the training images look like to the encoder, see `napari_wavegms.segment.ood`; empty where nobody
-        has measured it.
+        Statistics of the training images' latents, see `napari_wavegms.segment.ood`; empty where not measured.
     data, terms, command : str
-        Training data, the terms the file may be used under, and the command that rebuilds it.
+        Training data, terms of use, and the command that reproduces the file.
     created : str
         ISO date.
     versions : dict
@@ -79,61 +85,92 @@ class ModelCard:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in the header."""
-        return asdict(self)
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelCard:
-        """Read what `as_dict` wrote; entries that this version does not know are left out."""
-        known = {entry.name for entry in fields(cls)}
-        kept = {name: value for name, value in values.items() if name in known}
-        for name in ("class_names", "lineage"):
-            kept[name] = tuple(kept.get(name, ()))
-        card = cls(**kept)
-        _check(card)
+    def from_dict(cls, values: object) -> ModelCard:
+        """Read what `as_dict` wrote: unknown entries are ignored, wrong ones raise ValueError."""
+        from pydantic import ValidationError
+
+        try:
+            card: ModelCard = _adapter().validate_python(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"][:2])) or "card"
+            raise ValueError(f"its {place} is {reprlib.repr(first['input'])}") from error
+        rules = card.preprocessing
+        try:
+            low, high = rules["percentiles"]
+            fits = 0 <= low < high <= 100 and 8 <= rules["size"] <= LARGEST_SIZE and isinstance(rules["aspect"], str)
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not (fits and isinstance(rules["size"], int)):
+            raise ValueError(f"its preprocessing is {reprlib.repr(rules)}")
+        if not 0 < card.threshold < 1:
+            raise ValueError(f"its threshold is {card.threshold}")
         return card
 
 
-def _check(card: ModelCard) -> None:
-    """Refuse values that would only be stumbled over later; raises TypeError or ValueError."""
-    texts, tables = ("name", "codec", "context"), ("preprocessing", "scores", "familiarity", "versions")
-    for name, kind in (*((text, str) for text in texts), *((table, dict) for table in tables)):
-        if not isinstance(getattr(card, name), kind):
-            raise TypeError(f"its {name} is {getattr(card, name)!r}")
-    rules = card.preprocessing
-    low, high = (float(value) for value in rules.get("percentiles", ()))
-    if not (isinstance(rules.get("size"), int) and isinstance(rules.get("aspect"), str) and low < high):
-        raise ValueError(f"its preprocessing is {rules}")
-    if not 0 < float(card.threshold) < 1:
-        raise ValueError(f"its threshold is {card.threshold}")
+@cache
+def _adapter() -> TypeAdapter[ModelCard]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ModelCard)
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
-    """Read the card of a model file with the standard library alone.
+    """Read the card of a model file; torch is not needed.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.safetensors`` file.
 
     Raises
     ------
     CheckpointError
         If there is no such file, or it is damaged, truncated, pickled, foreign, or of a newer format; each says so.
+
+    Examples
+    --------
+    >>> from napari_wavegms import list_models
+    >>> read_card(list_models()[0].path).class_names[0]
+    'background'
     """
     file = Path(path)
     metadata = _read_header(file).get("__metadata__")
     text = metadata.get(HEADER_KEY) if isinstance(metadata, dict) else None
     if text is None:
         raise CheckpointError(
-            f"{file.name} is a .safetensors file but not a Wave-GMS model: it carries no model card. "
+            f"{file.name} is a .safetensors file but not a Wave-GMS model: it has no model card. "
             "Choose a model that Wave-GMS saved, or import an official checkpoint with 'wavegms import'."
         )
     try:
-        values = json.loads(text)
-        version = int(values["format_version"])
+        values = _finite_json(text)
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if not isinstance(version, int):
+            raise ValueError(f"its format_version is {reprlib.repr(version)}")
         if version > FORMAT_VERSION:
             raise CheckpointError(
-                f"The model file {file.name} is from a newer version (format {version}, this is {FORMAT_VERSION}). "
-                "Update napari-wavegms, or choose another model."
+                f"The model file {file.name} has format {reprlib.repr(version)}; this version reads up to format "
+                f"{FORMAT_VERSION}. Update napari-wavegms, or choose another model."
             )
         return ModelCard.from_dict(values)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"The model card of {file.name} is damaged ({error}). Get a fresh copy.") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        said = "" if isinstance(error, RecursionError) else f" ({error})"
+        raise CheckpointError(f"The model card of {file.name} is damaged{said}. Get a fresh copy.") from error
+
+
+def _finite_json(text: str | bytes) -> Any:
+    """JSON whose numbers are all finite; NaN, Infinity and 1e999 are a ValueError."""
+
+    def finite(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"it contains {reprlib.repr(number)}")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def _read_header(file: Path) -> dict[str, Any]:
@@ -150,24 +187,22 @@ def _read_header(file: Path) -> dict[str, Any]:
                 raise CheckpointError(f"{file.name} is not a .safetensors file. Choose a Wave-GMS model file.")
             raw = stream.read(length)
     except OSError as error:
-        raise CheckpointError(f"The model file {file} cannot be read ({error.strerror}). Check its rights.") from error
-    truncated = CheckpointError(
-        f"{file.name} is truncated: {size} bytes are here and more are announced. Copy or download it again."
-    )
+        raise CheckpointError(
+            f"The model file {file} cannot be read ({error.strerror}). Check its permissions."
+        ) from error
+    foreign = CheckpointError(f"{file.name} is not a .safetensors file, or its header is damaged. Choose another file.")
+    truncated = CheckpointError(f"{file.name} is truncated: it has only {size} bytes. Copy or download it again.")
     if len(raw) < length:
-        raise truncated if raw[:1] == b"{" else _foreign(file)
+        raise truncated if raw[:1] == b"{" else foreign
     try:
-        header = json.loads(raw)
+        header: dict[str, Any] = _finite_json(raw)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise _foreign(file) from error
-    if size < 8 + length + max(ends, default=0):
+        complete = size >= 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise foreign from error
+    if not complete:
         raise truncated
-    return header  # type: ignore[no-any-return]
-
-
-def _foreign(file: Path) -> CheckpointError:
-    return CheckpointError(f"{file.name} is not a .safetensors file, or its start is damaged. Choose a Wave-GMS model.")
+    return header
 
 
 def _refuse_pickle(file: Path, start: bytes) -> None:
@@ -176,5 +211,5 @@ def _refuse_pickle(file: Path, start: bytes) -> None:
     if (len(start) == 8 and start[:1] == b"\x80") or (start[:2] == b"PK" and zipfile.is_zipfile(file)):
         raise CheckpointError(
             f"{file.name} is a pickled PyTorch checkpoint, which Wave-GMS does not open. If it is an official Wave-GMS "
-            "checkpoint, turn it into a model with 'wavegms import FILE.pth --output MODEL.safetensors'."
+            "checkpoint, convert it with 'wavegms import FILE.pth --output MODEL.safetensors'."
         )

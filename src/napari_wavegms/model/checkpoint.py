@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -19,8 +20,7 @@ from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.storage.atomic import atomic_write
 
-TRAINING_PREFIX = "training."
-"""Tensors under this prefix belong to an unfinished run (optimiser, averages) and are no part of the model."""
+_TRAINING = "training."  # prefix of an unfinished run's tensors (optimiser, averages), which are not part of the model
 
 
 def save_checkpoint(
@@ -31,23 +31,21 @@ def save_checkpoint(
     half: bool = False,
     training: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Write a model file.
+    """Write a model file, replacing an existing one in one step.
 
     Parameters
     ----------
     path : path-like
-        Where to; an existing file is replaced in one step.
     model : WaveGMS
-        The network.
     card : ModelCard
-        Its card; the count of parameters and, if empty, the date are filled in.
+        The count of parameters, the context trunk and, if empty, the date are filled in.
     half : bool
         Store float16, about 5 MB, instead of float32.
     training : mapping of str to torch.Tensor, optional
-        State of a run that may be resumed, kept beside the weights.
+        State of a run that may be resumed.
     """
     tensors = {name: tensor.half() if half else tensor for name, tensor in model.state_dict().items()}
-    tensors |= {TRAINING_PREFIX + name: tensor for name, tensor in (training or {}).items()}
+    tensors |= {_TRAINING + name: tensor for name, tensor in (training or {}).items()}
     # Copies on the CPU: safetensors refuses tensors that share memory or lie in another layout.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -58,20 +56,13 @@ def save_checkpoint(
 
 
 def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
-    """Give a model file another card; its tensors stay as they are, bit by bit.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is not a Wave-GMS model; see `read_card`.
-    """
+    """Replace the card of a model file; its tensors stay the same. Raises `CheckpointError`, see `read_card`."""
     read_card(path)
-    tensors = _tensors_of(path)
-    _write(path, tensors, card)
+    _write(path, _tensors_of(path), card)
 
 
 def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: ModelCard) -> None:
-    """Replace the file; what the disk refuses is an `OSError`, which safetensors tells in words only."""
+    """Replace the file; raises `OSError` where the disk fails, which safetensors says in words only."""
     try:
         with atomic_write(path) as file:
             save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
@@ -84,13 +75,7 @@ def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: Model
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[WaveGMS, ModelCard]:
-    """Read a model file into a network in evaluation mode, float32.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is not a Wave-GMS model of this version; see `read_card`.
-    """
+    """Read a model file into a network in evaluation mode, float32. Raises `CheckpointError`, see `read_card`."""
     model, card, _ = load_training(path)
     return model.to(device).eval(), card
 
@@ -99,10 +84,8 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     """Read a model file with the state of its unfinished run, which is empty in a finished model."""
     card = read_card(path)
     tensors = _tensors_of(path)
-    weights = {name: t.float() for name, t in tensors.items() if not name.startswith(TRAINING_PREFIX)}
-    training = {
-        name.removeprefix(TRAINING_PREFIX): t for name, t in tensors.items() if name.startswith(TRAINING_PREFIX)
-    }
+    weights = {name: t.float() for name, t in tensors.items() if not name.startswith(_TRAINING)}
+    training = {name.removeprefix(_TRAINING): t for name, t in tensors.items() if name.startswith(_TRAINING)}
     model = network_of(weights, Path(path).name)
     shipped = "" if model.trunk is None else model.trunk.fingerprint
     if card.context != shipped:
@@ -125,8 +108,8 @@ def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
     model = WaveGMS(context=any(name.startswith("mapper.context.") for name in weights))
     expected = model.state_dict()
     complaints = [
-        *(f"misses {name}" for name in expected if name not in weights),
-        *(f"has an unknown {name}" for name in weights if name not in expected),
+        *(f"lacks {name}" for name in expected if name not in weights),
+        *(f"has the unknown {reprlib.repr(name)}" for name in weights if name not in expected),
         *(
             f"has {name} of shape {tuple(weights[name].shape)} where {tuple(tensor.shape)} fits"
             for name, tensor in expected.items()
@@ -135,6 +118,6 @@ def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
     ]
     if complaints:
         more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-        raise CheckpointError(f"{source} is no Wave-GMS network: it {complaints[0]}{more}. Choose another file.")
+        raise CheckpointError(f"{source} is not a Wave-GMS network: it {complaints[0]}{more}. Choose another file.")
     model.load_state_dict(dict(weights))
     return model

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from napari_wavegms.errors import CheckpointError, InputError, WeightsNotFoundError
 from napari_wavegms.model.mask_codec import MaskDecoder, MaskEncoder
+from napari_wavegms.model.registry import CODECS
 
 TAESD_VARIABLE = "WAVEGMS_TAESD"
-TAESD_REPOSITORY = "madebyollin/taesd"
-CODECS = ("mask-codec", "taesd")
+_REPOSITORY = "madebyollin/taesd"
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class TinyVAE(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the weights: the provider's name and a hash of its tensors."""
+        """The codec's name and a hash of its weights."""
 
     def encode(self, image: Tensor) -> Tensor:
         """Pixels (B, 1 | 3, H, W) in [0, 1] to latents (B, 4, H/8, W/8)."""
@@ -65,11 +65,7 @@ class _FrozenCodec(nn.Module):
 
 
 class MaskCodec(_FrozenCodec):
-    """The distilled pair for masks; shipped, so that nothing has to be downloaded.
-
-    Decoding is differentiable with respect to the latents. `encode` takes masks only: the alignment teacher for images
-    is TAESD or a frozen encoder.
-    """
+    """The distilled pair for masks; shipped, so that nothing has to be downloaded. It cannot encode images."""
 
     name = "mask-codec"
 
@@ -133,24 +129,22 @@ class Taesd(_FrozenCodec):
 def load_codec(
     name: str = "mask-codec", weights: str | os.PathLike[str] | None = None, *, allow_download: bool = False
 ) -> TinyVAE:
-    """Load a codec by name.
+    """Load the shipped codec, or TAESD.
 
     Parameters
     ----------
     name : {"mask-codec", "taesd"}
-        The distilled pair that is shipped, or TAESD itself.
     weights : path-like, optional
         A file or folder of weights. For TAESD the default is the environment variable ``WAVEGMS_TAESD``.
     allow_download : bool
-        Allow TAESD's weights to be fetched from the Hugging Face repository madebyollin/taesd. Off by default: the
-        network sees no network.
+        Whether TAESD's weights may be downloaded from Hugging Face.
 
     Raises
     ------
     InputError
         If the name is unknown.
     WeightsNotFoundError
-        If TAESD's weights are nowhere and may not be downloaded.
+        If TAESD's weights are not found and may not be downloaded.
     CheckpointError
         If the weights do not fit.
     """
@@ -158,23 +152,23 @@ def load_codec(
         return MaskCodec.from_file(weights)
     if name == "taesd":
         return Taesd.from_file(weights or os.environ.get(TAESD_VARIABLE) or _downloaded_taesd(allow_download))
-    raise InputError(f"There is no codec '{name}'; there are {' and '.join(CODECS)}. Choose one of them.")
+    raise InputError(f"There is no codec '{name}'. Choose {' or '.join(CODECS)}.")
 
 
 def _downloaded_taesd(allowed: bool) -> Path:
     if not allowed:
         raise WeightsNotFoundError(
-            f"TAESD's weights are not here; set {TAESD_VARIABLE} to their file or folder, or allow their download from "
-            f"Hugging Face ({TAESD_REPOSITORY}) with --allow-download."
+            f"TAESD's weights were not found. Set {TAESD_VARIABLE} to their file or folder, or allow their download "
+            f"from Hugging Face ({_REPOSITORY}) with --allow-download."
         )
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(TAESD_REPOSITORY, allow_patterns=["diffusion_pytorch_model.safetensors"]))
-    except Exception as error:  # the hub raises many kinds; to the user they are one
+        return Path(snapshot_download(_REPOSITORY, allow_patterns=["diffusion_pytorch_model.safetensors"]))
+    except Exception as error:  # the hub raises many kinds
         raise WeightsNotFoundError(
-            f"TAESD could not be downloaded from {TAESD_REPOSITORY} ({type(error).__name__}). Check the connection, "
-            f"or set {TAESD_VARIABLE} to a file or folder that holds its weights."
+            f"TAESD could not be downloaded from {_REPOSITORY} ({type(error).__name__}). Check the connection, "
+            f"or set {TAESD_VARIABLE} to a file or folder with its weights."
         ) from error
 
 
@@ -188,8 +182,8 @@ def _taesd_files(path: Path) -> list[Path]:
         if all((path / name).is_file() for name in names):
             return [path / name for name in names]
     raise WeightsNotFoundError(
-        f"{path} holds no TAESD weights; it takes diffusion_pytorch_model.safetensors, or taesd_encoder.safetensors "
-        "with taesd_decoder.safetensors. Point to a folder or file that has them."
+        f"{path} contains no TAESD weights. Choose a folder with diffusion_pytorch_model.safetensors, or with "
+        "taesd_encoder.safetensors and taesd_decoder.safetensors."
     )
 
 
@@ -197,13 +191,12 @@ def _diffusers_names(weights: Mapping[str, Tensor], file: Path) -> dict[str, Ten
     """Original keys ("0.weight") to those of `AutoencoderTiny`, whose decoder keeps its clamp outside the layers."""
     if any(name.startswith(("encoder.", "decoder.")) for name in weights):
         return dict(weights)
-    decoder = "decoder" in file.name
-    part, shift = ("decoder", 1) if decoder else ("encoder", 0)
+    part, shift = ("decoder", 1) if "decoder" in file.name else ("encoder", 0)
     renamed = {}
     for name, tensor in weights.items():
         index, _, rest = name.partition(".")
         if not index.isdigit():
-            raise CheckpointError(f"{file.name} is not TAESD: it holds the tensor '{name}'. Choose TAESD's own file.")
+            raise CheckpointError(f"{file.name} is not TAESD: it contains {name!r}. Choose TAESD's own file.")
         renamed[f"{part}.layers.{int(index) - shift}.{rest}"] = tensor
     return renamed
 
@@ -221,8 +214,5 @@ def _load_strictly(module: nn.Module, weights: Mapping[str, Tensor], what: str) 
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"These weights are not those of the {what}: {_first_lines(error)}") from error
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:2])[:240]
+        said = " ".join(line.strip() for line in str(error).splitlines()[:2])[:240]
+        raise CheckpointError(f"These are not the weights of the {what}: {said}") from error

@@ -1,4 +1,4 @@
-"""Which processor to work on, and why."""
+"""Which device to compute on, and why."""
 
 from __future__ import annotations
 
@@ -8,59 +8,42 @@ from dataclasses import dataclass
 import torch
 
 from napari_wavegms.errors import InputError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from napari_wavegms.model.registry import CPU_CHOSEN, CPU_NO_CUDA, CPU_NO_GPU, DEVICES
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A torch device name and the reason it was chosen, fit to show."""
+    """The name of a torch device, and a phrase for people with the reason for the choice, such as "the processor (chosen)"."""
 
     name: str
     reason: str
 
 
 def choose_device(wish: str = "auto") -> Device:
-    """Choose CUDA, then MPS, then the CPU, or what is wished for.
-
-    Raises
-    ------
-    InputError
-        If the wish is unknown or cannot be met here.
-    """
+    """The wished device; for "auto" CUDA, MPS or the CPU, in this order. Raises `InputError` where there is none."""
     if wish not in DEVICES:
-        raise InputError(f"There is no device '{wish}'; there are {', '.join(DEVICES)}. Choose one of them.")
+        raise InputError(f"There is no device '{wish}'. Choose one of {', '.join(DEVICES)}.")
     if wish == "cpu":
-        return Device("cpu", "CPU: chosen")
-    missing = {"cuda": _cuda_missing(), "mps": _mps_missing()}
-    candidates = ("cuda", "mps") if wish == "auto" else (wish,)
-    for name in candidates:
-        if not missing[name]:
-            return Device(name, f"CUDA: {torch.cuda.get_device_name()}" if name == "cuda" else "MPS: Apple GPU")
+        return Device("cpu", CPU_CHOSEN)
+    if wish in ("auto", "cuda") and torch.cuda.is_available():
+        return Device("cuda", f"the GPU ({torch.cuda.get_device_name()})")
+    if wish in ("auto", "mps") and torch.backends.mps.is_available():
+        return Device("mps", "the Apple GPU")
+    if wish == "mps":
+        raise InputError("The device 'mps' is not available: there is no Apple GPU. Choose auto or cpu.")
+    reason = CPU_NO_GPU if torch.backends.cuda.is_built() else CPU_NO_CUDA
     if wish == "auto":
-        return Device("cpu", f"CPU: {missing['cuda']}")
-    raise InputError(f"The device '{wish}' cannot be used: {missing[wish]}. Choose auto or cpu.")
-
-
-def _cuda_missing() -> str:
-    if torch.cuda.is_available():
-        return ""
-    return "no CUDA GPU or driver found" if torch.backends.cuda.is_built() else "no NVIDIA support installed"
-
-
-def _mps_missing() -> str:
-    if torch.backends.mps.is_available():
-        return ""
-    return "no Apple GPU found" if torch.backends.mps.is_built() else "this build of PyTorch has no MPS"
+        return Device("cpu", reason)
+    raise InputError(f"The device 'cuda' is not available{reason.removeprefix('the processor')}. Choose auto or cpu.")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that a device has no memory left; MPS says it in words only."""
+    """Whether torch reports that a device has no memory left; MPS reports it in words only."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 def release_memory() -> None:
-    """Give cached GPU memory back to the system."""
+    """Release cached GPU memory."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
@@ -68,10 +51,7 @@ def release_memory() -> None:
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is arithmetic of the processor rather than an emulation, so that autocast pays.
-
-    On x86 it takes AVX512-BF16 or AMX, which torch's oneDNN reports.
-    """
+    """Whether the device computes in bfloat16 rather than emulating it, so that autocast pays (AVX512-BF16, AMX)."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     if device != "cpu":
@@ -81,11 +61,7 @@ def computes_bfloat16(device: str) -> bool:
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether single images are quicker in bfloat16 than in float32, too.
-
-    On x86 they are with AMX, and with AVX512-BF16 on AMD's processors, which do two such products a cycle; on an Intel
-    processor held to AVX512-BF16 they were slower (docs/lab/speed.md).
-    """
+    """Whether single images are faster in bfloat16, too: with AMX, and with AVX512-BF16 on AMD (docs/lab/speed.md)."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     capabilities = _cpu_capabilities()
@@ -94,14 +70,12 @@ def multiplies_bfloat16(device: str) -> bool:
 
 
 def _cpu_capabilities() -> dict[str, object]:
-    # torch before 2.9 does not tell, and then works in float32.
+    # torch before 2.9 does not report them, and then float32 is used.
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 def reserve_ui_core() -> None:
-    """Keep torch off one processor core, so that the window stays quick; holds for the thread that calls it."""
-    import torch
-
+    """Leave one processor core to the user interface; applies to the calling thread."""
     torch.set_num_threads(max(1, min(torch.get_num_threads(), _cores() - 1)))
 
 

@@ -1,4 +1,4 @@
-"""A network and its codec as they are quickest at looking, without learning."""
+"""A network and its codec, as fast as they are without gradients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from napari_wavegms.model.device import multiplies_bfloat16
 from napari_wavegms.model.network import WaveGMS
 
 
-class Look(NamedTuple):
-    """What is seen in images, all float32."""
+class ImagePrediction(NamedTuple):
+    """What the network makes of images, float32."""
 
     latents: Tensor  # (B, 4, H/8, W/8), the images'
     probability: Tensor  # (B, 1, H, W), the masks', in [0, 1]
@@ -23,17 +23,8 @@ class Look(NamedTuple):
 class Inference:
     """A copy of a network in bfloat16 where the processor has matrix units for it, otherwise the network itself.
 
-    The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps.
-
-    Parameters
-    ----------
-    model : WaveGMS
-        In evaluation mode. What happens to its weights later is not seen here.
-    codec : TinyVAE
-    device : str
-        Where both of them are.
-    bfloat16 : bool, optional
-        Whether to compute in it; by default where it pays.
+    The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps. `model` is in evaluation
+    mode; later changes of its weights have no effect here. Model and codec are on `device`.
     """
 
     def __init__(self, model: WaveGMS, codec: TinyVAE, device: str, bfloat16: bool | None = None) -> None:
@@ -44,11 +35,11 @@ class Inference:
             self._model = half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def look(self, images: Tensor) -> Look:
-        """Look at images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
+    def predict(self, images: Tensor) -> ImagePrediction:
+        """Segment images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
         prediction = self._model(images.to(self._device))
         probability = self._codec.decode(prediction.mask.out.float())
-        return Look(prediction.image.mean.float(), probability)
+        return ImagePrediction(prediction.image.mean.float(), probability)
 
     @torch.inference_mode()
     def image_latents(self, images: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
-"""Read the official checkpoints."""
+"""Import checkpoints of the official Wave-GMS code."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,59 +44,48 @@ _MAPPER_NAMES = (
 
 
 def translate_official(checkpoint: object) -> dict[str, Tensor]:
-    """Rename the tensors of an official checkpoint.
-
-    Parameters
-    ----------
-    checkpoint : object
-        What `torch.load` gave: `{"model": LMM state dict, "vae_model": E_wave state dict}`.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        A state dict for `WaveGMS`, float32.
+    """Turn `{"model": LMM state dict, "vae_model": E_wave state dict}` into a state dict for `WaveGMS`, float32.
 
     Raises
     ------
     CheckpointError
-        If the two parts are not there.
+        If the two parts are not there, or contain anything but plain tensors under names.
     """
     parts = checkpoint if isinstance(checkpoint, Mapping) else {}
     mapper, encoder = parts.get("model"), parts.get("vae_model")
     if not isinstance(mapper, Mapping) or not isinstance(encoder, Mapping):
+        found = f"the entries {reprlib.repr(sorted(map(str, parts)))}" if parts else f"a {type(checkpoint).__name__}"
         raise CheckpointError(
-            f"The file holds {_contents(checkpoint)}; an official Wave-GMS checkpoint holds the state dicts 'model' "
-            "and 'vae_model'. Choose such a file."
+            f"The file contains {found}; an official Wave-GMS checkpoint contains the state dicts 'model' and "
+            "'vae_model'. Choose such a file."
         )
-    renamed = _renamed(encoder, _ENCODER_NAMES) | _renamed(mapper, _MAPPER_NAMES)
-    return {name: tensor.float() for name, tensor in renamed.items()}
+    return _renamed(encoder, _ENCODER_NAMES) | _renamed(mapper, _MAPPER_NAMES)
 
 
-def _renamed(state: Mapping[str, Tensor], names: tuple[tuple[str, object], ...]) -> dict[str, Tensor]:
+def _renamed(state: Mapping[Any, Any], names: tuple[tuple[str, object], ...]) -> dict[str, Tensor]:
     renamed = {}
     for name, tensor in state.items():
+        if not (isinstance(name, str) and _is_plain(tensor)):
+            raise CheckpointError(
+                f"The checkpoint's entry {reprlib.repr(name)} is not a plain tensor of floats. Choose another file."
+            )
         for pattern, ours in names:
             name = re.sub(pattern, ours, name)  # type: ignore[call-overload]
-        renamed[name] = tensor
+        renamed[name] = tensor.float()
     return renamed
 
 
-def _contents(checkpoint: object) -> str:
-    if isinstance(checkpoint, Mapping):
-        return "the entries " + (", ".join(sorted(map(str, checkpoint))[:5]) or "of an empty dictionary")
-    return f"a {type(checkpoint).__name__}"
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not (value.is_meta or value.is_quantized or value.is_nested)
+        and value.is_floating_point()
+    )
 
 
 def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str]) -> ModelCard:
-    """Turn a checkpoint of the official Wave-GMS code into a model file of ours.
-
-    Nothing but tensors is unpickled (``weights_only=True``).
-
-    Raises
-    ------
-    CheckpointError
-        If the file is no such checkpoint.
-    """
+    """Convert an official checkpoint to a model file; only tensors are unpickled. Raises `CheckpointError`."""
     source = Path(pth)
     if not source.is_file():
         raise CheckpointError(f"There is no file {source}. Choose an official checkpoint (.pth).")

@@ -1,4 +1,4 @@
-"""Names of models: those in the package, and the user's own and learned ones in their data folder. No torch."""
+"""Names that can be chosen: devices, codecs, and models (shipped, the user's own, fine-tuned). No torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from pathlib import Path
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.storage.user_data import user_models_folder, versions_folder
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+CPU_CHOSEN = "the processor (chosen)"
+CPU_NO_CUDA = "the processor (no NVIDIA support installed)"
+CPU_NO_GPU = "the processor (no NVIDIA GPU or driver found)"
+
+CODECS = ("mask-codec", "taesd")
+
+NO_MODEL = "No model is installed. Open a model file with the … button."
 
 DEFAULT = "default"
 
@@ -22,7 +31,7 @@ _NOT_MODELS = {"mask-codec", "context-trunk"}
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model that can be chosen by name."""
+    """A model that can be chosen by name: its file, its card, and whether it came with the package."""
 
     name: str
     path: Path
@@ -31,7 +40,7 @@ class ModelEntry:
 
 
 def learned_models() -> dict[str, Path]:
-    """Names and files of the versions that were learned, ``v1`` first; `finetune.versions` knows more about them."""
+    """Names and files of the fine-tuned versions, ``v1`` first; see `finetune.versions`."""
     files = (file for file in versions_folder().glob("v*.safetensors") if file.stem[1:].isdecimal())
     return {file.stem: file for file in sorted(files, key=lambda file: int(file.stem[1:]))}
 
@@ -47,13 +56,7 @@ def user_models() -> dict[str, Path]:
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find a model by name (shipped, user's, learned, or "default") or by file.
-
-    Raises
-    ------
-    CheckpointError
-        If there is neither a model nor a file of that name.
-    """
+    """Find a model by name (shipped, the user's, fine-tuned, or "default") or by file; else raise `CheckpointError`."""
     name = os.fspath(name_or_path)
     known = learned_models() | user_models() | shipped()
     if name == DEFAULT:
@@ -64,11 +67,22 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     if path.exists() or path.suffix == ".safetensors":
         return path
     names = ", ".join([DEFAULT, *shipped(), *user_models(), *learned_models()])
-    raise CheckpointError(f"There is no model '{name}'. Known names are {names}; or give a .safetensors file.")
+    raise CheckpointError(f"There is no model '{name}'. Choose one of {names}, or give a .safetensors file.")
 
 
-def listing() -> list[ModelEntry]:
-    """All models that can be chosen by name, shipped ones first; files that cannot be read are left out."""
+def list_models() -> list[ModelEntry]:
+    """List the models that can be chosen by name, shipped ones first; torch is not needed.
+
+    Returns
+    -------
+    list of ModelEntry
+        Without files that cannot be read, and without fine-tuned versions.
+
+    Examples
+    --------
+    >>> [entry.name for entry in list_models() if entry.shipped]
+    ['breast-ultrasound', 'generalist', 'skin-lesion']
+    """
     entries = []
     for source, is_shipped in ((shipped(), True), (user_models(), False)):
         for name, path in source.items():

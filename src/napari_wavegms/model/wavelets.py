@@ -19,9 +19,9 @@ LEVELS = (1, 2, 3)
 
 @cache
 def haar_filters() -> tuple[float, tuple[float, float]]:
-    """What both filters have in common, and what low-pass and high-pass take of an odd sample for one of the even."""
+    """The common factor of both filters, and the weight of the odd sample for low-pass and high-pass."""
     wavelet = pywt.Wavelet("haar")
-    # A convolution meets its filter from the end.
+    # A convolution applies its filter from the end.
     (odd_low, even), (odd_high, _) = wavelet.dec_lo, wavelet.dec_hi
     return even, (odd_low / even, odd_high / even)
 
@@ -40,7 +40,7 @@ def haar_step(image: Tensor) -> Tensor:
         Approximation, horizontal, vertical and diagonal detail.
     """
     low, high = _sums_and_differences(image, -2)
-    # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it answers to horizontal edges.
+    # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it responds to horizontal edges.
     approximation, vertical = _sums_and_differences(low, -1)
     horizontal, diagonal = _sums_and_differences(high, -1)
     common, _ = haar_filters()

@@ -1,7 +1,7 @@
 """The model as a magnifying glass: run it again on the surroundings of a box, at the image's own resolution.
 
 A structure that is small in the image is tiny in the network's frame. In a window around the box it fills the frame,
-and the box itself tells something too: there is a structure in it, and it fills a good part of it.
+and the box itself is information: there is a structure in it, which fills a good part of it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,11 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Preprocessing, as_image, scale_intensity
 
-# The three numbers below are chosen from what benchmarks/boxes.py prints.
-CONTEXT = 0.25
-"""Surroundings shown to the model on each side, as a share of the box's longer side."""
-LEAST_SHARE = 0.3
-"""Share of the box that the structure is taken to fill at least; an ellipse in a box that touches it fills 0.79."""
-FAINTEST = 0.02
-"""Probability under which a pixel is never labelled, however empty the box stays."""
-SMALLEST = 4
-"""Rows and columns that a box has at least, in pixels."""
+# The first three are chosen by benchmarks/boxes.py.
+CONTEXT = 0.25  # surroundings shown to the model on each side, as a share of the box's longer side
+LEAST_SHARE = 0.3  # of the box that the structure is assumed to fill; a touching ellipse fills 0.79
+FAINTEST = 0.02  # probability below which a pixel is never labelled
+SMALLEST = 4  # pixels; least rows and columns of a box
 
 
 class Segments(Protocol):
@@ -33,10 +29,10 @@ class Segments(Protocol):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How the model wants its images."""
+        """The model's preprocessing."""
 
     def segment(self, image: Any, /) -> Any:
-        """Segment one plane; the answer has a `probability` of (H, W)."""
+        """Segment one plane; the result has a `probability` of (H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +46,10 @@ class Box:
 
     @classmethod
     def around(cls, corners: npt.ArrayLike, shape: tuple[int, int]) -> Box:
-        """Take every pixel of an image that a rectangle touches.
+        """The box of every pixel of an image of this shape that a rectangle touches.
 
-        Parameters
-        ----------
-        corners : array-like of shape (N, 2)
-            Rows and columns in pixels, where whole numbers are pixel centres, as in napari. At least two points.
-        shape : tuple of int
-            Rows and columns of the image; what lies outside is cut off.
-
-        Raises
-        ------
-        InputError
-            If fewer than `SMALLEST` rows or columns are left.
+        `corners` (N, 2) are rows and columns in pixels, where whole numbers are pixel centres, as in napari. What lies
+        outside is cut off; raises `InputError` if fewer than `SMALLEST` rows or columns are left.
         """
         points = np.asarray(corners, float)
         (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
@@ -77,26 +64,20 @@ class Box:
 
     @property
     def rows(self) -> slice:
-        """Its rows."""
+        """Rows of the box."""
         return slice(self.top, self.bottom)
 
     @property
     def columns(self) -> slice:
-        """Its columns."""
+        """Columns of the box."""
         return slice(self.left, self.right)
 
     def checked(self, shape: tuple[int, int]) -> Box:
-        """Give the box itself if it lies in an image and can be segmented.
-
-        Raises
-        ------
-        InputError
-            If it does not.
-        """
+        """Return the box if it lies in an image of this shape and is large enough; raise `InputError` otherwise."""
         inside = self.top >= 0 and self.bottom <= shape[0] and self.left >= 0 and self.right <= shape[1]
         height, width = self.bottom - self.top, self.right - self.left
         if not inside or min(height, width) < SMALLEST:
-            size = f"has {max(0, height)} x {max(0, width)} pixels in" if inside else "reaches out of"
+            size = f"has {max(0, height)} x {max(0, width)} pixels in" if inside else "extends beyond"
             raise InputError(
                 f"The box {size} the image of {shape[0]} x {shape[1]}; it needs {SMALLEST} x {SMALLEST} inside. "
                 "Draw it around the structure."
@@ -104,19 +85,9 @@ class Box:
         return self
 
     def window(self, shape: tuple[int, int], context: float = CONTEXT) -> Box:
-        """Give the surroundings that are shown to the model.
+        """The surroundings that are shown to the model, `context` longer sides more on each side.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            Rows and columns of the image; the window ends where the image does.
-        context : float
-            Surroundings on each side, as a share of the longer side.
-
-        Returns
-        -------
-        Box
-            Square away from the image's border, since the network's frame is.
+        Square, since the network's frame is, but for what the border of an image of this shape cuts off.
         """
         height, width = self.bottom - self.top, self.right - self.left
         side = (1 + 2 * context) * max(height, width)
@@ -131,18 +102,9 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxResult:
-    """What the model finds in a box.
+    """What the model finds in a box: mask and probability of the box's shape, its place, and the threshold used.
 
-    Attributes
-    ----------
-    mask : ndarray of shape (box rows, box columns), uint8
-        1 where `probability` reaches `threshold`.
-    probability : ndarray of the same shape, float32
-        In [0, 1].
-    rows, columns : slice
-        Where the box lies in the image.
-    threshold : float
-        The wished one, or a lower one where that would have left the box nearly empty.
+    The threshold is lower than the given one where that would have left the box nearly empty.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -162,24 +124,23 @@ def segment_box(
     context: float = CONTEXT,
     least_share: float = LEAST_SHARE,
 ) -> BoxResult:
-    """Run the model again on a box and its surroundings, as large as its frame allows.
+    """Run the model on a box and its surroundings, as large as its frame allows.
 
     Parameters
     ----------
     segmenter : Segments
         Such as `napari_wavegms.Segmenter`.
     image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        The whole image: its values, not the window's alone, decide what is black and white.
+        The whole image: its values, not only the window's, decide what is black and white.
     box : Box
     threshold : float
         In (0, 1).
     whole : ndarray of shape (H, W), optional
-        Probability of the whole image, where it is known: the average of both misses less than either.
+        Probability of the whole image, if known: the average of both misses less than either.
     context : float
         See `Box.window`.
     least_share : float
-        In [0, 1]. The threshold is lowered, to `FAINTEST` at most, until this share of the box is labelled; 0 leaves it
-        as it is.
+        In [0, 1]. The threshold is lowered, at most to `FAINTEST`, until this share of the box is labelled.
 
     Raises
     ------
@@ -211,16 +172,7 @@ def segment_box(
 
 
 def pasted(plane: npt.NDArray[Any], result: BoxResult, label: int) -> npt.NDArray[Any]:
-    """Give a copy of a plane of labels with one label drawn anew inside the box.
-
-    Parameters
-    ----------
-    plane : ndarray of int, shape (H, W)
-        Pixels outside the box, and those of other labels, stay as they are.
-    result : BoxResult
-    label : int
-        The label that the structure gets.
-    """
+    """A copy of a plane of labels (H, W) with one label replaced inside the box; other labels stay."""
     after = plane.copy()
     inside = after[result.rows, result.columns]  # a view
     free = (inside == 0) | (inside == label)
@@ -229,9 +181,9 @@ def pasted(plane: npt.NDArray[Any], result: BoxResult, label: int) -> npt.NDArra
 
 
 def _window_of(pixels: npt.NDArray[Any], window: Box, rules: Preprocessing) -> npt.NDArray[Any]:
-    """Cut the window out, with the greys that the whole image would be shown with."""
+    """Cut out the window, with the intensities that it has in the whole image."""
     if pixels.dtype not in (np.bool_, np.uint8):
-        # As uint8, which the segmenter takes as it is, for it would stretch the window's own range otherwise.
+        # As uint8, which the segmenter does not rescale.
         scaled, _ = scale_intensity(pixels, rules.percentiles)
         pixels = np.rint(scaled[window.rows, window.columns] * 255).astype(np.uint8)
     else:
@@ -240,6 +192,6 @@ def _window_of(pixels: npt.NDArray[Any], window: Box, rules: Preprocessing) -> n
 
 
 def _level(probability: FloatArray, threshold: float, least_share: float) -> float:
-    """Lower the threshold as far as it takes to label the least share of the box."""
+    """Lower the threshold as far as necessary to label the least share of the box."""
     enough = float(np.quantile(probability, 1 - least_share)) if least_share > 0 else 1.0
     return min(threshold, max(FAINTEST, enough))

@@ -1,7 +1,7 @@
-"""Can the model draw this? What is left of a mask that goes through the codec and back.
+"""Can the model draw this? What is left of a mask after a round trip through the codec.
 
-Everything the model draws comes out of the codec, in a working frame that may be coarser than the image. A mask that
-does not survive that way on its own will not be learned either, however many corrections are made.
+Every predicted mask is decoded by the codec, in a working frame that may be coarser than the image. A mask that is lost
+in that round trip will not be learned either, however many corrections are made.
 """
 
 from __future__ import annotations
@@ -18,56 +18,37 @@ from napari_wavegms.segment.preprocessing import Prepared, Preprocessing, fit_fr
 if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
 
-CANNOT_DRAW = 0.95
-"""A mask of which less than this survives is one that the model cannot draw."""
+CANNOT_DRAW = 0.95  # Dice below which the model is said not to be able to draw a mask
 
 
-def survives(mask: npt.ArrayLike, codec: TinyVAE, rules: Preprocessing, device: str = "cpu") -> float:
-    """How much of a mask is left after the codec and the working frame, at the mask's own size.
+def roundtrip_dice(mask: npt.ArrayLike, codec: TinyVAE, rules: Preprocessing, device: str = "cpu") -> float:
+    """Dice similarity, in [0, 1], of a mask (H, W) or stack (..., H, W) with its reconstruction by codec and frame.
 
-    Parameters
-    ----------
-    mask : array_like of shape (H, W) or (..., H, W)
-        Zero is background; of a stack each plane is drawn on its own and all count together.
-    codec : TinyVAE
-        The codec that decodes the model's masks.
-    rules : Preprocessing
-        The model's working frame.
-    device : str
-        Where the codec is.
-
-    Returns
-    -------
-    float
-        Dice similarity of what was drawn and what came back, in [0, 1]; 1 for an empty mask that stays empty.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two axes, or no pixels.
+    The planes of a stack are decoded one by one and count together; 1 for an empty mask that stays empty. The codec is
+    on `device`. Raises `InputError` if there are fewer than two axes, or no pixels.
     """
     drawn = np.asarray(mask) != 0
     if drawn.ndim < 2 or not drawn.size:
-        raise InputError(f"The mask has shape {drawn.shape}; a mask has rows and columns. Pick one with both.")
+        raise InputError(f"The mask has shape {drawn.shape}, but a mask has rows and columns. Choose another mask.")
     shared = total = 0
     for plane in drawn.reshape(-1, *drawn.shape[-2:]):
-        back = _there_and_back(plane, codec, rules, device)
+        back = _round_trip(plane, codec, rules, device)
         shared += int(np.count_nonzero(plane & back))
         total += int(np.count_nonzero(plane) + np.count_nonzero(back))
     return 2 * shared / total if total else 1.0
 
 
-def fidelity_sentence(survived: float) -> str:
-    """What to tell a user about `survives`: empty if there is nothing to tell."""
-    if survived >= CANNOT_DRAW:
+def fidelity_sentence(dice: float) -> str:
+    """What a user is told about `roundtrip_dice`; empty if that is high enough."""
+    if dice >= CANNOT_DRAW:
         return ""
     return (
-        f"This mask is finer than what the model can draw: only {survived:.0%} of it would be left. "
-        "Draw a box around the structure, and the model looks at it enlarged."
+        f"This mask is finer than the model can draw: only {dice:.0%} of it would be left. "
+        "Draw a box around the structure, and the model segments it enlarged."
     )
 
 
-def _there_and_back(
+def _round_trip(
     plane: npt.NDArray[np.bool_], codec: TinyVAE, rules: Preprocessing, device: str
 ) -> npt.NDArray[np.bool_]:
     import torch

@@ -1,4 +1,4 @@
-"""What a new prediction may do to a mask that somebody has worked on."""
+"""How a new prediction is combined with a mask that a person has edited."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Overwrite = Literal["keep mine", "fill empty", "replace"]
 
 DEFAULT: Overwrite = "keep mine"
 EXPLAINED: dict[Overwrite, str] = {
-    "keep mine": "The model draws anew what it had drawn; every pixel that you changed stays as it is.",
+    "keep mine": "The model replaces its own earlier pixels; every pixel that you changed stays.",
     "fill empty": "The model draws only where nothing is labelled; it removes nothing.",
-    "replace": "The model draws everything anew; what you drew goes, and Ctrl+Z brings it back.",
+    "replace": "The model replaces everything, including your edits; Ctrl+Z restores them.",
 }
 
 
@@ -25,28 +25,18 @@ def merged(
     predicted: npt.NDArray[Any],
     ours_before: npt.NDArray[Any] | None,
     how: Overwrite = DEFAULT,
-    *,
-    approved: bool = False,
 ) -> npt.NDArray[Any]:
-    """Bring a mask and a new prediction together.
+    """Combine a mask with a new prediction, in a new array of the mask's shape and dtype.
 
     Parameters
     ----------
     mine : ndarray of int, any shape
         The mask as it is now.
     predicted : ndarray of int or bool of the same shape
-        The new prediction.
     ours_before : ndarray of the same shape, or None
-        The prediction that the mask began from: where `mine` differs from it, a person has drawn. None if there was
-        none; everything labelled is then drawn by a person.
+        The prediction that the mask began from: where `mine` differs from it, a person has drawn. None if everything
+        labelled is drawn by a person.
     how : {"keep mine", "fill empty", "replace"}
-    approved : bool
-        An approved mask is never overwritten, whatever `how` says.
-
-    Returns
-    -------
-    ndarray
-        A new array of the shape and dtype of `mine`.
 
     Raises
     ------
@@ -59,14 +49,10 @@ def merged(
     [1, 2, 0, 0]
     """
     if how not in get_args(Overwrite):
-        raise InputError(f"The mode is '{how}'; it is one of {', '.join(get_args(Overwrite))}.")
+        raise InputError(f"There is no mode '{how}'. Choose one of {', '.join(get_args(Overwrite))}.")
     for what, other in (("prediction", predicted), ("earlier prediction", ours_before)):
         if other is not None and other.shape != mine.shape:
-            raise InputError(
-                f"The mask has shape {mine.shape} and the {what} {other.shape}; they must be of one image."
-            )
-    if approved:
-        return mine.copy()
+            raise InputError(f"The mask has shape {mine.shape}, but the {what} {other.shape}. Segment the image again.")
     drawn = predicted.astype(mine.dtype)
     if not np.array_equal(drawn, predicted):
         raise InputError(

@@ -1,10 +1,10 @@
-"""Unlike what I know: a light that tells how far an image is from those the model learned from.
+"""Out-of-distribution detection: how different an image is from the training images.
 
-What is compared is the encoder's view of an image: the means of its four latent channels over all positions, and their
-covariances, 14 numbers. Training images form a cloud of such points, described by a centre and a covariance that travel
-in the model's card, and the distance is Mahalanobis' [1]_ to the nearest cloud. Pixels themselves do not travel.
+An image is described by 14 numbers: the means of its four latent channels over all positions, and their covariances.
+Each kind of training image is described by the mean and covariance of such points, which are stored in the model's
+card; the distance is Mahalanobis' [1]_ to the nearest kind. The card contains no pixels.
 
-The light tells of the image and not of the mask: a lesion can be missed on an image that looks familiar.
+The level is about the image and not about the mask: a lesion can be missed on an image that looks familiar.
 
 References
 ----------
@@ -38,11 +38,9 @@ CHANNELS = 4
 
 NUMBERS = CHANNELS + CHANNELS * (CHANNELS + 1) // 2
 
-LEAST_IMAGES = 40
-"""Fewer images do not tell how far apart images of one kind are."""
+LEAST_IMAGES = 40  # fewer do not show how much images of one kind vary
 
-GREEN_SHARE, AMBER_SHARE = 0.95, 0.99
-"""Share of the training images, held out in turn, that the green light takes in, and green and amber together."""
+GREEN_SHARE, AMBER_SHARE = 0.95, 0.99  # of held-out training images that are green, and green or amber
 
 _FOLDS = 5
 
@@ -51,25 +49,25 @@ _DIGITS = 6  # significant ones in the card
 
 @dataclass(frozen=True, slots=True)
 class OODLevel:
-    """A colour, and what it says in words; no colour where nothing is known."""
+    """A colour and its explanation; no colour where nothing is known."""
 
     colour: Colour
     sentence: str
 
 
 UNKNOWN = OODLevel(
-    "", "This model does not carry what its training images look like, so it cannot tell whether this one is like them."
+    "", "This model has no statistics of its training images, so it is unknown whether this image is similar to them."
 )
 
 STALE = OODLevel(
     "",
-    "This version's encoder has changed since it looked at its training images, so it cannot tell what is like them.",
+    "This version's encoder has changed since its statistics were measured, so similarity to them is unknown.",
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianStats:
-    """Points of NUMBERS coordinates: how many, their mean and their covariance (with divisor `count`)."""
+    """Count, mean and covariance (with divisor `count`) of points of NUMBERS coordinates."""
 
     count: int
     centre: Array
@@ -77,12 +75,12 @@ class GaussianStats:
 
     @classmethod
     def of(cls, points: Array) -> GaussianStats:
-        """Of points (N, NUMBERS)."""
+        """Statistics of points (N, NUMBERS)."""
         centre = points.mean(axis=0)
         return cls(len(points), centre, (points - centre).T @ (points - centre) / len(points))
 
     def joined(self, other: GaussianStats) -> GaussianStats:
-        """The cloud of the points of both."""
+        """Statistics of the points of both."""
         count = self.count + other.count
         a, b = self.count / count, other.count / count
         gap = self.centre - other.centre
@@ -93,16 +91,16 @@ class GaussianStats:
         )
 
     def distances(self, points: Array, like: Array | None = None) -> Array:
-        """Mahalanobis distance of points (N, NUMBERS) over the root of NUMBERS, about 1 for the cloud's own.
+        """Mahalanobis distance of points (N, NUMBERS) over the root of NUMBERS; about 1 for points of this kind.
 
-        A few images tell where a cloud is and not how wide: the covariance is mixed with another one, `like`, which
-        counts as much as NUMBERS images. Where a centre rests on few images, it may itself be off by its error.
+        A few images determine a mean but not a covariance, so that is mixed with another one, `like`, which counts as
+        much as NUMBERS images; the error of the mean is added.
         """
         spread = self.spread
         if like is not None:
             spread = (self.count * spread + NUMBERS * like) / (self.count + NUMBERS)
         spread = spread * (1 + 1 / self.count)
-        # A constant coordinate would make any other value infinitely far.
+        # With a constant coordinate any other value would be infinitely far.
         spread = spread + 1e-6 * np.trace(spread) / NUMBERS * np.eye(NUMBERS) + 1e-12 * np.eye(NUMBERS)
         gaps = points - self.centre
         squares = np.einsum("ni,ni->n", gaps, np.linalg.solve(spread, gaps.T).T)
@@ -110,7 +108,7 @@ class GaussianStats:
         return result
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the card; of the covariance the lower triangle."""
+        """Plain values for the card, with the lower triangle of the covariance."""
         lower = self.spread[np.tril_indices(NUMBERS)]
         return {"count": self.count, "centre": _short(self.centre), "spread": _short(lower)}
 
@@ -120,26 +118,26 @@ class GaussianStats:
         spread = np.zeros((NUMBERS, NUMBERS))
         spread[np.tril_indices(NUMBERS)] = np.asarray(values["spread"], np.float64)
         spread = spread + np.tril(spread, -1).T
-        cloud = cls(int(values["count"]), np.asarray(values["centre"], np.float64), spread)
-        if cloud.count < 1 or cloud.centre.shape != (NUMBERS,) or not np.isfinite(spread).all():
-            raise ValueError("no cloud")
-        return cloud
+        stats = cls(int(values["count"]), np.asarray(values["centre"], np.float64), spread)
+        if stats.count < 1 or stats.centre.shape != (NUMBERS,) or not np.isfinite(spread).all():
+            raise ValueError("no such statistics")
+        return stats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OODDetector:
-    """What the images that a model learned from look like to its encoder.
+    """Statistics of training images, as a model's encoder represents them.
 
     Attributes
     ----------
     trained : tuple of GaussianStats
-        The training images, a cloud for each kind of image: between ultrasound and photographs lies nothing familiar.
+        One for each kind of training image, because nothing familiar lies between ultrasound and photographs.
     corrections : GaussianStats or None
-        Images of later fine-tunings that left the encoder as it was.
+        Images of later fine-tunings that did not change the encoder.
     limits : tuple of float
-        The largest distances of a green and of an amber light.
+        The largest distances that are green and amber.
     encoder : str
-        Fingerprint of the encoder that looked.
+        See `encoder_fingerprint`.
     """
 
     trained: tuple[GaussianStats, ...]
@@ -149,29 +147,15 @@ class OODDetector:
 
     @classmethod
     def fit(cls, *kinds: Iterable[npt.ArrayLike], encoder: str = "") -> OODDetector:
-        """Measure training images.
+        """Fit the latents (4, h, w) of each image of each kind; raises `InputError` for fewer than `LEAST_IMAGES`.
 
-        The limits come from images that are held out in turn, five times a fifth: `GREEN_SHARE` and `AMBER_SHARE` of
-        them are nearer.
-
-        Parameters
-        ----------
-        *kinds : iterable of array-like of shape (4, h, w)
-            For each kind of image the latents of each of its images, as `Segmenter.image_latents` and
-            `Segmentation.latents` give them.
-        encoder : str
-            See `encoder_fingerprint`.
-
-        Raises
-        ------
-        InputError
-            If there are fewer than `LEAST_IMAGES` of a kind.
+        The limits come from five-fold cross-validation: `GREEN_SHARE` and `AMBER_SHARE` of held-out images are nearer.
         """
         points = [_points(latents) for latents in kinds]
         if (least := min(map(len, points))) < LEAST_IMAGES:
             raise InputError(
-                f"{least} training images came; to tell what is unlike them it takes {LEAST_IMAGES}. Add more, "
-                "or go without the light."
+                f"There are {least} training images of a kind, but {LEAST_IMAGES} are needed for their statistics. "
+                "Add more."
             )
         held_out = np.concatenate([_held_out_distances(kind) for kind in points])
         green, amber = (float(limit) for limit in np.quantile(held_out, (GREEN_SHARE, AMBER_SHARE)))
@@ -179,7 +163,7 @@ class OODDetector:
 
     @classmethod
     def of(cls, card: ModelCard, network: WaveGMS) -> OODDetector | None:
-        """What a model's card says of it; None if it says nothing, or something of another encoder.
+        """The detector in a model's card; None if there is none, or one of another encoder.
 
         Examples
         --------
@@ -195,64 +179,55 @@ class OODDetector:
         return known if fits else None
 
     def distance(self, latents: npt.ArrayLike) -> float:
-        """Distance of an image's latents (4, h, w) to the nearest cloud; about 1 for an image of the same kind.
-
-        Raises
-        ------
-        InputError
-            If they have another shape.
-        """
+        """Distance of an image's latents (4, h, w) to the nearest kind; about 1 for an image of that kind."""
         point = describe(latents)[None]
-        distances = [cloud.distances(point)[0] for cloud in self.trained]
+        distances = [stats.distances(point)[0] for stats in self.trained]
         if self.corrections is not None:
-            like = np.mean([cloud.spread for cloud in self.trained], axis=0)
+            like = np.mean([stats.spread for stats in self.trained], axis=0)
             distances.append(self.corrections.distances(point, like)[0])
         return float(min(distances))
 
     def light(self, distance: float) -> OODLevel:
-        """The light for a distance; what is no number is red."""
+        """The level of a distance; NaN is red."""
         green, amber = self.limits
-        images = f"the {self._count} images that the model learned from"
+        every = (*self.trained, *([self.corrections] if self.corrections else []))
+        images = f"the {sum(stats.count for stats in every)} training images"
         if distance <= green:
-            return OODLevel("green", f"This image looks like {images}.")
+            return OODLevel("green", f"Similar to {images}.")
         if distance <= amber:
             return OODLevel(
-                "amber", f"This image looks a bit unlike {images}: 19 in 20 are more alike. Check its mask with care."
+                "amber", f"Somewhat different from {images}: 19 in 20 are closer. Check the mask carefully."
             )
         return OODLevel(
             "red",
-            f"This image looks unlike {images}: 99 in 100 are more alike. Its mask may be wrong altogether; correct a "
-            "few images of its kind and fine-tune.",
+            f"Very different from {images}: 99 in 100 are closer. The mask may be entirely wrong; correct a few images "
+            "of this kind and fine-tune.",
         )
 
     def with_corrections(self, latents: Iterable[npt.ArrayLike]) -> OODDetector:
-        """Also know these images, of a fine-tuning that left the encoder as it was; the limits stay."""
+        """Add images of a fine-tuning that did not change the encoder; the limits stay."""
         points = _points(latents)
         if not len(points):
             return self
         more = GaussianStats.of(points)
         return replace(self, corrections=more if self.corrections is None else self.corrections.joined(more))
 
-    @property
-    def _count(self) -> int:
-        return sum(cloud.count for cloud in self.trained) + (self.corrections.count if self.corrections else 0)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `ModelCard.familiarity`, about 2 kB."""
         return {
             "encoder": self.encoder,
             "limits": _short(np.asarray(self.limits)),
-            "trained": [cloud.as_dict() for cloud in self.trained],
+            "trained": [stats.as_dict() for stats in self.trained],
             "corrections": None if self.corrections is None else self.corrections.as_dict(),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OODDetector | None:
-        """Read what `as_dict` wrote; None for anything else, because a light is no reason to refuse a model."""
+        """Read what `as_dict` wrote; None for anything else, which is no reason to refuse a model."""
         try:
             kinds, more = values["trained"], values["corrections"]
             green, amber = (float(limit) for limit in values["limits"])
-            # The first cards had one cloud and no list of them.
+            # The first cards had one stats and no list of them.
             trained = tuple(map(GaussianStats.from_dict, [kinds] if isinstance(kinds, Mapping) else kinds))
             return cls(trained, GaussianStats.from_dict(more) if more else None, (green, amber), str(values["encoder"]))
         except (KeyError, TypeError, ValueError):
@@ -260,28 +235,22 @@ class OODDetector:
 
 
 def no_ood_level(card: ModelCard) -> OODLevel:
-    """What to show where `OODDetector.of` gives None."""
+    """The level where `OODDetector.of` returns None."""
     return STALE if OODDetector.from_dict(card.familiarity) else UNKNOWN
 
 
 def describe(latents: npt.ArrayLike) -> Array:
-    """The point of an image: means and covariances of its latent channels over positions, (NUMBERS,).
-
-    Raises
-    ------
-    InputError
-        If the latents are not (4, h, w).
-    """
+    """Means and covariances of an image's latent channels (4, h, w) over positions, (NUMBERS,)."""
     values = np.asarray(latents, np.float64)
     if values.ndim != 3 or values.shape[0] != CHANNELS or not values.size:
-        raise InputError(f"Latents of shape {values.shape} came; they are (4, rows, columns), of one image.")
+        raise InputError(f"The latents have shape {values.shape}, but those of an image are (4, rows, columns).")
     flat = values.reshape(CHANNELS, -1)
     covariance = np.cov(flat, bias=True)[np.triu_indices(CHANNELS)]
     return np.concatenate([flat.mean(axis=1), covariance])
 
 
 def encoder_fingerprint(network: WaveGMS, preprocessing: Mapping[str, Any]) -> str:
-    """Identity of how a network looks at images: its encoder's weights and the frame, 16 hexadecimal digits."""
+    """Hash of a network's encoder weights and preprocessing, 16 hexadecimal digits."""
     digest = hashlib.sha256(json.dumps(dict(preprocessing), sort_keys=True).encode())
     for name, tensor in sorted(network.encoder.state_dict().items()):
         digest.update(name.encode())
@@ -290,7 +259,7 @@ def encoder_fingerprint(network: WaveGMS, preprocessing: Mapping[str, Any]) -> s
 
 
 def _held_out_distances(points: Array) -> Array:
-    """Distances of each fifth of a kind's points to the cloud of the others."""
+    """Distances of each fifth of the points to the statistics of the others."""
     folds = np.random.default_rng(0).permutation(np.arange(len(points)) % _FOLDS)
     return np.concatenate(
         [GaussianStats.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)]

@@ -1,7 +1,4 @@
-"""Which planes of an image with more than two axes to segment, and segmenting them one at a time.
-
-Needs numpy alone, so that a panel can preview what it understood of a layer before torch is there.
-"""
+"""Which planes of an image with more than two axes to segment, and segmenting them one at a time. No torch."""
 
 from __future__ import annotations
 
@@ -14,19 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.wording import counted
 
 Index = tuple[int | slice, ...]
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 
-CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
-FRAME_NAMES = {"t": "frame", "time": "frame", "z": "slice", "depth": "slice", "slice": "slice"}
+_CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
+_FRAME_NAMES = {"t": "frame", "time": "frame", "z": "slice", "depth": "slice", "slice": "slice"}
 # A last axis this short behind two longer ones holds channels, not columns.
-MOST_TRAILING_CHANNELS = 8
+_MOST_TRAILING_CHANNELS = 8
 
 
 class ChannelNeeded(InputError):
-    """Several channels and none chosen: `axis` holds them, `choices` are their indices, to offer as buttons."""
+    """Several channels and none chosen; `choices` are their indices along `axis`."""
 
     def __init__(self, axis: int, count: int) -> None:
         self.axis = axis
@@ -36,7 +34,7 @@ class ChannelNeeded(InputError):
 
 
 class PlaneSegmenter(Protocol[S_co]):
-    """Anything that turns one plane, (H, W) or (H, W, 3 or 4), into a segmentation."""
+    """Anything that segments one plane, (H, W) or (H, W, 3 or 4)."""
 
     def segment(self, plane: npt.NDArray[Any], /) -> S_co:
         """Segment one plane."""
@@ -47,23 +45,14 @@ class StackPlan:
     """Which planes of an array are to be segmented, and where their labels go; made by `plan_stack`."""
 
     shape: tuple[int, ...]
-    """Shape of the whole array."""
     dtype: str
-    """Name of its dtype."""
-    rgb: bool
-    """Whether the last axis holds red, green, blue (and alpha)."""
-    plane_axes: tuple[int, int]
-    """The axes of a plane's rows and columns."""
+    rgb: bool  # whether the last axis holds red, green, blue (and alpha)
+    plane_axes: tuple[int, int]  # rows and columns
     channel_axis: int | None
-    """The axis of which one channel is read, or None."""
-    channel: int
-    """Index of the channel that is read; 0 without a channel axis."""
-    frame_axes: tuple[int, ...]
-    """The axes to go through, each longer than one."""
-    frame_names: tuple[str, ...]
-    """One word for each of them: "frame" or "slice"."""
-    position: tuple[int, ...] | None
-    """The one position along `frame_axes` to segment, or None for all."""
+    channel: int  # the index to read along it; 0 without one
+    frame_axes: tuple[int, ...]  # those to go through, each longer than one
+    frame_names: tuple[str, ...]  # "frame" or "slice" for each of them
+    position: tuple[int, ...] | None  # the one position along `frame_axes` to segment, or None for all
 
     @property
     def total(self) -> int:
@@ -77,10 +66,7 @@ class StackPlan:
 
     @property
     def kept_axes(self) -> tuple[int, ...]:
-        """The axes that the labels have too: all but those of channels and colours.
-
-        A Labels layer takes the image layer's scale, translate, units and axis labels at these axes.
-        """
+        """The axes that the labels have too: all but those of channels and colours."""
         return tuple(axis for axis in range(len(self.shape) - self.rgb) if axis != self.channel_axis)
 
     @property
@@ -95,7 +81,7 @@ class StackPlan:
 
     @property
     def sentence(self) -> str:
-        """What is to be segmented, counted from 1: "frame 3 of 12 frames of 512 x 512, channel 1 of 3"."""
+        """What is segmented, counted from 1: "frame 3 of 12 frames of 512 x 512, channel 1 of 3"."""
         rows, columns = (self.shape[axis] for axis in self.plane_axes)
         channels = 1 if self.channel_axis is None else self.shape[self.channel_axis]
         channel = f", channel {self.channel + 1} of {channels}" if channels > 1 else ""
@@ -130,57 +116,26 @@ class StackPlan:
 
 @dataclass(frozen=True, slots=True)
 class SliceDone(Generic[S]):
-    """One plane is segmented."""
+    """Plane `number` of `total` is segmented; `index` is where its mask goes in labels of the plan's `labels_shape`."""
 
     index: Index
-    """Where its mask goes in labels of the plan's `labels_shape`."""
     number: int
-    """Which of the planned planes it was, counted from 1."""
     total: int
-    """How many planes are planned."""
     segmentation: S
-    """What the segmenter made of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StackResult:
-    """How far a stack came; who stops early builds it from the last `SliceDone`."""
-
-    planes_done: int
-    total: int
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether planes are left."""
-        return self.planes_done < self.total
-
-
-def segment_planes(
-    segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan
-) -> Generator[SliceDone[S], None, StackResult]:
-    """Segment the planned planes one by one.
-
-    Each plane is read when its turn comes, so that a dask or zarr array computes no other. Closing the generator stops
-    it between two planes; whoever consumed the events has all finished ones.
+def segment_planes(segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan) -> Generator[SliceDone[S], None, None]:
+    """Segment the planned planes one by one; closing the generator stops it between two planes.
 
     Parameters
     ----------
     segmenter : PlaneSegmenter
         Such as `Segmenter`; called with one plane at a time.
     array : array-like with a shape
-        numpy, dask, zarr, h5py: whatever ``numpy.asarray(array[index])`` can read.
+        numpy, dask, zarr, h5py: whatever ``numpy.asarray(array[index])`` can read. A lazy array computes each plane
+        when its turn comes.
     plan : StackPlan
         What `plan_stack` made for an array of this shape.
-
-    Yields
-    ------
-    SliceDone
-        After each plane.
-
-    Returns
-    -------
-    StackResult
-        When all are done.
 
     Raises
     ------
@@ -189,16 +144,15 @@ def segment_planes(
     """
     if tuple(array.shape) != plan.shape:
         raise InputError(
-            f"This image has the shape {tuple(array.shape)}, and the plan was made for {plan.shape}. Plan it anew."
+            f"This image has the shape {tuple(array.shape)}, but the plan was made for {plan.shape}. Plan it again."
         )
     total = plan.total
-    for i in range(total):
+    for i, index in enumerate(plan.indices):
         try:
-            segmentation = segmenter.segment(np.asarray(array[plan._index(i)]))
+            segmentation = segmenter.segment(np.asarray(array[index]))
         except InputError as error:
             raise InputError(f"Plane {i + 1} of {total}: {error}" if total > 1 else str(error)) from error
         yield SliceDone(plan.label_index(i), i + 1, total, segmentation)
-    return StackResult(total, total)
 
 
 def plan_stack(
@@ -223,21 +177,16 @@ def plan_stack(
     rgb : bool
         Whether the last axis holds 3 or 4 colours.
     axis_labels : sequence of str, optional
-        One for each axis, that of the colours left out or not. Labels other than t, z, c, y, x tell nothing.
+        One for each axis, that of the colours left out or not. Labels other than t, z, c, y, x are ignored.
     current : sequence of int
-        The index shown along each axis, that of the colours left out; of more indices than axes the last ones count.
-        Empty if nothing is shown. Channels along one of the last two axes are never looked up here: a viewer shows
-        those axes whole.
+        The index shown along each axis but that of the colours; of more indices than axes the last ones count. Channels
+        along one of the last two axes are not chosen by it: a viewer shows those axes whole.
     every : bool
         Segment every frame, not only the current one.
     channel_axis : int, optional
-        The axis that holds channels, if labels do not tell.
+        The axis of channels, if labels do not say.
     channel : int, optional
         Index of the channel to read, by default the current one.
-
-    Returns
-    -------
-    StackPlan
 
     Raises
     ------
@@ -263,18 +212,20 @@ def plan_stack(
     chosen = _choose_channel(lengths, channels, channel, shown)
     plane = _find_plane(lengths, labels, channels)
     frames = tuple(axis for axis, side in enumerate(lengths) if side > 1 and axis not in (channels, *plane))
-    names = tuple(FRAME_NAMES.get(labels[axis], "frame") for axis in frames)
+    names = tuple(_FRAME_NAMES.get(labels[axis], "frame") for axis in frames)
     position = None if every or not frames else _choose_frame([lengths[axis] for axis in frames], names, frames, shown)
     return StackPlan(sides, str(np.dtype(dtype)), rgb, plane, channels, chosen, frames, names, position)
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], rgb: bool) -> None:
     if dtype.kind not in "buif":
-        raise InputError(f"This image holds {dtype} values; Wave-GMS reads real numbers. Convert it, to float32 say.")
+        raise InputError(
+            f"This image holds {dtype} values; Wave-GMS reads real numbers. Convert it, to float32 for example."
+        )
     if len(shape) < 2 + rgb:
-        raise InputError(f"This image has the shape {shape}; Wave-GMS needs rows and columns. Open an image with both.")
+        raise InputError(f"This image has the shape {shape}; Wave-GMS needs rows and columns. Open another image.")
     if 0 in shape:
-        raise InputError(f"This image has the shape {shape}, so there is no pixel in it. Open another one.")
+        raise InputError(f"This image has the shape {shape} and no pixels. Open another one.")
     if rgb and shape[-1] not in (3, 4):
         raise InputError(
             f"This image has {shape[-1]} colours; RGB has 3, or 4 with alpha. Open it as grey, with a channel axis."
@@ -295,13 +246,13 @@ def _find_channels(lengths: tuple[int, ...], labels: list[str], rgb: bool, wishe
     if wished is not None:
         if not -axes <= wished < axes:
             raise InputError(
-                f"Axis {wished} was named for the channels; this image has the axes 0 to {axes - 1}. Name one of those."
+                f"Axis {wished} was given for the channels; this image has the axes 0 to {axes - 1}. Give one of those."
             )
         return wished % axes
-    labelled = [axis for axis, label in enumerate(labels) if label in CHANNEL_NAMES]
+    labelled = [axis for axis, label in enumerate(labels) if label in _CHANNEL_NAMES]
     if labelled or rgb or axes < 3 or {"y", "x"} <= set(labels):
         return labelled[0] if labelled else None
-    short = 1 < lengths[-1] <= MOST_TRAILING_CHANNELS < min(lengths[-3:-1])
+    short = 1 < lengths[-1] <= _MOST_TRAILING_CHANNELS < min(lengths[-3:-1])
     return axes - 1 if short else None
 
 
@@ -324,7 +275,7 @@ def _find_plane(lengths: tuple[int, ...], labels: list[str], channels: int | Non
     plane = next((pair[-2:] for pair in (named, long, axes) if len(pair) >= 2), None)
     if plane is None:
         raise InputError(
-            f"Beside its channels this image has one axis, of {lengths[axes[0]]}; a plane has two. Name another axis."
+            f"Besides its channels this image has one axis, of {lengths[axes[0]]}; a plane has two. Give another axis."
         )
     return plane[0], plane[1]
 
@@ -339,12 +290,11 @@ def _choose_frame(
     for length, name, axis in zip(lengths, names, axes, strict=True):
         if not 0 <= shown[axis] < length:
             raise InputError(
-                f"The slider stands at {shown[axis]}, and this image has the {name}s 0 to {length - 1}. "
+                f"The slider is at {shown[axis]}, but this image has the {name}s 0 to {length - 1}. "
                 "Move the slider into the image."
             )
     return tuple(shown[axis] for axis in axes)
 
 
 def _counted(lengths: Sequence[int], names: Sequence[str]) -> str:
-    pairs = zip(lengths, names, strict=True)
-    return " x ".join(f"{length} {name}{'s' if length != 1 else ''}" for length, name in pairs)
+    return " x ".join(counted(length, name) for length, name in zip(lengths, names, strict=True))

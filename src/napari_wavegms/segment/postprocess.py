@@ -24,22 +24,10 @@ class _Label(NamedTuple):
 
 
 def fill_holes(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    """Give each label the background that it encloses.
+    """Fill the holes of each label, in a new array; a hole inside several nested labels goes to the innermost.
 
-    Parameters
-    ----------
-    labels : ndarray of int or bool
-        Label array of any shape; 0 is background. A hole inside several nested labels goes to the innermost.
-
-    Returns
-    -------
-    ndarray
-        A new array of the same shape and dtype. Labelled pixels keep their label.
-
-    Raises
-    ------
-    InputError
-        If the array does not hold integers or booleans.
+    As in all functions here, `labels` is an array of integers or booleans of any shape, in which 0 is background;
+    otherwise `InputError` is raised.
 
     Examples
     --------
@@ -58,24 +46,7 @@ def fill_holes(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
 
 
 def remove_islands(labels: npt.NDArray[Scalar], min_pixels: int) -> npt.NDArray[Scalar]:
-    """Turn the pieces of each label that have fewer than `min_pixels` pixels into background.
-
-    Parameters
-    ----------
-    labels : ndarray of int or bool
-        Label array of any shape; 0 is background.
-    min_pixels : int
-        The size of the smallest piece to keep, in pixels; 0 and 1 keep all.
-
-    Returns
-    -------
-    ndarray
-        A new array of the same shape and dtype.
-
-    Raises
-    ------
-    InputError
-        If the array does not hold integers or booleans, or `min_pixels` is not a whole number from 0.
+    """Remove the pieces of each label that have fewer than `min_pixels` pixels (a whole number), in a new array.
 
     Examples
     --------
@@ -91,22 +62,7 @@ def remove_islands(labels: npt.NDArray[Scalar], min_pixels: int) -> npt.NDArray[
 
 
 def keep_largest(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    """Keep the largest piece of each label; the others become background.
-
-    Parameters
-    ----------
-    labels : ndarray of int or bool
-        Label array of any shape; 0 is background. Of pieces of equal size the first in reading order stays.
-
-    Returns
-    -------
-    ndarray
-        A new array of the same shape and dtype.
-
-    Raises
-    ------
-    InputError
-        If the array does not hold integers or booleans.
+    """Keep the largest piece of each label, in a new array; of equal ones the first in reading order.
 
     Examples
     --------
@@ -122,29 +78,12 @@ def keep_largest(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
 
 
 def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
-    """Round off outlines by a majority vote in the disc around each pixel.
+    """Round off outlines by a majority vote in the disc (the ball, with three axes) around each pixel, in a new array.
 
-    A background pixel joins a label that holds more than half of its disc, and a labelled pixel becomes background
-    where background holds more than half. So the line between two touching labels stays, and what is smaller than half
-    the disc disappears. Beyond its border the array continues as in a mirror, so that a lesion cut by the border is not
-    rounded there.
-
-    Parameters
-    ----------
-    labels : ndarray of int or bool
-        Label array of any shape; 0 is background.
-    radius : int
-        Radius of the disc (of the ball, with three axes) in pixels; 0 changes nothing.
-
-    Returns
-    -------
-    ndarray
-        A new array of the same shape and dtype.
-
-    Raises
-    ------
-    InputError
-        If the array does not hold integers or booleans, or `radius` is not a whole number from 0.
+    A background pixel joins a label that fills more than half of its disc, and a labelled pixel becomes background
+    where background fills more than half. So the line between two touching labels stays, and what is smaller than half
+    the disc disappears. The array is mirrored at its border, so that a lesion cut by the border is not rounded there.
+    `radius` is a whole number of pixels.
 
     Examples
     --------
@@ -172,8 +111,8 @@ def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
 def _checked(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     if labels.dtype.kind not in "bui":
         raise InputError(
-            f"This mask holds {labels.dtype} values; labels are whole numbers or booleans. "
-            "Threshold a probability before cleaning it up."
+            f"This mask holds {labels.dtype} values, but labels are whole numbers or booleans. "
+            "Threshold the probability first."
         )
     return labels
 
@@ -181,20 +120,15 @@ def _checked(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
 def _whole(value: Any, what: str, unit: str) -> int:
     if isinstance(value, (int, np.integer)) and value >= 0:
         return int(value)
-    raise InputError(f"{what} is {value!r}; it is a whole number of {unit}, 0 or more. Round it first.")
+    raise InputError(f"{what} is {value!r}. Give a whole number of {unit}, 0 or more.")
 
 
 def _each(labels: Labels) -> Iterator[_Label]:
     """Every label with its bounding box, so that the work grows with the lesion and not with the image."""
     for value in np.unique(labels[labels != 0]):
         mask = labels == value
-        window = _bounding_box(mask)
+        window = tuple(slice(int(along.min()), int(along.max()) + 1) for along in np.nonzero(mask))
         yield _Label(value, window, mask[window])
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    places = np.nonzero(mask)
-    return tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
 
 
 def _pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
@@ -221,24 +155,9 @@ def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.float64]:
 
 
 def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.NDArray[np.uint8]:
-    """Label the pixels whose probability reaches the threshold.
+    """1 where a probability of any shape reaches the threshold, otherwise 0; NaN is background.
 
-    Parameters
-    ----------
-    probability : array_like
-        Lesion probability in [0, 1], of any shape. NaN is background.
-    threshold : float
-        Strictly between 0 and 1. A pixel that equals it belongs to the lesion.
-
-    Returns
-    -------
-    ndarray of uint8
-        1 where ``probability >= threshold``, otherwise 0; the shape of `probability`.
-
-    Raises
-    ------
-    InputError
-        If the threshold is not a number strictly between 0 and 1.
+    Raises `InputError` if the threshold is not a number strictly between 0 and 1.
 
     Examples
     --------
@@ -256,7 +175,5 @@ def _checked_level(threshold: float) -> float:
     except (TypeError, ValueError):
         level = float("nan")
     if not 0.0 < level < 1.0:
-        raise InputError(
-            f"The threshold is {threshold!r}; it is a number between 0 and 1, both left out. If in doubt, take 0.5."
-        )
+        raise InputError(f"The threshold is {threshold!r}. Give a number between 0 and 1, for example 0.5.")
     return level

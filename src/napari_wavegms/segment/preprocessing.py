@@ -1,4 +1,4 @@
-"""Any image array to the network's frame and back: the one doorway between numpy's axes and torch's.
+"""Any image array to the network's frame and back: the only place where numpy's axes become torch's.
 
 Outside, an image is (H, W), (H, W, 3) or (H, W, 4) of any numeric dtype. Inside, it is (3, S, S) float32 in [0, 1].
 """
@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a model wants its images; kept in its card.
+    """How images are prepared for a model; kept in its card.
 
     Attributes
     ----------
@@ -30,8 +30,7 @@ class Preprocessing:
     aspect : {"squash", "letterbox"}
         Stretch the image to the square, as the paper does, or keep its aspect ratio and pad with black.
     percentiles : tuple of float
-        The two percentiles of the finite pixels that become 0 and 1, for every dtype but bool and uint8, which are
-        taken as they are (True is 1, 255 is 1).
+        The two percentiles of the finite pixels that become 0 and 1; bool and uint8 are not rescaled (255 is 1).
     margins : bool
         Whether uniform margins (black bars, a letterbox) are left out of the frame. Off in cards that do not say.
     """
@@ -68,7 +67,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image in the network's frame, with what is needed to go back.
+    """An image in the network's frame, and how to get back to the source.
 
     Attributes
     ----------
@@ -101,7 +100,6 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
         the darkest value, infinities as the ends of the range; a constant image becomes black, or its own grey for
         bool and uint8.
     preprocessing : Preprocessing
-        The model's wishes.
 
     Raises
     ------
@@ -145,7 +143,7 @@ def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | N
     """
     array = np.asarray(mask)
     if array.ndim != 2 or 0 in array.shape:
-        raise InputError(f"The mask has shape {array.shape}; a mask is a plane of (rows, columns). Pick one plane.")
+        raise InputError(f"The mask has shape {array.shape}; a mask has rows and columns. Choose one plane.")
     array = array if box is None else array[_inside(box)]
     frame = fit_frame((array.shape[0], array.shape[1]), preprocessing)
     rows = _nearest(array.shape[0], frame[2])
@@ -156,13 +154,7 @@ def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | N
 
 
 def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Check an image and bring it to (H, W, C) with C 1 or 3, dtype untouched.
-
-    Raises
-    ------
-    InputError
-        If it is not one grey, RGB or RGBA plane of real numbers with at least one pixel.
-    """
+    """An image as (H, W, 1 or 3), dtype unchanged; `InputError` unless it is a grey, RGB or RGBA plane with pixels."""
     array = np.asarray(image)
     if array.dtype.kind not in "biuf":
         raise InputError(f"The image holds {array.dtype} values; Wave-GMS reads real numbers. Convert it first.")
@@ -171,20 +163,20 @@ def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
     if array.ndim != 3:
         raise InputError(
             f"The image has shape {array.shape}; Wave-GMS reads one plane, (rows, columns) or (rows, columns, 3). "
-            "Pick one slice."
+            "Choose one slice."
         )
     channels = array.shape[2]
     if channels not in (1, 3, 4):
         raise InputError(f"This image has {channels} channels; Wave-GMS reads grey or RGB. Choose one channel.")
     if array.size == 0:
-        raise InputError(f"The image has shape {array.shape}, which is no pixel at all. Choose another image.")
+        raise InputError(f"The image has shape {array.shape} and no pixels. Choose another image.")
     return array[:, :, :3] if channels == 4 else array
 
 
 def scale_intensity(
     image: npt.NDArray[Any], percentiles: tuple[float, float]
 ) -> tuple[FloatArray, tuple[float, float] | None]:
-    """Scale to [0, 1] float32; also tell which source values became 0 and 1 (None for bool and uint8)."""
+    """Scale to [0, 1] float32; also return the source values that became 0 and 1 (None for bool and uint8)."""
     if image.dtype == np.bool_:
         return image.astype(np.float32), None
     if image.dtype == np.uint8:

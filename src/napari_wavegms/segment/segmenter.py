@@ -1,9 +1,10 @@
-"""Image in, mask out."""
+"""Image in, mask out: the model, its codec and its device together."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,30 +21,31 @@ from napari_wavegms.model.device import Device, choose_device
 from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """What `Segmenter.segment` finds in an image of (H, W) pixels.
+    """The result for an image of (H, W) pixels, or for a stack of such planes.
 
     Attributes
     ----------
-    mask : ndarray of shape (H, W), uint8
+    mask : ndarray of shape (H, W) or (..., H, W), uint8
         1 where the probability reaches the threshold.
-    probability : ndarray of shape (H, W), float32
+    probability : ndarray of the same shape, float32
         In [0, 1].
     threshold : float
         In (0, 1).
     intensity : tuple of float or None
-        The pixel values that were shown to the network as black and white; None for bool and uint8, taken as they are.
+        The pixel values that became black and white; None for bool and uint8, which are not rescaled, and for stacks.
     seconds : float
-        Time it took.
+        Time taken.
     model, device : str
         Name of the model and of the torch device.
     latents : ndarray of shape (4, S/8, S/8), float32, or None
-        What the encoder made of the image, in the working frame; see `napari_wavegms.segment.ood`.
+        Latents of the image in the working frame, see `napari_wavegms.segment.ood`; None for stacks.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -56,7 +58,15 @@ class Segmentation:
     latents: FloatArray | None = None
 
     def at(self, threshold: float) -> Segmentation:
-        """The same probability with another threshold; the network does not run."""
+        """The same result with another threshold; the network does not run again.
+
+        Examples
+        --------
+        >>> probability = np.array([[0.2, 0.6]], np.float32)
+        >>> result = Segmentation(probability >= 0.5, probability, 0.5, None, 0.1, "generalist", "cpu")
+        >>> result.at(0.1).mask.tolist()
+        [[1, 1]]
+        """
         return replace(self, mask=threshold_probability(self.probability, threshold), threshold=threshold)
 
 
@@ -66,13 +76,11 @@ class Segmenter:
     Parameters
     ----------
     model : WaveGMS
-        The network.
     card : ModelCard
-        Its card: preprocessing and threshold are followed.
+        Decides preprocessing and threshold.
     codec : TinyVAE
         Decodes the mask latents.
     device : Device
-        Where to compute.
 
     Examples
     --------
@@ -97,16 +105,23 @@ class Segmenter:
         device: str = "auto",
         codec: str | TinyVAE = "mask-codec",
     ) -> Segmenter:
-        """Load a model by name or file.
+        """Load a model.
+
+        Parameters
+        ----------
+        model : str or path-like
+            A name of `list_models`, or a ``.safetensors`` file.
+        device : {"auto", "cpu", "cuda", "mps"}
+        codec : {"mask-codec", "taesd"} or TinyVAE
 
         Raises
         ------
         CheckpointError
             If there is no such model, or its file does not fit.
         InputError
-            If the device or codec is unknown or not to be had here.
+            If the device or codec is unknown or not available.
         WeightsNotFoundError
-            If the codec is TAESD and its weights are not here.
+            If the codec is TAESD and its weights are not found.
         """
         chosen = choose_device(device)
         network, card = load_checkpoint(resolve(model))
@@ -125,14 +140,14 @@ class Segmenter:
         Raises
         ------
         InputError
-            If the array is no such image, or the threshold no such number.
+            If the array is not such an image, or the threshold not in (0, 1).
         """
         started = time.perf_counter()
         threshold = self.threshold if threshold is None else threshold
-        # Checked before the network runs, so that a typing error costs no time.
+        # Checked before the network runs.
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
         prepared = prepare(image, self.preprocessing)
-        latents, found = self._look(prepared)
+        latents, found = self._predict(prepared)
         probability = restore(found, prepared)
         return Segmentation(
             mask=threshold_probability(probability, threshold),
@@ -150,24 +165,90 @@ class Segmenter:
         return self._inference.mask_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu()
 
     def image_latents(self, image: npt.ArrayLike) -> FloatArray:
-        """Mean of the image's latents (4, S/8, S/8), float32; the mapping model does not run."""
+        """Mean of the image's latents (4, S/8, S/8), float32; only the encoder runs."""
         return self._inference.image_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu().numpy()
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
         prepared = prepare(image, self.preprocessing)
-        return in_whole_frame(self._look(prepared)[1], prepared, self.preprocessing)
+        return in_whole_frame(self._predict(prepared)[1], prepared, self.preprocessing)
 
-    def _look(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
+    def _predict(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
         """The image's latents (4, S/8, S/8) and the mask's probability (S, S)."""
-        latents, decoded = self._inference.look(_pixels(prepared))
+        latents, decoded = self._inference.predict(_pixels(prepared))
         probability: npt.NDArray[Any] = decoded[0, 0].cpu().numpy()
         if not np.isfinite(probability).all():
             raise CheckpointError(
-                f"The model {self.card.name} gave values that are not numbers; its weights are damaged. "
+                f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )
         return latents[0].cpu().numpy(), probability
+
+
+def segment_stack(
+    model: Segmenter | str | os.PathLike[str],
+    image: Any,
+    *,
+    rgb: bool = False,
+    axis_labels: Sequence[str] | None = None,
+    channel: int | None = None,
+    threshold: float | None = None,
+    on_event: Callable[[SliceDone[Segmentation]], object] | None = None,
+) -> Segmentation:
+    """Segment every plane of an image with more than two axes.
+
+    Parameters
+    ----------
+    model : Segmenter, str or path-like
+        A segmenter, a name of `list_models`, or a model file.
+    image : array-like with a shape and dtype
+        numpy, dask, zarr or h5py; a lazy array computes each plane when its turn comes. A plane is made of the axes
+        labelled y and x, or of the last two that are longer than one.
+    rgb : bool
+        Whether the last axis holds 3 or 4 colours.
+    axis_labels : sequence of str, optional
+        One letter or name for each axis, such as ``"tyx"``: t, z, c, y, x are known.
+    channel : int, optional
+        Index along the channel axis; needed where there is one.
+    threshold : float, optional
+        In (0, 1); the model's by default.
+    on_event : callable, optional
+        Called with each plane's result: its index, number, total and segmentation.
+
+    Returns
+    -------
+    Segmentation
+        Mask and probability have all axes of the image but those of channels and colours.
+
+    Raises
+    ------
+    InputError
+        If there is no plane in the array, a channel has to be chosen, or a plane cannot be segmented.
+
+    Examples
+    --------
+    >>> from napari_wavegms.samples import ultrasound_stack
+    >>> segment_stack("default", ultrasound_stack(frames=2, shape=(64, 80)).image).mask.shape
+    (2, 64, 80)
+    """
+    segmenter = model if isinstance(model, Segmenter) else Segmenter.from_checkpoint(model)
+    plan = plan_stack(image.shape, image.dtype, rgb, axis_labels, every=True, channel=channel)
+    started = time.perf_counter()
+    probability = np.zeros(plan.labels_shape, np.float32)
+    for plane in segment_planes(segmenter, image, plan):
+        probability[plane.index] = plane.segmentation.probability
+        if on_event is not None:
+            on_event(plane)
+    level = segmenter.threshold if threshold is None else threshold
+    return Segmentation(
+        mask=threshold_probability(probability, level),
+        probability=probability,
+        threshold=level,
+        intensity=None,
+        seconds=time.perf_counter() - started,
+        model=segmenter.card.name,
+        device=segmenter.device.name,
+    )
 
 
 def _pixels(prepared: Prepared) -> Tensor:

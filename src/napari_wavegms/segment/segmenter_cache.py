@@ -10,26 +10,23 @@ from typing import Any, Protocol
 
 
 class DeviceLike(Protocol):
-    """A processor and why it was chosen."""
+    """A device name such as ``"cpu"``, and why it was chosen."""
 
     @property
-    def name(self) -> str:
-        """Such as ``"cpu"``."""
+    def name(self) -> str: ...  # noqa: D102
 
     @property
-    def reason(self) -> str:
-        """Such as ``"CPU: no NVIDIA support installed"``."""
+    def reason(self) -> str: ...  # noqa: D102
 
 
 class SegmenterLike(Protocol):
-    """What the panel needs of `napari_wavegms.Segmenter`."""
+    """What the panels need of `napari_wavegms.Segmenter`."""
 
     @property
-    def device(self) -> DeviceLike:
-        """Where it computes."""
+    def device(self) -> DeviceLike: ...  # noqa: D102
 
     def segment(self, image: Any, /) -> Any:
-        """Give the segmentation of one plane, with its probability."""
+        """Segment one plane."""
 
 
 LoadSegmenter = Callable[[Path, str], SegmenterLike]
@@ -37,23 +34,20 @@ LoadSegmenter = Callable[[Path, str], SegmenterLike]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is going on, for the panel to say."""
+    """What a job is doing, to be shown."""
 
     sentence: str
 
 
 def load_segmenter(model: Path, device: str) -> SegmenterLike:
-    """Load the real thing."""
+    """Load a segmenter from a file."""
     from napari_wavegms.segment.segmenter import Segmenter
 
     return Segmenter.from_checkpoint(model, device=device)
 
 
 class SegmenterCache:
-    """Keeps the segmenter of the last run, so that the next press does not read the model file again.
-
-    A model file that was replaced, as fine-tuning does, is read anew.
-    """
+    """Keeps the segmenter of the last run; a model file that was replaced, as fine-tuning does, is read again."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -61,14 +55,14 @@ class SegmenterCache:
         self._segmenter: SegmenterLike | None = None
 
     def holds(self, model: Path, device: str) -> bool:
-        """Whether the segmenter of this very file and device is at hand."""
+        """Whether the segmenter of this file and device is loaded."""
         return self._segmenter is not None and self._key == _fingerprint(model, device)
 
     def get(self, model: Path, device: str, load: LoadSegmenter) -> SegmenterLike:
-        """Give the segmenter, loading it where it is not at hand."""
+        """Return the segmenter, loading it if necessary."""
         with self._lock:
             if not self.holds(model, device) or self._segmenter is None:
-                self._segmenter = None  # two models at once would be one too many for a small machine
+                self._segmenter = None  # two models at once are too much for a small machine
                 key = _fingerprint(model, device)
                 self._segmenter = load(model, device)
                 self._key = key
@@ -79,7 +73,7 @@ SEGMENTER_CACHE = SegmenterCache()
 
 
 def _fingerprint(model: Path, device: str) -> object:
-    """Tell one state of a model file from another; a file that is gone equals nothing."""
+    """Identity of one state of a model file; a missing file equals nothing."""
     try:
         status = model.stat()
     except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,35 +10,19 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.postprocess import threshold_probability
 
-BAND = 0.2
-"""Doubt below this is left out of the map: with a threshold of 0.5, probabilities below 0.1 and above 0.9."""
+BAND = 0.2  # less is left out of the map: with a threshold of 0.5, probabilities below 0.1 and above 0.9
+_GRID = 128  # longest side of the coarse map that is searched; keeps large images quick
+_WINDOW = 15  # side of a region in its cells: an eighth of the image, what an eye takes in at once
+_FAINTEST = 0.15  # regions lighter than this share of the heaviest one are left out
 
 
 def image_uncertainty(probability: npt.ArrayLike, threshold: float = 0.5) -> float:
-    """How little the model trusts the mask it draws, to put images in order.
+    """How uncertain a predicted mask is, from 0 to 1, to sort images by; 1 for an empty mask.
 
-    One minus the Dice that the model itself expects of its mask: with the mask M and probabilities p,
-    ``1 - 2 Σ_M p / (|M| + Σ p)`` (one minus the soft Dice confidence [1]_). On images of the kind that the model
-    learned from, nothing that costs more ranked them clearly better: `benchmarks/uncertainty.py` compares it with
-    entropy, the four heads, latent samples and flips, and docs/lab/review.md has the figures. On images of another
-    kind the model does not know how wrong it is. It is no probability of an error, and is not to be shown as one.
-
-    Parameters
-    ----------
-    probability : array_like
-        Lesion probability in [0, 1], (H, W) or a stack of planes, which is taken as a whole. NaN counts as 0.
-    threshold : float
-        Strictly between 0 and 1: what the mask is drawn with.
-
-    Returns
-    -------
-    float
-        From 0, certain, to 1. An empty mask is 1: what the model has missed altogether is to be looked at first.
-
-    Raises
-    ------
-    InputError
-        If the threshold is no such number.
+    One minus the Dice that the model itself expects: with the mask M and probabilities p (H, W) or of a whole stack,
+    ``1 - 2 Σ_M p / (|M| + Σ p)``. On images of the kind that the model was trained on, nothing that costs more ranked
+    them clearly better (`benchmarks/uncertainty.py`, docs/lab/review.md); on images of another kind the model does not
+    know how wrong it is. It is not a probability of an error. Raises `InputError` for a threshold outside (0, 1).
 
     Examples
     --------
@@ -57,24 +40,9 @@ def image_uncertainty(probability: npt.ArrayLike, threshold: float = 0.5) -> flo
 
 
 def uncertainty_map(probability: npt.ArrayLike, threshold: float = 0.5) -> npt.NDArray[np.float32]:
-    """How near each pixel is to changing sides, limited to the doubtful band.
+    """Uncertainty of each pixel: 1 at the threshold, falling linearly to 0 at probabilities 0 and 1; 0 below `BAND`.
 
-    Parameters
-    ----------
-    probability : array_like
-        Lesion probability in [0, 1], of any shape. NaN counts as 0.
-    threshold : float
-        Strictly between 0 and 1: where doubt is greatest.
-
-    Returns
-    -------
-    ndarray of float32
-        1 at the threshold, falling linearly to 0 at probabilities of 0 and 1; 0 wherever it would be below `BAND`.
-
-    Raises
-    ------
-    InputError
-        If the threshold is no such number.
+    Raises `InputError` for a threshold outside (0, 1).
 
     Examples
     --------
@@ -87,28 +55,11 @@ def uncertainty_map(probability: npt.ArrayLike, threshold: float = 0.5) -> npt.N
     return np.where(doubt < BAND, np.float32(0), doubt.clip(0, 1)).astype(np.float32)
 
 
-GRID = 128
-"""Longest side, in cells, of the coarse map in which spots are sought; keeps large images quick."""
-
-WINDOW = 15
-"""Side of a spot in cells: about an eighth of the image, what an eye takes in at once."""
-
-FAINTEST = 0.15
-"""Spots lighter than this share of the heaviest one are left out."""
-
-
 @dataclass(frozen=True, slots=True)
 class UncertainRegion:
-    """A place where the mask is doubtful, in pixels of the image.
+    """An uncertain part of a mask: centre and box (rows ``top:bottom``, columns ``left:right``) in pixels.
 
-    Attributes
-    ----------
-    row, col : float
-        Centre of the doubt.
-    top, bottom, left, right : int
-        The box around it: rows ``top:bottom`` and columns ``left:right``.
-    weight : float
-        Doubtful area, in pixels, each counted by its doubt in [0, 1].
+    `weight` is its area in pixels, each counted by its uncertainty in [0, 1].
     """
 
     row: float
@@ -121,73 +72,34 @@ class UncertainRegion:
 
 
 def uncertain_regions(probability: npt.ArrayLike, threshold: float = 0.5, most: int = 12) -> list[UncertainRegion]:
-    """Find where the mask is most likely to be wrong.
+    """Find at most `most` regions where a mask is most likely to be wrong, heaviest first.
 
-    Every contour has a thin doubtful rim. A spot is where much doubt gathers within one window, so that a blurred
-    border or a faint second structure comes before a crisp edge. Windows are taken one after the other, the heaviest
-    first, and what one has taken the next does not count again.
-
-    Parameters
-    ----------
-    probability : array_like of shape (H, W)
-        Lesion probability in [0, 1].
-    threshold : float
-        Strictly between 0 and 1: what the mask is drawn with.
-    most : int
-        At most so many spots.
-
-    Returns
-    -------
-    list of Spot
-        Heaviest first; empty where nothing is doubtful.
-
-    Raises
-    ------
-    InputError
-        If there are not two axes with pixels, or the threshold is no such number.
+    Every contour has a thin uncertain rim. A region is where much uncertainty lies within one window, so that a blurred
+    border or a faint second structure comes before a crisp edge. Windows are chosen one after the other, the heaviest
+    first, and what is in one does not count again. Raises `InputError` unless the probability is (H, W) with pixels.
 
     Examples
     --------
     >>> probability = np.zeros((64, 64)); probability[30:34, 10:14] = 0.5
-    >>> [spot] = uncertain_regions(probability)
-    >>> (spot.row, spot.col, spot.top, spot.bottom, spot.left, spot.right, spot.weight)
+    >>> [region] = uncertain_regions(probability)
+    >>> (region.row, region.col, region.top, region.bottom, region.left, region.right, region.weight)
     (31.5, 11.5, 30, 34, 10, 14, 16.0)
     """
     doubt = uncertainty_map(probability, threshold)
     if doubt.ndim != 2 or not doubt.size:
-        raise InputError(f"A probability of shape {doubt.shape} came; spots are sought in one plane (rows, columns).")
-    cell = -(-max(doubt.shape) // GRID)
+        raise InputError(f"The probability has shape {doubt.shape}, but one plane (rows, columns) is needed.")
+    cell = -(-max(doubt.shape) // _GRID)
     coarse = _sums(doubt, cell)
-    spots: list[UncertainRegion] = []
-    while len(spots) < most:
+    regions: list[UncertainRegion] = []
+    while len(regions) < most:
         row, col, weight = _heaviest_window(coarse)
-        if weight <= 0 or (spots and weight < FAINTEST * spots[0].weight):
+        if weight <= 0 or (regions and weight < _FAINTEST * regions[0].weight):
             break
-        cells = (slice(row, row + WINDOW), slice(col, col + WINDOW))
-        spots.append(_spot(doubt, cells, cell))
+        cells = (slice(row, row + _WINDOW), slice(col, col + _WINDOW))
+        regions.append(_region(doubt, cells, cell))
         coarse[cells] = 0
         doubt[_pixels(cells, cell)] = 0
-    return sorted(spots, key=lambda spot: -spot.weight)
-
-
-def next_spot(spots: Sequence[UncertainRegion], current: UncertainRegion | None = None) -> UncertainRegion | None:
-    """The spot to go to next: the heaviest at first, then the next lighter one, then the heaviest again.
-
-    Parameters
-    ----------
-    spots : sequence of UncertainRegion
-        As `uncertain_regions` gives them.
-    current : UncertainRegion, optional
-        Where we are. A spot that is no longer among them, because the mask was changed meanwhile, counts as none.
-
-    Returns
-    -------
-    UncertainRegion or None
-        None where there is no spot.
-    """
-    if not spots:
-        return None
-    return spots[(spots.index(current) + 1) % len(spots)] if current in spots else spots[0]
+    return sorted(regions, key=lambda region: -region.weight)
 
 
 def _sums(doubt: npt.NDArray[np.float32], cell: int) -> npt.NDArray[np.float64]:
@@ -199,7 +111,7 @@ def _sums(doubt: npt.NDArray[np.float32], cell: int) -> npt.NDArray[np.float64]:
 def _heaviest_window(coarse: npt.NDArray[np.float64]) -> tuple[int, int, float]:
     """First row and column of the window that holds most, and how much; a window never leaves the map."""
     table = np.pad(coarse, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)  # sums of all that is above and to the left
-    height, width = (min(WINDOW, side) for side in coarse.shape)
+    height, width = (min(_WINDOW, side) for side in coarse.shape)
     held = table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
     row, col = np.unravel_index(held.argmax(), held.shape)
     # Differences of sums leave a rest of rounding where nothing is held.
@@ -211,7 +123,7 @@ def _pixels(cells: tuple[slice, slice], cell: int) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _spot(doubt: npt.NDArray[np.float32], cells: tuple[slice, slice], cell: int) -> UncertainRegion:
+def _region(doubt: npt.NDArray[np.float32], cells: tuple[slice, slice], cell: int) -> UncertainRegion:
     """The doubt inside a window: its centre of mass, its tight box, its sum."""
     rows, columns = _pixels(cells, cell)
     inside = doubt[rows, columns].astype(np.float64)

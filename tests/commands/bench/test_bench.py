@@ -1,59 +1,33 @@
-"""`wavegms bench`: a table that can be checked by hand, and runs on phantoms with a tiny model."""
+"""`wavegms bench` with a tiny model, and its figures worked out by hand."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_wavegms.commands.bench import speed as bench_speed
-from napari_wavegms.commands.bench.adaptation import Adapted
-from napari_wavegms.commands.bench.adaptation_command import table
-from napari_wavegms.commands.bench.timing import Effort
-from napari_wavegms.finetune import presets
-
-ONE = Adapted(0, "quick", 0.1, 0.3, 0.8, 0.75, 20.0, 8, 2, 10, 5, True)
-
-
-def test_the_table_gives_means_and_the_range_of_the_draws() -> None:
-    other = replace(ONE, draw=1, after=0.5, known_after=0.79, seconds=30.0)
-    assert table([ONE, other])[2] == (
-        "| quick | 0.100 | 0.400 (0.300 to 0.500) | +0.300 (+0.200 to +0.400) | 25.0 (20.0 to 30.0) s | 0.800 | "
-        "0.770 (0.750 to 0.790) |"
-    )
-
-
-def test_a_single_draw_has_no_range_and_an_unknown_clinic_no_score() -> None:
-    alone = replace(ONE, known_before=None, known_after=None)
-    assert table([alone])[2] == "| quick | 0.100 | 0.300 | +0.200 | 20.0 s | – | – |"
-
-
-def test_the_adaptation_is_measured_on_phantoms_where_no_data_is_given(
-    wavegms: Callable[..., Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short = replace(presets.QUICK, config=replace(presets.QUICK.config, epochs=1, max_seconds=0.0))
-    monkeypatch.setitem(presets.PRESETS, "quick", short)
-    report = tmp_path / "report.json"
-    options = ("--only", "adaptation", "--speed", "quick", "--draws", "1", "--corrections", "3", "--json", report)
-    said = wavegms("bench", "--model", model, "--device", "cpu", *options)
-    assert said.code == 0
-    told = json.loads(report.read_text())
-    assert list(told) == ["machine", "adaptation"]
-    (adapted,) = told["adaptation"]
-    assert adapted["learned"] + adapted["held_out"] == 3
-    assert f"{adapted['after']:.3f}" in said.out.splitlines()[-1]
+from napari_wavegms.commands.bench.command import Machine
+from napari_wavegms.commands.bench.first_mask import peak_mib
+from napari_wavegms.commands.bench.speed import Cost, Effort, Measured, first_mask, table, timed
+from napari_wavegms.errors import InputError, WaveGMSError
+from napari_wavegms.model.checkpoint import load_checkpoint
+from napari_wavegms.model.codec import load_codec
+from napari_wavegms.model.inference import Inference
 
 
 def test_the_speed_is_measured_and_printed_as_nothing_but_json(
     wavegms: Callable[..., Any], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_speed, "Effort", partial(Effort, seconds=0.0, least=1, most=1))
-    said = wavegms("bench", "--only", "speed", "--model", model, "--device", "cpu", "--json")
+    said = wavegms("bench", "--model", model, "--device", "cpu", "--json")
     assert said.code == 0
     told = json.loads(said.out)
     assert list(told) == ["machine", "speed"]
@@ -71,19 +45,62 @@ def test_the_speed_is_measured_and_printed_as_nothing_but_json(
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [
-        (["--draws", "0"], "There is nothing to measure without a draw of at least one correction."),
-        (["--known", "."], "--known says where the model comes from and --new where it is to go; give --new too."),
-        (["--speed", "slow"], "--speed is 'slow'; choose quick or full."),
-        (["--only", "memory"], "--only is 'memory'; choose speed or adaptation."),
-        (["--new", "nowhere"], "nowhere"),
-        (
-            ["--only", "speed", "--new", "."],
-            "--new and --known are for how a model adapts, which --only speed leaves out.",
-        ),
-    ],
+    [(["--model", "nowhere"], "There is no model 'nowhere'."), (["--json", "."], ". is a folder; --json takes")],
 )
 def test_what_cannot_be_measured_is_refused(wavegms: Callable[..., Any], options: list[str], sentence: str) -> None:
     said = wavegms("bench", *options)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith(sentence)
+
+
+def test_the_table_gives_median_quartiles_and_the_processors_time() -> None:
+    costs = [Cost(wall, processor) for wall, processor in ((0.5, 0.1), (0.1, 0.1), (0.2, 0.3), (0.3, 0.2), (0.4, 0.2))]
+    image = Measured.seconds("image", "one image", costs)
+    memory = Measured.of("memory", "memory", "MiB", [1234.4])
+    assert table([image, memory])[2:] == [
+        "| one image | 0.300 (0.200 to 0.400) s | 0.200 s | 5 |",
+        "| memory | 1234 MiB | – | 1 |",
+    ]
+
+
+def test_quartiles_lie_between_the_rounds_next_to_them() -> None:
+    measured = Measured.of("stack", "a stack", "frames/s", [10.0, 20.0])
+    assert (measured.lower_quartile, measured.median, measured.upper_quartile) == (12.5, 15.0, 17.5)
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 3), (1000.0, 7)])
+def test_rounds_end_by_the_clock_within_their_bounds(seconds: float, rounds: int) -> None:
+    assert list(Effort(seconds, least=3, most=7).rounds()) == list(range(rounds))
+
+
+def test_what_is_timed_still_gives_its_result() -> None:
+    total, cost = timed(lambda: sum(range(1000)))
+    assert total == 499500
+    assert cost.wall > 0
+
+
+def test_a_fresh_process_that_fails_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WaveGMSError, match=r"A fresh Python process could not segment an image: .*gone\.safetensors"):
+        first_mask(tmp_path / "gone.safetensors", "cpu")
+
+
+def test_the_machine_is_what_the_program_computes_with(model: Path) -> None:
+    machine = Machine.here("cpu")
+    network, _ = load_checkpoint(model)
+    assert (machine.segmenting == "bfloat16") == Inference(network, load_codec("mask-codec"), "cpu").bfloat16
+    assert machine.sentence.startswith(
+        f"{machine.architecture}, 1 thread, torch {machine.torch}, on the processor (chosen); segments"
+    )
+
+
+def test_a_machine_without_the_device_says_so() -> None:
+    with pytest.raises(InputError, match="There is no device 'gpu'"):
+        Machine.here("gpu")
+
+
+@pytest.mark.skipif(peak_mib() is None, reason="this system does not tell")
+def test_the_peak_of_memory_is_the_processes_own() -> None:
+    filled = np.ones(40_000_000)  # 305 MiB here
+    script = "from napari_wavegms.commands.bench.first_mask import peak_mib; print(peak_mib())"
+    started = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(started.stdout) < filled.nbytes / 2**20 < (peak_mib() or 0)

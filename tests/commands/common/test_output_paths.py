@@ -77,9 +77,9 @@ def test_no_input_is_overwritten_through_a_link(tmp_path: Path) -> None:
 
 def test_an_output_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(InputError, match="is a file and would have to be a folder"):
+    with pytest.raises(InputError, match="is a file, not a folder"):
         checked_output_folder(tmp_path / "notes")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="Cannot create the folder"):
         checked_output_folder(tmp_path / "notes" / "inside")
     assert checked_output_folder(tmp_path / "a" / "b").is_dir()
 

@@ -168,7 +168,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     [version] = lesson.versions.versions()
     assert (version.parent, version.title) == (registry.DEFAULT_MODEL, "Quick, 2 corrections")
     assert version.after.keys() == {"held_out_2"}
-    assert lesson.panel.device_row.words.startswith("CPU: ")
+    assert lesson.panel.device_row.words.startswith("Running on the processor")
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
@@ -327,7 +327,7 @@ def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
     assert not row.devices.styleSheet()
     lesson.learn()
     lesson.end()
-    assert row.words == "CPU: chosen"
+    assert row.words == "Running on the processor (chosen)"
 
 
 def test_a_run_gives_its_memory_back(lesson: Class) -> None:

@@ -26,7 +26,7 @@ PLACES = [(1, 1), (22, 30), (5, 17)]
 class SlowAfterTheFirst:
     """Probability = brightness / 255; the second image takes three seconds."""
 
-    device = SimpleNamespace(name="cpu", reason="CPU: as chosen")
+    device = SimpleNamespace(name="cpu", reason="the processor (chosen)")
 
     def __init__(self) -> None:
         self.calls = 0

@@ -25,7 +25,7 @@ STROKES = 300
 class Brightness:
     """Probability = brightness / 255."""
 
-    device = SimpleNamespace(name="cpu", reason="CPU: as chosen")
+    device = SimpleNamespace(name="cpu", reason="the processor (chosen)")
 
     def segment(self, image: Any) -> Any:
         return SimpleNamespace(probability=np.asarray(image, np.float32) / 255)

@@ -3,97 +3,112 @@
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import platform
+import time
+from dataclasses import asdict, dataclass
 
-from napari_wavegms.commands.bench import adaptation_command
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_device, add_model, one_of
-from napari_wavegms.commands.common.console import show, show_json, tell
+from napari_wavegms.commands.common.arguments import (
+    STDOUT,
+    Commands,
+    add_command,
+    add_device,
+    add_json_file,
+    add_model,
+    json_target,
+)
+from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE
 from napari_wavegms.commands.common.models import named_model
-from napari_wavegms.commands.common.output_paths import checked_output_file
-from napari_wavegms.errors import InputError
+from napari_wavegms.commands.common.output_paths import write_json
 from napari_wavegms.model.card import read_card
-from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.wording import counted, duration
 
-_STDOUT = "-"
-_SPEED, _ADAPTATION = "speed", "adaptation"
-
-_EPILOG = """\
-First how fast the program is here: the first mask, later ones, and steps of learning; about half a minute. Then how a
-model adapts to a kind of image that it has never seen, with ten corrections, as the Fine-tune panel does, scored on
-other images before and after; a quarter of an hour, unless there are fewer draws. DATA is a folder with images, masks
-and split.json ({"train": [stems], "val": [stems]}). Without --new the program's own skin lesion phantoms are the new
-kind, and its ultrasound phantoms the known one; those say that all works and how long it takes, not how well it does on
-patients."""
+_EPILOG = "Measures the first mask, later masks and training steps on synthetic images; takes about half a minute."
 
 
 def add_parser(commands: Commands) -> None:
-    """Tell argparse about the command."""
-    parser = add_command(
-        commands, "bench", run, "Measure how fast the program is here, and how a model adapts", epilog=_EPILOG
-    )
-    parser.add_argument(
-        "--only",
-        metavar=f"{_SPEED}|{_ADAPTATION}",
-        type=one_of(_SPEED, _ADAPTATION),
-        help="how fast the program is, or how a model adapts, alone (default: both)",
-    )
+    """Register the command with argparse."""
+    parser = add_command(commands, "bench", run, "Measure how fast the program is on this machine", epilog=_EPILOG)
     add_model(parser)
     add_device(parser)
-    parser.add_argument(
-        "--json", metavar="FILE", nargs="?", const=_STDOUT, help="write the figures as JSON (without FILE: print them)"
-    )
-    adaptation_command.add_options(parser.add_argument_group("how a model adapts"))
+    add_json_file(parser, "figures")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, and print a table of each part as soon as it is there."""
-    parts = [part for part in (_SPEED, _ADAPTATION) if options.only in (None, part)]
-    target = Path(options.json) if options.json not in (None, _STDOUT) else None
-    # What is wrong is found before the minutes that measuring takes.
-    if _ADAPTATION in parts:
-        adaptation_command.check(options)
-    elif options.new or options.known:
-        raise InputError(
-            "--new and --known are for how a model adapts, which --only speed leaves out. Drop one of them."
-        )
-    if target is not None:
-        checked_output_file(target)
-    read_card(named_model(options.model))
-    report = _measure(options, parts)
-    if options.json == _STDOUT:
+    """Measure and print a table."""
+    # Wrong options are found before torch is loaded.
+    target = json_target(options, [])
+    model = named_model(options.model)
+    read_card(model)
+    from napari_wavegms.commands.bench.speed import measure_speed, table
+
+    machine = Machine.here(options.device)
+    prints_json = options.json == STDOUT
+    (note if prints_json else show)(machine.sentence)
+    began = time.perf_counter()
+    results = []
+    for measured in measure_speed(model, machine.device):
+        results.append(measured)
+        note(f"{measured.what}: {measured}")
+    note(f"This took {duration(time.perf_counter() - began)}.")
+    report = {"machine": asdict(machine), "speed": [asdict(measured) for measured in results]}
+    if prints_json:
         show_json(report)
+    else:
+        show("\n".join(["", *table(results)]))
     if target is not None:
-        with atomic_write(target) as neighbour:
-            neighbour.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(target, report)
     return DONE
 
 
-def _measure(options: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
-    """Give the figures of each part under its name; where stdout is to hold JSON alone, the rest goes to stderr."""
-    from napari_wavegms.commands.bench import speed as bench_speed
-    from napari_wavegms.commands.bench.machine import Machine
-    from napari_wavegms.commands.bench.timing import table
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What decides how fast the program is here: processor, device and precision."""
 
-    say = tell if options.json == _STDOUT else show
-    machine = Machine.here(options.device)
-    say(machine.sentence)
-    report: dict[str, Any] = {"machine": asdict(machine)}
-    if _SPEED in parts:
-        speed = bench_speed.measure(named_model(options.model), machine.device)
-        report[_SPEED] = [asdict(measured) for measured in speed]
-        _show_table(table(speed), options)
-    if _ADAPTATION in parts:
-        adaptation = adaptation_command.measure(options)
-        report[_ADAPTATION] = [asdict(adapted) for adapted in adaptation]
-        _show_table(adaptation_command.table(adaptation), options)
-    return report
+    architecture: str
+    threads: int
+    torch: str
+    device: str
+    reason: str
+    segmenting: str
+    learning: str
+    compiled: bool
 
+    @classmethod
+    def here(cls, device: str) -> Machine:
+        """Describe this machine; raises `InputError` if the device is unknown or not available."""
+        import torch
 
-def _show_table(rows: list[str], options: argparse.Namespace) -> None:
-    if options.json != _STDOUT:
-        for line in ("", *rows):
-            show(line)
+        from napari_wavegms.model.device import choose_device, computes_bfloat16, multiplies_bfloat16
+        from napari_wavegms.model.kernels.group_norm import fuses
+
+        chosen = choose_device(device)
+        learning = computes_bfloat16(chosen.name)
+        # Training asks within autocast, and so must we.
+        with torch.autocast(chosen.name, torch.bfloat16, enabled=learning):
+            compiled = fuses(torch.device(chosen.name))
+        return cls(
+            architecture=platform.machine(),
+            threads=torch.get_num_threads(),
+            torch=str(torch.__version__),
+            device=chosen.name,
+            reason=chosen.reason,
+            segmenting="bfloat16" if multiplies_bfloat16(chosen.name) else "float32",
+            learning="bfloat16" if learning else "float32",
+            compiled=compiled,
+        )
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line.
+
+        Examples
+        --------
+        >>> Machine("arm64", 8, "2.13.0", "cpu", "the processor (chosen)", "float32", "float32", False).sentence
+        'arm64, 8 threads, torch 2.13.0, on the processor (chosen); segments in float32, trains in float32.'
+        """
+        compiled = " with compiled normalisation" if self.compiled else ""
+        return (
+            f"{self.architecture}, {counted(self.threads, 'thread')}, torch {self.torch}, on {self.reason}; "
+            f"segments in {self.segmenting}, trains in {self.learning}{compiled}."
+        )

@@ -1,4 +1,4 @@
-"""Time and peak memory of a first mask in a fresh process."""
+"""Time and peak memory of a first mask; run as a script, in a fresh process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STATUS = Path("/proc/self/status")
 def peak_mib() -> float | None:
     """Largest resident memory of this process so far, in MiB; None where the system does not tell, as on Windows."""
     if _STATUS.is_file():
-        # Linux hands getrusage's figure from a process to those that it starts, so that it would be our parent's.
+        # On Linux getrusage reports the peak of the parent to a process that it has just started.
         fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines() if ":" in line)
         return float(fields["VmHWM"].split()[0]) / 1024 if "VmHWM" in fields else None
     try:
@@ -27,8 +27,15 @@ def peak_mib() -> float | None:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def random_image(side: int) -> Any:
+    """RGB noise (side, side, 3), uint8; the content does not change how long segmentation takes."""
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+
+
 def main(model: str, device: str) -> None:
-    """Import, load, segment; nothing else is imported that would be imported anyway."""
+    """Import, load, segment; print wall and processor seconds of each stage as JSON."""
     stages: dict[str, tuple[float, float]] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -41,18 +48,11 @@ def main(model: str, device: str) -> None:
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = timed("model", lambda: Segmenter.from_checkpoint(model, device))
-    image = picture(224)
+    image = random_image(224)
     timed("mask", lambda: segmenter.segment(image))
-    # The starter's clock, because only the starter knows when Python was started.
+    # Clock time, because only the parent knows when Python was started.
     end = {"at": time.time(), "processor": time.process_time(), "peak_mib": peak_mib()}
     print(json.dumps({"stages": stages, **end}))
-
-
-def picture(side: int) -> Any:
-    """An RGB image (side, side, 3) of noise, uint8; what is in it changes nothing in how long it takes."""
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
 
 
 if __name__ == "__main__":

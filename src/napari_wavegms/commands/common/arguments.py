@@ -1,4 +1,4 @@
-"""The command line's grammar: options that several commands share, and complaints that are sentences."""
+"""The command line's grammar: options that several commands share, and errors that are sentences."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
-# Kept beside torch's own lists (model.device, model.codec), which cannot be imported without loading torch.
-DEVICES = ("auto", "cpu", "cuda", "mps")
-CODECS = ("mask-codec", "taesd")
+from napari_wavegms.commands.common.output_paths import checked_output_file
+from napari_wavegms.model.registry import CODECS, DEVICES
+
+STDOUT = "-"
 
 _LARGEST = 2**31 - 1
 
-Commands = Any  # argparse does not name the type of what add_subparsers gives
+Commands = Any  # argparse has no public type for what add_subparsers returns
 
 
 class SentenceParser(argparse.ArgumentParser):
@@ -24,12 +26,12 @@ class SentenceParser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        """Print the sentence and leave with 2."""
+        """Print the sentence and exit with 2."""
         self.exit(2, f"{sentence(self.prog, message)} See '{self.prog} --help'.\n")
 
 
 def sentence(prog: str, message: str) -> str:
-    """Turn argparse's complaint into a sentence.
+    """Turn argparse's message into a sentence.
 
     Examples
     --------
@@ -41,10 +43,10 @@ def sentence(prog: str, message: str) -> str:
     if found := re.match(r"the following arguments are required: (.*)", message):
         return f"{prog} needs {found[1]}."
     if found := re.match(r"unrecognized arguments: (.*)", message):
-        return f"{prog} does not know '{found[1]}'."
+        return f"{prog} has no option '{found[1]}'."
     if found := re.match(r"argument COMMAND: invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
         known = found[2].replace("'", "")
-        return f"There is no command '{found[1]}'; there are {known}."
+        return f"There is no command '{found[1]}'. Choose one of {known}."
     if found := re.match(r"argument (.+?): expected (one|at least one) argument", message):
         return f"{found[1]} needs a value."
     found = re.match(r"argument (.+?): (.*)", message)
@@ -73,10 +75,7 @@ def whole(text: str) -> int:
 
 def number(text: str) -> float:
     """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _float(text)
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"is '{text}'; give a number such as 0.001")
     return value
@@ -84,25 +83,24 @@ def number(text: str) -> float:
 
 def between_0_and_1(text: str) -> float:
     """A probability strictly between 0 and 1."""
-    try:
-        level = float(text)
-    except ValueError:
-        level = 0.0
-    if not 0 < level < 1:
+    value = _float(text)
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"is '{text}'; give a number between 0 and 1, such as 0.5")
-    return level
+    return value
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], help_: str, **more: Any
 ) -> Any:
-    """Add a command that `run` does; `help_` stands in the list of commands and starts the command's own help."""
-    parser = commands.add_parser(
-        name,
-        help=help_[0].lower() + help_[1:],
-        description=f"{help_}.",
-        **more,
-    )
+    """Add a command that `run` does; `help_` is its line in the list of commands and starts its own help."""
+    parser = commands.add_parser(name, help=help_[0].lower() + help_[1:], description=f"{help_}.", **more)
     parser.set_defaults(run=run)
     return parser
 
@@ -110,7 +108,7 @@ def add_command(
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add --model."""
     parser.add_argument(
-        "--model", default="default", metavar="NAME|FILE", help="a model of 'wavegms models', or a .safetensors file"
+        "--model", default="default", metavar="NAME|FILE", help="a name from 'wavegms models', or a .safetensors file"
     )
 
 
@@ -121,12 +119,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         type=one_of(*DEVICES),
         default="auto",
         metavar="|".join(DEVICES),
-        help="where to compute (default: auto, the fastest there is)",
+        help="where to compute (default: auto, the fastest available)",
     )
 
 
 def add_codec(parser: argparse.ArgumentParser) -> None:
-    """Add --codec and what TAESD needs."""
+    """Add --codec and the options of TAESD."""
     parser.add_argument(
         "--codec",
         type=one_of(*CODECS),
@@ -141,10 +139,24 @@ def add_taesd(parser: argparse.ArgumentParser) -> None:
     """Add where TAESD's weights come from."""
     parser.add_argument("--taesd", metavar="FOLDER", help="TAESD's weights (default: $WAVEGMS_TAESD)")
     parser.add_argument(
-        "--allow-download", action="store_true", help="let TAESD's weights be downloaded from Hugging Face"
+        "--allow-download", action="store_true", help="allow TAESD's weights to be downloaded from Hugging Face"
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json for results on stdout."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_json_file(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --json, with a file or without."""
+    parser.add_argument(
+        "--json", metavar="FILE", nargs="?", const=STDOUT, help=f"write the {what} as JSON (without FILE: print them)"
+    )
+
+
+def json_target(options: argparse.Namespace, inputs: list[Path]) -> Path | None:
+    """The file of --json, with its folder; None where it prints or is not given."""
+    if options.json in (None, STDOUT):
+        return None
+    return checked_output_file(Path(options.json), inputs, option="--json")

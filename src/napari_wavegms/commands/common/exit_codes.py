@@ -8,7 +8,7 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def verdict(error: BaseException) -> tuple[int, str] | None:
-    """Give the exit code and the sentence for an error; None where it is a mistake in the program.
+    """The exit code and the sentence for an error; None for a bug, which needs its traceback.
 
     Examples
     --------
@@ -21,14 +21,14 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
         return INTERRUPTED, "Stopped."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return FAILED, f"{place}{error.strerror or error}. Check the place and the free space."
+        return FAILED, f"{place}{error.strerror or error}. Check the folder and its free space."
     if _out_of_memory(error):
-        return FAILED, "The memory does not suffice. Close other programs, take --device cpu, or a smaller --batch."
+        return FAILED, "Out of memory. Close other programs, use --device cpu, or lower --batch."
     return None
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    # torch says it with a RuntimeError, whose text differs between processors.
+    # torch raises a RuntimeError, whose text differs between devices.
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
         and any(words in str(error).lower() for words in ("out of memory", "allocate memory", "not enough memory"))

@@ -6,13 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wavegms.commands.common.console import tell
+from napari_wavegms.commands.common.console import note
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.registry import resolve
 
 if TYPE_CHECKING:
-    from napari_wavegms.model.codec import TinyVAE
     from napari_wavegms.segment.segmenter import Segmenter
 
 
@@ -35,17 +34,17 @@ def named_model(name: str) -> Path:
     versions = ModelVersions()
     current = versions.current()
     if current is None:
-        raise CheckpointError("No version is in use yet, because none was learned. Fine-tune a model, or name another.")
+        raise CheckpointError("No fine-tuned version is in use yet. Fine-tune a model first, or name another model.")
     return versions.path(current.number)
 
 
 def load_segmenter(options: argparse.Namespace) -> Segmenter:
-    """Load what --model, --device and --codec name, and say where it will compute and why.
+    """Load what --model, --device and --codec name, and say where it computes and why.
 
     Raises
     ------
     CheckpointError, WeightsNotFoundError, InputError
-        If the model, the codec's weights or the device are not to be had.
+        If the model, the codec's weights or the device are not available.
     """
     path = named_model(options.model)
     read_card(path)  # a wrong file is found before the seconds that torch takes
@@ -53,7 +52,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     from napari_wavegms.segment.segmenter import Segmenter
 
     weights = options.taesd if options.codec == "taesd" else None
-    codec: TinyVAE = load_codec(options.codec, weights, allow_download=options.allow_download)
+    codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
-    tell(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
+    note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
     return segmenter

@@ -6,38 +6,29 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+from napari_wavegms.commands.common.console import as_json
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import stem_of
+from napari_wavegms.storage.atomic import atomic_write
 
 
 def checked_output_folder(folder: Path, option: str = "--output") -> Path:
-    """Make a folder for results.
-
-    Raises
-    ------
-    InputError
-        If it is a file or cannot be made or written to.
-    """
+    """Create a folder for results; raises `InputError` if it is a file or cannot be created or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise InputError(f"{folder} is a file and would have to be a folder. Choose another {option}.") from error
+        raise InputError(f"{folder} is a file, not a folder. Choose another {option}.") from error
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made ({error.strerror}). Choose another {option}.") from error
+        raise InputError(f"Cannot create the folder {folder} ({error.strerror}). Choose another {option}.") from error
     if not os.access(folder, os.W_OK):
-        raise InputError(f"The folder {folder} may not be written to. Choose another {option}.")
+        raise InputError(f"No permission to write to the folder {folder}. Choose another {option}.")
     return folder
 
 
 def checked_output_file(path: Path, inputs: Iterable[Path] = (), *, suffix: str = "", option: str = "--output") -> Path:
-    """Make the folder of a result file.
-
-    Raises
-    ------
-    InputError
-        If the file has another ending, is a folder or one of the inputs, or its folder cannot be made.
-    """
+    """Create the folder of a result file; raises `InputError` for another ending, a folder or one of the inputs."""
     if not path.name.lower().endswith(suffix):
         raise InputError(f"'{path.name}' does not end in {suffix}; give {option} that ending.")
     if path.is_dir():
@@ -47,14 +38,14 @@ def checked_output_file(path: Path, inputs: Iterable[Path] = (), *, suffix: str 
     return path
 
 
-def refuse_overwriting(targets: Iterable[Path], inputs: Iterable[Path], option: str = "--output") -> None:
-    """Refuse to write over an input.
+def write_json(path: Path, values: Any) -> None:
+    """Write a result as JSON, in one step."""
+    with atomic_write(path) as file:
+        file.write_text(as_json(values) + "\n", encoding="utf-8")
 
-    Raises
-    ------
-    InputError
-        If one of the targets is one of the inputs.
-    """
+
+def refuse_overwriting(targets: Iterable[Path], inputs: Iterable[Path], option: str = "--output") -> None:
+    """Raise `InputError` if one of the targets is one of the inputs."""
     kept = {_identity(path) for path in inputs}
     for target in targets:
         if _identity(target) in kept:
@@ -73,7 +64,7 @@ def result_names(files: Sequence[Path]) -> list[str]:
     """One name for the results of each file: its stem, with what tells it apart where stems are equal.
 
     Files of one stem get the name of their folder before it, or their ending behind it, whichever tells them apart.
-    Capitals do not: some file systems do not see them.
+    Capitals do not: some file systems ignore them.
 
     Examples
     --------
@@ -88,19 +79,19 @@ def result_names(files: Sequence[Path]) -> list[str]:
     names = {group[0]: stem_of(group[0]) for group in groups.values() if len(group) == 1}
     for group in groups.values():
         if len(group) > 1:
-            names |= _told_apart(group, taken={name.casefold() for name in names.values()})
+            names |= _distinguished(group, taken={name.casefold() for name in names.values()})
     return [names[file] for file in files]
 
 
-def _told_apart(group: list[Path], taken: set[str]) -> dict[Path, str]:
-    for candidates in _namings(group):
+def _distinguished(group: list[Path], taken: set[str]) -> dict[Path, str]:
+    for candidates in _candidates(group):
         folded = {name.casefold() for name in candidates}
         if len(folded) == len(group) and not taken & folded:
             break
     return dict(zip(group, candidates, strict=True))
 
 
-def _namings(group: list[Path]) -> Iterator[list[str]]:
+def _candidates(group: list[Path]) -> Iterator[list[str]]:
     """Ever longer names; the last ones are numbered and go on for ever."""
     stems = [stem_of(file) for file in group]
     endings = [file.name[len(stem) :].replace(".", "_") for file, stem in zip(group, stems, strict=True)]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wavegms.commands.common.console import bar, counted, some, tell
+from napari_wavegms.commands.common.console import bar, note
 from napari_wavegms.errors import InputError
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
@@ -24,13 +25,7 @@ class PairFiles:
     mask: Path
 
     def read(self) -> Pair:
-        """Read both.
-
-        Raises
-        ------
-        InputError
-            If one cannot be read, or they do not cover the same pixels.
-        """
+        """Read both; raises `InputError` if one cannot be read, or they do not cover the same pixels."""
         from napari_wavegms.files.reading import read_image, read_mask
         from napari_wavegms.learn.pairs import Pair
 
@@ -46,36 +41,29 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 
 
 def find_pairs(images: Path, masks: Path) -> list[PairFiles]:
-    """Find the pairs of two folders, in natural order.
-
-    Raises
-    ------
-    InputError
-        If there is no pair.
-    """
+    """The pairs of two folders, in natural order; raises `InputError` if there is none."""
     from napari_wavegms.files.discovery import pair_by_stem
 
     return [PairFiles(*found) for found in pair_by_stem(images, masks)]
 
 
-def tell_unpaired(images: Path, masks: Path) -> None:
+def note_unpaired(images: Path, masks: Path) -> None:
     """Say which files have no partner."""
     from napari_wavegms.files.discovery import unpaired
 
     alone = unpaired(images, masks)
-    if alone.images:
-        tell(f"Left out: {counted(len(alone.images), 'image')} without a mask ({some(alone.images)}).")
-    if alone.masks:
-        tell(f"Left out: {counted(len(alone.masks), 'mask')} without an image ({some(alone.masks)}).")
+    for names, noun, other in ((alone.images, "image", "a mask"), (alone.masks, "mask", "an image")):
+        if names:
+            note(f"Skipped {counted(len(names), noun)} without {other}: {listed(names)}.")
 
 
 def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFiles]:
-    """Choose the pairs that a subset of a split file names, in its order.
+    """The pairs that a subset of a split file names, in its order.
 
     Raises
     ------
     InputError
-        If the split cannot be read, has no such subset, or names pairs that are not there.
+        If the split cannot be read, has no such subset, or names pairs that do not exist.
     """
     from napari_wavegms.learn.pairs import read_split
 
@@ -83,8 +71,8 @@ def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFil
     known = {pair.name: pair for pair in pairs}
     if missing := [name for name in names if name not in known]:
         raise InputError(
-            f"The '{subset}' list of {split.name} names {counted(len(missing), 'pair')} that the folders do not hold "
-            f"({some(missing)}). Check --images, --masks and --split."
+            f"The '{subset}' list of {split.name} names {counted(len(missing), 'pair')} that the folders do not "
+            f"contain ({listed(missing)}). Check --images, --masks and --split."
         )
     if not names:
         raise InputError(f"The '{subset}' list of {split.name} is empty. Choose another subset.")
@@ -92,25 +80,18 @@ def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFil
 
 
 def read_pairs(files: Sequence[PairFiles], what: str) -> list[Pair]:
-    """Read pairs that are all needed.
-
-    Raises
-    ------
-    InputError
-        With every complaint, if some cannot be read.
-    """
+    """Read pairs that are all needed; raises `InputError` after naming every file that cannot be read."""
     pairs: list[Pair] = []
-    complaints: list[str] = []
+    unreadable = 0
     with bar(len(files), what, "pair") as progress:
         for file in files:
             try:
                 pairs.append(file.read())
             except InputError as error:
-                complaints.append(str(error))
+                unreadable += 1
+                note(str(error))
             progress.update()
-    if complaints:
-        for complaint in complaints:
-            tell(complaint)
-        count = f"{len(complaints)} of {counted(len(files), 'pair')}"
-        raise InputError(f"{count} cannot be learned from. Repair them or move them away.")
+    if unreadable:
+        total = counted(len(files), "pair")
+        raise InputError(f"{unreadable} of {total} cannot be used for training. Repair or remove them.")
     return pairs

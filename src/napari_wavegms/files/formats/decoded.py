@@ -1,4 +1,4 @@
-"""What every decoder hands on: the stored values of a file, before they are taken for an image or for a mask."""
+"""What every decoder returns: the stored values of a file, before they are used as an image or as a mask."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from napari_wavegms.files.spacing import Spacing
 
 
 class ForeignFile(Exception):
-    """Raised by a decoder for bytes that are not its format at all; never leaves this room."""
+    """Raised by a decoder for bytes that are not its format at all; never leaves this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Stored values and how they are meant.
+    """Stored values and their meaning.
 
-    `axes` has one letter per axis of `pixels`, rows and columns YX, colour samples S always last. `palette` is
-    (N, 3) uint8 where the values are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks
-    in different ways, so that the reader decides.
+    `axes` has one letter per axis of `pixels`, colour samples S always last. `palette` is (N, 3) uint8 where the values
+    are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in different ways.
     """
 
     pixels: NDArray[Any]
@@ -35,10 +34,7 @@ class Decoded:
 
 
 def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[Any]:
-    """Turn and mirror as the EXIF/TIFF orientation tag (1 to 8) says; anything else means upright.
-
-    Orientation 6 is a picture whose first stored row is its right-hand side: turned clockwise to stand upright.
-    """
+    """Turn and mirror as the EXIF/TIFF orientation tag (1 to 8) says; anything else means upright."""
     rows, columns = axes.index("Y"), axes.index("X")
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, rows, columns)

@@ -1,4 +1,4 @@
-"""TIFF through tifffile, and through Pillow what tifffile leaves to the large imagecodecs package."""
+"""TIFF through tifffile, and through Pillow where tifffile would need the large imagecodecs package."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ def _values(path: Path, series: tifffile.TiffPageSeries) -> Decoded:
 
 
 def _through_pillow(path: Path, series: tifffile.TiffPageSeries) -> Decoded:
-    """Most colour spaces and compressions are known to libtiff; Pillow turns the pictures upright itself."""
+    """Decode with libtiff, which knows most compressions; Pillow turns the pictures upright itself."""
     page: Any = series.keyframe
     try:
         with Image.open(path, formats=("TIFF",)) as image:
             frames, palette = _frames(image, [part.index for part in series.pages if part is not None])
     except Exception as cause:  # libtiff's complaints arrive as many types
         raise InputError(
-            f"{path.name} holds {page.photometric.name} pixels in {page.compression.name} compression, which cannot be "
-            "read here; install imagecodecs (`pip install imagecodecs`) or save it without compression."
+            f"{path.name} has {page.photometric.name} pixels in {page.compression.name} compression, which needs the "
+            "package imagecodecs. Install it with pip, or save the file without compression."
         ) from cause
     samples = "S" if frames.ndim == 4 else ""
     leading = [(n, a) for n, a in zip(series.shape, series.axes, strict=True) if a not in "YXS"]
@@ -137,7 +137,7 @@ def _record(tiff: tifffile.TiffFile) -> Record | None:
 
 
 class _Listener(logging.Filter):
-    """Takes tifffile's log records of this thread, so that they reach the user as one sentence or not at all."""
+    """Captures tifffile's log records of this thread."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Attention, in the way that is quickest where it runs."""
+"""Attention, by the fastest way for the device."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Positions beyond which the weights are too many to write down, N² an image: those of a frame of 512 pixels where they
-# are forgotten at once, those of 256 pixels where each block keeps them for its backward pass.
-_MOST_LOOKING, _MOST_LEARNING = 4096, 1024
+# Positions beyond which the N² weights of an image are too many to store: those of a frame of 512 pixels where they are
+# freed at once, those of 256 pixels where each block keeps them for its backward pass.
+_MOST_INFERRING, _MOST_TRAINING = 4096, 1024
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax(q kᵀ / √C) v.
 
-    On a CPU torch's fused kernel multiplies in float32 whatever it is given. Products of bfloat16 go to oneDNN, which
-    has the processor's own units do them, so that they are written out there; the weights are rounded to bfloat16 on
-    the way.
-
-    Parameters
-    ----------
-    q, k, v : torch.Tensor of shape (B, 1, N, C)
-        N positions of one head.
-
-    Returns
-    -------
-    torch.Tensor of shape (B, 1, N, C)
+    q, k, v and the result are (B, 1, N, C), N positions of one head. On a CPU torch's fused kernel multiplies in
+    float32 whatever it is given; products of bfloat16 go to oneDNN, which uses the processor's own units for them, so
+    they are written out there. The weights are rounded to bfloat16 on the way.
     """
-    most = _MOST_LEARNING if torch.is_grad_enabled() else _MOST_LOOKING
+    most = _MOST_TRAINING if torch.is_grad_enabled() else _MOST_INFERRING
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > most:
         return F.scaled_dot_product_attention(q, k, v)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)

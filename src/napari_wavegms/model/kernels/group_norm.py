@@ -1,8 +1,8 @@
 """Group normalisation and its activation in one step, for training in bfloat16 on a CPU.
 
-torch's own kernels take this in two steps, remember what is between them, and their backward pass is ten to twenty
-times slower in channels_last than it need be where groups are narrow, as here; but convolutions are fastest in that
-layout. Where numba is installed (napari[all] brings it), the loops of `norm_kernels` do it; elsewhere torch does.
+torch's own kernels do this in two steps and keep what is between them, and their backward pass is ten to twenty times
+slower in channels_last than necessary where groups are narrow, as here; but convolutions are fastest in that layout.
+Where numba is installed (napari[all] brings it), the loops of `group_norm_numba` are used; elsewhere torch's kernels.
 """
 
 from __future__ import annotations
@@ -27,14 +27,7 @@ _WORTH_A_THREAD = 100_000  # values of a map
 
 
 def norm_act(x: Tensor, norm: nn.GroupNorm, activation: nn.PReLU | nn.SiLU | None = None) -> Tensor:
-    """Normalise, then activate.
-
-    Parameters
-    ----------
-    x : torch.Tensor of shape (N, C, H, W)
-    norm : torch.nn.GroupNorm
-    activation : torch.nn.PReLU of one slope, torch.nn.SiLU or None
-    """
+    """Normalise a map (N, C, H, W), then activate it; a PReLU has one slope."""
     if not _fits(x):
         normed = _normed(x, norm)
         return normed if activation is None else activation(normed)
@@ -54,13 +47,13 @@ def fuses(device: torch.device) -> bool:
 
 
 def in_best_layout(x: Tensor) -> Tensor:
-    """Bring a map into the layout that the convolutions behind it are fastest in."""
-    looks = x.device.type == "cpu" and x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
-    return x.contiguous(memory_format=torch.channels_last) if looks or fuses(x.device) else x
+    """Convert a map to the layout in which the following convolutions are fastest."""
+    inferring = x.device.type == "cpu" and x.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+    return x.contiguous(memory_format=torch.channels_last) if inferring or fuses(x.device) else x
 
 
 def _normed(x: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """Have torch normalise a map; it is slow at small ones in channels_last."""
+    """Normalise with torch, which is slow for small maps in channels_last."""
     small = x.shape[2] * x.shape[3] < _LARGE
     if small and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         return norm(x.contiguous()).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]

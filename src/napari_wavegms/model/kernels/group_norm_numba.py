@@ -1,4 +1,4 @@
-"""Compiled loops for `fused_norm`: group normalisation with its activation, over bfloat16 maps in channels_last.
+"""Compiled loops for `group_norm`: group normalisation with its activation, over bfloat16 maps in channels_last.
 
 numba has no bfloat16, so that maps come as the bits of one, uint16; arithmetic is float32 and sums end in float64.
 A map (N, H·W, C) is read as (N, M, R), with R = k·C for the k that makes rows long enough for vector registers.

@@ -19,6 +19,7 @@ from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_c
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
+from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune import preview
 from napari_wavegms.widgets.finetune.lists import version_rows
@@ -36,7 +37,6 @@ from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_list import models_to_start_from
-from napari_wavegms.widgets.forms.model_row import NO_MODEL
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget

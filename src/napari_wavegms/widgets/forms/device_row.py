@@ -10,10 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_wavegms.model.registry import CPU_CHOSEN, CPU_NO_CUDA, DEVICES
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ def device_hint(wish: str, torch_version: str | None, platform: str = sys.platfo
     if wish == "cuda" and without_cuda:
         return DeviceHint(f"This PyTorch ({torch_version}) has no NVIDIA support. Choose auto or cpu.", impossible=True)
     if wish == "cpu":
-        return DeviceHint("Running on the processor (chosen)")
+        return DeviceHint(f"Running on {CPU_CHOSEN}")
     if wish == "auto" and platform != "darwin" and without_cuda:
-        return DeviceHint("Running on the processor (no NVIDIA support installed)")
+        return DeviceHint(f"Running on {CPU_NO_CUDA}")
     return DeviceHint("Checked at the first run")
 
 
@@ -118,8 +117,7 @@ class DeviceRow(QWidget):
 
     def tell(self, wish: str, reason: str) -> None:
         """Show where a run with the device `wish` computes, and why."""
-        where, _, why = reason.partition(": ")
-        self._reasons[wish] = f"Running on the processor ({why})" if where == "CPU" else reason
+        self._reasons[wish] = f"Running on {reason}"
         self._show()
 
     def _on_chosen(self) -> None:

@@ -13,10 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QToolBu
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.model.registry import DEFAULT_MODEL, listing
+from napari_wavegms.model.registry import DEFAULT_MODEL, list_models
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
-
-NO_MODEL = "No model is installed. Open a model file with the … button."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class ModelChoice:
 
 def known_models() -> list[ModelChoice]:
     """List the shipped models and the user's own, the default first."""
-    choices = [ModelChoice(entry.name, entry.path, entry.card) for entry in listing()]
+    choices = [ModelChoice(entry.name, entry.path, entry.card) for entry in list_models()]
     return sorted(choices, key=lambda choice: choice.name != DEFAULT_MODEL)
 
 

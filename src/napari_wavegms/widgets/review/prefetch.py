@@ -12,6 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import (
     SEGMENTER_CACHE,
@@ -41,7 +42,6 @@ KEPT = 8
 LARGEST_KEPT = 512 << 20
 """Bytes that they take together at most; the one on screen is kept whatever it takes."""
 
-NO_MODEL = "No model is installed here. Open a model file with the … button."
 
 Queue = deque[tuple[Item, LoadedImage | None]]
 """What is still to be predicted; the window fills it, the worker empties it."""

@@ -32,11 +32,11 @@ _MOST_PLANES = 3  # of a stack that are checked
 def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:
     """Give a hint where the model cannot reproduce a mask; empty where it can."""
     yield
-    from napari_wavegms.segment.mask_fidelity import fidelity_sentence, survives
+    from napari_wavegms.segment.mask_fidelity import fidelity_sentence, roundtrip_dice
 
     device = segmenter.device.name
     return fidelity_sentence(
-        min((survives(plane, segmenter.codec, segmenter.preprocessing, device) for plane in planes), default=1.0)
+        min((roundtrip_dice(plane, segmenter.codec, segmenter.preprocessing, device) for plane in planes), default=1.0)
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan
 from napari_wavegms.widgets.forms.device_row import device_hint, installed_torch
-from napari_wavegms.widgets.forms.model_row import NO_MODEL, ModelChoice
+from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 
 NO_IMAGE = "No image is open. Open one with File → Open, or a sample with File → Open Sample → Wave-GMS."

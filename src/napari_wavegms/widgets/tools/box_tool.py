@@ -13,6 +13,7 @@ from napari.layers import Labels, Shapes
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted
 from napari_wavegms.segment.planes import StackPlan
 from napari_wavegms.segment.segmenter_cache import (
@@ -22,7 +23,6 @@ from napari_wavegms.segment.segmenter_cache import (
     SegmenterCache,
     load_segmenter,
 )
-from napari_wavegms.widgets.forms.model_row import NO_MODEL
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key, read_plane
