@@ -6,14 +6,16 @@ The rules are checked by reading the source, inside functions too, and by starti
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -317,6 +319,34 @@ def test_a_fresh_interpreter_tells_when_torch_is_loaded() -> None:
     assert "torch" in loaded_by("import torch")
 
 
+QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6"}
+
+
+def third_party() -> set[str]:
+    """Distributions whose modules the package imports, somewhere."""
+    found = {item.module.split(".")[0] for file in files_of(SOURCE) for item in imports_of(file)}
+    homes = packages_distributions()
+    return {canonical(homes[name][0]) for name in found - {PACKAGE, "__future__"} - set(sys.stdlib_module_names)}
+
+
+def canonical(requirement: str) -> str:
+    """Name of a distribution as everybody writes it: `pillow` for "Pillow>=11.0"."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    base = set(map(canonical, project["dependencies"]))
+    extras = {name: set(map(canonical, needed)) for name, needed in project["optional-dependencies"].items()}
+    assert third_party() - base == (extras["all"] | extras["medical"]) - base
+    assert base - third_party() <= {"filelock"}, "storage is about to use it"
+    assert base & QT_BINDINGS == set(), "the Qt binding is the choice of whoever installs napari"
+    every = [*project["dependencies"], *(one for needed in project["optional-dependencies"].values() for one in needed)]
+    assert [requirement for requirement in every if "==" in requirement] == []
+    pinned = set(map(canonical, (SOURCE.parent / "constraints.txt").read_text(encoding="utf-8").splitlines()))
+    assert (base | extras["medical"] | extras["dev"]) - pinned == {"napari-wavegms"}
+
+
 def test_napari_finds_the_manifest_of_the_installed_package() -> None:
     found = [entry.value for entry in entry_points(group="napari.manifest") if entry.name == "napari-wavegms"]
     assert found == ["napari_wavegms:napari.yaml"]
@@ -337,10 +367,15 @@ def test_weights_manifest_and_icon_are_installed() -> None:
     assert files_in(SOURCE / PACKAGE) - installed == set()
 
 
-def test_every_public_name_is_there() -> None:
-    for name in napari_wavegms.__all__:
-        assert getattr(napari_wavegms, name).__name__ == name
-    assert set(napari_wavegms.__all__) <= set(dir(napari_wavegms))
+@pytest.mark.parametrize("name", napari_wavegms.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    public = getattr(napari_wavegms, name)
+    assert public.__name__ == name
+    assert name in dir(napari_wavegms)
+    assert public.__doc__
+    if not (isinstance(public, type) and issubclass(public, Exception)):
+        assert ">>> " in inspect.getsource(public), "an example, which tests/test_docstrings.py runs"
+    assert f"`{name}`" in (SOURCE.parent / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def test_public_names_are_sorted_and_known_to_type_checkers() -> None:

@@ -14,7 +14,7 @@ from napari_wavegms.model.checkpoint import save_checkpoint
 from napari_wavegms.model.device import choose_device, computes_bfloat16
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import list_models, resolve, shipped
-from napari_wavegms.segment.segmenter import Segmenter
+from napari_wavegms.segment.segmenter import Segmenter, segment_stack
 from napari_wavegms.storage.user_data import user_models_folder
 
 
@@ -49,6 +49,18 @@ def test_the_same_image_gives_the_same_mask(segmenter: Segmenter) -> None:
     image = np.random.default_rng(0).random((50, 40))
     first, second = segmenter.segment(image), segmenter.segment(image)
     assert np.array_equal(first.probability, second.probability)
+
+
+def test_a_stack_is_segmented_plane_by_plane(segmenter: Segmenter, model_file: Path) -> None:
+    stack = np.random.default_rng(0).random((2, 3, 20, 24))  # time, channel, row, column
+    planes: list[int] = []
+    result = segment_stack(segmenter, stack, axis_labels="tcyx", channel=1, on_event=lambda p: planes.append(p.number))
+    assert planes == [1, 2]
+    np.testing.assert_array_equal(result.probability, [segmenter.segment(plane).probability for plane in stack[:, 1]])
+    np.testing.assert_array_equal(result.mask, result.probability >= 0.4)
+    assert segment_stack(model_file, stack[0, :1], threshold=0.1).threshold == 0.1
+    with pytest.raises(InputError, match="3 channels"):
+        segment_stack(segmenter, stack, axis_labels="tcyx")
 
 
 def test_the_image_latents_ride_along(segmenter: Segmenter) -> None:

@@ -35,7 +35,18 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Everything that decides a training run but its data and its start (arXiv 2510.03216, section 3.1)."""
+    """Everything that decides a training run but its data and its start (arXiv 2510.03216, section 3.1).
+
+    Raises
+    ------
+    InputError
+        If a setting does not fit.
+
+    Examples
+    --------
+    >>> TrainConfig(epochs=60, batch=8).learning_rate
+    0.002
+    """
 
     epochs: int = 1000
     """Passes over the training pairs."""

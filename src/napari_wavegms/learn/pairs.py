@@ -32,6 +32,17 @@ class Pair:
         What may not be torn apart by a split: a patient, a volume. The name by default.
     upright : bool
         Whether up and down mean something in it, as in ultrasound; training then mirrors it at most, never turns it.
+
+    Raises
+    ------
+    InputError
+        If image and mask do not cover the same pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Pair("scan", np.zeros((40, 60)), np.zeros((40, 60), bool)).name
+    'scan'
     """
 
     name: str
@@ -70,6 +81,16 @@ def load_pairs(
     ------
     InputError
         If a folder, file, split or subset does not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from napari_wavegms import write_mask
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for part in ("images", "masks"):
+    ...     written = write_mask(folder / part / "scan1.png", [[0, 1], [0, 0]])
+    >>> [pair.name for pair in load_pairs(folder / "images", folder / "masks")]
+    ['scan1']
     """
     found = pair_by_stem(Path(images), Path(masks))
     if split is not None:
