@@ -15,6 +15,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class Import:
         return f"{self.file.name}:{self.line} imports {self.module}"
 
 
+@cache
 def imports_of(file: Path) -> list[Import]:
     """Every import statement of `file`; those inside functions and under TYPE_CHECKING are not `at_once`."""
     return list(_imports_below(ast.parse(file.read_text(encoding="utf-8"), file), file, at_once=True))
@@ -187,7 +189,7 @@ def loads_at_once(file: Path, source: Path, seen: set[Path] | None = None) -> It
 
 def _own_files(module: str, source: Path) -> Iterator[Path]:
     """Files of ours that importing `module` runs: the module and the packages it is in."""
-    parts = module.split(".")
+    parts = module.split(".") if module.startswith(PACKAGE) else []
     for count in range(1, len(parts) + 1):
         base = source.joinpath(*parts[:count])
         yield from (path for path in (base / "__init__.py", base.with_suffix(".py")) if path.exists())

@@ -21,23 +21,13 @@ _DESCRIPTION = (
     "For research. Not a medical device."
 )
 _EPILOG = (
-    "Exit codes: 0 done, 1 some of the work failed, 2 the input does not fit, 130 stopped with Ctrl-C. "
-    "Nothing is downloaded unless you say --allow-download."
+    "Exit codes: 0 done, 1 some of the work failed, 2 wrong input, 130 stopped with Ctrl-C. "
+    "Nothing is downloaded without --allow-download."
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        The arguments after the program's name; those of the process by default.
-
-    Returns
-    -------
-    int
-        0 done, 1 some of the work failed, 2 bad input, 130 stopped with Ctrl-C.
+    """Run the command line with the arguments after the program's name, and return its exit code.
 
     Examples
     --------
@@ -48,16 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parse(argv)
         return int(options.run(options))
-    except SystemExit as end:  # argparse has said everything
+    except SystemExit as end:  # argparse has printed everything
         return end.code if isinstance(end.code, int) else DONE
     except BrokenPipeError:
-        # Who read our output wants no more; Python would complain once again when it closes the stream.
+        # Nobody reads our output any more; Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (Exception, KeyboardInterrupt) as error:
         found = verdict(error)
         if found is None:
-            raise  # a mistake of ours, which nobody can mend without the traceback
+            raise  # a bug, which needs its traceback
         code, sentence = found
         note(sentence)
         return code
@@ -78,7 +68,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         parser.exit(BAD_INPUT)
     if unknown:
-        # The command's own help is the one that helps.
         place = parser if options.command is None else commands.choices[options.command]
         place.error(f"unrecognized arguments: {' '.join(unknown)}")
     return options

@@ -73,7 +73,7 @@ def test_the_fingerprint_is_that_of_the_weights() -> None:
 @torch.no_grad()
 def test_real_masks_survive_the_round_trip(shared: Path, codec: TinyVAE, dataset: str) -> None:
     folder = shared / "data" / dataset
-    stems = json.loads((folder / "split.json").read_text())["val"]
+    stems = json.loads((folder / "split.json").read_text())["val"][::3]
     masks = [
         prepare_mask(np.asarray(Image.open(folder / "masks" / f"{stem}.png").convert("L")) > 127, Preprocessing())
         for stem in stems

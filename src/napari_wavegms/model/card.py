@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from napari_wavegms.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ HEADER_KEY = "wavegms"
 DISCLAIMER = "For research. Not a medical device; do not use it for diagnosis or treatment."
 LARGEST_SIZE = 2048
 """Largest side of a working frame in pixels; a file that asks for more would fill the memory."""
-_LARGEST_HEADER = 100_000_000  # bytes; the limit of safetensors' own reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     'background'
     """
     file = Path(path)
-    metadata = _read_header(file).get("__metadata__")
-    text = metadata.get(HEADER_KEY) if isinstance(metadata, dict) else None
+    text = _metadata(file).get(HEADER_KEY)
     if text is None:
         raise CheckpointError(
             f"{file.name} is a .safetensors file but not a Wave-GMS model: it has no model card. "
@@ -161,7 +161,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
         raise CheckpointError(f"The model card of {file.name} is damaged{said}. Get a fresh copy.") from error
 
 
-def _finite_json(text: str | bytes) -> Any:
+def _finite_json(text: str) -> Any:
     """JSON whose numbers are all finite; NaN, Infinity and 1e999 are a ValueError."""
 
     def finite(number: str) -> float:
@@ -173,36 +173,25 @@ def _finite_json(text: str | bytes) -> Any:
     return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
-def _read_header(file: Path) -> dict[str, Any]:
+def _metadata(file: Path) -> dict[str, str]:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "does not exist"
         raise CheckpointError(f"The model file {file} {what}. Choose a .safetensors file.")
     try:
-        with file.open("rb") as stream:
-            start = stream.read(8)
-            length = int.from_bytes(start, "little")
-            size = file.stat().st_size
-            if len(start) < 8 or not 2 <= length <= _LARGEST_HEADER:
-                _refuse_pickle(file, start)
-                raise CheckpointError(f"{file.name} is not a .safetensors file. Choose a Wave-GMS model file.")
-            raw = stream.read(length)
+        with safe_open(file, framework="np") as tensors:
+            return tensors.metadata() or {}
     except OSError as error:
+        raise CheckpointError(f"Cannot read the model file {file} ({error}). Check its permissions.") from error
+    except SafetensorError as error:
+        with file.open("rb") as stream:
+            start = stream.read(9)
+        _refuse_pickle(file, start[:8])
+        cut_off = "incomplete metadata" in str(error) or ("invalid header length" in str(error) and start[8:] == b"{")
+        if cut_off:
+            raise CheckpointError(f"{file.name} is truncated. Copy or download it again.") from error
         raise CheckpointError(
-            f"The model file {file} cannot be read ({error.strerror}). Check its permissions."
+            f"{file.name} is not a .safetensors file, or its header is damaged. Choose another file."
         ) from error
-    foreign = CheckpointError(f"{file.name} is not a .safetensors file, or its header is damaged. Choose another file.")
-    truncated = CheckpointError(f"{file.name} is truncated: it has only {size} bytes. Copy or download it again.")
-    if len(raw) < length:
-        raise truncated if raw[:1] == b"{" else foreign
-    try:
-        header: dict[str, Any] = _finite_json(raw)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        complete = size >= 8 + length + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise foreign from error
-    if not complete:
-        raise truncated
-    return header
 
 
 def _refuse_pickle(file: Path, start: bytes) -> None:

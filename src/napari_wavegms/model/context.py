@@ -48,14 +48,8 @@ TAPS = (2, 4, 7, 10)
 class ContextTrunk(nn.Module):
     """EfficientNet-Lite0's stem and blocks 0 to 10 without BatchNorm, frozen; about 0.7 M values.
 
-    The weights are buffers that no checkpoint holds: they move with the network, but are neither learned nor counted
-    among its parameters.
-
-    Parameters
-    ----------
-    weights : mapping of str to torch.Tensor
-        ``stem``, and for each block ``expand`` (but in the first), ``depthwise`` and ``project``, each ``.weight`` and
-        ``.bias``, as `recipes/context_trunk.py` writes them.
+    The weights, named as `expected_shapes` names them, are buffers that no checkpoint holds: they move with the
+    network, but are neither learned nor counted among its parameters.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -83,17 +77,7 @@ class ContextTrunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
-        """Features of images.
-
-        Parameters
-        ----------
-        image : torch.Tensor of shape (B, 3, H, W)
-            Values in [0, 1]; H and W multiples of 8.
-
-        Returns
-        -------
-        torch.Tensor of shape (B, 256, H/8, W/8)
-        """
+        """Features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
         side = (image.shape[-2] // 8, image.shape[-1] // 8)
         # ImageNet's normalisation as this network was trained with it.
         x = ((image * 255 - 127) / 128).to(self.get_buffer(_buffer("stem.weight")).dtype)

@@ -17,12 +17,13 @@ from napari_wavegms.model.kernels.group_norm import in_best_layout, norm_act
 from napari_wavegms.model.wavelets import LEVELS, haar_bands
 
 BAND_CHANNELS = 12  # four bands of three colours
-
 LATENT_CHANNELS = 4
-
 WIDTHS = (16, 32, 32)
-
 LOGVAR_RANGE = (-30.0, 20.0)
+ENCODER_WIDTHS = (32, 64, 128, 128)  # of the mapper
+DECODER_WIDTHS = (128, 64, 32, 32)
+GROUPS = 16
+HEADS = ("level3", "level2", "level1", "out")
 
 _SILU = nn.SiLU()
 
@@ -59,13 +60,7 @@ class EncoderBlock(nn.Module):
 
 
 class FlatUNet(nn.Module):
-    """A U-shaped stack of residual blocks that widens and narrows but never changes resolution.
-
-    Parameters
-    ----------
-    channels_in, channels_out : int
-        Channels of the maps that come and go; (B, channels_in, H, W) becomes (B, channels_out, H, W).
-    """
+    """A U-shaped stack of residual blocks that never changes resolution: (B, in, H, W) to (B, out, H, W)."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -101,18 +96,7 @@ class WaveEncoder(nn.Module):
         self.aggregate = FlatUNet(BAND_CHANNELS * len(LEVELS), 2 * LATENT_CHANNELS)
 
     def forward(self, image: Tensor) -> Latent:
-        """Encode images.
-
-        Parameters
-        ----------
-        image : torch.Tensor of shape (B, 3, H, W)
-            Values in [0, 1]; H and W multiples of 8.
-
-        Returns
-        -------
-        Latent
-            Mean and log-variance (not clamped) of `z_MR`.
-        """
+        """Encode images (B, 3, H, W) in [0, 1], H and W multiples of 8; the log-variance is not clamped."""
         dtype = self.aggregate.stem.weight.dtype
         features = []
         for level, extractor in zip(LEVELS, self.levels, strict=True):
@@ -122,15 +106,6 @@ class WaveEncoder(nn.Module):
             features.append(F.avg_pool2d(maps, 2 ** (LEVELS[-1] - level)))
         mean, logvar = self.aggregate(in_best_layout(torch.cat(features, dim=1))).chunk(2, dim=1)
         return Latent(mean, logvar)
-
-
-ENCODER_WIDTHS = (32, 64, 128, 128)
-
-DECODER_WIDTHS = (128, 64, 32, 32)
-
-GROUPS = 16
-
-HEADS = ("level3", "level2", "level1", "out")
 
 
 class MaskLatents(NamedTuple):
@@ -215,10 +190,7 @@ def _head(channels: int) -> _NormActConv:
 class LatentMapper(nn.Module):
     """LMM: four residual-attention blocks, four decoder blocks on skip concatenations, one head per decoder block.
 
-    Parameters
-    ----------
-    context : bool
-        Whether context features enter the stem, by a 1×1 convolution that starts at zero (8,224 parameters more).
+    With `context`, context features enter the stem by a 1×1 convolution that starts at zero (8,224 parameters more).
     """
 
     def __init__(self, context: bool = False) -> None:
@@ -258,15 +230,7 @@ class LatentMapper(nn.Module):
         return levels
 
     def forward(self, latent: Tensor, context: Tensor | None = None) -> MaskLatents:
-        """Map image latents to mask latents at all four decoder levels.
-
-        Parameters
-        ----------
-        latent : torch.Tensor of shape (B, 4, H/8, W/8)
-            `z_MR`, its mean at inference.
-        context : torch.Tensor of shape (B, 256, H/8, W/8), optional
-            Features of `ContextTrunk`; a mapper without a context convolution leaves them out.
-        """
+        """Map image latents (B, 4, H/8, W/8) to mask latents; `context` (B, 256, H/8, W/8) is ignored without it."""
         levels = self.features(latent, context)
         return MaskLatents(*(self.heads[name](x) for name, x in zip(HEADS, levels, strict=True)))
 
@@ -279,7 +243,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 class Prediction(NamedTuple):
-    """What one forward pass gives."""
+    """The result of one forward pass."""
 
     image: Latent
     mask: MaskLatents
@@ -288,10 +252,7 @@ class Prediction(NamedTuple):
 class WaveGMS(nn.Module):
     """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1).
 
-    Parameters
-    ----------
-    context : bool
-        Whether features of the frozen `ContextTrunk` enter the mapper, which the paper's network does not have.
+    With `context`, features of the frozen `ContextTrunk` enter the mapper, which the paper's network does not have.
     """
 
     def __init__(self, context: bool = False) -> None:
@@ -305,12 +266,6 @@ class WaveGMS(nn.Module):
         return None if self.trunk is None else self.trunk(image)
 
     def forward(self, image: Tensor) -> Prediction:
-        """Predict mask latents, sampling the image's latent in training mode and taking its mean otherwise.
-
-        Parameters
-        ----------
-        image : torch.Tensor of shape (B, 3, H, W)
-            Values in [0, 1]; H and W multiples of 8.
-        """
+        """Predict mask latents of images (B, 3, H, W) in [0, 1]; in training mode the image's latent is sampled."""
         latent = self.encoder(image)
         return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean, self.context(image)))

@@ -27,17 +27,9 @@ def haar_filters() -> tuple[float, tuple[float, float]]:
 
 
 def haar_step(image: Tensor) -> Tensor:
-    """One level of the 2-D Haar transform.
+    """One level of the 2-D Haar transform of (B, C, H, W), H and W even.
 
-    Parameters
-    ----------
-    image : torch.Tensor of shape (B, C, H, W)
-        H and W even.
-
-    Returns
-    -------
-    torch.Tensor of shape (B, 4, C, H/2, W/2)
-        Approximation, horizontal, vertical and diagonal detail.
+    Returns (B, 4, C, H/2, W/2): approximation, horizontal, vertical and diagonal detail.
     """
     low, high = _sums_and_differences(image, -2)
     # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it responds to horizontal edges.
@@ -55,25 +47,10 @@ def _sums_and_differences(x: Tensor, axis: int) -> list[Tensor]:
 
 
 def haar_bands(image: Tensor, level: int) -> Tensor:
-    """Scaled bands of the coarsest of `level` Haar levels.
+    """Bands of the coarsest of L = `level` Haar levels of (B, C, H, W), as (B, 4·C, H/2^L, W/2^L).
 
-    Parameters
-    ----------
-    image : torch.Tensor of shape (B, C, H, W)
-        H and W multiples of 2**level.
-    level : int
-        Number of levels L, at least 1.
-
-    Returns
-    -------
-    torch.Tensor of shape (B, 4·C, H/2**L, W/2**L)
-        Approximation, horizontal, vertical, diagonal detail, C channels each, divided by 2**L so that the
-        approximation is the local mean of the image.
-
-    Raises
-    ------
-    InputError
-        If a side is not a multiple of 2**level.
+    Approximation, horizontal, vertical, diagonal detail, C channels each, divided by 2^L so that the approximation is
+    the local mean of the image. Raises `InputError` if a side is not a multiple of 2^L.
 
     Examples
     --------

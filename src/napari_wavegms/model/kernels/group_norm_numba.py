@@ -68,16 +68,9 @@ def normalise(
 ) -> None:
     """Normalise each sample's groups, scale, shift, and apply SiLU or a leaky line of `slope` (1 is no activation).
 
-    Parameters
-    ----------
-    x : ndarray of shape (N, M, R), uint16
-    weight, bias : ndarray of shape (C,), float32
-    y : ndarray like `x`
-        Filled with the result.
-    affine : ndarray of shape (N, 2, R), float32
-        Filled with the factor and the summand that normalise and scale in one step.
-    moments : ndarray of shape (N, 2, groups), float64
-        Filled with mean and reciprocal standard deviation.
+    x and y are (N, M, R) uint16, weight and bias (C,) float32. Filled are y, `affine` (N, 2, R) float32 with factor and
+    summand that normalise and scale in one step, and `moments` (N, 2, groups) float64 with mean and reciprocal standard
+    deviation.
     """
     samples, rows, width = x.shape
     channels = len(weight)
@@ -137,16 +130,8 @@ def differentiate(
 ) -> None:
     """Gradients of `normalise`, each sample's own for what samples share.
 
-    Parameters
-    ----------
-    x, dy : ndarray of shape (N, M, R), uint16
-        What went in, and the gradient of what came out.
-    affine, moments : ndarray
-        What `normalise` left.
-    dx : ndarray like `x`
-        Filled with the gradient of x; between the two passes it holds that of what the activation saw.
-    dweight, dbias : ndarray of shape (N, C), float64
-    dslope : ndarray of shape (N,), float64
+    x and dy (N, M, R) uint16 are its input and its output's gradient, affine and moments what it filled. Filled are dx
+    (between the two passes the gradient of the activation's input), dweight and dbias (N, C) and dslope (N,) float64.
     """
     samples, rows, width = x.shape
     groups, channels = moments.shape[2], len(weight)
