@@ -341,7 +341,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     base = set(map(canonical, project["dependencies"]))
     extras = {name: set(map(canonical, needed)) for name, needed in project["optional-dependencies"].items()}
     assert third_party() - base == (extras["all"] | extras["medical"]) - base
-    assert base - third_party() <= {"filelock"}, "storage is about to use it"
+    assert base - third_party() == set()
     assert base & QT_BINDINGS == set(), "the Qt binding is the choice of whoever installs napari"
     every = [*project["dependencies"], *(one for needed in project["optional-dependencies"].values() for one in needed)]
     assert [requirement for requirement in every if "==" in requirement] == []
