@@ -185,10 +185,11 @@ def _metadata(file: Path) -> dict[str, str]:
     except SafetensorError as error:
         with file.open("rb") as stream:
             start = stream.read(9)
-        _refuse_pickle(file, start[:8])
-        cut_off = "incomplete metadata" in str(error) or ("invalid header length" in str(error) and start[8:] == b"{")
-        if cut_off:
+        opens_json = start[8:] == b"{"  # as the header of every .safetensors file does, behind its length
+        if "incomplete metadata" in str(error) or ("invalid header length" in str(error) and opens_json):
             raise CheckpointError(f"{file.name} is truncated. Copy or download it again.") from error
+        if not opens_json:
+            _refuse_pickle(file, start[:8])
         raise CheckpointError(
             f"{file.name} is not a .safetensors file, or its header is damaged. Choose another file."
         ) from error
@@ -196,7 +197,6 @@ def _metadata(file: Path) -> dict[str, str]:
 
 def _refuse_pickle(file: Path, start: bytes) -> None:
     # torch.save writes a zip archive, and wrote a bare pickle before version 1.6.
-    # A cut-off .safetensors file may begin with the same byte, as a part of its header's length.
     if (len(start) == 8 and start[:1] == b"\x80") or (start[:2] == b"PK" and zipfile.is_zipfile(file)):
         raise CheckpointError(
             f"{file.name} is a pickled PyTorch checkpoint, which Wave-GMS does not open. If it is an official Wave-GMS "

@@ -13,7 +13,7 @@ from napari_wavegms.model.registry import CPU_CHOSEN, CPU_NO_CUDA, CPU_NO_GPU, D
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A torch device, and a phrase for people: where it computes and why, such as "the processor, as chosen"."""
+    """A torch device, and a phrase for people: where it computes and why, such as "the processor (chosen)"."""
 
     name: str
     reason: str
