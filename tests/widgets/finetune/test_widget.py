@@ -151,7 +151,7 @@ def test_a_damaged_database_is_told_and_the_panel_works_on(lesson: Class) -> Non
 def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
     assert not lesson.panel.learn_row.is_enabled
     assert "Open an image and segment it, or add a folder" in lesson.button.toolTip()
-    assert lesson.panel.why_start.sentence == f"Best so far: {registry.DEFAULT_MODEL}, because no version is in use."
+    assert lesson.panel.why_start.sentence == ""
 
 
 def test_the_whole_loop(lesson: Class) -> None:

@@ -21,18 +21,16 @@ def learned_models(versions: ModelVersions) -> list[ModelChoice]:
 
 
 def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], str]:
-    """All models, the best so far first, and why it is that one; without the versions where they cannot be read."""
+    """All models, the version in use first, and what it is worth; without versions where they cannot be read."""
     known = known_models()
     try:
         learned, current = learned_models(versions), versions.current()
     except InputError as error:
         return known, str(error)
     if current is None:
-        first = known[0].name if known else ""
-        why = f"Best so far: {first}, because no version is in use." if first else ""
-        return [*known, *learned], why
+        return [*known, *learned], ""
     score = "not yet measured" if current.dsc is None else f"DSC {current.dsc:.2f} {worth(len(current.after))}"
-    return [*learned, *known], f"Best so far: {current.name} is in use, {score}."
+    return [*learned, *known], f"In use: {current.name}, {score}."
 
 
 def models_for_segmenting() -> list[ModelChoice]:

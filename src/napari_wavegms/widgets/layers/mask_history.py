@@ -134,26 +134,19 @@ class MaskMemory:
 # By the id that napari gives each layer: a duplicate or a renamed stranger is never taken for ours, and a panel that
 # was closed and opened again still knows the masks it made.
 _OURS: dict[Hashable, MaskMemory] = {}
-_ENDS: dict[Hashable, finalize[[Hashable], Labels]] = {}
 
 
 def remember_mask(layer: Labels, memory: MaskMemory) -> None:
     """Note that we made a Labels layer; forgotten when the layer is."""
-    layer_id = layer.unique_id
-    _OURS[layer_id] = memory
-    if layer_id not in _ENDS:
+    if layer.unique_id not in _OURS:
         # A plugin may be handed a passing proxy instead of the layer itself.
-        _ENDS[layer_id] = finalize(getattr(layer, "__wrapped__", layer), _forget, layer_id)
+        finalize(getattr(layer, "__wrapped__", layer), _OURS.pop, layer.unique_id, None)
+    _OURS[layer.unique_id] = memory
 
 
 def memory_of(layer: Labels | None) -> MaskMemory | None:
     """What we know about a layer; None for a layer that we did not make."""
     return None if layer is None else _OURS.get(layer.unique_id)
-
-
-def _forget(layer_id: Hashable) -> None:
-    _OURS.pop(layer_id, None)
-    _ENDS.pop(layer_id, None)
 
 
 def _fingerprint(plane: Mask) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
+
+from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 
 class EditsQuestion(QFrame):
@@ -17,16 +19,15 @@ class EditsQuestion(QFrame):
 
     answered = Signal(bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("wavegmsQuestion")
         self.setStyleSheet("#wavegmsQuestion { border: 1px solid #d0a53c; border-radius: 3px; }")
-        self._words = QLabel()
-        self._words.setWordWrap(True)
+        self._words = WrappedLabel()
         keep = QPushButton("Keep my edits")
         replace = QPushButton("Replace")
-        keep.setToolTip("Take the new mask everywhere except where you changed the old one.")
-        replace.setToolTip("Take the new mask everywhere. Ctrl+Z brings your edits back.")
+        keep.setToolTip("Use the new mask except where you changed the old one.")
+        replace.setToolTip("Use the new mask everywhere. Ctrl+Z brings your edits back.")
         buttons = QHBoxLayout()
         buttons.addWidget(keep)
         buttons.addWidget(replace)
@@ -42,7 +43,7 @@ class EditsQuestion(QFrame):
 
     def ask(self, sentence: str) -> None:
         """Show the question; Enter keeps the edits."""
-        self._words.setText(sentence)
+        self._words.say(sentence)
         self.show()
         self._keep.setFocus()
 
