@@ -124,13 +124,23 @@ def test_wishes_are_met_or_answered(
     assert problem is None or problem in " ".join(problems)
 
 
-def with_settings() -> PluginManifest:
-    """Our manifest, with the keys as configurations."""
+def manifest(**changes: Any) -> PluginManifest:
     text = yaml.safe_load((files("napari_wavegms") / "napari.yaml").read_text())
-    text["contributions"]["configurations"] = {
-        CATEGORY: {"title": "Keys of Wave-GMS Review", "properties": {action.name: action.setting for action in OURS}}
-    }
+    text["contributions"] |= changes
     return PluginManifest(**text)
+
+
+def test_the_manifest_has_a_setting_for_each_key() -> None:
+    text = yaml.safe_load((files("napari_wavegms") / "napari.yaml").read_text())
+    assert text["contributions"]["configurations"][CATEGORY]["properties"] == {
+        action.name: {
+            "type": "string",
+            "title": action.title,
+            "description": action.explained,
+            "default": action.key,
+        }
+        for action in OURS
+    }
 
 
 @pytest.fixture
@@ -139,7 +149,7 @@ def preferences(npe2pm: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     if not hasattr(settings, "get_plugin_settings"):
         pytest.skip("napari before 0.9 has no settings of plugins")
     monkeypatch.setattr(settings, "_PLUGIN_SETTINGS", {})
-    npe2pm.register(with_settings())
+    npe2pm.register(manifest())
     return getattr(settings.get_plugin_settings(PLUGIN, None), CATEGORY)
 
 
@@ -168,9 +178,7 @@ def test_keys_chosen_in_preferences_take_the_place_of_ours(
 def test_without_settings_our_own_keys_serve(npe2pm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import napari.settings
 
-    text = yaml.safe_load((files("napari_wavegms") / "napari.yaml").read_text())
-    text["contributions"].pop("configurations", None)
-    npe2pm.register(PluginManifest(**text))
+    npe2pm.register(manifest(configurations={}))
     monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
     assert key_settings() is None
     monkeypatch.delattr(napari.settings, "get_plugin_settings")  # as in napari 0.8

@@ -80,11 +80,6 @@ class JobRunner(QObject):
         """Whether a job runs that has neither ended nor been abandoned."""
         return self._stop is not None
 
-    @property
-    def cancelling(self) -> bool:
-        """Whether the running job has been asked to stop."""
-        return self._stop is not None and self._stop.is_set()
-
     def start(self, work: Work) -> None:
         """Run a job.
 

@@ -63,18 +63,14 @@ PLUGIN, CATEGORY = "napari-wavegms", "review_keys"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a button or a key does.
+    """Something that a button or a key does; all but napari's own are settings in the manifest, too.
 
     Attributes
     ----------
-    name : str
-        Also the name of its setting.
-    title : str
-        What the button says.
+    name, title, explained : str
+        Its setting's name, what the button says, and a sentence for the tooltip.
     key : str
         By default; as napari shows it.
-    explained : str
-        A sentence for the tooltip.
     overrides_napari : bool
         The key is napari's own: printed, not bound, not to be changed here.
     """
@@ -84,11 +80,6 @@ class Action:
     key: str
     explained: str
     overrides_napari: bool = False
-
-    @property
-    def setting(self) -> dict[str, str]:
-        """What the manifest says of it under ``configurations``."""
-        return {"type": "string", "title": self.title, "description": self.explained, "default": self.key}
 
 
 ACTIONS = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wavegms.segment.planes import SliceDone, StackPlan, segment_planes
+from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import (
     SEGMENTER_CACHE,
     LoadSegmenter,
@@ -17,7 +17,6 @@ from napari_wavegms.segment.segmenter_cache import (
     SegmenterCache,
     load_segmenter,
 )
-from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import add_mask, fill_plane, layer_by_id, mask_for, update_mask
@@ -67,12 +66,13 @@ def segment_job(
     WaveGMSError
         If the model cannot be loaded, the device is not there, or the image does not fit.
     """
-    model, plan = _model_and_plan(request)
-    segmenter = yield from cached_segmenter(model.path, request.options.device, load, cache)
+    assert request.options.model is not None
+    assert request.plan is not None
+    segmenter = yield from cached_segmenter(request.options.model.path, request.options.device, load, cache)
     preload_napari_imports()
     yield Ready(request.options.device, segmenter.device.reason)
     start = monotonic()
-    yield from segment_planes(segmenter, request.pixels, plan)
+    yield from segment_planes(segmenter, request.pixels, request.plan)
     return Finished(monotonic() - start, segmenter.device.name)
 
 
@@ -98,7 +98,9 @@ class SegmentRun:
     ) -> None:
         self.request = request
         self.time_left = TimeLeft()
-        self._model, self._plan = _model_and_plan(request)
+        assert request.options.model is not None
+        assert request.plan is not None
+        self._model, self._plan = request.options.model.name, request.plan
         self._viewer = viewer
         self._keep_edits = keep_edits
         self._threshold = threshold
@@ -132,7 +134,7 @@ class SegmentRun:
         written = Written(done.segmentation.probability, self._threshold())
         mask = self.mask
         if mask is None:
-            mask = add_mask(self._viewer, self._image(), self._plan, self._model.name, {key: written})
+            mask = add_mask(self._viewer, self._image(), self._plan, self._model, {key: written})
             self._mask_id = mask.unique_id
         else:
             fill_plane(self._viewer, mask, key, written)
@@ -145,7 +147,7 @@ class SegmentRun:
         threshold, kept = self._threshold(), 0
         if not self._makes_mask:
             planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
-            kept = update_mask(mask, self._model.name, planes, "keep mine" if self._keep_edits else "replace")
+            kept = update_mask(mask, self._model, planes, "keep mine" if self._keep_edits else "replace")
         labelled = [np.count_nonzero(mask.data[selection(key)]) for key in self._probabilities]
         pixels = sum(probability.size for probability in self._probabilities.values())
         return RunReport(
@@ -160,12 +162,6 @@ class SegmentRun:
 
     def _image(self) -> Any:
         return layer_by_id(self._viewer, self.request.options.image)
-
-
-def _model_and_plan(request: SegmentRequest) -> tuple[ModelChoice, StackPlan]:
-    assert request.options.model is not None
-    assert request.plan is not None
-    return request.options.model, request.plan
 
 
 @dataclass(frozen=True, slots=True)
