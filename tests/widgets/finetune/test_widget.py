@@ -151,6 +151,7 @@ def test_a_damaged_database_is_told_and_the_panel_works_on(lesson: Class) -> Non
 def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
     assert not lesson.panel.learn_row.is_enabled
     assert "Open an image and segment it, or add a folder" in lesson.button.toolTip()
+    assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
     assert lesson.panel.why_start.sentence == ""
 
 
@@ -200,6 +201,9 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     first, before = lesson.panel.versions.rows
     assert first.note == "not compared, because there is no test image yet"
     assert (first.action, before.note) == ("Use anyway", "in use")
+    lesson.panel.look_requested.emit()
+    lesson.help_ends()
+    assert len(lesson.viewer.layers) == 2, "there is no test image to show"
     lesson.panel.versions.use_requested.emit(1)
     assert lesson.versions.current().name == "v1"
     assert lesson.panel.model_row.choice.name == "v1"

@@ -95,7 +95,7 @@ class OpenPair:
     def ready(self) -> list[tuple[Drawn, PairReport]]:
         """The planes to learn from."""
         planes = zip(self.drawn, self.reports, strict=True) if self.row.included else ()
-        return [(drawn, report) for drawn, report in planes if report.ready]
+        return [(drawn, report) for drawn, report in planes if not report.problems]
 
 
 @dataclass(slots=True, eq=False)

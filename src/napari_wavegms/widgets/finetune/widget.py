@@ -37,6 +37,7 @@ from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_list import models_to_start_from
+from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
@@ -71,6 +72,7 @@ class FineTuneWidget(DockedWidget):
         self._decisions = Decisions()
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
+        self._installed: list[ModelChoice] = []
         self._run: FineTuneRun | None = None
         self._last: FineTuneResult | None = None
         self._stop = Event()
@@ -140,14 +142,14 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(error))
         else:
             self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
-        self.refresh_models()
+        self._refresh_versions()
 
     def compare(self) -> None:
         """Show the test images with the masks of both models, or take them away again."""
         last = self._last
         if preview.is_shown(self._viewer):
             preview.hide(self._viewer)
-        elif last is not None and last.path is not None and not self._comparer.busy:
+        elif last is not None and last.path is not None and last.held_out and not self._comparer.busy:
             device = self.panel.device_row.wish
             job = partial(preview.preview_job, last.held_out, last.compared_with, last.path, device)
             self._comparer.start(job)
@@ -156,17 +158,20 @@ class FineTuneWidget(DockedWidget):
     # What is seen
 
     def refresh_models(self) -> None:
-        """Read the models and versions again, as after a training."""
-        models, why = models_to_start_from(self._versions)
+        """Read the installed models and the versions again."""
+        self._installed = known_models()
+        self._refresh_versions()
+
+    def _refresh_versions(self) -> None:
+        models, why = models_to_start_from(self._versions, self._installed)
         row = self.panel.model_row
         followed = row.choice is None or row.combo.currentIndex() == 0
         row.set_models(models)
         if followed and models:  # the best so far changes; whoever chose another model keeps it
             row.combo.setCurrentIndex(0)
         self.panel.why_start.say(why)
-        start = next((model.name for model in models if not model.path.is_relative_to(self._versions.folder)), "")
         try:
-            rows = version_rows(self._versions, start)
+            rows = version_rows(self._versions, self._installed[0].name if self._installed else "no model")
         except InputError:  # said as the reason for the model to start from
             rows = []
         self.panel.versions.set_rows(rows)
@@ -337,7 +342,7 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(outcome.error), outcome.details)
         else:
             self.panel.set_status("Stopped. What was learned by then is in the list of versions, unscored.")
-        self.refresh_models()
+        self._refresh_versions()
 
     # The helpers
 
@@ -350,7 +355,7 @@ class FineTuneWidget(DockedWidget):
             self.panel.set_status(f"Added {counted(len(result.candidates), 'image')} from {result.folder.name}.")
         elif isinstance(result, Version):
             self.panel.set_status(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
-            self.refresh_models()
+            self._refresh_versions()
         elif isinstance(result, int):
             self.panel.set_status(f"Stored {counted(result, 'correction')} in {self._store.folder}.")
         self.refresh_pairs()

@@ -20,17 +20,22 @@ def learned_models(versions: ModelVersions) -> list[ModelChoice]:
     return choices
 
 
-def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], str]:
-    """All models, the version in use first, and what it is worth; without versions where they cannot be read."""
-    known = known_models()
+def models_to_start_from(
+    versions: ModelVersions, known: list[ModelChoice] | None = None
+) -> tuple[list[ModelChoice], str]:
+    """All models, the version in use first, and what it is worth; without versions where they cannot be read.
+
+    `known` are the installed models, if they were read before.
+    """
+    known = known_models() if known is None else known
     try:
         learned, current = learned_models(versions), versions.current()
     except InputError as error:
         return known, str(error)
     if current is None:
         return [*known, *learned], ""
-    score = "not yet measured" if current.dsc is None else f"DSC {current.dsc:.2f} {worth(len(current.after))}"
-    return [*learned, *known], f"In use: {current.name}, {score}."
+    score = "not measured yet" if current.dsc is None else f"Dice {current.dsc:.2f} {worth(len(current.after))}"
+    return [*learned, *known], f"{current.name} is in use: {score}."
 
 
 def models_for_segmenting() -> list[ModelChoice]:
