@@ -116,6 +116,9 @@ def test_a_run_resumes_with_its_own_settings_only(tmp_path: Path) -> None:
 def test_settings_survive_the_card() -> None:
     config = replace(TINY, replay_augmentation=Augmentation(upright=True))
     assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+    for wrong, place in (({"epocs": 3}, "epocs"), ({"augmentation": {"jitter": "much"}}, "augmentation.jitter")):
+        with pytest.raises(InputError, match=f"settings cannot be read: {place}: "):
+            TrainConfig.from_dict(config.as_dict() | wrong)
 
 
 def test_a_run_that_nobody_will_resume_writes_no_state(tmp_path: Path) -> None:
@@ -178,7 +181,10 @@ def test_an_image_and_a_mask_of_another_size_are_no_pair() -> None:
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"size": 50}, "size is 50"),
-        ({"latent_levels": ("level9",)}, "names 'level9'"),
+        (
+            {"latent_levels": ("level9",)},
+            "must be among level3, level2, level1, out",
+        ),
         ({"epochs": 0, "batch": 0}, "epochs is 0 and must be at least 1; batch is 0"),
     ],
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from napari_wavegms.errors import InputError
 
@@ -105,10 +109,16 @@ class TrainConfig:
     replay_augmentation: Augmentation | None = None
     """Random changes of the replayed pairs, where they are other ones."""
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     def __post_init__(self) -> None:
-        complaints = [*_positive(self), *_levels(self)]
-        if complaints:
-            raise InputError("This training cannot start: " + "; ".join(complaints) + ".")
+        problems = [
+            f"{name} is {getattr(self, name)} and must be {rule}"
+            for name, (rule, fits) in _RULES.items()
+            if not fits(getattr(self, name))
+        ]
+        if problems:
+            raise InputError("This training cannot start: " + "; ".join(problems) + ".")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for cards and history."""
@@ -116,43 +126,33 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:
-        """Read what `as_dict` wrote; unknown names are refused."""
-        known = {entry.name for entry in fields(cls)}
-        if unknown := sorted(set(settings) - known):
-            raise InputError(f"Unknown training settings {', '.join(unknown)}; known are {', '.join(sorted(known))}.")
-        values = dict(settings)
-        for name in ("latent_levels", "decoded_levels"):
-            values[name] = tuple(values.get(name, LEVELS))
-        values["augmentation"] = Augmentation(**values.get("augmentation", {}))
-        if (replayed := values.get("replay_augmentation")) is not None:
-            values["replay_augmentation"] = Augmentation(**replayed)
-        return cls(**values)
+        """Read what `as_dict` wrote.
+
+        Raises
+        ------
+        InputError
+            If a setting is unknown or its value does not fit.
+        """
+        try:
+            return _reader().validate_python(settings)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(map(str, problem["loc"]))
+            raise InputError(f"The training settings cannot be read: {place}: {problem['msg']}.") from error
 
 
-def _positive(config: TrainConfig) -> list[str]:
-    complaints = [
-        f"{name} is {getattr(config, name)} and must be at least 1"
-        for name in ("epochs", "batch", "validate_every")
-        if getattr(config, name) < 1
-    ]
-    if config.size < 8 or config.size % 8:
-        complaints.append(f"size is {config.size} and must be a multiple of 8")
-    if not 0 < config.learning_rate < float("inf"):  # also not a number
-        complaints.append(f"learning_rate is {config.learning_rate} and must be above 0")
-    if not 0 <= config.seed < 2**32:
-        complaints.append(f"seed is {config.seed} and must be in [0, 2**32)")
-    complaints += [
-        f"{name} is {getattr(config, name)} and must be in [0, 1)"
-        for name in ("average_decay", "replay_share", "validation_share")
-        if not 0 <= getattr(config, name) < 1
-    ]
-    return complaints
+@cache
+def _reader() -> TypeAdapter[TrainConfig]:
+    return TypeAdapter(TrainConfig)
 
 
-def _levels(config: TrainConfig) -> list[str]:
-    return [
-        f"{name} names '{level}'; levels are {', '.join(LEVELS)}"
-        for name in ("latent_levels", "decoded_levels")
-        for level in getattr(config, name)
-        if level not in LEVELS
-    ]
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("epochs", "batch", "validate_every"), ("at least 1", lambda number: number >= 1)),
+    **dict.fromkeys(("average_decay", "replay_share", "validation_share"), ("in [0, 1)", lambda share: 0 <= share < 1)),
+    **dict.fromkeys(
+        ("latent_levels", "decoded_levels"), (f"among {', '.join(LEVELS)}", lambda levels: set(levels) <= {*LEVELS})
+    ),
+    "size": ("a multiple of 8", lambda size: size >= 8 and size % 8 == 0),
+    "learning_rate": ("above 0", lambda rate: 0 < rate < math.inf),  # NaN is not
+    "seed": ("in [0, 2**32)", lambda seed: 0 <= seed < 2**32),
+}

@@ -1,6 +1,7 @@
 """How well a mask agrees with the truth: Dice, intersection over union, and the 95th percentile Hausdorff distance.
 
-The arrays may have any number of axes, as long as both have the same shape; whatever is true or non-zero is foreground.
+Each takes two array-likes of equal shape, with any number of axes, in any order; whatever is true or non-zero is
+foreground. Different shapes are an `InputError`.
 
 References
 ----------
@@ -24,20 +25,10 @@ Mask = npt.NDArray[np.bool_]
 def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Dice similarity coefficient (DSC): twice the shared foreground over the sum of both [1]_.
 
-    Parameters
-    ----------
-    a, b : array_like
-        Two masks of equal shape; non-zero is foreground. Their order does not matter.
-
     Returns
     -------
     float
         Between 0 (disjoint, or just one of them is empty) and 1 (equal, or both are empty).
-
-    Raises
-    ------
-    InputError
-        If the shapes differ.
 
     Examples
     --------
@@ -54,20 +45,10 @@ def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Intersection over union (Jaccard index) of two masks [2]_.
 
-    Parameters
-    ----------
-    a, b : array_like
-        Two masks of equal shape; non-zero is foreground. Their order does not matter.
-
     Returns
     -------
     float
         Between 0 (disjoint, or just one of them is empty) and 1 (equal, or both are empty).
-
-    Raises
-    ------
-    InputError
-        If the shapes differ.
 
     Examples
     --------
@@ -88,21 +69,11 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     distances from each surface pixel of one mask to the nearest surface pixel of the other, both ways, are pooled, and
     their 95th percentile (linear interpolation) is taken. This is MedPy's definition [3]_.
 
-    Parameters
-    ----------
-    a, b : array_like
-        Two masks of equal shape; non-zero is foreground. Their order does not matter.
-
     Returns
     -------
     float
         Euclidean distance in pixels, from 0. Both masks empty: 0. One of them empty: nan, because there is no distance
         to nothing; count such images apart.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ.
 
     Examples
     --------

@@ -121,6 +121,7 @@ class Run:
         self.clock = self.born = time.perf_counter()
         self.saving, self.validating = Pace(FILES_SHARE), Pace(config.validation_share or 1)
         self.best_is_saved = False
+        self.inference: Inference | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -223,6 +224,7 @@ class Run:
         if device == "cpu":
             raise TrainingError("Out of memory, even for a single pair. Close other programs.")
         self.learner.move("cpu")
+        self.inference = None
         sentence = f"Out of memory on {device} with a single pair; continuing on the processor."
         return MemoryShort(sentence, 1, "cpu"), [indices]
 
@@ -262,12 +264,15 @@ class Run:
     def _scores(self) -> tuple[float, float]:
         """Mean DSC and IoU of the validation pairs, in the precision that the segmenter computes in."""
         with self.validating.measured():
-            inference = Inference(self.learner.kept_model.eval(), self.learner.codec, self.learner.device)
+            network = self.learner.kept_model.eval()
+            if self.inference is None:
+                self.inference = Inference(network, self.learner.codec, self.learner.device)
+            self.inference.reload()
             scores = []
             for images, masks in zip(
                 self.val_images.split(self.config.batch), self.val_masks.split(self.config.batch), strict=True
             ):
-                predicted = inference.predict(images.float() / 255).probability.cpu().numpy() >= self.card.threshold
+                predicted = self.inference.predict(images.float() / 255).probability.cpu().numpy() >= self.card.threshold
                 truth = masks.numpy().astype(bool)
                 scores += [(dice(a, b), iou(a, b)) for a, b in zip(predicted, truth, strict=True)]
             dsc, overlap = np.mean(scores, axis=0)

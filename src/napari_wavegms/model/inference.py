@@ -24,15 +24,20 @@ class Inference:
     """A copy of a network in bfloat16 where the processor has matrix units for it, otherwise the network itself.
 
     The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps. `model` is in evaluation
-    mode; later changes of its weights have no effect here. Model and codec are on `device`.
+    mode; later changes of its weights take effect after `reload`. Model and codec are on `device`.
     """
 
     def __init__(self, model: WaveGMS, codec: TinyVAE, device: str, bfloat16: bool | None = None) -> None:
         self.bfloat16 = multiplies_bfloat16(device) if bfloat16 is None else bfloat16
-        self._device, self._codec, self._model = device, codec, model
+        self._device, self._codec, self._source, self._model = device, codec, model, model
         if self.bfloat16:
             half = copy.deepcopy(model).bfloat16()
             self._model = half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def reload(self) -> None:
+        """Take up the network's weights as they are now, which costs a fraction of another copy."""
+        if self._model is not self._source:
+            self._model.load_state_dict(self._source.state_dict())
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> ImagePrediction:
