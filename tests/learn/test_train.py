@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.augmentation import Views, draw_views
 from napari_wavegms.learn.config import Augmentation, TrainConfig
-from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep
+from napari_wavegms.learn.events import TrainEpoch, TrainEvent, TrainResult, TrainStarted, TrainStep, run_to_end
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.learn.teacher import FrozenEncoder, LatentCache
 from napari_wavegms.learn.train import iter_train
@@ -21,7 +22,7 @@ from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import MaskCodec
 from napari_wavegms.model.network import WaveGMS
 
-TINY = TrainConfig(epochs=2, batch=2, size=32, precision="float32", average_decay=0.5)
+TINY = TrainConfig(epochs=3, batch=2, size=16, precision="float32", average_decay=0.5)
 
 
 def pairs(n: int) -> list[Pair]:
@@ -44,16 +45,21 @@ def codec() -> MaskCodec:
     return MaskCodec()
 
 
-def run(
-    output: Path, config: TrainConfig = TINY, n: int = 3, **options: object
-) -> tuple[list[TrainEvent], TrainResult]:
-    events = []
-    generator = iter_train(pairs(n), pairs(2), start(), codec(), config, output, **options)  # type: ignore[arg-type]
-    while True:
-        try:
-            events.append(next(generator))
-        except StopIteration as stop:
-            return events, stop.value
+Told = tuple[list[TrainEvent], TrainResult]
+
+
+def run(output: Path, config: TrainConfig = TINY, n: int = 3, validation: int = 2, **options: Any) -> Told:
+    """A run to its end, its events and its result."""
+    events: list[TrainEvent] = []
+    task = iter_train(pairs(n), pairs(validation), start(), codec(), config, output, **options)
+    return events, run_to_end(task, events.append)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """A run of three epochs, from which several tests read."""
+    torch.set_num_threads(1)
+    return run(tmp_path_factory.mktemp("whole"))
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -68,49 +74,49 @@ def steps(events: list[TrainEvent]) -> list[TrainStep]:
     return [event for event in events if isinstance(event, TrainStep)]
 
 
-def test_events_files_and_history_tell_the_same_story(tmp_path: Path) -> None:
-    events, result = run(tmp_path)
-    assert [type(event).__name__ for event in events] == ["TrainStarted", *["TrainStep", "TrainStep", "TrainEpoch"] * 2]
-    assert events[0] == TrainStarted(3, 2, 2, 2, 0, "cpu", "float32")
+def test_events_files_and_history_tell_the_same_story(whole: Told) -> None:
+    events, result = whole
+    assert [type(event).__name__ for event in events] == ["TrainStarted", *["TrainStep", "TrainStep", "TrainEpoch"] * 3]
+    assert events[0] == TrainStarted(3, 2, 2, 3, 0, "cpu", "float32")
     epochs = [event for event in events if isinstance(event, TrainEpoch)]
     history = [json.loads(line) for line in result.history.read_text().splitlines()]
     assert [line["dsc"] for line in history] == [event.dsc for event in epochs]
     assert result.best_dsc == max(event.dsc or 0 for event in epochs)
-    card = load_checkpoint(result.best)[1]
+    assert (result.epochs, result.steps) == (3, 6)
+    network, card = load_checkpoint(result.best)
     assert card.scores["validation"] == {"dsc": result.best_dsc, "n": 2}
     assert card.lineage[-1]["pairs"] == 3
-    assert card.preprocessing["size"] == 32
+    assert card.preprocessing["size"] == 16
     assert TrainConfig.from_dict(card.lineage[-1]["config"]) == TINY
+    assert same(network.state_dict(), result.model.state_dict())
 
 
-def test_same_seed_same_losses_another_seed_others(tmp_path: Path) -> None:
-    first, _ = run(tmp_path / "a")
-    second, _ = run(tmp_path / "b")
-    other, _ = run(tmp_path / "c", replace(TINY, seed=1))
-    assert steps(first) == steps(second)
-    assert steps(first)[0].loss != steps(other)[0].loss
+def test_another_seed_makes_other_losses(whole: Told, tmp_path: Path) -> None:
+    other = iter_train(pairs(3), [], start(), codec(), replace(TINY, seed=1), tmp_path)
+    step = [next(other), next(other)][1]
+    other.close()
+    assert isinstance(step, TrainStep)
+    assert step.loss != steps(whole[0])[0].loss
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    config = replace(TINY, epochs=3)
-    whole, whole_result = run(tmp_path / "whole", config)
-    generator = iter_train(pairs(3), pairs(2), start(), codec(), config, tmp_path / "stopped")
+def test_a_resumed_run_is_the_uninterrupted_one(whole: Told, tmp_path: Path) -> None:
+    events, whole_result = whole
+    generator = iter_train(pairs(3), pairs(2), start(), codec(), TINY, tmp_path)
     for event in generator:
         if isinstance(event, TrainStep) and event.epoch == 1:
             generator.close()  # in the middle of the second epoch, which is then done again
-    rest, result = run(tmp_path / "stopped", config, resume=True)
+    rest, result = run(tmp_path, resume=True)
     assert isinstance(rest[0], TrainStarted)
     assert rest[0].first_epoch == 1
-    assert steps(rest) == steps(whole)[2:]
+    assert steps(rest) == steps(events)[2:]
     assert same(weights(result.last), weights(whole_result.last))
     assert same(weights(result.best), weights(whole_result.best))
     assert len(result.history.read_text().splitlines()) == 3
 
 
-def test_a_run_resumes_with_its_own_settings_only(tmp_path: Path) -> None:
-    run(tmp_path)
+def test_a_run_resumes_with_its_own_settings_only(whole: Told) -> None:
     with pytest.raises(InputError, match="was trained with other settings"):
-        run(tmp_path, replace(TINY, learning_rate=1e-4), resume=True)
+        run(whole[1].best.parent, replace(TINY, learning_rate=1e-4), resume=True)
 
 
 def test_settings_survive_the_card() -> None:
@@ -135,26 +141,35 @@ def test_a_run_stopped_at_once_leaves_a_loadable_best(tmp_path: Path) -> None:
 
 
 def test_one_image_trains_and_no_small_batch_is_dropped(tmp_path: Path) -> None:
-    events, _ = run(tmp_path / "one", replace(TINY, batch=12), n=1)
-    assert len(steps(events)) == 2
-    assert not same(weights(tmp_path / "one" / "last.safetensors"), start().state_dict())
-    events, _ = run(tmp_path / "eleven", replace(TINY, batch=4, epochs=1), n=5)
+    once = replace(TINY, epochs=1, average_decay=0.0)
+    events, result = run(tmp_path / "one", replace(once, batch=12), n=1, validation=0)
+    assert len(steps(events)) == 1
+    assert not same(weights(result.last), start().state_dict())
+    events, _ = run(tmp_path / "eleven", replace(once, batch=4), n=5, validation=0, resumable=False)
     assert [step.steps_per_epoch for step in steps(events)] == [2, 2]
 
 
 def test_without_validation_the_last_epoch_is_the_best(tmp_path: Path) -> None:
-    config = replace(TINY, average_decay=0.0)
-    generator = iter_train(pairs(2), [], start(), codec(), config, tmp_path)
-    events = list(generator)
+    events, result = run(tmp_path, replace(TINY, epochs=2, average_decay=0.0), n=1, validation=0)
     assert all(event.dsc is None for event in events if isinstance(event, TrainEpoch))
-    assert same(weights(tmp_path / "best.safetensors"), weights(tmp_path / "last.safetensors"))
+    assert same(weights(result.best), weights(result.last))
 
 
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     still = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
-    events, _ = run(tmp_path, replace(TINY, epochs=12, augmentation=still, sample_latent=False), n=1)
+    config = replace(TINY, epochs=12, augmentation=still, sample_latent=False)
+    events, _ = run(tmp_path, config, n=1, validation=0, resumable=False)
     losses = [step.loss for step in steps(events)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_stop_ends_the_run_with_what_it_has(tmp_path: Path) -> None:
+    seen: list[TrainEvent] = []
+    task = iter_train(pairs(1), [], start(), codec(), TINY, tmp_path, resumable=False, stop=lambda: len(seen) > 3)
+    result = run_to_end(task, seen.append)
+    assert [type(event).__name__ for event in seen] == ["TrainStarted", "TrainStep", "TrainEpoch", "TrainStep"]
+    assert (result.epochs, result.best_epoch) == (1, 0)
+    assert not (tmp_path / "last.safetensors").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(tmp_path: Path) -> None:
