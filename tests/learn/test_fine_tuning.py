@@ -158,11 +158,7 @@ class SmallDevice(FrozenEncoder):
 
 def short_of_memory(tmp_path: Path, room: int) -> list[TrainEvent]:
     config = replace(TINY, alignment_weight=1.0, epochs=2)
-    return list(
-        iter_train(
-            pairs(5), [], start(), codec(), config, tmp_path, teacher=SmallDevice(start(), room), resumable=False
-        )
-    )
+    return list(iter_train(pairs(5), [], start(), codec(), config, tmp_path, teacher=SmallDevice(start(), room)))
 
 
 def test_short_of_memory_the_batch_is_halved_and_all_pairs_are_still_seen(tmp_path: Path) -> None:

@@ -37,9 +37,7 @@ class FineTuneRequest:
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     home : pathlib.Path, optional
-        Folder of the database that knows the versions; the user's by default.
-    work : pathlib.Path, optional
-        Folder for the unfinished run; ``training`` in `home` by default. One run at a time uses it.
+        Folder of the database that knows the versions, and of the unfinished run; the user's by default.
     seed : int
     max_fall : float
         What a single held-out image may lose; see `napari_wavegms.finetune.gate.judge`.
@@ -54,7 +52,6 @@ class FineTuneRequest:
     preset: Preset = QUICK
     device: str = "auto"
     home: Path | None = None
-    work: Path | None = None
     seed: int = 2333
     max_fall: float = MAX_FALL
 

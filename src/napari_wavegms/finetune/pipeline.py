@@ -77,7 +77,7 @@ def iter_fine_tune(
         finished are kept as a version.
     """
     versions = ModelVersions(request.home)
-    work = request.work or versions.database.folder / "training"
+    work = versions.database.folder / "training"
     with ExitStack() as stack:
         with explain_os_error("The training did not start", work):
             stack.enter_context(exclusive(work / _LOCK))
@@ -92,7 +92,7 @@ def iter_fine_tune(
             run.release()
 
 
-def recover(home: Path | None = None, work: Path | None = None) -> Version | None:
+def recover(home: Path | None = None) -> Version | None:
     """Keep what a run left behind whose program was killed.
 
     Returns
@@ -106,7 +106,7 @@ def recover(home: Path | None = None, work: Path | None = None) -> Version | Non
         If another program is learning right now.
     """
     known = ModelVersions(home)
-    work = work or known.database.folder / "training"
+    work = known.database.folder / "training"
     if not (work / BEST).is_file():
         return None
     with explain_os_error("The unfinished training was not kept", work), exclusive(work / _LOCK):
