@@ -18,7 +18,6 @@ from napari_wavegms.finetune.presets import QUICK, Preset
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.user_data import editor_name
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_history import plane_key
 from napari_wavegms.widgets.review.context import ReviewContext
@@ -113,7 +112,7 @@ class Approvals(QObject):
         self._tools.box.close()
         shown.mask.mode = "pan_zoom"  # ends a shape that was begun
         context.journal.watch.settle()
-        approvals = approvals_of(shown, context.panel.threshold_row.value, editor_name())
+        approvals = approvals_of(shown, context.panel.threshold_row.value, context.journal.watch.editor)
         if approvals:
             shown.lock(True)  # nothing is drawn while it is on its way to the disk
             self._store(shown, True, partial(approve_job, context.store, approvals))
@@ -128,7 +127,8 @@ class Approvals(QObject):
         """Take the approval of the image on screen back, so that it can be changed."""
         shown = self._current.shown
         if shown is not None and shown.approved and not self._current.busy:
-            self._store(shown, False, partial(withdraw_job, self._context.store, shown.loaded, editor_name()))
+            context = self._context
+            self._store(shown, False, partial(withdraw_job, context.store, shown.loaded, context.journal.watch.editor))
 
     def close(self) -> None:
         """Stop retraining."""
@@ -136,39 +136,42 @@ class Approvals(QObject):
 
     def _store(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, None]]) -> None:
         self._stored = shown, approve
-        self._current.set_saving(True)
+        self._current.is_saving = True
         self._storing.start(job)
 
     def _on_stored(self, outcome: Outcome) -> None:
         shown, approve = self._stored
         is_current = shown is self._current.shown
-        if outcome.error is None:
-            (self._on_approved if approve else self._on_withdrawn)(shown, is_current)
-        elif is_current:
-            shown.lock(not approve)
-            self._current.select()
-        self._current.set_saving(False)
+        self._current.is_saving = False
         if outcome.error is not None:
             self._context.say_problem(str(outcome.error), outcome.details)
+            if is_current:
+                shown.lock(not approve)
+                self._current.select()
         elif approve:
-            self._show_next()
+            self._on_approved(shown, is_current)
+        else:
+            self._on_withdrawn(shown, is_current)
 
     def _on_approved(self, shown: Shown, is_current: bool) -> None:
         if is_current:
             self._context.journal.end(shown, "approved")
         self._context.note(shown.key, state="approved")
+        self._current.refresh()
         self._count += 1
         every = self._context.panel.retrain_every
         if every and self._count >= every and not self.is_training:
             self._retrain()
+        self._show_next()
 
     def _on_withdrawn(self, shown: Shown, is_current: bool) -> None:
         self._count = max(0, self._count - 1)
+        self._context.note(shown.key, state="corrected")
         if is_current:
             shown.lock(False)
             shown.kept = True
             self._current.select()
-        self._context.note(shown.key, state="corrected")
+            self._current.refresh()
 
     def _retrain(self) -> None:
         choice = self._context.panel.model_row.choice

@@ -83,6 +83,8 @@ class CurrentImage(QObject):
         The image on screen.
     wanted : str or None
         The key of the image that is being opened.
+    is_saving : bool
+        An approval is on its way to the disk: nobody leaves the image meanwhile.
     open_layers : dict of str to Pixels
         The images of open layers, by key.
     """
@@ -94,10 +96,10 @@ class CurrentImage(QObject):
         super().__init__(context.panel)
         self.shown: Shown | None = None
         self.wanted: str | None = None
+        self.is_saving = False
         self.open_layers: dict[str, Pixels] = {}
         self._context, self._tools, self._events, self._prefetch = context, tools, events, prefetch
         self._pair = LayerPair(context.viewer)
-        self._is_saving = False
         self._opener = JobRunner(self)
         self._opener.ended.connect(self._on_opened)
         prefetch.predicted.connect(self._on_predicted)
@@ -105,17 +107,12 @@ class CurrentImage(QObject):
     @property
     def busy(self) -> bool:
         """Whether an image is being opened, or an approval is on its way to the disk."""
-        return self._opener.busy or self._is_saving
-
-    def set_saving(self, is_saving: bool) -> None:
-        """Note that an approval is on its way to the disk: nobody leaves the image meanwhile."""
-        self._is_saving = is_saving
-        self.refresh()
+        return self._opener.busy or self.is_saving
 
     def show_item(self, key: str) -> None:
         """Bring an image of the list to the screen."""
         context, item = self._context, self._context.item(key)
-        if item is None or self._is_saving:
+        if item is None or self.is_saving:
             return
         if self.shown is not None and self.shown.key == key:
             self.select()
@@ -162,11 +159,11 @@ class CurrentImage(QObject):
         """Show what can be done with the image on screen."""
         shown, panel = self.shown, self._context.panel
         if shown is None:
-            panel.set_shown("", False, self._is_saving)
+            panel.set_shown("", False)
             panel.set_light(None)
         else:
             loaded = shown.loaded
-            panel.set_shown(loaded.name, shown.approved, self._is_saving, loaded.source or loaded.name)
+            panel.set_shown(loaded.name, shown.approved, loaded.source or loaded.name)
 
     def on_layers(self) -> None:
         """Notice when somebody has removed one of the layers."""
@@ -212,7 +209,8 @@ class CurrentImage(QObject):
         self._events.watch(None)
         self.shown = None
         self._pair.let_go(shown)
-        self._context.panel.question.take_back()
+        if journal.left:
+            self._context.panel.question.take_back()
         self.refresh()
 
     def _on_opened(self, outcome: Outcome) -> None:

@@ -131,7 +131,7 @@ class ReviewPanel(QWidget):
         self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
         self._editor.editingFinished.connect(lambda: self.name_given.emit(self._editor.text()))
         self.set_labels({name: action.title for name, action in _ACTIONS.items()})
-        self.set_shown("", False, False)
+        self.set_shown("", False)
         # napari puts a stretch below what does not want to grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -173,23 +173,22 @@ class ReviewPanel(QWidget):
             title = _ACTIONS[name].title
             button.setText(labels.get(name, title).replace(title, _SHORT.get(name, title)).replace("&", "&&"))
 
-    def set_shown(self, name: str, approved: bool, busy: bool, details: str = "") -> None:
+    def set_shown(self, name: str, approved: bool, details: str = "") -> None:
         """Show which image is on screen, and switch on what can be done with it."""
         self._name.setText(f"✓ {name}, approved and locked" if approved else name)
         self._name.setToolTip(details)
         self._name.setVisible(bool(name))
-        there = bool(name) and not busy
         focus = self._focus()
         for action, button in self._buttons.items():
-            may = there and not (approved and action not in _HARMLESS)
+            may = bool(name) and not (approved and action not in _HARMLESS)
             if action in ("next", "previous"):
-                may = self.list.model.worklist is not None and not busy
+                may = self.list.model.worklist is not None
             button.setEnabled(may)
-            button.setToolTip(_ACTIONS[action].explained if may else LOCKED if there else _NO_IMAGE)
+            button.setToolTip(_ACTIONS[action].explained if may else LOCKED if name else _NO_IMAGE)
         self._buttons["approve"].setVisible(not approved)
         self._buttons["withdraw"].setVisible(approved)
-        self.threshold_row.setEnabled(there and not approved)
-        self._again.setEnabled(there and not approved)
+        self.threshold_row.setEnabled(bool(name) and not approved)
+        self._again.setEnabled(bool(name) and not approved)
         self._keep_focus(focus)
 
     def set_light(self, light: OODLevel | None) -> None:

@@ -80,14 +80,12 @@ class ReviewTools(QObject):
 
     def set(self, shown: Shown | None) -> None:
         """Work on another image, or on none; layers that were on are hidden, and come again for the next image."""
-        layers = {name: self._panel.is_checked(name) for name in ("doubt_layer", "changes")}
         self._rest.stop()
         self._checker.abandon()
         self.box.close()
         self.uncertainty.rest()
-        self.changes.rest()
-        for name, checked in layers.items():
-            self._panel.set_checked(name, checked)
+        if self._panel.is_checked("changes"):
+            self.changes.rest()
         self._panel.set_hint("")
         self._shown = shown
         self._mask_tools.set_mask(None if shown is None else shown.mask)
