@@ -1,11 +1,11 @@
-"""The errors a user may meet: each message is a sentence that says what came, what fits and what to do.
+"""The errors a user may meet: each message says in a sentence or two what is wrong and what to do.
 
 None derives from `RuntimeError`: generator workers of superqt, and so napari's, swallow that one.
 """
 
 
 class WaveGMSError(Exception):
-    """Base of every error that napari-wavegms raises on purpose; its text is fit to show to a user."""
+    """Base of every error that napari-wavegms raises on purpose; its text can be shown to a user."""
 
 
 class InputError(WaveGMSError, ValueError):
@@ -17,8 +17,8 @@ class CheckpointError(WaveGMSError):
 
 
 class WeightsNotFoundError(WaveGMSError):
-    """Weights that the user has to provide or to allow to be downloaded."""
+    """Weights that the user has to provide, or allow to be downloaded."""
 
 
 class TrainingError(WaveGMSError):
-    """A training run that cannot start or cannot go on."""
+    """A training run that cannot start or continue."""

@@ -12,26 +12,17 @@ from napari_wavegms.errors import InputError
 PIXEL = "pixel"
 
 _PER_METRE = {"nm": 1e9, "um": 1e6, "mm": 1e3, "cm": 1e2, "m": 1.0, "inch": 1 / 0.0254}
-_OTHER_NAMES = {
-    "nanometer": "nm",
-    "nanometre": "nm",
-    "micron": "um",
-    "micrometer": "um",
-    "micrometre": "um",
-    "\\u00b5m": "um",  # ImageJ escapes its micro sign in a TIFF description
-    "\u00b5m": "um",
-    "\u03bcm": "um",
-    "millimeter": "mm",
-    "millimetre": "mm",
-    "centimeter": "cm",
-    "centimetre": "cm",
-    "meter": "m",
-    "metre": "m",
-    "in": "inch",
-    '"': "inch",
-    "px": PIXEL,
-    "": PIXEL,
+_NAMES = {
+    "nm": ("nanometer", "nanometre"),
+    # ImageJ escapes its micro sign in a TIFF description; the others are the micro sign and the Greek letter.
+    "um": ("micron", "micrometer", "micrometre", "\\u00b5m", "\u00b5m", "\u03bcm"),
+    "mm": ("millimeter", "millimetre"),
+    "cm": ("centimeter", "centimetre"),
+    "m": ("meter", "metre"),
+    "inch": ("in", '"'),
+    PIXEL: ("px", ""),
 }
+_SHORT = {name: unit for unit, names in _NAMES.items() for name in (unit, *names)}
 
 # Resolutions that programs write for screens and printers; they are not those of a scanner.
 _PRINT_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400)
@@ -117,10 +108,8 @@ def normal_unit(name: str) -> str:
     """
     plain = name.strip()
     for candidate in (plain.lower(), plain.lower().removesuffix("s"), plain.lower().removesuffix("es")):
-        if candidate in _PER_METRE or candidate == PIXEL:
-            return candidate
-        if candidate in _OTHER_NAMES:
-            return _OTHER_NAMES[candidate]
+        if candidate in _SHORT:
+            return _SHORT[candidate]
     return plain
 
 

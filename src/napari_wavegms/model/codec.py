@@ -30,8 +30,6 @@ class TinyVAE(Protocol):
     """A frozen autoencoder whose latents the network maps between."""
 
     name: str
-    latent_channels: int
-    downscale: int
 
     @property
     def fingerprint(self) -> str:
@@ -48,8 +46,6 @@ class TinyVAE(Protocol):
 
 
 class _FrozenCodec(nn.Module):
-    latent_channels = 4
-    downscale = 8
     name = ""
 
     @cached_property

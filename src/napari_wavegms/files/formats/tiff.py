@@ -136,27 +136,20 @@ def _record(tiff: tifffile.TiffFile) -> Record | None:
     return None if line is None else Record.from_text(line)
 
 
-class _Listener(logging.Filter):
-    """Captures tifffile's log records of this thread."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.thread != self._thread:
-            return True
-        self.texts.append(record.getMessage())
-        return False
-
-
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    listener = _Listener()
+    """Capture what tifffile logs in this thread."""
+    texts: list[str] = []
+    thread = threading.get_ident()
+
+    def capture(record: logging.LogRecord) -> bool:
+        if record.thread == thread:
+            texts.append(record.getMessage())
+        return record.thread != thread
+
     logger = logging.getLogger("tifffile")
-    logger.addFilter(listener)
+    logger.addFilter(capture)
     try:
-        yield listener.texts
+        yield texts
     finally:
-        logger.removeFilter(listener)
+        logger.removeFilter(capture)
