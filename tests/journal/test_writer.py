@@ -170,7 +170,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(folder: Path) -> None:
         "assert writer.flush()\n"
         "# As on a full disk, a part of the next line is taken and the rest is refused.\n"
         "size = writer.journal.database.path.stat().st_size + 100\n"
-        "mask = np.random.default_rng(0).integers(0, 2**30, (400, 500))\n"
+        "mask = np.random.default_rng(0).integers(0, 2**30, (40, 50))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
         "writer.submit(sys.argv[2], mask, editor='')\n"
         "assert not writer.flush()\n"
@@ -216,7 +216,7 @@ def test_a_listener_that_fails_ends_nothing(
     submit(writer, empty + 1)
     assert writer.flush()
     np.testing.assert_array_equal(Journal(folder).restore(IMAGE), empty + 1)
-    wait_until(lambda: "Telling what was written failed" in caplog.text)
+    wait_until(lambda: "Reporting a write failed" in caplog.text)
 
 
 def test_what_is_no_mask_is_refused_at_once(writer: JournalWriter, empty: Any) -> None:

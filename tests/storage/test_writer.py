@@ -75,7 +75,7 @@ def test_an_error_of_ours_ends_nothing(caplog: pytest.LogCaptureFixture) -> None
     while not writer.flush(PATIENCE):
         pass
     assert sentences == ["The last changes are not on disk (ZeroDivisionError: oops); save the mask to a file.", ""]
-    assert "Telling what was written failed" in caplog.text
+    assert "Reporting a write failed" in caplog.text
 
 
 def test_the_thread_ends_with_the_last_task_and_the_next_one_begins_another() -> None:

@@ -260,7 +260,7 @@ def test_a_score_that_is_no_number_is_none() -> None:
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no folder"):
         Worklist.of_folder(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="No image in"):
+    with pytest.raises(InputError, match="There is no image in"):
         Worklist.of_folder(fill(tmp_path / "empty"))
     with pytest.raises(InputError, match="no file or folder"):
         Worklist.of_files([tmp_path / "scan.png"])

@@ -1,7 +1,7 @@
-"""Every approved correction, on disk before the user is told so.
+"""The store of approved corrections.
 
-The arrays go first, each to a file named by its content; the row that makes them a correction goes last. A kill at any
-moment leaves whole corrections and, at worst, arrays that nothing refers to.
+Arrays are written first, each to a file named by its content, and the database row last. So a kill at any moment leaves
+complete corrections and, at worst, arrays that no row refers to.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ Index = tuple[int | slice, ...]
 class CorrectionStore:
     """The approved corrections of a user's folder, which any number of processes may share.
 
-    What identifies a correction is the content of its image: approving the same image again supersedes the earlier
-    correction, whatever the image is called by then. Where the database or a file cannot be read or written, every
-    method raises `InputError` with a sentence, and nothing has changed.
+    Corrections are identified by the content of their image: approving an image again replaces its correction, whatever
+    the image is called by then. All methods raise `InputError` and change nothing if the disk fails.
 
     Parameters
     ----------
     folder : path-like, optional
-        Where the database is, see `Database`; images and masks lie in ``pixels`` below it.
+        Folder of the database, see `Database`; images and masks are in ``pixels`` below it.
 
     Examples
     --------
@@ -61,7 +60,7 @@ class CorrectionStore:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what is damaged or gone, empty when all is well; `export` adds what it meets."""
+        """Sentences about damaged or missing data, including what `export` could not read."""
         with self.database.read() as connection:
             rows = connection.execute("SELECT record FROM corrections").fetchall()
         damaged = [problem for (record,) in rows if isinstance(problem := _read(record), str)]
@@ -71,7 +70,7 @@ class CorrectionStore:
         return (*self.database.warnings, *damaged, *self._unreadable.values())
 
     def corrections(self) -> list[Correction]:
-        """The corrections in force, the latest approval of each image, in the order in which the images came."""
+        """The current corrections, one per image, in the order of their first approval."""
         return self._select("WHERE in_force ORDER BY place")
 
     def history(self, image: str | None = None) -> list[Correction]:
@@ -92,7 +91,7 @@ class CorrectionStore:
         """Keep a correction; on return it is on disk."""
         labels, predicted = approval.labels, approval.predicted_labels
         failure = f"The correction of {approval.name} was not kept"
-        if not self.database.path.exists():  # first, so that files without it mean that it was lost
+        if not self.database.path.exists():  # first, so that array files without it mean that it was lost
             with self.database.write(failure):
                 pass
         with explain_os_error(failure, self.folder):
@@ -115,15 +114,7 @@ class CorrectionStore:
         return correction
 
     def withdraw(self, image: str, editor: str = "") -> None:
-        """Take an approval back; its history stays, and the image may be approved again.
-
-        Parameters
-        ----------
-        image : str
-            Content hash of the image.
-        editor : str
-            Who takes it back.
-        """
+        """Withdraw the approval of the image with this content hash; its history stays."""
         with self.database.write("The approval was not withdrawn") as connection:
             row = connection.execute("SELECT number FROM corrections WHERE in_force AND image = ?", (image,)).fetchone()
             if row is None:
@@ -178,7 +169,7 @@ class CorrectionStore:
         return found
 
     def _select(self, where: str, *values: object) -> list[Correction]:
-        """Those that can be read; `warnings` tells of the others."""
+        """The readable ones; `warnings` reports the others."""
         with self.database.read() as connection:
             rows = connection.execute(f"SELECT record FROM corrections {where}", values).fetchall()
         return [read for (record,) in rows if isinstance(read := _read(record), Correction)]
@@ -192,29 +183,24 @@ def approved_mask(
     *,
     former: bool = False,
 ) -> npt.NDArray[Any] | None:
-    """Put together the approved masks of an image's planes.
+    """Assemble the approved masks of the planes of an image; None if no plane was approved.
 
     Parameters
     ----------
     pixels : ndarray
         The image.
     planes : iterable of (index, index)
-        Where each plane lies in the image and in its mask.
+        Of each plane in the image and in the mask.
     shape : tuple of int
         Of the mask.
     store : CorrectionStore
     former : bool
-        Also take approvals that were taken back since.
-
-    Returns
-    -------
-    ndarray or None
-        None where no plane was approved.
+        Include withdrawn approvals.
 
     Raises
     ------
     InputError
-        If an approved mask is gone or damaged.
+        If an approved mask is missing or damaged.
     """
     mask: npt.NDArray[Any] | None = None
     for index, label_index in planes:
@@ -228,7 +214,7 @@ def approved_mask(
         if mask[label_index].shape != labels.shape:
             raise InputError(
                 f"The approved mask of {found.name} is {labels.shape[0]} x {labels.shape[1]} pixels and does not cover "
-                "its image. Draw it anew."
+                "its image. Draw it again."
             )
         mask = mask.astype(np.promote_types(mask.dtype, labels.dtype), copy=False)
         mask[label_index] = labels
@@ -244,7 +230,7 @@ def _read(record: str) -> Correction | str:
 
 
 def _free_name(connection: sqlite3.Connection, wanted: str, image: str) -> str:
-    """The name an image has had, as long as the user's name for it stays, or the first of its kind that is free."""
+    """The name itself if it is free or belongs to this image, otherwise with the first free number."""
     rows = connection.execute("SELECT record FROM corrections ORDER BY number").fetchall()
     taken = {read.name: read.image for (record,) in rows if isinstance(read := _read(record), Correction)}
     name, number = wanted, 1

@@ -1,8 +1,7 @@
-"""What becomes of finished journals: who did what and when stays for good, the pixels of long approved edits go.
+"""Remove the pixels of edits that were approved long ago; who did what and when stays.
 
-Once a mask has been approved for `DAYS`, it lies in the store of corrections, and the steps that led to it are needed
-no more. Every edit keeps its entry, and its link: the chain holds a digest of the pixels. What was not approved, or
-edited since, keeps all.
+Once a mask has been approved for `DAYS`, the correction store has it, and the steps that led to it are not needed. The
+hash chain contains a digest of the pixels, so it still verifies. Unapproved and later edits keep their pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from napari_wavegms.journal.records import Edit
 from napari_wavegms.storage.database import from_json, now
 
 DAYS = 30
-"""So long an approval has stood before the steps that led to it are let go."""
+"""Age of an approval at which the pixels of its edits are removed."""
 
 _PIXELS = "SELECT max(session) FROM journal WHERE image = ? AND pixels IS NOT NULL"
 _KEPT = "id, image, position, session, kind, number, record, digest, link"
@@ -28,20 +27,12 @@ _EDITS = (
 
 
 def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Iterator[str]:
-    """Let go of the pixels of edits that were approved long ago.
-
-    Parameters
-    ----------
-    journal : Journal
-    store : CorrectionStore
-        Only what it holds in force, approved after the last edit, is let go of.
-    days : float
+    """Remove the pixels of edits whose mask has been approved for some days, after the last of them.
 
     Yields
     ------
     str
-        The content hash of each image whose journal has become smaller. What cannot be read or written is left as it
-        is, and so is what was tampered with or damaged.
+        Content hash of each image whose journal got smaller. Unreadable or damaged journals are left as they are.
     """
     before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     for kept in store.corrections():
@@ -64,7 +55,7 @@ def _compact(journal: Journal, image: str, approved: str) -> bool:
         if not is_done or complaints(connection, image):
             return False
         append(connection, image, session, "compact", {"time": now()})
-        # Removed and added again, because SQLite gives nothing back of a page whose rows only became shorter.
+        # Deleted and inserted again, because SQLite does not reclaim space from rows that only get shorter.
         rows = connection.execute(f"SELECT {_KEPT} FROM journal WHERE image = ?", (image,)).fetchall()
         connection.execute("DELETE FROM journal WHERE image = ?", (image,))
         connection.executemany(f"INSERT INTO journal ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -1,4 +1,4 @@
-"""The edits of an image as they lie in the database: each entry tied to the one before, and what they come to."""
+"""Entries of the journal in the database: the hash chain, its verification, and replaying edits to a mask."""
 
 from __future__ import annotations
 
@@ -30,22 +30,17 @@ def append(
     number: int | None = None,
     pixels: bytes | None = None,
 ) -> None:
-    """Add an entry to the chain of an image, and say what the chain has come to.
+    """Append an entry to the hash chain of an image and update the chain's head, inside a write transaction.
 
     Parameters
     ----------
-    connection : sqlite3.Connection
-        In a transaction that writes.
-    image : str
-        Content hash.
-    session : int
     kind : {"begin", "edit", "close", "compact"}
     record : dict
         Plain values.
     number : int, optional
         Of an edit.
     pixels : bytes, optional
-        What `pack` gave.
+        From `pack`.
     """
     head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
     before, previous = head or (0, "")
@@ -60,10 +55,7 @@ def append(
 
 
 def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
-    """Sentences on what was changed or lost in the chain of an image; empty when all is well.
-
-    Pixels are missing rightly where a later entry says that they were let go of.
-    """
+    """A sentence for each break in the chain of an image; pixels may be missing before a "compact" entry."""
     (compacted,) = connection.execute(
         "SELECT coalesce(max(position), 0) FROM journal WHERE image = ? AND kind = 'compact'", (image,)
     ).fetchone()
@@ -93,19 +85,19 @@ def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
 
 
 def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
-    """Follow entries to the mask that they come to.
+    """Replay entries to the resulting mask.
 
     Parameters
     ----------
     rows : iterable of (kind, record, pixels)
-        Of one session, the first one a beginning. Of later ones, what cannot be read is passed over.
+        Of one session, starting with a "begin". Unreadable later ones are skipped.
     name : str
         Of the image.
 
     Raises
     ------
     InputError
-        If the beginning is gone or damaged, or the pixels were let go of.
+        If the initial mask is missing or damaged, or the pixels were removed.
     """
     state: MaskState | None = None
     for kind, record, pixels in rows:
@@ -155,7 +147,7 @@ def _applied(state: MaskState, pixels: bytes) -> MaskState:
 
 
 def target_of(connection: sqlite3.Connection, session: int) -> EditTarget | None:
-    """The image as it was when a session began last; None where that is damaged."""
+    """The image of a session; None if its record is damaged."""
     row = connection.execute(
         "SELECT record FROM journal WHERE session = ? AND kind = 'begin' ORDER BY position DESC", (session,)
     ).fetchone()

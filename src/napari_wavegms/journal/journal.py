@@ -1,7 +1,7 @@
-"""Every edit of a mask, on disk before anybody is told so: who, when, on top of which model, and which pixels.
+"""Every edit of a mask: who, when, based on which model, and which pixels; reported as saved only once it is on disk.
 
-An image is known by its content, so that no renaming loses its edits. Entries are only added: what a mask was when the
-edits began, what each edit changed, and whether they were approved, saved or discarded in the end.
+Images are identified by content, so renaming one does not lose its edits. The journal is append-only: the initial mask,
+the change that each edit made, and whether the edits were approved, saved or discarded in the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_wavegms.journal.patches import Band, Labels, MaskState, checked_mask
 from napari_wavegms.journal.records import Answer, Beginning, Edit, EditTarget, Unfinished
 from napari_wavegms.storage.database import Database, from_json, now
 
-_UNFOLDED = 8  # masks kept as they are; those of other open images are folded
+_UNFOLDED = 8  # masks kept uncompressed; those of other open images are compressed
 
 _UNFINISHED = (
     "SELECT s.id, s.owner, count(*), max(j.number) FROM journal_sessions s JOIN journal j ON j.session = s.id"
@@ -34,7 +34,7 @@ _STEPS = "SELECT kind, record, pixels FROM journal WHERE session = ? AND kind IN
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """An image that we edit: what is on disk of it, and the mask that this comes to."""
+    """An image that is being edited here: what is on disk, and the mask that it amounts to."""
 
     target: EditTarget
     editor: str
@@ -42,9 +42,9 @@ class _Open:
     threshold: float | None
     kept: MaskState | bytes
     session: int | None = None
-    is_begun: bool = False  # whether what the mask began with is on disk
+    is_begun: bool = False  # whether the initial mask is on disk
     seconds: float = 0.0
-    idle: float = 0.0  # seconds of work that came to nothing yet
+    idle: float = 0.0  # seconds of work without a change so far
 
     @property
     def state(self) -> MaskState:
@@ -60,8 +60,8 @@ class _Open:
 class Journal:
     """The journal of a user's folder, which any number of processes may share, one instance each.
 
-    `image` is the content hash of an image throughout. Where the database cannot be read or written, every method
-    raises `InputError` with a sentence, and nothing has changed.
+    `image` always is a content hash. All methods raise `InputError` and change nothing if the database cannot be read
+    or written.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ class Journal:
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
     ) -> None:
-        """Say what a mask is before it is edited, such as what the model drew. Nothing is written before an edit.
+        """Register the mask as it is before editing, such as the model's. Nothing is written before the first edit.
 
-        Where the mask is what it was when we last heard of it, nothing happens. Where it is what somebody's unfinished
-        edits had come to, and nobody works on them any more, these edits are carried on.
+        A mask that is known already changes nothing. A mask that equals the result of unfinished edits which nobody
+        works on any more resumes these edits.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Journal:
             Copied.
         editor : str
         model : str
-            The model that drew it, if any.
+            The model that predicted it, if any.
         threshold : float, optional
         """
         mask = checked_mask(np.asarray(mask))
@@ -128,14 +128,14 @@ class Journal:
         threshold: float | None = None,
         active_seconds: float = 0.0,
     ) -> Edit | None:
-        """Write down what changed since the last time; on return it is on disk. None where nothing changed.
+        """Save what changed since the last call; it is on disk on return. Returns None if nothing changed.
 
         Parameters
         ----------
         mask : ndarray of shape (..., H, W), or mapping of Band to ndarray of shape (rows, W)
-            The mask as it is now, or those of its rows that may have changed.
+            The current mask, or only the rows that may have changed.
         active_seconds : float
-            What the edit took.
+            Duration of the edit.
 
         Raises
         ------
@@ -171,13 +171,13 @@ class Journal:
             return edit
 
     def restore(self, image: str, upto: int | None = None) -> Labels:
-        """Give a mask as it was, bit by bit, in the dtype that was recorded.
+        """Return a mask exactly as it was, in the recorded dtype.
 
         Parameters
         ----------
         upto : int, optional
-            The number of the edit after which it is wanted, 0 for the mask before the first one. By default the mask
-            that we edit, or else the one after the last edit.
+            Number of the edit after which to return it, 0 for the mask before the first edit. By default the mask that
+            is being edited here, otherwise the one after the last edit.
         """
         with self._guard:
             if upto is None and image in self._open:
@@ -197,15 +197,12 @@ class Journal:
             return replay(steps, name_of(connection, image)).mask
 
     def last_mask(self, image: str, without: Collection[int] = ()) -> Labels | None:
-        """Give the last mask that somebody may want to go on with; None where there is none.
-
-        Discarded edits are left out, and those whose pixels were let go of.
+        """Return the last mask to continue from, without discarded and compacted edits; None if there is none.
 
         Parameters
         ----------
         without : collection of int
-            Numbers of edits, see `Unfinished.upto`: what belongs together with them is left out too, because a person
-            has not yet said what is to become of it.
+            Numbers of edits, see `Unfinished.upto`, whose sessions are excluded because the user has not decided yet.
         """
         undecided = ", ".join(str(int(number)) for number in without)
         with self.database.read() as connection:
@@ -218,9 +215,9 @@ class Journal:
         return None if number is None else self.restore(image, number)
 
     def close(self, image: str, action: Answer, upto: int | None = None, own: bool = False) -> None:
-        """Say that nothing is left to restore; the edits stay in the journal.
+        """Mark edits as finished; they stay in the journal, and edits in other windows stay open.
 
-        What another window is working on stays open. If we go on editing, that counts as a new beginning.
+        Further editing here starts a new session.
 
         Parameters
         ----------
@@ -240,12 +237,12 @@ class Journal:
                 self._touch(image)
 
     def unfinished(self, own: bool = False) -> list[Unfinished]:
-        """What was never approved, saved or discarded, and nobody works on any more, the latest first.
+        """Edits that were never approved, saved or discarded and nobody works on any more, latest first.
 
         Parameters
         ----------
         own : bool
-            Also what we edit ourselves.
+            Include the edits made here.
         """
         living = self._owner.others() | (set() if own else {self._owner.id})
         found = []
@@ -264,7 +261,7 @@ class Journal:
             return _edits(connection, "? IS NULL OR image = ?1", image)
 
     def has_edits(self, image: str) -> bool:
-        """Whether an image was ever edited; a glance that a window can afford."""
+        """Whether an image was ever edited; fast enough for the window's thread."""
         with self.database.read() as connection:
             return bool(connection.execute("SELECT 1 FROM journal_heads WHERE image = ?", (image,)).fetchone())
 
@@ -274,19 +271,19 @@ class Journal:
             return [image for (image,) in connection.execute("SELECT image FROM journal_heads ORDER BY image")]
 
     def verify(self, image: str) -> list[str]:
-        """Sentences on each entry of an image's journal that was changed, lost or cut off; empty when all is well."""
+        """A sentence for each entry of an image that was changed, lost or cut off; empty if the journal is intact."""
         with self.database.read() as connection:
             return complaints(connection, image)
 
     def release(self) -> None:
-        """Stop editing: what is unfinished may be restored by others, and by us as if we came anew."""
+        """Stop editing, so that unfinished edits can be restored, here or elsewhere."""
         with self._guard:
             self._open.clear()
             self._owner.release()
             self._owner, self._is_held = Owner(self.database.folder / "owners"), False
 
     def _carry_on(self, image: str, mask: Labels) -> bool:
-        """Take over unfinished edits that had come to this very mask, if nobody works on them any more."""
+        """Resume unfinished edits that resulted in exactly this mask, if nobody works on them any more."""
         with self.database.read() as connection:
             left = connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall()
         living = self._owner.others() if left else set()
@@ -316,14 +313,14 @@ class Journal:
             self._is_held = True
 
     def _touch(self, image: str) -> None:
-        """Make an image the latest one, and fold the masks of those that were not edited for long."""
+        """Make an image the most recent one, and compress the masks of older ones."""
         self._open.move_to_end(image)
         for other in list(self._open)[:-_UNFOLDED]:
             self._open[other].fold()
 
     def _write_beginning(self, connection: sqlite3.Connection, known: _Open) -> int:
-        """Have what the mask began with on disk; gives the session."""
-        # Somebody may have removed the file meanwhile; then it begins anew with the mask as we know it.
+        """Write the initial mask if necessary; returns the session."""
+        # If the file was deleted meanwhile, start a new session with the mask as known here.
         is_there = connection.execute(
             "SELECT 1 FROM journal_sessions WHERE id = ? AND image = ? AND owner = ? AND ending IS NULL",
             (known.session, known.target.image, self._owner.id),
@@ -342,7 +339,7 @@ class Journal:
         return session
 
     def _close_on_disk(self, image: str, action: Answer, upto: int | None, own: bool, editor: str) -> set[int]:
-        """Close what may be closed; gives the sessions."""
+        """Close sessions that nobody else works on; returns them."""
         with self.database.read() as connection:
             if not connection.execute(_UNFINISHED.format("AND s.image = ?"), (image,)).fetchall():
                 return set()
@@ -366,7 +363,7 @@ class Journal:
 
 
 def _edits(connection: sqlite3.Connection, where: str, value: object) -> list[Edit]:
-    """Those that can be read; what was changed in the others is told by `verify`."""
+    """The readable ones; `verify` reports the others."""
     edits = []
     for (record,) in connection.execute(
         f"SELECT record FROM journal WHERE kind = 'edit' AND ({where}) ORDER BY id", (value,)

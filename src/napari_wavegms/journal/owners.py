@@ -1,7 +1,7 @@
-"""Which program an unfinished piece of work belongs to, and whether that program still runs.
+"""Which window unfinished edits belong to, and whether it is still alive.
 
-A program holds a lock as long as it lives, and the operating system takes the lock back however the program ends. So
-what another window is still working on is never taken for what a crash has left.
+Each holds a file lock, which the operating system releases however the program ends. So edits in progress in another
+window are never mistaken for those that a crash left behind.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 class Owner:
-    """One who works, alive from the first `hold` to `release` or the end of the program.
+    """One window, alive from the first `hold` to `release` or the end of the program.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where everybody's locks lie; made by the first `hold`.
+        Of all locks; created by the first `hold`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,13 +33,7 @@ class Owner:
         self._lock = FileLock(folder / f"{self.id}.lock", timeout=0, thread_local=False)
 
     def hold(self) -> None:
-        """Begin to live.
-
-        Raises
-        ------
-        OSError
-            If the disk refuses.
-        """
+        """Take the lock, which raises OSError if it cannot be created."""
         if not self._lock.is_locked:
             try:
                 with self._alone():
@@ -51,18 +45,18 @@ class Owner:
                     raise
 
     def release(self) -> None:
-        """Leave what is unfinished to others."""
+        """Leave unfinished edits to others."""
         self._lock.release()
         with suppress(OSError):
             Path(self._lock.lock_file).unlink()
 
     def others(self) -> set[str]:
-        """Ids under which somebody else works; the locks of those who are gone are removed."""
+        """Ids of all other living windows; the locks of dead ones are removed."""
         if not self._folder.is_dir():
             return set()
-        # Whoever looks takes each lock for a moment; two who look at once would take each other for the owner.
+        # Probing takes each lock for a moment; two probing at once would mistake each other for the owner.
         with ExitStack() as stack:
-            with suppress(OSError):  # anybody may look where nothing can be written
+            with suppress(OSError):  # a read-only folder can be probed without
                 stack.enter_context(self._alone())
             locks = [path for path in self._folder.glob("*.lock") if path.stem not in (self.id, "all")]
             return {path.stem for path in locks if _is_held(path)}

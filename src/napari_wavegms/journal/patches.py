@@ -106,7 +106,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Pixels that were given a label, lost theirs, got another one; and those that now differ from the beginning."""
+    """Numbers of pixels that gained, lost or changed a label, and that differ from the initial mask."""
 
     added: int = 0
     removed: int = 0
@@ -115,7 +115,7 @@ class Change:
 
 
 class MaskState:
-    """A mask that follows its patches, and knows how far it is from where it began.
+    """A mask that patches are applied to, and its distance from the initial mask.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class MaskState:
     def __init__(self, mask: Labels) -> None:
         self.mask: Labels = np.array(mask, order="C")
         self.differing = 0
-        # The planes as they were, kept from the first change of each; all others are as they began.
+        # Planes as they were before their first change; all others are unchanged.
         self._began: dict[tuple[int, ...], Labels] = {}
 
     @classmethod
@@ -135,12 +135,12 @@ class MaskState:
         return cls(np.zeros(shape, dtype))
 
     def patches_to(self, bands: Mapping[Band, Labels]) -> list[Patch]:
-        """What has to change so that these bands are as given; empty where nothing does."""
+        """Patches that turn these bands into the given ones; none for equal bands."""
         found = (_patch(band, band.of(self.mask), now) for band, now in bands.items())
         return [patch for patch in found if patch is not None]
 
     def change_of(self, patches: Iterable[Patch]) -> Change:
-        """Count what patches would change, in pixels; none of them is applied."""
+        """Count the pixels that patches would change, without applying them."""
         added = removed = relabelled = 0
         differing = self.differing
         for patch in patches:
@@ -164,12 +164,12 @@ class MaskState:
             patch.of(self.mask)[patch.changed] = patch.values
 
     def folded(self) -> bytes:
-        """The state in as little memory as a mask needs, see `unfold`."""
+        """The compressed state, for `unfold`."""
         return zlib.compress(pickle.dumps((self.mask, self.differing, self._began)), 1)
 
     @classmethod
     def unfold(cls, folded: bytes) -> MaskState:
-        """The state that was folded in this process."""
+        """The state from `folded`."""
         state = cls.__new__(cls)
         state.mask, state.differing, state._began = pickle.loads(zlib.decompress(folded))
         return state
@@ -185,15 +185,14 @@ class MaskState:
 
 
 def compare(state: MaskState, mask: Labels | Mapping[Band, Labels]) -> tuple[MaskState, list[Patch], Change]:
-    """Find out what changed between a state and a mask, or those of its rows that may have changed.
+    """Compare a state with a mask, or with those of its rows that may have changed.
 
     Returns
     -------
     MaskState
-        What the patches belong to: `state`, or the same in the shape and dtype of a mask that got another one.
+        To apply the patches to: `state`, or a copy in the new shape and dtype of the mask.
     list of Patch
     Change
-        From `state` to the mask.
 
     Raises
     ------
@@ -249,7 +248,7 @@ def _patch(band: Band, was: Labels, now: Labels) -> Patch | None:
 
 
 def pack(patches: Iterable[Patch]) -> bytes:
-    """Write patches as bytes: run lengths of what changed, and the values where they are not all the same."""
+    """Serialise patches: run lengths of the changed pixels, and their values unless they are all the same."""
     heads, bodies = [], []
     for patch in patches:
         runs, one = _runs(patch.changed), patch.values[0]

@@ -1,7 +1,6 @@
-"""The journal, written in the background: whoever paints never waits for the disk.
+"""Record edits in the background, so that painting never waits for the disk.
 
-Of each image only the newest mask waits to be written. What the disk refuses stays in line and is tried again, and the
-painting goes on meanwhile.
+Only the newest mask of each image is queued. Failed writes stay queued and are retried while painting continues.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ OnEvent = Callable[[str, News], None]
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A mask, or some of its rows, that is to be written."""
+    """A mask, or some of its rows, to be written."""
 
     mask: Labels | dict[Band, Labels] = field(default_factory=dict)
     signed: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def take(self, mask: Labels | Mapping[Band, Labels]) -> None:
-        """Take in a newer mask, or newer rows."""
+        """Merge a newer mask, or newer rows."""
         if not isinstance(mask, Mapping):
             self.mask = np.array(mask)
         elif isinstance(self.mask, dict):
@@ -60,7 +59,7 @@ class JournalWriter:
     Attributes
     ----------
     saved_at : float or None
-        When the last edit came to the disk, as `time.time` counts; None before the first.
+        When the last edit was saved, by `time.time`; None before the first.
     """
 
     def __init__(self, journal: Journal | None = None, writer: Writer | None = None) -> None:
@@ -68,14 +67,14 @@ class JournalWriter:
         self.saved_at: float | None = None
         self._writer = process_writer() if writer is None else writer
         self._guard = threading.Lock()
-        self._waiting: dict[str, _Waiting] = {}  # what newer masks of an image are taken in by
+        self._waiting: dict[str, _Waiting] = {}  # queued and still open for newer masks
         self._unsaved: Counter[str] = Counter()
         self._failing: dict[str, str] = {}
         self._listeners: list[OnEvent] = []
 
     @property
     def problem(self) -> str:
-        """A sentence on why edits are not on disk; empty when all is well."""
+        """Why edits are not on disk; empty if all are."""
         with self._guard:
             return next(iter(self._failing.values()), "")
 
@@ -85,13 +84,13 @@ class JournalWriter:
             return self._unsaved[image] > 0
 
     def listen(self, on_event: OnEvent) -> Callable[[], None]:
-        """Be told of each image that was written or refused, in the writer's thread, until the result is called.
+        """Subscribe to writes; returns a callable that unsubscribes.
 
         Parameters
         ----------
         on_event : callable
-            Called with the content hash of the image, and the edit that is on disk, or how the edits ended; with None
-            where nothing had changed or the disk refused, see `problem`.
+            Called in the writer's thread with the content hash of the image and the saved edit or how the edits ended;
+            None if nothing had changed or the write failed, see `problem`.
         """
         self._listeners.append(on_event)
         return lambda: self._listeners.remove(on_event) if on_event in self._listeners else None
@@ -99,7 +98,7 @@ class JournalWriter:
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
     ) -> None:
-        """As `Journal.begin`, later. The mask belongs to the writer from now on: hand over a copy."""
+        """Queue `Journal.begin`. The writer keeps the mask: pass a copy."""
         mask = checked_mask(np.asarray(mask))
         begin = partial(self.journal.begin, target, mask, editor=editor, model=model, threshold=threshold)
         self._add(target.image, begin)
@@ -114,7 +113,7 @@ class JournalWriter:
         threshold: float | None = None,
         active_seconds: float = 0.0,
     ) -> None:
-        """As `Journal.record`, later. A whole mask is copied; rows belong to the writer from now on."""
+        """Queue `Journal.record`. A whole mask is copied; the writer keeps rows."""
         if not isinstance(mask, Mapping):
             mask = checked_mask(np.asarray(mask))
         with self._guard:
@@ -130,7 +129,7 @@ class JournalWriter:
             self._writer.add((self, image), partial(self._record, image, waiting), partial(self._on_done, image))
 
     def finish(self, image: str, action: Answer, upto: int | None = None, own: bool = False) -> None:
-        """As `Journal.close`, after what was submitted before."""
+        """Queue `Journal.close`, after what was submitted before."""
 
         def close() -> Answer:
             self.journal.close(image, action, upto, own)
@@ -143,7 +142,7 @@ class JournalWriter:
         return self._writer.flush(timeout)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Flush, and release the journal if all is on disk; gives what `flush` gives. A later `begin` starts anew."""
+        """Flush, and release the journal if everything is on disk; returns whether it is."""
         done = self.flush(timeout)
         if done:
             self.journal.release()
@@ -151,13 +150,13 @@ class JournalWriter:
 
     def _add(self, image: str, task: Callable[[], Answer | None]) -> None:
         with self._guard:
-            self._waiting.pop(image, None)  # a later mask comes after this, not before
+            self._waiting.pop(image, None)  # later masks come after this
         self._writer.add((self, image), task, partial(self._on_done, image))
 
     def _record(self, image: str, waiting: _Waiting) -> Edit | None:
         with self._guard:
             if self._waiting.get(image) is waiting:
-                del self._waiting[image]  # it is being written: a later mask waits for its own turn
+                del self._waiting[image]  # it is being written; later masks are queued on their own
         try:
             edit = self.journal.record(image, waiting.mask, **waiting.signed, active_seconds=waiting.seconds)
         except InputError as error:

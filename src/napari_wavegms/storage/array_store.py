@@ -1,4 +1,4 @@
-"""A folder of arrays, each in a file that is named by its content, so that nothing is kept twice or changed unseen."""
+"""A folder of arrays, each in a file named by its content, so that duplicates and damage are noticed."""
 
 from __future__ import annotations
 
@@ -36,31 +36,20 @@ class ArrayStore:
         self._is_swept = False
 
     def path(self, content: str) -> Path:
-        """Where an array lies or would lie.
-
-        Raises
-        ------
-        InputError
-            If `content` is not a content hash.
-        """
+        """The file of an array, whether it exists or not."""
         if not _HASH.fullmatch(content):
             raise InputError(f"{content!r} is not a content hash of 32 hexadecimal digits.")
         return self.folder / f"{content}{_SUFFIX}"
 
     def put(self, array: npt.ArrayLike) -> str:
-        """Keep an array; on return it is on disk. One that is there already is checked, and mended if damaged.
-
-        Returns
-        -------
-        str
-            Its content hash.
+        """Write an array unless it is there intact; returns its content hash.
 
         Raises
         ------
         InputError
             If the values are not real numbers of at most 64 bits.
         OSError
-            If the disk refuses; then nothing is left behind.
+            If the disk fails; no file is left behind.
         """
         values = canonical(array)
         content = content_hash(values)
@@ -92,14 +81,14 @@ class ArrayStore:
                 packed.read()  # up to the checksum at the end
         except FileNotFoundError as cause:
             raise InputError(f"The file {path} is gone. Copy it back, or correct the image again.") from cause
-        except Exception as cause:  # what numpy's header parser and zlib raise over damaged bytes is a long list
+        except Exception as cause:  # numpy's header parser and zlib raise many kinds of errors for damaged bytes
             raise _damaged(path) from cause
         if content_hash(values) != content:
             raise _damaged(path)
         return np.asarray(values, values.dtype.newbyteorder("="))
 
     def sweep(self) -> None:
-        """Remove, once, what killed writers left unfinished an hour ago or earlier."""
+        """Once, remove temporary files of killed programs that are over an hour old."""
         if self._is_swept:
             return
         self._is_swept = True

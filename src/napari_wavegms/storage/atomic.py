@@ -1,4 +1,4 @@
-"""What is written to disk as files: whole or not at all, with a sentence where the disk refuses."""
+"""Files that are written completely or not at all, and sentences for what the disk refuses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that they outlive a power cut.
+    """Create a folder and its parents, so that they survive a power failure.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the folder's list of files on disk, so that a new file outlives a power cut."""
-    # Windows keeps the list by itself and opens no folder; what some network drives keep is theirs to say.
+    """Sync a folder's list of files, so that a new file survives a power failure."""
+    # Windows does this by itself and cannot open folders; some network drives cannot do it.
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -83,7 +83,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def explain_os_error(failure: str, place: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence.
+    """Raise every `OSError` in the block as an `InputError`.
 
     Parameters
     ----------
@@ -91,11 +91,6 @@ def explain_os_error(failure: str, place: Path) -> Iterator[None]:
         What did not happen, as the start of the sentence.
     place : pathlib.Path
         The folder or file that was to be written.
-
-    Raises
-    ------
-    InputError
-        For every `OSError` in the block.
     """
     try:
         yield
@@ -108,16 +103,14 @@ def explain_os_error(failure: str, place: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Be the only one, among all processes and threads, in a block that takes the same lock file.
-
-    The operating system takes the lock back from a process that was killed; the file stays.
+    """Hold a lock file, exclusively among all processes and threads; the system releases it after a kill.
 
     Raises
     ------
     InputError
-        If somebody else holds the lock for 20 seconds.
+        If the lock is held elsewhere for 20 seconds.
     OSError
-        If the lock file cannot be made.
+        If the lock file cannot be created.
     """
     make_folder(path.parent)
     lock = FileLock(path, timeout=_PATIENCE)

@@ -1,7 +1,7 @@
 """One SQLite file in the user's folder: the index of corrections, the model versions, the worklists and the journal.
 
-Every change is one transaction: it is on disk when `Database.write` ends, or nothing has changed. A row is a few
-columns to find it by and a record in JSON that one dataclass reads. Images, masks and weights are files beside it.
+Every change is one transaction: it is on disk when `Database.write` ends, or nothing has changed. Rows have a few
+columns to select them by and a JSON record, which one dataclass reads. Images, masks and weights are files beside it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ CREATE TABLE journal (
 CREATE INDEX journal_by_session ON journal (session, position);
 """
 
-# What an earlier version of the program wrote; this one reads none of it.
+# Files of earlier versions, which this one does not read.
 _OLD_FORM = ("corrections/*.jsonl", "versions/*.jsonl", "journal/*.jsonl", "reviews/*.jsonl")
 
 T = TypeVar("T")
@@ -113,13 +113,12 @@ T = TypeVar("T")
 class Database:
     """The database of a user's folder, which any number of threads and processes may share.
 
-    Each call of `read` and `write` opens the file for itself: nothing is kept between them that a removed file, another
-    program or another thread could make untrue.
+    Each `read` and `write` opens the file anew, so a deleted file, other programs and other threads do no harm.
 
     Parameters
     ----------
     folder : path-like, optional
-        `user_folder()` by default. It and the file are made by the first `write`.
+        `user_folder()` by default. It and the file are created by the first `write`.
 
     Examples
     --------
@@ -138,7 +137,7 @@ class Database:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence where the folder has files of an earlier version of the program."""
+        """A sentence if the folder has files of an earlier version."""
         names = [pattern.partition("/")[0] for pattern in _OLD_FORM if next(self.folder.glob(pattern), None)]
         sentence = (
             f"{self.folder} has data of an earlier version of napari-wavegms ({', '.join(names)}), which is left as it "
@@ -148,12 +147,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Open the database to look into it; without a file it is empty, and none is made.
+        """Open the database for reading; it is empty if there is no file.
 
         Raises
         ------
         InputError
-            If the file cannot be read, is damaged, of another program or of a newer version.
+            If the file cannot be read, is damaged, or belongs to another program or a newer version.
         """
         with self._explained("Nothing was read", "read"):
             if self.path.exists():
@@ -168,17 +167,17 @@ class Database:
 
     @contextmanager
     def write(self, failure: str) -> Iterator[sqlite3.Connection]:
-        """Be the only writer, in one transaction: when the block ends all is on disk, after an error nothing changed.
+        """Write in one exclusive transaction, which is on disk when the block ends; an error in it changes nothing.
 
         Parameters
         ----------
         failure : str
-            What did not happen, should it fail, as the start of the sentence.
+            What did not happen if it fails, as the start of the sentence.
 
         Raises
         ------
         InputError
-            If the disk refuses, in the block too, another program writes for 20 seconds, or as in `read`.
+            As in `read`; and if the disk fails or another program writes for 20 seconds.
         """
         with self._explained(failure, "written"):
             if not self.folder.is_dir():
@@ -188,10 +187,10 @@ class Database:
                 is_begun = self._is_begun(connection)
                 connection.execute("ROLLBACK")
                 if not is_begun:
-                    # Only before the first table. The file shrinks when the pixels of old edits are let go of.
+                    # Only possible before the first table. The file shrinks when pixels of old edits are removed.
                     connection.execute("PRAGMA auto_vacuum = FULL")
-                # The rollback journal works on network drives. To truncate it commits and, unlike its removal, is
-                # synchronised by FULL: what was said to be kept outlives a power cut.
+                # A rollback journal works on network drives. FULL syncs its truncation, unlike its removal, so a
+                # commit survives a power failure.
                 connection.execute("PRAGMA journal_mode = TRUNCATE")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -208,7 +207,7 @@ class Database:
         return sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
 
     def _is_begun(self, connection: sqlite3.Connection) -> bool:
-        """Whether it is ours and has tables; an empty file is about to become ours."""
+        """Whether it is ours and has tables; an empty file may become ours."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -252,24 +251,24 @@ def _reason(cause: sqlite3.Error | OSError, path: Path, action: str) -> str:
 
 
 def reason_of(cause: Exception) -> str:
-    """What SQLite or the system said, without numbers and paths."""
+    """The message of SQLite or the system, without error numbers and paths."""
     return str(getattr(cause, "strerror", None) or cause)
 
 
 def to_json(record: Any) -> str:
-    """Write a record, a dataclass or plain values, as JSON; equal records make equal text."""
+    """Serialise a dataclass or plain values; equal records give equal text."""
     plain = asdict(record) if hasattr(record, "__dataclass_fields__") else record
-    # In ASCII, because a file name may hold bytes that are no text, which SQLite refuses.
+    # ASCII, because SQLite refuses file names that are not valid Unicode.
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def from_json(kind: type[T], text: str) -> T:
-    """Read a record as a dataclass; keys of newer versions are passed over.
+    """Read a record as a dataclass; unknown keys are ignored.
 
     Raises
     ------
     InputError
-        If it lacks something or holds something else.
+        If it does not fit.
     """
     try:
         return from_plain(kind, json.loads(text))
@@ -293,7 +292,7 @@ def from_plain(kind: type[T], values: object) -> T:
 
 
 def text_key(text: str) -> bytes:
-    """Text as a column holds it that is looked for; also what is no text in UTF-8, such as some file names."""
+    """Text as a key column stores it, including file names that are not valid Unicode."""
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""One thread that writes: nobody else waits for the disk, and what the disk refuses is tried again."""
+"""One thread that writes, so that nobody else waits for the disk; failed writes are retried."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ _LOG = logging.getLogger("napari_wavegms")
 
 
 class Writer:
-    """Does what it is given in a thread of its own, which lives as long as there is something to do.
+    """Runs tasks in a thread of its own, which lives as long as there are any.
 
-    Tasks of one key are done in their order. A task that fails stays in line and is tried again; those of other keys
-    go on meanwhile.
+    Tasks of one key run in order. A failed task is retried before those after it; other keys go on meanwhile.
 
     Parameters
     ----------
     retry : float
-        Seconds until the disk is asked again after it has refused.
+        Seconds between tries.
     """
 
     def __init__(self, retry: float = 2.0) -> None:
@@ -39,17 +38,16 @@ class Writer:
         self._hurry = False
 
     def add(self, key: Hashable, task: Task, then: Then) -> None:
-        """Have something done soon.
+        """Queue a task.
 
         Parameters
         ----------
         key : hashable
-            Whose order counts.
         task : callable
-            Its exceptions count as refusals.
+            Fails by raising.
         then : callable
-            Called in the writer's thread after each try: with what the task returned and an empty sentence, or with
-            None and a sentence on why it failed.
+            Called in the writer's thread after each try, with the result and an empty sentence, or with None and a
+            sentence on why it failed.
         """
         with self._turn:
             self._lines.setdefault(key, deque()).append((task, then))
@@ -60,13 +58,7 @@ class Writer:
                 self._thread.start()
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was in line is done, or the disk refuses again.
-
-        Returns
-        -------
-        bool
-            Whether all is done.
-        """
+        """Wait until all tasks are done or one fails again; returns whether all are done."""
         with self._turn:
             refusals, self._hurry = self._refusals, True
             self._turn.notify_all()
@@ -81,7 +73,7 @@ class Writer:
             try:
                 then(result, sentence)
             except Exception:
-                _LOG.exception("Telling what was written failed")
+                _LOG.exception("Reporting a write failed")
             with self._turn:
                 if not sentence:
                     self._lines[key].popleft()
@@ -95,7 +87,7 @@ class Writer:
                 self._turn.wait_for(lambda: self._hurry, self._retry)
 
     def _next_line(self) -> tuple[Hashable, Task, Then] | None:
-        """What comes first; without anything the thread ends, and the next task begins another."""
+        """The next task; None ends the thread, and a later task starts another."""
         with self._turn:
             for key, line in self._lines.items():
                 return key, *line[0]
@@ -112,12 +104,12 @@ def process_writer() -> Writer:
 
 
 def _done(task: Task) -> tuple[Any, str]:
-    """Do it; give what came of it, and a sentence where it failed."""
+    """The result of a task, and a sentence if it failed."""
     try:
         return task(), ""
     except WaveGMSError as error:
         return None, str(error)
     except Exception as error:
-        # Whatever it is, a thread that ends here would take all later strokes with it.
+        # Whatever it is: if the thread ended here, all later strokes would be lost.
         _LOG.exception("Writing failed")
         return None, f"The last changes are not on disk ({type(error).__name__}: {error}); save the mask to a file."

@@ -65,26 +65,20 @@ class Item:
     shown: int = 0
 
     def with_record(self, record: Mapping[str, Any]) -> Item:
-        """Give the item with what was noted about it.
-
-        Raises
-        ------
-        InputError
-            If the record holds something else.
-        """
+        """The item with its saved state; raises InputError if the record is damaged."""
         if not record:
             return self
         return from_plain(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
 
 
 def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the changes as they are kept.
+    """Validated changes; a score that is not finite becomes None.
 
     Parameters
     ----------
     item : Item
     changes : mapping
-        Attributes of an `Item` and their new values; a score that is no finite number is none.
+        Attributes of an `Item` and their new values.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What became of the images of every review, in the user's database: by folder, and by name in it."""
+"""States of the images of all worklists in the user's database, by folder and file name."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from napari_wavegms.storage.writer import Writer
 from napari_wavegms.worklist.item import Item
 
 Place = tuple[str, str]
-"""A folder, empty for layers, and a name in it, the content hash for a layer."""
+"""Folder and file name; an empty folder and the content hash for a layer."""
 
 _ANY = Item("", "")
 _UPSERT = "INSERT OR REPLACE INTO worklist (folder, name, record) VALUES (?, ?, ?)"
 
 
 class WorklistStates:
-    """Records of images, shared by any number of windows.
+    """Saved states of images, shared by any number of windows.
 
     Parameters
     ----------
     folder : path-like, optional
-        Where the database is, see `Database`.
+        Of the database, see `Database`.
     writer : Writer, optional
-        Writes in the background; without one a note is on disk when `note` returns.
+        Writes in the background; without one a change is on disk when `note` returns.
     on_problem : callable, optional
-        Called in the writer's thread with a sentence when the disk refuses, once until it takes notes again.
+        Called once in the writer's thread, with a sentence, when writing begins to fail.
     """
 
     def __init__(
@@ -49,13 +49,7 @@ class WorklistStates:
         self._waiting: list[dict[Place, dict[str, Any]]] = []
 
     def read(self, folder: str) -> dict[str, dict[str, Any]]:
-        """The records of a folder by name, with what is still on its way to the disk.
-
-        Raises
-        ------
-        InputError
-            If the database cannot be read.
-        """
+        """The records of a folder by name, including changes that are still queued."""
         with self._guard:
             waiting = tuple(self._waiting)
         with self.database.read() as connection:
@@ -68,13 +62,7 @@ class WorklistStates:
         return records
 
     def note(self, changes: Mapping[Place, Mapping[str, Any]]) -> None:
-        """Note changes; on return they are on disk, or in the writer's line.
-
-        Raises
-        ------
-        InputError
-            If the disk refuses; then none of them is noted.
-        """
+        """Save changes, or queue them if there is a writer."""
         batch = {place: dict(values) for place, values in changes.items()}
         if self._writer is None:
             self._write(batch)
@@ -89,7 +77,7 @@ class WorklistStates:
                 place = _key(folder), text_key(name)
                 row = connection.execute("SELECT record FROM worklist WHERE folder = ? AND name = ?", place).fetchone()
                 record = _plain(row[0]) if row else {}
-                with suppress(InputError):  # what was damaged is not carried on
+                with suppress(InputError):  # a damaged record is replaced
                     _ANY.with_record(record)
                     changes = record | changes
                 connection.execute(_UPSERT, (*place, to_json(changes)))
@@ -108,7 +96,7 @@ def _key(folder: str) -> bytes:
 
 
 def _plain(record: str) -> dict[str, Any]:
-    """A record as plain values; of a damaged one such as no `Item` takes."""
+    """A record as plain values; for a damaged one, values that `Item` rejects."""
     with suppress(ValueError, RecursionError):
         values = json.loads(record)
         if isinstance(values, dict):

@@ -1,7 +1,7 @@
-"""The images of a review, what became of each, and where one stopped.
+"""The images of a review, the state of each, and where the user stopped.
 
-What is known about an image is kept by its folder, whichever way the image was opened: as part of the whole folder, or
-of a list of files. Nothing is ever written into the folder itself.
+States belong to folder and file name, whether the image was opened with its folder or in a list of files. Nothing is
+ever written into the folder itself.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class Difference:
 class Worklist:
     """Images with their states, in the order of their folder.
 
-    Made by `of_folder`, `of_files` or `of_layers`. One thread's: images may be read and predicted elsewhere, but the
-    list is told so by one thread. A change is on disk when a method returns or, where the states have a writer, soon;
-    where the disk refuses, `InputError` is raised, and nothing has changed.
+    Created by `of_folder`, `of_files` or `of_layers`, and used by one thread. Changes are on disk when a method returns
+    or, if the states have a writer, soon after. Methods raise `InputError` and change nothing if the disk fails.
 
     Attributes
     ----------
@@ -115,9 +114,9 @@ class Worklist:
         ----------
         folder : path-like
         store : CorrectionStore, optional
-            Has the last word on what is approved: a kill between the approval and its note here is made good.
+            Decides what is approved, in case of a kill between an approval and saving the state.
         states : WorklistStates, optional
-            What became of the images so far; the user's by default.
+            The user's by default.
 
         Raises
         ------
@@ -163,7 +162,7 @@ class Worklist:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what is damaged, empty when all is well."""
+        """Sentences about damaged states."""
         damaged = [f"The saved state of {name} is damaged and was ignored." for name in self._damaged]
         return (*self._states.database.warnings, *damaged)
 
@@ -341,9 +340,9 @@ def _resolved(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _as_the_store_says(items: Iterable[Item], store: CorrectionStore) -> list[Item]:
-    """Give the items, those approved whose correction is in force, and those merely corrected whose is not.
+    """Items, with the approvals that the store knows.
 
-    An approval is kept in the store first and noted in the worklist after; a kill in between leaves the two apart.
+    Approvals are saved in the store first, so after a kill in between the two may differ.
     """
     kept = store.corrections()
     by_content = {correction.image: correction for correction in kept}
