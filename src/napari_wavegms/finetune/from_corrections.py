@@ -27,27 +27,13 @@ from napari_wavegms.segment.segmenter_cache import Progress
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FineTuneInputs:
-    """All that a run needs, and nothing that belongs to the window.
+    """All that a run needs, and nothing that belongs to the window."""
 
-    Attributes
-    ----------
-    candidates : tuple of Candidate
-        From open layers and folders, in the order in which they win over doubles.
-    without : frozenset
-        Stored corrections to leave out, by the content of their image, maybe among other keys.
-    start, start_name
-        The model to start from.
-    current : pathlib.Path or None
-        The version in use; None where there is none.
-    preset : Preset
-    device : str
-    """
-
-    candidates: tuple[Candidate, ...]
-    without: frozenset[Hashable]
+    candidates: tuple[Candidate, ...]  # from open layers and folders, in the order in which they win over doubles
+    without: frozenset[Hashable]  # stored corrections to leave out, by the content of their image
     start: Path
     start_name: str
-    current: Path | None
+    current: Path | None  # the version in use
     preset: Preset
     device: str = "auto"
 
@@ -149,22 +135,7 @@ def _replay_set(train: Sequence[Pair], held_out: Sequence[Pair], start: Path, cu
 def iter_from_corrections(
     inputs: FineTuneInputs, stop: Callable[[], bool]
 ) -> Generator[Progress | SplitMade | FineTuneEvent, None, FineTuneResult]:
-    """Gather pairs and stored corrections, split them, and learn.
-
-    Parameters
-    ----------
-    inputs : FineTuneInputs
-    stop : callable
-        Asked after every step; True ends the learning and keeps the best.
-
-    Yields
-    ------
-    Progress, SplitMade, and what `iter_fine_tune` yields
-
-    Returns
-    -------
-    FineTuneResult
-    """
+    """Gather pairs and stored corrections, split them, and go on with `iter_fine_tune`."""
     yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
     from napari_wavegms.model.device import reserve_ui_core
 
@@ -204,13 +175,7 @@ def _kept(without: frozenset[Hashable]) -> list[Candidate]:
 
 
 def keep_job(approvals: Sequence[Approval]) -> Generator[int, None, int]:
-    """Keep corrections on disk, one after the other.
-
-    Returns
-    -------
-    int
-        How many.
-    """
+    """Store corrections one after the other; returns how many."""
     store = CorrectionStore()
     for number, approval in enumerate(approvals, start=1):
         store.approve(approval)

@@ -15,33 +15,17 @@ LEARNED = "learned"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplaySet:
-    """Pairs on their sides, as a start with its lineage may use them.
+    """Pairs on their sides, as a start with its lineage may use them."""
 
-    Attributes
-    ----------
-    new : tuple of Pair
-        Not learned from before, or all where none is new.
-    replay : tuple of Pair
-        Learned from before.
-    held_out : tuple of Pair
-        Never learned from.
-    """
-
-    new: tuple[Pair, ...]
-    replay: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
+    new: tuple[Pair, ...]  # not learned from before, or all where none is new
+    replay: tuple[Pair, ...]  # learned from before
+    held_out: tuple[Pair, ...]  # never learned from
 
     @classmethod
     def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], *lineages: ModelCard) -> ReplaySet:
-        """Sort pairs by what the cards say was learned from.
+        """Sort pairs by what was learned from according to the cards of the start and of the model in use.
 
-        Parameters
-        ----------
-        train, held_out : sequence of Pair
-            As `napari_wavegms.finetune.split.StickySplit` divides them. Where all are held out, they are learned from
-            after all, because one pair is enough to start, and nothing is measured on them any more.
-        *lineages : ModelCard
-            Cards of the start and of the model in use.
+        Where all are held out, they are learned from after all, because one pair is enough to start.
         """
         known = {content for card in lineages for content in learned(card)}
         seen = {id(pair) for pair in (*train, *held_out) if content_hash(pair.image) in known}

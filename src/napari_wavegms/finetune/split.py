@@ -41,19 +41,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitView:
-    """Pairs to learn from and pairs to score on.
-
-    Attributes
-    ----------
-    train, held_out : tuple of Pair
-        In the order in which they came.
-    set_aside : tuple of Pair
-        In neither: images that have been on the other side before, under another group.
-    """
+    """Pairs to learn from and pairs to score on, in the order in which they came."""
 
     train: tuple[Pair, ...]
     held_out: tuple[Pair, ...]
-    set_aside: tuple[Pair, ...] = ()
+    set_aside: tuple[Pair, ...] = ()  # in neither: they have been on the other side before, under another group
 
     @property
     def sentence(self) -> str:
@@ -100,12 +92,7 @@ class StickySplit:
         return self._remembered().share
 
     def divide(self, pairs: Sequence[Pair]) -> SplitView:
-        """Put pairs on their sides; new groups are drawn and remembered.
-
-        Parameters
-        ----------
-        pairs : sequence of Pair
-            One without a group is a group of its own, by content.
+        """Put pairs on their sides; new groups are drawn and remembered. One without a group is one of its own.
 
         Raises
         ------

@@ -19,23 +19,12 @@ QUARTERS = 4  # turns below this are not mirrored
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """A batch ready to train on.
+    """A batch ready to train on."""
 
-    Attributes
-    ----------
-    images : torch.Tensor of shape (B, 3, S, S)
-    masks : torch.Tensor of shape (B, 1, S, S)
-        0 or 1.
-    turns : list of int
-        Which of the eight flips and turns each sample took.
-    plain : torch.Tensor of shape (B,), bool
-        True where nothing but a flip or turn happened, so that teacher latents can be remembered.
-    """
-
-    images: Tensor
-    masks: Tensor
-    turns: list[int]
-    plain: Tensor
+    images: Tensor  # (B, 3, S, S)
+    masks: Tensor  # (B, 1, S, S), 0 or 1
+    turns: list[int]  # which of the eight flips and turns each sample took
+    plain: Tensor  # (B,) bool: nothing but a flip or turn happened, so that teacher latents can be remembered
 
 
 def draw_views(
@@ -47,16 +36,7 @@ def draw_views(
 ) -> Views:
     """Draw one random view of each pair.
 
-    Parameters
-    ----------
-    images, masks : torch.Tensor of shape (B, 3, S, S) and (B, 1, S, S)
-        float32 in [0, 1].
-    augmentation : Augmentation
-        What may happen.
-    rng : numpy.random.Generator
-        Decides all of it.
-    upright : sequence of bool, optional
-        Which of the pairs have an up and a down; all where `augmentation` says so.
+    Images (B, 3, S, S) and masks (B, 1, S, S) are float32 in [0, 1]; `upright` says which have an up and a down.
     """
     b = len(images)
     stand = [True] * b if augmentation.upright else upright or [False] * b

@@ -18,22 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """What a run learns from, in the working frame.
+    """What a run learns from, in the working frame."""
 
-    Attributes
-    ----------
-    images, masks : torch.Tensor of shape (N, 3, S, S) and (N, 1, S, S)
-        uint8: 0–255, and 0 or 1.
-    upright : list of bool
-        Which pairs have an up and a down.
-    new : int
-        So many of them are new; the others, after them, are replayed.
-    """
-
-    images: Tensor
-    masks: Tensor
-    upright: list[bool]
-    new: int
+    images: Tensor  # (N, 3, S, S), uint8
+    masks: Tensor  # (N, 1, S, S), uint8, 0 or 1
+    upright: list[bool]  # which pairs have an up and a down
+    new: int  # so many of them are new; the others, after them, are replayed
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], rules: Preprocessing, new: int) -> Frames:

@@ -55,17 +55,7 @@ def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, 
 class Learner:
     """What a step needs and changes.
 
-    Parameters
-    ----------
-    frames : Frames
-        What is learned from; steps name pairs by their index in it.
-    start : WaveGMS
-        The network; it is trained in place.
-    codec : TinyVAE
-    config : TrainConfig
-    teacher : ImageTeacher, optional
-        By default a frozen copy of `start`'s encoder.
-    device : str
+    `start` is trained in place; without a teacher, a frozen copy of its encoder gives the latents to align with.
     """
 
     def __init__(
@@ -112,17 +102,7 @@ class Learner:
         return kept
 
     def step(self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
-        """Learn from one batch.
-
-        Parameters
-        ----------
-        indices : sequence of int
-            Which pairs.
-        rng : numpy.random.Generator
-            Decides the views.
-        generator : torch.Generator
-            Decides the sampled latents; of this learner's device.
-        """
+        """Learn from the frames of these indices; `rng` draws the views, `generator` the sampled latents."""
         self.model.train()
         indices = sorted(indices, key=self._is_replayed)
         views = self._views(indices, rng)

@@ -37,15 +37,8 @@ class Losses(NamedTuple):
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
-    """One minus the soft Dice of each sample and channel, averaged.
+    """One minus the soft Dice of each sample and channel, averaged; (B, C, H, W) in [0, 1].
 
-    Parameters
-    ----------
-    probability, target : torch.Tensor of shape (B, C, H, W)
-        In [0, 1].
-
-    Notes
-    -----
     ``1 - (2 Σpt + ε) / (Σp + Σt + ε)`` with ε = 1e-5, so that two empty masks lose nothing.
     """
     overlap = (probability * target).sum(dim=(2, 3))
@@ -54,13 +47,8 @@ def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy of decoded masks, written out because torch's refuses autocast on a GPU.
-
-    Parameters
-    ----------
-    probability, target : torch.Tensor of shape (B, C, H, W)
-        In [0, 1]; probabilities are kept 1e-3 away from both ends.
-    """
+    """Mean binary cross-entropy of decoded masks (B, C, H, W), probabilities kept 1e-3 away from 0 and 1."""
+    # Written out because torch's refuses autocast on a GPU.
     probability = probability.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
 
@@ -72,14 +60,8 @@ def segmentation_loss(probability: Tensor, masks: Tensor, kind: Literal["dice", 
 
 
 def alignment_loss(latent: Tensor, teacher: Tensor, distance: Literal["l1", "smooth_l1"] = "l1") -> Tensor:
-    """Pull `z_MR` towards the teacher's latent of the same *image*.
+    """Pull `z_MR` towards the teacher's latent of the same *image*, both (B, 4, H/8, W/8).
 
-    Parameters
-    ----------
-    latent, teacher : torch.Tensor of shape (B, 4, H/8, W/8)
-
-    Notes
-    -----
     ``0.9 · (1 - cosine similarity over channels, averaged over positions) + 0.1 · distance``.
     """
     cosine = 1 - F.cosine_similarity(latent, teacher, dim=1).mean()
@@ -92,14 +74,7 @@ def wave_gms_losses(
 ) -> Losses:
     """All terms of one batch, summed over the supervised levels.
 
-    Parameters
-    ----------
-    prediction : Prediction
-        The network's output.
-    image_latent : torch.Tensor of shape (B, 4, H/8, W/8)
-        What the mapper was fed: the sampled or the mean `z_MR`.
-    targets : Targets
-        Masks and latents of the batch.
+    `image_latent` (B, 4, H/8, W/8) is what the mapper was fed: the sampled or the mean `z_MR`.
     """
     zero = image_latent.new_zeros(())
     heads = prediction.mask._asdict()

@@ -42,13 +42,7 @@ class FrozenEncoder:
 
 
 class LatentCache:
-    """Latents of flips and turns, remembered per pair in half precision; other views are computed each time.
-
-    Parameters
-    ----------
-    encode : callable
-        Planes (B, C, H, W) to latents (B, 4, H/8, W/8).
-    """
+    """Latents of flips and turns, remembered per pair in half precision; other views are computed each time."""
 
     def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
         self._encode = encode

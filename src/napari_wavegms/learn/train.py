@@ -16,14 +16,17 @@ import torch
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import TrainEvent, TrainResult, run_to_end
+from napari_wavegms.learn.frames import Frames, framed
+from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.teacher import ImageTeacher
-from napari_wavegms.learn.training_run import Run
+from napari_wavegms.learn.training_run import Run, new_card
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import choose_device, release_memory
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
@@ -169,10 +172,13 @@ def iter_train(
         raise InputError("There is no pair of image and mask to learn from. Add at least one.")
     if not any(pair.mask.any() for pair in pairs):
         raise InputError("All masks are empty, so there is nothing to learn. Draw at least one structure.")
-    everything, folder = [*pairs, *replay], Path(output)
-    run = Run(
-        everything, len(pairs), validation, start, codec, config, folder, teacher, card, device, resumable, origin
-    )
+    folder = Path(output)
+    card = card or ModelCard(name=folder.name)
+    rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
+    learner = Learner(Frames.of([*pairs, *replay], rules, len(pairs)), start, codec, config, teacher, device)
+    card = new_card(card, rules, codec.fingerprint, config, {"pairs": len(pairs), **origin})
+    run = Run(learner, framed(validation, rules), card, folder, resumable)
+    del learner  # so that its memory is free as soon as the run is over
     with _writing(folder):
         if resume:
             run.resume()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from napari_wavegms import __version__
 from napari_wavegms.errors import InputError, TrainingError
@@ -30,7 +31,7 @@ from napari_wavegms.learn.events import (
     TrainStarted,
     TrainStep,
 )
-from napari_wavegms.learn.frames import Frames, epoch_order, framed
+from napari_wavegms.learn.frames import epoch_order
 from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.model.card import ModelCard
@@ -40,21 +41,11 @@ from napari_wavegms.model.inference import Inference
 from napari_wavegms.segment.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from napari_wavegms.learn.pairs import Pair
-    from napari_wavegms.learn.teacher import ImageTeacher
-    from napari_wavegms.model.codec import TinyVAE
     from napari_wavegms.model.network import WaveGMS
 
 
 class Pace:
-    """Keeps occasional side work within its share of the time.
-
-    Parameters
-    ----------
-    share : float
-        Largest share of the time that it may take, 0 to 1; 1 is no limit.
-    clock : callable
-        Seconds; `time.perf_counter` by default.
+    """Keeps occasional side work within its share of the time, 0 to 1; 1 is no limit.
 
     Examples
     --------
@@ -92,26 +83,12 @@ class Run:
     """The state of one training run. The best network so far stays in memory; files follow at their pace."""
 
     def __init__(
-        self,
-        pairs: Sequence[Pair],
-        new: int,
-        validation: Sequence[Pair],
-        start: WaveGMS,
-        codec: TinyVAE,
-        config: TrainConfig,
-        output: Path,
-        teacher: ImageTeacher | None,
-        card: ModelCard | None,
-        device: str,
-        resumable: bool,
-        origin: Mapping[str, Any],
+        self, learner: Learner, validation: tuple[Tensor, Tensor], card: ModelCard, output: Path, resumable: bool
     ) -> None:
-        self.config, self.output, self.resumable = config, output, resumable
-        card = card or ModelCard(name=output.name)
-        rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        self.val_images, self.val_masks = framed(validation, rules)
-        self.learner = Learner(Frames.of(pairs, rules, new), start, codec, config, teacher, device)
-        self.card = _new_card(card, rules, codec.fingerprint, config, {"pairs": new, **origin})
+        self.config: TrainConfig = learner.config
+        config = self.config
+        self.learner, self.card, self.output, self.resumable = learner, card, output, resumable
+        self.val_images, self.val_masks = validation
         self.epoch, self.steps = 0, 0
         self.best: WaveGMS | None = None
         self.best_dsc: float | None = None
@@ -357,7 +334,7 @@ class Run:
         )
 
 
-def _new_card(
+def new_card(
     card: ModelCard, rules: Preprocessing, codec: str, config: TrainConfig, origin: Mapping[str, Any]
 ) -> ModelCard:
     """The card of what this run makes of a model."""

@@ -9,37 +9,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ImageLayer:
-    """An open image, described without napari.
-
-    Attributes
-    ----------
-    layer_id : hashable
-        napari's `unique_id`.
-    name : str
-        Only for the sentences.
-    shape : tuple of int
-        Without the colours of an RGB image.
-    scale : tuple of float
-        World units per pixel along each axis; empty where it is not known.
-    """
+    """An open image, described without napari."""
 
     layer_id: Hashable
-    name: str
-    shape: tuple[int, ...]
-    scale: tuple[float, ...] = ()
+    name: str  # only for the sentences
+    shape: tuple[int, ...]  # without the colours of an RGB image
+    scale: tuple[float, ...] = ()  # world units per pixel along each axis; empty where it is not known
 
 
 @dataclass(frozen=True, slots=True)
 class LabelsLayer(ImageLayer):
-    """An open mask, described without napari.
+    """An open mask, described without napari."""
 
-    Attributes
-    ----------
-    made_from : hashable or None
-        The `layer_id` of the image that Wave-GMS made the mask from; None for a mask that came from elsewhere.
-    """
-
-    made_from: Hashable | None = None
+    made_from: Hashable | None = None  # the image that Wave-GMS made the mask from; None for one from elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +37,8 @@ def match_layers(images: Sequence[ImageLayer], masks: Sequence[LabelsLayer]) -> 
 
     A mask that Wave-GMS made belongs to its image. Any other belongs to an image if it is the only such mask of that
     image's size and place, and the image the only one of the mask's, those that are matched already included: a
-    question is better than a wrong guess.
-
-    Parameters
-    ----------
-    images, masks : sequence of ImageLayer, LabelsLayer
-        In the order of the layer list, the topmost last.
-
-    Returns
-    -------
-    Matching
-        Each layer in one proposal or one leftover; proposals in the order of the images.
+    question is better than a wrong guess. Layers come in the order of the layer list, the topmost last; each ends in
+    one proposal or one leftover.
     """
     known = {image.layer_id for image in images}
     # Of several masks of an image, the topmost.

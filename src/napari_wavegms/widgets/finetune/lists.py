@@ -28,81 +28,38 @@ _TALLEST = 260  # pixels; more rows are scrolled
 
 @dataclass(frozen=True, slots=True)
 class PairPicture:
-    """Where a pair's thumbnail comes from.
-
-    Attributes
-    ----------
-    key : str
-        Tells image and mask from all others; another mask has another key.
-    name : str
-        What the user calls the image.
-    load : callable
-        Returns the image (H, W[, C]) and its mask; called in a background thread.
-    """
+    """Where a pair's thumbnail comes from; another mask has another key."""
 
     key: str
     name: str
-    load: Callable[[], Planes] = field(compare=False)
+    load: Callable[[], Planes] = field(compare=False)  # the image (H, W[, C]) and its mask; in a background thread
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One image with its mask.
+    """One image with its mask."""
 
-    Attributes
-    ----------
-    key : hashable
-        Comes back with what is done to the row.
-    name : str
-    summary : str
-        A few words: ``12 % changed, ready``.
-    included, ready : bool
-    problem : str
-        The sentence of the first problem; empty where there is none.
-    remedies : tuple of Remedy
-        What can be done about it, the advised one first.
-    masks : tuple of (str, hashable)
-        Masks to choose from, by name and id; empty where there is no choice, as for stored corrections.
-    mask : hashable or None
-        The id of the chosen one.
-    picture : PairPicture or None
-    """
-
-    key: Hashable
+    key: Hashable  # comes back with what is done to the row
     name: str
-    summary: str
+    summary: str  # "12 % changed, ready"
     included: bool = True
     ready: bool = True
-    problem: str = ""
-    remedies: tuple[Remedy, ...] = ()
-    masks: tuple[tuple[str, Hashable], ...] = ()
-    mask: Hashable | None = None
+    problem: str = ""  # the sentence of the first one
+    remedies: tuple[Remedy, ...] = ()  # the advised one first
+    masks: tuple[tuple[str, Hashable], ...] = ()  # to choose from, by name and id; empty for stored corrections
+    mask: Hashable | None = None  # id of the chosen one
     picture: PairPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One model version.
+    """One model version."""
 
-    Attributes
-    ----------
-    number : int
-        0 for the model before the first version.
-    words : str
-        Its name, score and date.
-    note : str
-        ``in use``, or the reason why it is not.
-    action : str
-        The text of its button, empty for none.
-    details : str
-        The tooltip.
-    """
-
-    number: int
-    words: str
-    note: str = ""
-    action: str = ""
-    details: str = ""
+    number: int  # 0 for the model before the first version
+    words: str  # its name, score and date
+    note: str = ""  # "in use", or the reason why it is not
+    action: str = ""  # the text of its button
+    details: str = ""  # on hover
 
 
 def version_rows(versions: ModelVersions, start: str) -> list[VersionRow]:

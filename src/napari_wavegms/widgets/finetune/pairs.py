@@ -76,20 +76,11 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenPair:
-    """An open image with the mask that is proposed or was chosen for it.
-
-    Attributes
-    ----------
-    row : PairRow
-    drawn : tuple of Drawn
-        Its labelled planes, mended as the person wished.
-    reports : tuple of PairReport
-        One a plane.
-    """
+    """An open image with the mask that is proposed or was chosen for it."""
 
     row: PairRow
-    drawn: tuple[Drawn, ...] = ()
-    reports: tuple[PairReport, ...] = ()
+    drawn: tuple[Drawn, ...] = ()  # its labelled planes, mended as the person wished
+    reports: tuple[PairReport, ...] = ()  # one per plane
 
     @property
     def ready(self) -> list[tuple[Drawn, PairReport]]:
@@ -100,19 +91,10 @@ class OpenPair:
 
 @dataclass(slots=True, eq=False)
 class Decisions:
-    """What a person decided about the proposals, by the image's id.
-
-    Attributes
-    ----------
-    left_out : set
-    masks : dict
-        Id of the mask that was chosen instead of the proposed one.
-    remedies : dict
-        By image and trouble.
-    """
+    """What a person decided about the proposals, by the image's id."""
 
     left_out: set[Hashable] = field(default_factory=set)
-    masks: dict[Hashable, Hashable] = field(default_factory=dict)
+    masks: dict[Hashable, Hashable] = field(default_factory=dict)  # chosen instead of the proposed ones
     remedies: dict[tuple[Hashable, Trouble], Remedy] = field(default_factory=dict)
 
     def mended(self, candidate: Candidate, key: Hashable) -> Candidate:
@@ -132,20 +114,9 @@ class Decisions:
 def open_pairs(
     viewer: ViewerModel, decisions: Decisions, unchanged: Mapping[Hashable, OpenPair] | None = None
 ) -> list[OpenPair]:
-    """Read all open images that have, or could have, a mask.
+    """Read all open images that have, or could have, a mask, in the order of the layer list.
 
-    Parameters
-    ----------
-    viewer : ViewerModel
-    decisions : Decisions
-        What a person said about earlier proposals.
-    unchanged : mapping of hashable to OpenPair, optional
-        Pairs of which nothing but their mask could have changed, and it did not, by the image's id.
-
-    Returns
-    -------
-    list of OpenPair
-        In the order of the layer list; images to which no open mask could belong are left out.
+    `unchanged` are pairs, by the image's id, of which nothing but their mask could have changed, and it did not.
     """
     ours = [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata or is_overlay(layer)]
     images = [layer for layer in viewer.layers if isinstance(layer, Image) and layer not in ours]

@@ -19,24 +19,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What is drawn.
+    """What is drawn; x counts epochs."""
 
-    Attributes
-    ----------
-    loss : tuple of (float, float)
-        Epochs done, and the loss of a step.
-    dsc : tuple of (float, float)
-        Epochs done, and the mean DSC on held-out images.
-    before : float or None
-        The DSC of the model in use, drawn as a dashed line.
-    images : int
-        On how many held-out images the DSC is measured.
-    """
-
-    loss: tuple[Point, ...] = ()
-    dsc: tuple[Point, ...] = ()
-    before: float | None = None
-    images: int = 0
+    loss: tuple[Point, ...] = ()  # of each step
+    dsc: tuple[Point, ...] = ()  # the mean on the test images
+    before: float | None = None  # of the model in use, a dashed line
+    images: int = 0  # test images
 
     @property
     def sentence(self) -> str:
