@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from magicgui.widgets import CheckBox, RadioButtons
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QRadioButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
@@ -28,6 +19,8 @@ from napari_wavegms.widgets.qt.validation import mark
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
+
+THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
 
 
 class SegmentPanel(QWidget):
@@ -56,7 +49,9 @@ class SegmentPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._image = ChoiceList("no image is open")
-        self._frames, self._channel = _FramesRow(), ChoiceList()
+        self._channel = ChoiceList()
+        self._frames = RadioButtons(choices=(THIS_FRAME, ALL_FRAMES), orientation="horizontal")
+        self._frames.value = THIS_FRAME
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(
             "Segment",
@@ -69,8 +64,9 @@ class SegmentPanel(QWidget):
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this. Moving it is quick: the network does not run."
         )
-        self._probability = QCheckBox("Probability layer")
-        self._probability.setToolTip("Show the probability behind the mask, 0 to 1, as an image layer.")
+        self._probability = CheckBox(
+            text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
+        )
         self.clean_up_row = CleanUpRow()
         self._save = QPushButton("Save mask…")
         self._need_mask = {**self.clean_up_row.buttons, self._save: "Save as TIFF with spacing and origin, or as PNG."}
@@ -81,7 +77,7 @@ class SegmentPanel(QWidget):
         self._description, self._plan, self._status = (WrappedLabel() for _ in range(3))
         self._fields: dict[Field, QWidget] = {
             "image": self._image,
-            "frames": self._frames,
+            "frames": self._frames.native,
             "channel": self._channel,
             "model": self.model_row.combo,
             "device": self.device_row.devices,
@@ -97,7 +93,7 @@ class SegmentPanel(QWidget):
         channel = self._channel.value
         return SegmentOptions(
             image=self._image.value,
-            every=self._frames.every,
+            every=self._frames.value == ALL_FRAMES,
             channel=channel if isinstance(channel, ChannelChoice) else None,
             model=self.model_row.choice,
             device=self.device_row.wish,
@@ -106,7 +102,7 @@ class SegmentPanel(QWidget):
     @property
     def wants_probability(self) -> bool:
         """Whether the probability is to be shown as a layer."""
-        return self._probability.isChecked()
+        return bool(self._probability.value)
 
     def set_images(self, images: Sequence[tuple[str, Hashable]], chosen: Hashable | None) -> None:
         """Show the image layers as (name, id), one of them chosen."""
@@ -116,7 +112,7 @@ class SegmentPanel(QWidget):
         """Show what is understood of the image, which channels there are, and what is wrong with which field."""
         self._description.say(request.description)
         self._frames_label.setVisible(request.has_frames)
-        self._frames.setVisible(request.has_frames)
+        self._frames.native.setVisible(request.has_frames)
         self._plan.say(request.preview)
         self._channel.set_choices(request.channels, request.options.channel)
         self._channel_label.setVisible(bool(request.channels))
@@ -130,7 +126,8 @@ class SegmentPanel(QWidget):
 
     def set_probability(self, wanted: bool) -> None:
         """Tick the box or not."""
-        self._probability.setChecked(wanted)
+        with self._probability.changed.blocked():
+            self._probability.value = wanted
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
@@ -154,7 +151,7 @@ class SegmentPanel(QWidget):
         rows: list[tuple[QLabel | None, QWidget]] = [
             (QLabel("Image"), self._image),
             (None, self._description),
-            (self._frames_label, self._frames),
+            (self._frames_label, self._frames.native),
             (None, self._plan),
             (self._channel_label, self._channel),
             (QLabel("Model"), self.model_row),
@@ -176,19 +173,26 @@ class SegmentPanel(QWidget):
         column.addWidget(self.run_row)
         column.addWidget(self.question)
         column.addLayout(threshold)
-        for widget in (self._probability, self.clean_up_row, self._save, self._status, self._copy):
+        for widget in (self._probability.native, self.clean_up_row, self._save, self._status, self._copy):
             column.addWidget(widget)
         column.addStretch(1)
 
     def _connect(self) -> None:
-        for field in (self._image, self._frames, self._channel, self.device_row):
+        for field in (self._image, self._channel, self.device_row):
             field.chosen.connect(self.options_changed)
+        self._frames.changed.connect(self._on_frames)
         self.model_row.chosen.connect(self.model_changed)
         self.model_row.chosen.connect(self.options_changed)
         self.model_row.failed.connect(self._on_failed)
-        self._probability.clicked.connect(self.probability_toggled)
+        self._probability.changed.connect(self._on_probability)
         self._save.clicked.connect(self._on_save)
         self._copy.clicked.connect(self._on_copy)
+
+    def _on_frames(self) -> None:
+        self.options_changed.emit()
+
+    def _on_probability(self, wanted: bool) -> None:
+        self.probability_toggled.emit(wanted)
 
     def _on_failed(self, sentence: str) -> None:
         self.set_status(sentence, "problem")
@@ -200,27 +204,3 @@ class SegmentPanel(QWidget):
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(self._details)
-
-
-class _FramesRow(QWidget):
-    """Choose this frame or all of them."""
-
-    chosen = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        this, self._all = QRadioButton("this frame"), QRadioButton("all frames")
-        this.setChecked(True)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for button in (this, self._all):
-            row.addWidget(button)
-            button.clicked.connect(self._on_clicked)
-        row.addStretch(1)
-
-    @property
-    def every(self) -> bool:
-        return self._all.isChecked()
-
-    def _on_clicked(self) -> None:
-        self.chosen.emit()
