@@ -61,8 +61,9 @@ class Preprocessing:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the card."""
-        return asdict(self)
+        """Plain values for the card; `margins` only where it is on, so that rules without it keep their fingerprint."""
+        settings = asdict(self)
+        return settings if self.margins else {name: settings[name] for name in ("size", "aspect", "percentiles")}
 
 
 @dataclass(frozen=True, slots=True)
