@@ -241,7 +241,7 @@ def times(segmenter: Segmenter, rounds: int = 15) -> None:
         "survives": lambda: roundtrip_dice(found.mask, segmenter.codec, segmenter.preprocessing),
     }
     if known is not None and found.latents is not None:
-        jobs["OODDetector.distance"] = lambda: known.distance(found.latents)  # type: ignore[arg-type]
+        jobs["OODDetector.distance"] = lambda: known.distance(found.latents)
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():

@@ -68,7 +68,7 @@ def chosen_task(source: Source, labels: Sequence[int], rng: np.random.Generator)
     names = dict(source.tasks)
     alone = ONLY_TASK.get(source.name)
     if alone in labels:
-        return TASKS.index(names[alone]), alone  # type: ignore[index]
+        return TASKS.index(names[alone]), alone
     asked = [label for label in labels if label in names]
     if not asked or rng.random() < UNION:
         return -1, None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lab import LAB, command, machine, record
 from scoring import score
-from sets import mirrored, read_set
+from sets import barred, mirrored, read_set
 
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.segment.segmenter import Segmenter
@@ -26,13 +27,23 @@ def main() -> None:
         pairs = read_set(folder, options.subset, options.limit)
         if options.mirrored:
             pairs = list(map(mirrored, pairs))
+        if options.bars:
+            pairs = barred(pairs)
+        views = "".join(f", {view}" for view in ("mirrored", "bars") if getattr(options, view))
         for name in options.models:
             segmenter = Segmenter.from_checkpoint(name, options.device, codec)
+            label = segmenter.card.name if codec.name == "mask-codec" else f"{segmenter.card.name}, decoded by taesd"
+            if options.margins is not None:
+                segmenter.preprocessing = replace(segmenter.preprocessing, margins=options.margins == "out")
+                label += f", margins {options.margins}"
+            if options.without_context:
+                segmenter.model.mapper.context = None
+                label += ", without context"
             record(
                 options.lab,
-                segmenter.card.name if codec.name == "mask-codec" else f"{segmenter.card.name}, decoded by taesd",
+                label,
                 score(segmenter, pairs),
-                data=f"{folder.name} {options.subset}{', mirrored' if options.mirrored else ''}",
+                data=f"{folder.name} {options.subset}{views}",
                 codec=codec.name,
                 size=segmenter.preprocessing.size,
                 parameters=segmenter.card.parameters,
@@ -47,6 +58,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--subset", default="val")
     parser.add_argument("--mirrored", action="store_true", help="with left and right exchanged")
+    parser.add_argument("--bars", action="store_true", help="with random black bars on each side")
+    parser.add_argument(
+        "--margins", choices=("in", "out"), help="keep uniform margins or leave them out, not as the card says"
+    )
+    parser.add_argument(
+        "--without-context", action="store_true", help="without the context features of a model that has them"
+    )
     parser.add_argument("--taesd", type=Path, help="decode with TAESD's weights in this folder, not the mask codec")
     parser.add_argument("--limit", type=int, help="only so many images of each set")
     parser.add_argument("--lab", type=Path, default=LAB, help=f"file that gets a line a result (default: {LAB})")

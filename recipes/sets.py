@@ -26,6 +26,20 @@ def joined(sets: Sequence[tuple[str, Sequence[Pair]]]) -> list[Pair]:
     return [replace(pair, name=f"{name}/{pair.name}", group=name) for name, pairs in sets for pair in pairs]
 
 
+def barred(pairs: Sequence[Pair], share: float = 0.3) -> list[Pair]:
+    """The pairs with a black bar on each side, up to that share of the image, from a fixed seed; no bar is labelled."""
+    rng = np.random.default_rng(0)
+
+    def pad(pair: Pair) -> Pair:
+        height, width = pair.mask.shape
+        bars = [int(rng.uniform(0, share) * side) for side in (height, height, width, width)]
+        around = ((bars[0], bars[1]), (bars[2], bars[3]))
+        colours = ((0, 0),) * (pair.image.ndim - 2)
+        return replace(pair, image=np.pad(pair.image, around + colours), mask=np.pad(pair.mask, around))
+
+    return list(map(pad, pairs))
+
+
 def mirrored(pair: Pair) -> Pair:
     """The pair with left and right exchanged."""
     image, mask = (np.ascontiguousarray(plane[:, ::-1]) for plane in (pair.image, pair.mask))

@@ -13,7 +13,7 @@ cross-entropy beside Dice, from strong views, most steps on small frames at firs
 
 One image may be asked for several things (three structures of a spine): each class of a set with several has a learned
 vector that is added to the mapper's stem while training, and the union of all classes, like every set of one class, has
-none. So contradicting masks do not average to mush, what ships answers with everything that is labelled, and the
+none. So contradicting masks do not average out, what ships answers with everything that is labelled, and the
 vectors stay behind.
 """
 
@@ -88,7 +88,7 @@ class Tasks(nn.Module):
         super().__init__()
         self.vectors = nn.Parameter(TASK_SPREAD * torch.randn(len(TASKS), width, generator=generator))
         self.asked = torch.zeros(0, dtype=torch.long)
-        mapper.stem.register_forward_hook(self._add)  # type: ignore[operator,union-attr]
+        mapper.stem.register_forward_hook(self._add)
 
     def _add(self, module: nn.Module, arguments: Any, maps: Tensor) -> Tensor:
         if not (self.asked >= 0).any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import random
 import socket
@@ -26,6 +27,7 @@ settings.load_profile("house")
 
 SEED = 2333
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +72,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a recipe as Python does when it is run: its neighbours are modules beside it."""
+    monkeypatch.syspath_prepend(str(RECIPES))
+    known = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - known:
+        if (file := getattr(sys.modules[name], "__file__", None)) and Path(file).parent == RECIPES:
+            del sys.modules[name]
 
 
 def pytest_collection_finish() -> None:

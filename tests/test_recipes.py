@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -16,19 +15,6 @@ from PIL import Image
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.registry import resolve
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
-
-
-@pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a recipe as Python does when it is run: its neighbours are modules beside it."""
-    monkeypatch.syspath_prepend(str(RECIPES))
-    known = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - known:
-        if (file := getattr(sys.modules[name], "__file__", None)) and Path(file).parent == RECIPES:
-            del sys.modules[name]
 
 
 def data_set(folder: Path, seed: int) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +14,6 @@ from PIL import Image
 
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
-
-
-@pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a recipe as Python does when it is run: its neighbours are modules beside it."""
-    monkeypatch.syspath_prepend(str(RECIPES))
-    known = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - known:
-        if (file := getattr(sys.modules[name], "__file__", None)) and Path(file).parent == RECIPES:
-            del sys.modules[name]
 
 
 def write_set(folder: Path, names: list[str], classes: int = 1) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
@@ -39,7 +38,7 @@ from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_list import models_to_start_from
 from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.viewer import ViewerEvents
+from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.validation import mark
@@ -374,5 +373,4 @@ class FineTuneWidget(DockedWidget):
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
         self.panel.set_status(sentence, "problem", details)
-        if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
-            show_error(sentence)
+        notify_if_hidden(self.panel, sentence)

@@ -1,4 +1,4 @@
-"""The viewer's events and camera."""
+"""The viewer's events, camera and notifications."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -103,3 +105,9 @@ def look_at(viewer: ViewerModel, middle: npt.NDArray[np.float64], size: npt.NDAr
     camera = camera_of(viewer)
     camera.zoom *= max(1.0, float(np.min(whole / np.maximum(size[shown], 1e-12))))
     camera.center = (0.0, *(float(place) for place in middle[shown]))
+
+
+def notify_if_hidden(panel: QWidget, sentence: str) -> None:
+    """Let napari show a problem that a closed tab or a hidden dock would keep to itself."""
+    if not panel.isVisible():
+        show_error(sentence)

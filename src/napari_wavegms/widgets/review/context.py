@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
 from napari_wavegms.journal.records import Answer, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
+from napari_wavegms.widgets.layers.viewer import notify_if_hidden
 from napari_wavegms.widgets.recording.recorder import JournalWatch
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
@@ -117,8 +117,7 @@ class ReviewContext:
     def say_problem(self, sentence: str, _details: str = "") -> None:
         """Say what went wrong, where it is seen."""
         self.say(sentence, "problem")
-        if not self.panel.isVisible():  # in a closed tab or a hidden dock nobody would read it
-            show_error(sentence)
+        notify_if_hidden(self.panel, sentence)
 
 
 class _Relay(QObject):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from napari.utils.notifications import show_error
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
@@ -36,7 +35,7 @@ from napari_wavegms.widgets.layers.mask_layers import (
     open_images,
     show_probability,
 )
-from napari_wavegms.widgets.layers.viewer import ViewerEvents
+from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
@@ -340,5 +339,4 @@ class SegmentWidget(DockedWidget):
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
         self.panel.set_status(sentence, "problem", details)
-        if not self.panel.isVisible():  # a closed tab or a hidden dock: nobody would read it there
-            show_error(sentence)
+        notify_if_hidden(self.panel, sentence)
