@@ -38,6 +38,7 @@ def main() -> None:
                 label += f", margins {options.margins}"
             if options.without_context:
                 segmenter.model.mapper.context = None
+                segmenter = Segmenter(segmenter.model, segmenter.card, codec, segmenter.device)
                 label += ", without context"
             record(
                 options.lab,
