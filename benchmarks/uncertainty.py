@@ -30,7 +30,7 @@ from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.samples import ultrasound_phantom
 from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, roundtrip_dice
-from napari_wavegms.segment.ood import OODDetector
+from napari_wavegms.segment.ood import describe
 from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter
 from napari_wavegms.segment.uncertainty import image_uncertainty, uncertain_regions, uncertainty_map
@@ -232,16 +232,14 @@ def drawable(pairs: list[Pair], segmenter: Segmenter) -> dict[str, float]:
 def times(segmenter: Segmenter, rounds: int = 15) -> None:
     """Processor time of what Review computes beside a mask, interleaved with the segmentation itself."""
     found = segmenter.segment(image := ultrasound_phantom(0).image)
-    known = OODDetector.of(segmenter.card, segmenter.model)
     jobs: dict[str, Callable[[], object]] = {
         "segmentation": lambda: segmenter.segment(image),
         "image_uncertainty": lambda: image_uncertainty(found.probability),
         "uncertainty_map": lambda: uncertainty_map(found.probability),
         "uncertain_regions": lambda: uncertain_regions(found.probability),
+        "describe": lambda: describe(image),
         "survives": lambda: roundtrip_dice(found.mask, segmenter.codec, segmenter.preprocessing),
     }
-    if known is not None and found.latents is not None:
-        jobs["OODDetector.distance"] = lambda: known.distance(found.latents)
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():

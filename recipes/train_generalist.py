@@ -4,7 +4,8 @@
 
 goes on where the run folder's `last.safetensors` stands, until it is stopped (SIGTERM and Ctrl+C write it first). Where
 the folder is lost, `--start recipes/checkpoints/FILE.safetensors` goes on from averaged weights with a fresh optimiser;
-`--cooldown STEPS` lowers the rate to nothing over as many steps and ends. DATA holds busi/, isic2017/ and atlas/train/.
+`--begin-with MODEL` begins in the last stage with the weights of a model that has no context yet. `--cooldown STEPS` lowers
+the rate to nothing over as many steps and ends. DATA holds busi/, isic2017/ and atlas/train/.
 
 Meant to be cut at any time: the rate is constant, and what counts is an exponential average of the weights, written
 beside as `averaged.safetensors` (float16, with its card) every ten minutes; cooling down is a short stage of its own.
@@ -43,11 +44,12 @@ from napari_wavegms.learn.learner import pack_state, unpack_state
 from napari_wavegms.learn.losses import alignment_loss, cross_entropy
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import load_training, save_checkpoint
+from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
 from napari_wavegms.model.device import computes_bfloat16
 from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import HEADS, WaveGMS
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.preprocessing import Preprocessing
 
 SIDE = 224
@@ -144,6 +146,8 @@ class Trainer:
         self.averaged.load_state_dict(self.model.state_dict())
         self.tasks = Tasks(self.model.mapper, self.model.mapper.stem.out_channels, torch.Generator().manual_seed(seed))
         self.progress = Progress()
+        self.rate = 1.0
+        self.lineage: tuple[dict[str, Any], ...] = ()
         self.fresh = 0  # steps since the optimiser began
         self.renew()
 
@@ -162,7 +166,7 @@ class Trainer:
         rng = np.random.default_rng([self.seed, self.progress.step])
         size = int(rng.choice(list(stage.sizes), p=list(stage.sizes.values())))
         samples = [self.data.draw(rng, self.strength, size) for _ in range(stage.batch)]
-        rate = stage.rate * min(1.0, (min(within, self.fresh) + 1) / WARMUP)
+        rate = self.rate * stage.rate * min(1.0, (min(within, self.fresh) + 1) / WARMUP)
         if cooldown:
             rate *= max(0.0, 1 - self.progress.cooled / cooldown)
             self.progress.cooled += 1
@@ -242,7 +246,8 @@ class Trainer:
         """Go on from `last.safetensors`, or from averaged weights with a fresh optimiser."""
         model, card, state = load_training(file)
         self.model.load_state_dict(model.state_dict())
-        about = card.lineage[-1]
+        *before, about = card.lineage
+        self.lineage = tuple(before)
         self.progress = Progress(
             about["step"], about["images"], about["seconds"], about.get("cooled", 0), dict(card.scores)
         )
@@ -256,6 +261,16 @@ class Trainer:
             for group, factor in zip(self.optimiser.param_groups, times, strict=True):
                 group["times"] = factor
             self.fresh = about["fresh"]
+
+    def begin_with(self, file: Path) -> None:
+        """Take the weights of a model without context, and go straight to the last stage."""
+        model, card = load_checkpoint(file)
+        for network in (self.model, self.averaged):
+            missing, unexpected = network.load_state_dict(model.state_dict(), strict=False)
+            assert not unexpected
+            assert all(name.startswith("mapper.context.") for name in missing)
+        self.progress = Progress(step=sum(stage.steps for stage in STAGES))
+        self.lineage = card.lineage
 
     def card(self) -> ModelCard:
         """What the checkpoint says of itself."""
@@ -277,7 +292,7 @@ class Trainer:
             preprocessing=Preprocessing(SIDE, margins=True).as_dict(),
             codec=self.codec.fingerprint,
             class_names=("background", "structure"),
-            lineage=(about,),
+            lineage=(*self.lineage, about),
             scores=self.progress.scores,
             data="; ".join(f"{source.name} ({source.citation}; {source.terms})" for source in SOURCES),
             terms="Weights: BSD-3-Clause, as the program. The training images are CC0 or CC BY 4.0; cite the papers.",
@@ -308,7 +323,7 @@ def validated(model: WaveGMS, codec: TinyVAE, held_out: Mapping[Source, Sequence
 
 def score_view(inference: Inference, image: np.ndarray, labels: np.ndarray) -> float:
     """DSC of one framed image against the union of its labels."""
-    probability = inference.predict(torch.from_numpy(image)[None].float() / 255).probability[0, 0]
+    probability = inference.predict(torch.from_numpy(image)[None].float() / 255)[0, 0]
     return dice(probability.numpy() >= 0.5, labels > 0)
 
 
@@ -395,8 +410,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = Trainer(Data(learned), load_codec(), Taesd.from_file(options.taesd), options.seed, Strength())
     options.run.mkdir(parents=True, exist_ok=True)
     last = options.run / "last.safetensors"
+    trainer.rate = options.rate
     if last.exists() or options.start:
         trainer.load(last if last.exists() else options.start)
+    elif options.begin_with:
+        trainer.begin_with(resolve(options.begin_with))
     counts = {source.name: [len(frames), len(held_out[source])] for source, frames in learned.items()}
     begun = time.strftime("%Y-%m-%d %H:%M:%S")
     tell(options.run, trainer.progress, begun=begun, sets=counts, start=str(options.start or ""))
@@ -409,6 +427,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--taesd", type=Path, required=True, help="folder of TAESD's weights, the alignment teacher")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run's own files")
     parser.add_argument("--start", type=Path, metavar="FILE", help="averaged weights, where the run folder is lost")
+    parser.add_argument("--begin-with", metavar="MODEL", help="name or file of a model without context")
+    parser.add_argument("--rate", type=float, default=1.0, help="multiplies the stages' rates")
     parser.add_argument("--cooldown", type=int, default=0, help="lower the rate to nothing over so many steps, and end")
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps")
     parser.add_argument("--sets", nargs="+", help="only these sets, for a try")

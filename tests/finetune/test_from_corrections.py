@@ -12,13 +12,12 @@ import torch
 from napari_wavegms import Pair, fine_tune
 from napari_wavegms.errors import InputError
 from napari_wavegms.finetune.events import Stage
-from napari_wavegms.finetune.known_images import known_images
 from napari_wavegms.finetune.presets import QUICK
 from napari_wavegms.finetune.replay import learned
-from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.checkpoint import save_checkpoint
 from napari_wavegms.model.network import WaveGMS
-from napari_wavegms.segment.ood import LEAST_IMAGES, OODDetector
+from napari_wavegms.segment.ood import LEAST_IMAGES, ImageKind, ImageKinds, describe
 
 STEP = replace(QUICK, config=replace(QUICK.config, epochs=1, precision="float32"))
 
@@ -33,7 +32,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     card = ModelCard("tiny", preprocessing={"size": 16, "aspect": "squash", "percentiles": [0.1, 99.9]})
     network = WaveGMS()
-    card = replace(card, familiarity=known_images(network, card, [pair(number) for number in range(LEAST_IMAGES)]))
+    kind = ImageKind.of(np.array([describe(pair(number).image) for number in range(LEAST_IMAGES)]))
+    card = replace(card, familiarity=ImageKinds((kind,)).as_dict())
     return save_checkpoint(tmp_path_factory.mktemp("start") / "tiny.safetensors", network, card)
 
 
@@ -46,12 +46,12 @@ def test_a_second_call_replays_what_the_first_one_learned_from(start: Path, tmp_
     second = fine_tune(first.path, [pair(0), pair(1)], preset=STEP, output=tmp_path, held_out=[pair(9)])
     assert second.version is not None
     assert (second.version.name, second.version.title) == ("v2", "Quick, 2 corrections")
-    network, card = load_checkpoint(second.path)
+    card = read_card(second.path)
     assert len(learned(card)) == 2
-    known = OODDetector.of(card, network)
-    assert known is not None, "the encoder is still the start's, and so is what it knows"
-    assert known.corrections is not None
-    assert known.corrections.count == 2  # the replayed one is not counted again
+    known = ImageKinds.from_dict(card.familiarity)
+    assert known is not None
+    assert [kind.count for kind in known.kinds] == [LEAST_IMAGES]
+    assert len(known.corrected) == 2  # the replayed one is not counted again
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones(start: Path) -> None:

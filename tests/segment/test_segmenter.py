@@ -63,14 +63,6 @@ def test_a_stack_is_segmented_plane_by_plane(segmenter: Segmenter, model_file: P
         segment_stack(segmenter, stack, axis_labels="tcyx")
 
 
-def test_the_image_latents_ride_along(segmenter: Segmenter) -> None:
-    image = np.random.default_rng(0).random((50, 40))
-    latents = segmenter.segment(image).latents
-    assert latents is not None
-    assert (latents.shape, latents.dtype) == ((4, 4, 4), np.float32)
-    np.testing.assert_array_equal(latents, segmenter.image_latents(image))
-
-
 def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segmenter: Segmenter) -> None:
     image = np.random.default_rng(1).random((50, 40))
     result = segmenter.segment(image)

@@ -10,12 +10,12 @@ import gc
 import math
 import shutil
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.finetune.events import (
@@ -28,19 +28,20 @@ from napari_wavegms.finetune.events import (
     before_and_after,
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
-from napari_wavegms.finetune.known_images import known_images
 from napari_wavegms.finetune.presets import WATCHED
 from napari_wavegms.finetune.replay import LEARNED
 from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY
 from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.segment.ood import MOST_CORRECTIONS, ImageKinds, describe
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.events import TrainResult
+    from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.segment.segmenter import Segmenter
 
 _LOCK = "training.lock"
@@ -149,9 +150,9 @@ class _Run:
             return self._result(None, None)
         network, card = self.trained.model, self.trained.card
         self.after = yield from self._score("after", partial(Segmenter, network, card, self.codec, self.device))
-        familiarity = known_images(network, card, request.pairs, request.replay)
+        card = replace(card, familiarity=_with_corrections(card.familiarity, request.pairs))
         verdict = judge(self.before, self.after, request.max_fall)
-        return self._result(self._keep(replace(card, familiarity=familiarity), verdict), verdict)
+        return self._result(self._keep(card, verdict), verdict)
 
     def _score(
         self, stage: StageName, load: Callable[[], Segmenter]
@@ -250,6 +251,14 @@ class _Run:
             comparison=before_and_after(verdict) if verdict is not None else "",
             sentence=_sentence(version, verdict),
         )
+
+
+def _with_corrections(familiarity: dict[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """What a card says of its training images, with these among them; nothing where nothing is known of the others."""
+    known = ImageKinds.from_dict(familiarity)
+    if known is None:
+        return {}
+    return known.with_corrections(describe(pair.image) for pair in pairs[-MOST_CORRECTIONS:]).as_dict()
 
 
 def _sentence(version: Version | None, verdict: Verdict | None) -> str:

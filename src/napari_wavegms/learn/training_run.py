@@ -249,9 +249,7 @@ class Run:
             for images, masks in zip(
                 self.val_images.split(self.config.batch), self.val_masks.split(self.config.batch), strict=True
             ):
-                predicted = (
-                    self.inference.predict(images.float() / 255).probability.cpu().numpy() >= self.card.threshold
-                )
+                predicted = self.inference.predict(images.float() / 255).cpu().numpy() >= self.card.threshold
                 truth = masks.numpy().astype(bool)
                 scores += [(dice(a, b), iou(a, b)) for a, b in zip(predicted, truth, strict=True)]
             dsc, overlap = np.mean(scores, axis=0)

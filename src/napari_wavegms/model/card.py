@@ -49,7 +49,7 @@ class ModelCard:
     scores : dict
         Measured scores, by data set.
     familiarity : dict
-        Statistics of the training images' latents, see `napari_wavegms.segment.ood`; empty where not measured.
+        The kinds of image that it has learned from, see `napari_wavegms.segment.ood`; empty where not measured.
     data, terms, command : str
         Training data, terms of use, and the command that reproduces the file.
     created : str

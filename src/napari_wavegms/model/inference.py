@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +10,6 @@ from torch import Tensor
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.model.device import multiplies_bfloat16
 from napari_wavegms.model.network import WaveGMS
-
-
-class ImagePrediction(NamedTuple):
-    """What the network makes of images, float32."""
-
-    latents: Tensor  # (B, 4, H/8, W/8), the images'
-    probability: Tensor  # (B, 1, H, W), the masks', in [0, 1]
 
 
 class Inference:
@@ -40,16 +32,9 @@ class Inference:
             self._model.load_state_dict(self._source.state_dict())
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> ImagePrediction:
-        """Segment images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
-        prediction = self._model(images.to(self._device))
-        probability = self._codec.decode(prediction.mask.out.float())
-        return ImagePrediction(prediction.image.mean.float(), probability)
-
-    @torch.inference_mode()
-    def image_latents(self, images: Tensor) -> Tensor:
-        """The images' latents alone (B, 4, H/8, W/8), float32; the mapping model does not run."""
-        return self._model.encoder(images.to(self._device)).mean.float()  # type: ignore[no-any-return]
+    def predict(self, images: Tensor) -> Tensor:
+        """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
+        return self._codec.decode(self._model(images.to(self._device)).mask.out.float())
 
     @torch.inference_mode()
     def mask_latents(self, images: Tensor) -> Tensor:

@@ -1,50 +1,59 @@
-"""Out-of-distribution detection: how different an image is from the training images.
+"""Out-of-distribution detection: how different an image is from a model's training images.
 
-An image is described by 14 numbers: the means of its four latent channels over all positions, and their covariances.
-Each kind of training image is described by the mean and covariance of such points, which are stored in the model's
-card; the distance is Mahalanobis' [1]_ to the nearest kind. The card contains no pixels.
+The frozen context trunk describes an image: its features are averaged over all positions and projected to 32 numbers.
+The projection (linear discriminant analysis [1]_ of the sets that the generalist learns from,
+`recipes/familiarity.py`) is scaled so that images of one kind vary by about one in each number, while kinds lie far
+apart. Each kind of training image is a mean and a limit in the model's card, which contains no pixels. What was
+measured once holds for every model that is fine-tuned from it, because the trunk never learns.
 
 The level is about the image and not about the mask: a lesion can be missed on an image that looks familiar.
 
 References
 ----------
-.. [1] Lee, K., et al. (2018). A simple unified framework for detecting out-of-distribution samples and adversarial
-   attacks. NeurIPS. arXiv:1807.03888.
+.. [1] Fisher, R. A. (1936). The use of multiple measurements in taxonomic problems. Annals of Eugenics 7, 179-188.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.segment.preprocessing import Preprocessing, prepare
 
 if TYPE_CHECKING:
-    from napari_wavegms.model.card import ModelCard
-    from napari_wavegms.model.network import WaveGMS
+    import torch
 
+    from napari_wavegms.model.context import ContextTrunk
 
 Colour = Literal["green", "amber", "red", ""]
 
 Array = npt.NDArray[np.float64]
 
-CHANNELS = 4
+NUMBERS = 32
 
-NUMBERS = CHANNELS + CHANNELS * (CHANNELS + 1) // 2
+LEAST_IMAGES = 10  # fewer do not show how far a kind of image reaches
 
-LEAST_IMAGES = 40  # fewer do not show how much images of one kind vary
+MOST_CORRECTIONS = 100  # about 25 kB of the card
 
-GREEN_SHARE, AMBER_SHARE = 0.95, 0.99  # of held-out training images that are green, and green or amber
+GREEN_SHARE = 0.95  # of the training images of a kind, each left out of its mean in turn
 
-_FOLDS = 5
+AMBER = 1.2
+"""Distance up to which an image is amber: 99 % of the training images lie nearer."""
 
-_DIGITS = 6  # significant ones in the card
+USUAL_LIMIT = 1.3
+"""The mean limit of the fourteen kinds that the generalist learns from, for images that have no limit of their own."""
+
+FRAME = Preprocessing(margins=True)
+"""How images are prepared for the trunk here, whatever a model's own preprocessing is."""
+
+PROJECTION = "context-kinds.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,274 +65,157 @@ class OODLevel:
 
 
 UNKNOWN = OODLevel(
-    "", "This model has no statistics of its training images, so it is unknown whether this image is similar to them."
-)
-
-STALE = OODLevel(
     "",
-    "This version's encoder has changed since its statistics were measured, so similarity to them is unknown.",
+    "This model has no statistics of its training images that this version can read, so it is unknown whether this "
+    "image is similar to them.",
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GaussianStats:
-    """Count, mean and covariance (with divisor `count`) of points of NUMBERS coordinates."""
+class ImageKind:
+    """Training images of one kind: their number, their mean (NUMBERS,), and how far from it they lie."""
 
     count: int
-    centre: Array
-    spread: Array
+    mean: Array
+    limit: float
 
     @classmethod
-    def of(cls, points: Array) -> GaussianStats:
-        """Statistics of points (N, NUMBERS)."""
-        centre = points.mean(axis=0)
-        return cls(len(points), centre, (points - centre).T @ (points - centre) / len(points))
-
-    def joined(self, other: GaussianStats) -> GaussianStats:
-        """Statistics of the points of both."""
-        count = self.count + other.count
-        a, b = self.count / count, other.count / count
-        gap = self.centre - other.centre
-        return GaussianStats(
-            count,
-            a * self.centre + b * other.centre,
-            a * self.spread + b * other.spread + a * b * np.outer(gap, gap),
-        )
-
-    def distances(self, points: Array, like: Array | None = None) -> Array:
-        """Mahalanobis distance of points (N, NUMBERS) over the root of NUMBERS; about 1 for points of this kind.
-
-        A few images determine a mean but not a covariance, so that is mixed with another one, `like`, which counts as
-        much as NUMBERS images; the error of the mean is added.
-        """
-        spread = self.spread
-        if like is not None:
-            spread = (self.count * spread + NUMBERS * like) / (self.count + NUMBERS)
-        spread = spread * (1 + 1 / self.count)
-        # With a constant coordinate any other value would be infinitely far.
-        spread = spread + 1e-6 * np.trace(spread) / NUMBERS * np.eye(NUMBERS) + 1e-12 * np.eye(NUMBERS)
-        gaps = points - self.centre
-        squares = np.einsum("ni,ni->n", gaps, np.linalg.solve(spread, gaps.T).T)
-        result: Array = np.sqrt(squares.clip(0) / NUMBERS)
-        return result
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for the card, with the lower triangle of the covariance."""
-        lower = self.spread[np.tril_indices(NUMBERS)]
-        return {"count": self.count, "centre": _short(self.centre), "spread": _short(lower)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> GaussianStats:
-        """Read what `as_dict` wrote."""
-        spread = np.zeros((NUMBERS, NUMBERS))
-        spread[np.tril_indices(NUMBERS)] = np.asarray(values["spread"], np.float64)
-        spread = spread + np.tril(spread, -1).T
-        stats = cls(int(values["count"]), np.asarray(values["centre"], np.float64), spread)
-        if stats.count < 1 or stats.centre.shape != (NUMBERS,) or not np.isfinite(spread).all():
-            raise ValueError("no such statistics")
-        return stats
+    def of(cls, points: Array) -> ImageKind:
+        """The kind of points (N, NUMBERS); raises `InputError` for fewer than `LEAST_IMAGES`."""
+        if len(points) < LEAST_IMAGES:
+            raise InputError(
+                f"There are {len(points)} training images of a kind, but {LEAST_IMAGES} are needed for their "
+                "statistics. Add more."
+            )
+        mean = points.mean(axis=0)
+        # The mean of n points without one of them is n / (n - 1) times as far from that one.
+        within = _distances(points, mean) * len(points) / (len(points) - 1)
+        return cls(len(points), mean, float(np.quantile(within, GREEN_SHARE)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OODDetector:
-    """Statistics of training images, as a model's encoder represents them.
+class ImageKinds:
+    """The kinds of image that a model has learned from, for `ModelCard.familiarity`.
 
     Attributes
     ----------
-    trained : tuple of GaussianStats
-        One for each kind of training image, because nothing familiar lies between ultrasound and photographs.
-    corrections : GaussianStats or None
-        Images of later fine-tunings that did not change the encoder.
-    limits : tuple of float
-        The largest distances that are green and amber.
-    encoder : str
-        See `encoder_fingerprint`.
+    kinds : tuple of ImageKind
+    corrected : ndarray of shape (N, NUMBERS)
+        Images of later fine-tunings, at most `MOST_CORRECTIONS`: too few of a kind for a mean and a limit, so that each
+        makes known what lies around it.
     """
 
-    trained: tuple[GaussianStats, ...]
-    corrections: GaussianStats | None
-    limits: tuple[float, float]
-    encoder: str = ""
+    kinds: tuple[ImageKind, ...]
+    corrected: Array = field(default_factory=lambda: np.zeros((0, NUMBERS)))
+
+    def distance(self, point: Array) -> float:
+        """Distance of an image (see `describe`) to the nearest kind or correction; at most 1 is green."""
+        distances = [float(_distances(point, kind.mean)) / kind.limit for kind in self.kinds]
+        if len(self.corrected):
+            distances.append(float(_distances(point, self.corrected).min()) / USUAL_LIMIT)
+        return min(distances)
+
+    def level(self, distance: float) -> OODLevel:
+        """The level of a distance; NaN is red."""
+        images = f"the {sum(kind.count for kind in self.kinds) + len(self.corrected)} training images"
+        if distance <= 1:
+            return OODLevel("green", f"Similar to {images}.")
+        if distance <= AMBER:
+            return OODLevel("amber", f"Somewhat different from {images}. Check the mask carefully.")
+        return OODLevel(
+            "red",
+            f"Very different from {images}. The mask may be entirely wrong; correct a few images of this kind and "
+            "fine-tune.",
+        )
+
+    def with_corrections(self, points: Iterable[Array]) -> ImageKinds:
+        """Add images that a later model learned from, in place of earlier corrections that are too many."""
+        added = np.array([*points], np.float64).reshape(-1, NUMBERS)
+        return replace(self, corrected=np.concatenate([self.corrected, added])[-MOST_CORRECTIONS:])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for `ModelCard.familiarity`."""
+        kinds = [{"count": k.count, "mean": _short(k.mean), "limit": _short(k.limit)} for k in self.kinds]
+        return {"trunk": _space().trunk.fingerprint, "kinds": kinds, "corrected": [_short(p) for p in self.corrected]}
 
     @classmethod
-    def fit(cls, *kinds: Iterable[npt.ArrayLike], encoder: str = "") -> OODDetector:
-        """Fit the latents (4, h, w) of each image of each kind; raises `InputError` for fewer than `LEAST_IMAGES`.
-
-        The limits come from five-fold cross-validation: `GREEN_SHARE` and `AMBER_SHARE` of held-out images are nearer.
-        """
-        points = [_points(latents) for latents in kinds]
-        if (least := min(map(len, points))) < LEAST_IMAGES:
-            raise InputError(
-                f"There are {least} training images of a kind, but {LEAST_IMAGES} are needed for their statistics. "
-                "Add more."
-            )
-        held_out = np.concatenate([_held_out_distances(kind) for kind in points])
-        green, amber = (float(limit) for limit in np.quantile(held_out, (GREEN_SHARE, AMBER_SHARE)))
-        return cls(tuple(map(GaussianStats.of, points)), None, (green, amber), encoder)
-
-    @classmethod
-    def of(cls, card: ModelCard, network: WaveGMS) -> OODDetector | None:
-        """The detector in a model's card; None if there is none, or one of another encoder.
+    def from_dict(cls, values: Mapping[str, Any]) -> ImageKinds | None:
+        """Read what `as_dict` wrote; None for anything else, which is no reason to refuse a model.
 
         Examples
         --------
         >>> from napari_wavegms import Segmenter
-        >>> segmenter = Segmenter.from_checkpoint("default", device="cpu")
-        >>> known = OODDetector.of(segmenter.card, segmenter.model)
-        >>> found = segmenter.segment(np.zeros((40, 60), np.uint8))
-        >>> (no_ood_level(segmenter.card) if known is None else known.light(known.distance(found.latents))).colour
+        >>> known = ImageKinds.from_dict(Segmenter.from_checkpoint("default", device="cpu").card.familiarity)
+        >>> known.level(known.distance(describe(np.zeros((40, 60), np.uint8)))).colour
         'red'
         """
-        known = cls.from_dict(card.familiarity)
-        fits = known is not None and known.encoder == encoder_fingerprint(network, card.preprocessing)
-        return known if fits else None
-
-    def distance(self, latents: npt.ArrayLike) -> float:
-        """Distance of an image's latents (4, h, w) to the nearest kind; about 1 for an image of that kind."""
-        point = describe(latents)[None]
-        distances = [stats.distances(point)[0] for stats in self.trained]
-        if self.corrections is not None:
-            like = np.mean([stats.spread for stats in self.trained], axis=0)
-            distances.append(self.corrections.distances(point, like)[0])
-        return float(min(distances))
-
-    def light(self, distance: float) -> OODLevel:
-        """The level of a distance; NaN is red."""
-        green, amber = self.limits
-        every = (*self.trained, *([self.corrections] if self.corrections else []))
-        images = f"the {sum(stats.count for stats in every)} training images"
-        if distance <= green:
-            return OODLevel("green", f"Similar to {images}.")
-        if distance <= amber:
-            return OODLevel(
-                "amber", f"Somewhat different from {images}: 19 in 20 are closer. Check the mask carefully."
-            )
-        return OODLevel(
-            "red",
-            f"Very different from {images}: 99 in 100 are closer. The mask may be entirely wrong; correct a few images "
-            "of this kind and fine-tune.",
-        )
-
-    def with_corrections(self, latents: Iterable[npt.ArrayLike]) -> OODDetector:
-        """Add images of a fine-tuning that did not change the encoder; the limits stay."""
-        points = _points(latents)
-        if not len(points):
-            return self
-        more = GaussianStats.of(points)
-        return replace(self, corrections=more if self.corrections is None else self.corrections.joined(more))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for `ModelCard.familiarity`, about 2 kB."""
-        return {
-            "encoder": self.encoder,
-            "limits": _short(np.asarray(self.limits)),
-            "trained": [stats.as_dict() for stats in self.trained],
-            "corrections": None if self.corrections is None else self.corrections.as_dict(),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> OODDetector | None:
-        """Read what `as_dict` wrote; None for anything else, which is no reason to refuse a model."""
         try:
-            kinds, more = values["trained"], values["corrections"]
-            green, amber = (float(limit) for limit in values["limits"])
-            # The first cards had one stats and no list of them.
-            trained = tuple(map(GaussianStats.from_dict, [kinds] if isinstance(kinds, Mapping) else kinds))
-            return cls(trained, GaussianStats.from_dict(more) if more else None, (green, amber), str(values["encoder"]))
-        except (KeyError, TypeError, ValueError):
+            kinds = tuple(
+                ImageKind(int(kind["count"]), _point(kind["mean"]), float(kind["limit"])) for kind in values["kinds"]
+            )
+            corrected = np.array([_point(point) for point in values["corrected"]]).reshape(-1, NUMBERS)
+            if not kinds or not all(kind.limit > 0 and kind.count > 0 for kind in kinds):
+                return None
+            return cls(kinds, corrected) if values["trunk"] == _space().trunk.fingerprint else None
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 
-def no_ood_level(card: ModelCard) -> OODLevel:
-    """The level where `OODDetector.of` returns None."""
-    return STALE if OODDetector.from_dict(card.familiarity) else UNKNOWN
+def describe(image: npt.ArrayLike) -> Array:
+    """The point of an image, (NUMBERS,); 20 ms of a processor.
 
-
-def describe(latents: npt.ArrayLike) -> Array:
-    """Means and covariances of an image's latent channels (4, h, w) over positions, (NUMBERS,)."""
-    values = np.asarray(latents, np.float64)
-    if values.ndim != 3 or values.shape[0] != CHANNELS or not values.size:
-        raise InputError(f"The latents have shape {values.shape}, but those of an image are (4, rows, columns).")
-    flat = values.reshape(CHANNELS, -1)
-    covariance = np.cov(flat, bias=True)[np.triu_indices(CHANNELS)]
-    return np.concatenate([flat.mean(axis=1), covariance])
-
-
-def encoder_fingerprint(network: WaveGMS, preprocessing: Mapping[str, Any]) -> str:
-    """Hash of a network's encoder weights and preprocessing, 16 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(dict(preprocessing), sort_keys=True).encode())
-    for name, tensor in sorted(network.encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _held_out_distances(points: Array) -> Array:
-    """Distances of each fifth of the points to the statistics of the others."""
-    folds = np.random.default_rng(0).permutation(np.arange(len(points)) % _FOLDS)
-    return np.concatenate(
-        [GaussianStats.of(points[folds != fold]).distances(points[folds == fold]) for fold in range(_FOLDS)]
-    )
-
-
-def _points(latents: Iterable[npt.ArrayLike]) -> Array:
-    points = [describe(image) for image in latents]
-    return np.stack(points) if points else np.zeros((0, NUMBERS))
-
-
-def _short(values: Array) -> list[float]:
-    return [float(f"{value:.{_DIGITS}g}") for value in values]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KindMeans:
-    """Kinds of image by the means of their pooled context features, which are the same whatever a model has learned.
-
-    Attributes
+    Parameters
     ----------
-    names : tuple of str
-        The kinds.
-    means : ndarray of shape (K, C)
-        The mean point of each.
-    spread : ndarray of shape (C,)
-        Standard deviation of each coordinate about the mean of its kind.
-    limits : ndarray of shape (K,)
-        The distance within which lie 95 % of the images of each kind, each left out of its mean in turn.
+    image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+
+    Raises
+    ------
+    InputError
+        If the array is not such an image.
     """
+    import torch
 
-    names: tuple[str, ...]
-    means: Array
-    spread: Array
-    limits: Array
+    point: Array = describe_frames(torch.from_numpy(prepare(image, FRAME).pixels)[None])[0]
+    return point
 
-    @classmethod
-    def of(cls, kinds: Mapping[str, Array]) -> KindMeans:
-        """Of points (N, C) of each kind, at least two, as `ContextTrunk.pooled` gives them; ten tell kinds apart.
 
-        Raises
-        ------
-        InputError
-            If there is no kind, or one has fewer than two images.
-        """
-        if not kinds or any(len(points) < 2 for points in kinds.values()):
-            raise InputError("Each kind of image takes at least two images; add some, or leave the kind out.")
-        means = np.stack([points.mean(axis=0) for points in kinds.values()])
-        gaps = np.concatenate([points - mean for points, mean in zip(kinds.values(), means, strict=True)])
-        spread = np.sqrt((gaps**2).sum(axis=0) / (len(gaps) - len(means))) + 1e-6
-        limits = []
-        for points, mean in zip(kinds.values(), means, strict=True):
-            within = np.sqrt((((points - mean) / spread) ** 2).mean(axis=1))
-            # The mean of n points without one of them is n / (n - 1) times as far from that one.
-            limits.append(np.quantile(within, GREEN_SHARE) * len(points) / (len(points) - 1))
-        return cls(tuple(kinds), means, spread, np.array(limits))
+def describe_frames(frames: torch.Tensor) -> Array:
+    """Points (B, NUMBERS) of images (B, 3, S, S) in [0, 1] that are prepared like `FRAME`."""
+    space = _space()
+    pooled = space.trunk.pooled(frames).double().numpy()
+    points: Array = pooled @ space.projection.T
+    return points
 
-    def distances(self, points: Array) -> Array:
-        """Distances (N, K) of points (N, C) to the means, in standard deviations of a coordinate."""
-        gaps = (points[:, None] - self.means[None]) / self.spread
-        result: Array = np.sqrt((gaps**2).mean(axis=2))
-        return result
 
-    def nearest(self, points: Array) -> list[tuple[str, bool]]:
-        """For each point the nearest kind, and whether the point lies within the limit of any."""
-        distances = self.distances(points)
-        return [(self.names[row.argmin()], bool((row <= self.limits).any())) for row in distances]
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """What makes points of images."""
+
+    trunk: ContextTrunk
+    projection: Array  # (NUMBERS, 256)
+
+
+@lru_cache(maxsize=1)
+def _space() -> _Space:
+    from napari_wavegms.model.context import ContextTrunk
+
+    with resources.as_file(resources.files("napari_wavegms.assets") / PROJECTION) as file:
+        return _Space(ContextTrunk.from_file(), np.load(file, allow_pickle=False).astype(np.float64))
+
+
+def _distances(points: Array, others: Array) -> Array:
+    """Root mean square differences of coordinates."""
+    result: Array = np.sqrt(((points - others) ** 2).mean(axis=-1))
+    return result
+
+
+def _point(values: Any) -> Array:
+    point = np.asarray(values, np.float64)
+    if point.shape != (NUMBERS,) or not np.isfinite(point).all():
+        raise ValueError("not a point")
+    return point
+
+
+def _short(values: npt.ArrayLike) -> Any:
+    """Values with four significant digits."""
+    return np.vectorize(lambda value: float(f"{value:.4g}"))(values).tolist()

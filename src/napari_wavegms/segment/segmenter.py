@@ -44,8 +44,6 @@ class Segmentation:
         Time taken.
     model, device : str
         Name of the model and of the torch device.
-    latents : ndarray of shape (4, S/8, S/8), float32, or None
-        Latents of the image in the working frame, see `napari_wavegms.segment.ood`; None for stacks.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -55,7 +53,6 @@ class Segmentation:
     seconds: float
     model: str
     device: str
-    latents: FloatArray | None = None
 
     def at(self, threshold: float) -> Segmentation:
         """The same result with another threshold; the network does not run again.
@@ -147,8 +144,7 @@ class Segmenter:
         # Checked before the network runs.
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
         prepared = prepare(image, self.preprocessing)
-        latents, found = self._predict(prepared)
-        probability = restore(found, prepared)
+        probability = restore(self._predict(prepared), prepared)
         return Segmentation(
             mask=threshold_probability(probability, threshold),
             probability=probability,
@@ -157,32 +153,26 @@ class Segmenter:
             seconds=time.perf_counter() - started,
             model=self.card.name,
             device=self.device.name,
-            latents=latents,
         )
 
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
         return self._inference.mask_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu()
 
-    def image_latents(self, image: npt.ArrayLike) -> FloatArray:
-        """Mean of the image's latents (4, S/8, S/8), float32; only the encoder runs."""
-        return self._inference.image_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu().numpy()
-
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
         prepared = prepare(image, self.preprocessing)
-        return in_whole_frame(self._predict(prepared)[1], prepared, self.preprocessing)
+        return in_whole_frame(self._predict(prepared), prepared, self.preprocessing)
 
-    def _predict(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
-        """The image's latents (4, S/8, S/8) and the mask's probability (S, S)."""
-        latents, decoded = self._inference.predict(_pixels(prepared))
-        probability: npt.NDArray[Any] = decoded[0, 0].cpu().numpy()
+    def _predict(self, prepared: Prepared) -> FloatArray:
+        """The mask's probability (S, S)."""
+        probability: FloatArray = self._inference.predict(_pixels(prepared))[0, 0].cpu().numpy()
         if not np.isfinite(probability).all():
             raise CheckpointError(
                 f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )
-        return latents[0].cpu().numpy(), probability
+        return probability
 
 
 def segment_stack(

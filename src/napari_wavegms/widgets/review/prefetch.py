@@ -19,7 +19,6 @@ from napari_wavegms.segment.segmenter_cache import (
     LoadSegmenter,
     Progress,
     SegmenterCache,
-    SegmenterLike,
     load_segmenter,
 )
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
@@ -31,6 +30,7 @@ from napari_wavegms.widgets.review.image import LoadedImage, Prediction, load_im
 from napari_wavegms.worklist.item import Item
 
 if TYPE_CHECKING:
+    from napari_wavegms.model.card import ModelCard
     from napari_wavegms.segment.ood import OODLevel
 
 AHEAD = 3
@@ -62,7 +62,7 @@ def predict_job(
     if not cache.holds(choice.path, "auto"):
         yield Progress("Loading the model…")
     segmenter = cache.get(choice.path, "auto", load)
-    light_of = _light_of(segmenter)
+    level_of = _level_of(choice.card)
     while (first := _pop(queue)) is not None:
         item, loaded = first
         try:
@@ -76,7 +76,7 @@ def predict_job(
         except WaveGMSError as error:
             yield item.key, str(error)
         else:
-            yield _prediction(loaded, choice, found, light_of)
+            yield _prediction(loaded, choice, found, level_of)
 
 
 def _pop(queue: Queue) -> tuple[Item, LoadedImage | None] | None:
@@ -90,7 +90,7 @@ def _prediction(
     loaded: LoadedImage,
     choice: ModelChoice,
     found: Mapping[PlaneKey, Any],
-    light_of: Callable[[Any], OODLevel | None],
+    level_of: Callable[[Any], OODLevel],
 ) -> Prediction:
     from napari_wavegms.segment.uncertainty import image_uncertainty
 
@@ -106,21 +106,16 @@ def _prediction(
         planes=planes,
         uncertainty=image_uncertainty(stack, threshold),
         score=float(stack[inside].mean()) if inside.any() else None,
-        light=light_of([*found.values()][len(found) // 2]),
+        light=level_of(loaded.pixels[loaded.plan.indices[loaded.plan.total // 2]]),
     )
 
 
-def _light_of(segmenter: SegmenterLike) -> Callable[[Any], OODLevel | None]:
-    """What tells how far a segmentation is from the training images; set up once for a model."""
-    card, network = getattr(segmenter, "card", None), getattr(segmenter, "model", None)
-    if card is None or network is None:
-        return lambda _segmentation: None
-    from napari_wavegms.segment.ood import OODDetector, no_ood_level
+def _level_of(card: ModelCard) -> Callable[[Any], OODLevel]:
+    """What tells how far a plane is from a model's training images."""
+    from napari_wavegms.segment.ood import UNKNOWN, ImageKinds, describe
 
-    detector = OODDetector.of(card, network)
-    if detector is None:
-        return lambda _segmentation: no_ood_level(card)
-    return lambda segmentation: detector.light(detector.distance(segmentation.latents))
+    known = ImageKinds.from_dict(card.familiarity)
+    return lambda plane: UNKNOWN if known is None else known.level(known.distance(describe(plane)))
 
 
 class Prefetch(QObject):
