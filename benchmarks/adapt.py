@@ -4,9 +4,9 @@
 
 Fine-tunes as the Fine-tune panel does, on corrections drawn anew for each draw, and scores other images before and
 after. The corrections go through the sticky split like a user's, so that the model learns from about four fifths of
-them. DATA is a folder with images, masks and split.json ({"train": [stems], "val": [stems]}). Without --new the skin
-lesion phantoms are the new kind and the ultrasound phantoms the known one; those show that everything works and how
-long it takes, not how well it does on patients. Nothing outside a temporary folder is written.
+them. DATA is a folder with images and masks, and a split.json ({"train": [stems], "val": [stems]}) if it has one.
+Without --new the skin lesion phantoms are the new kind and the ultrasound phantoms the known one; those show that
+everything works and how long it takes, not how well it does on patients. Nothing outside a temporary folder is written.
 """
 
 from __future__ import annotations
@@ -144,9 +144,19 @@ def mean_dsc(plan: Plan, model: Path, clinic: Clinic) -> float:
     return evaluate(Segmenter.from_checkpoint(model, plan.device), clinic.val).dsc
 
 
-def clinic_in(folder: Path) -> Clinic:
-    parts = [load_pairs(folder / "images", folder / "masks", folder / "split.json", part) for part in ("train", "val")]
-    return Clinic(folder.resolve().name, *parts)
+def clinic_in(folder: Path, label: int | None = None) -> Clinic:
+    """A folder's parts; without a split 40 images to draw from and 40 to score on, of a permutation of all."""
+    split, parts = folder / "split.json", (folder / "images", folder / "masks")
+    if split.exists():
+        train, val = (load_pairs(*parts, split, subset) for subset in ("train", "val"))
+    else:
+        pairs = draw_pairs(load_pairs(*parts), 80, np.random.default_rng(0))
+        train, val = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]
+    name = folder.resolve().name
+    if label is None:
+        return Clinic(name, train, val)
+    train, val = ([replace(pair, mask=pair.mask == label) for pair in part] for part in (train, val))
+    return Clinic(f"{name}, label {label}", train, val)
 
 
 def clinic_of(name: str, make: Callable[[int], Phantom]) -> Clinic:
@@ -182,6 +192,7 @@ def _spread(values: Sequence[float], digits: str = ".3f") -> str:
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--new", metavar="DATA", type=Path, help="the kind of image to adapt to")
+    parser.add_argument("--label", metavar="N", type=int, help="the structure, where the new masks have several labels")
     parser.add_argument("--known", metavar="DATA", type=Path, help="the kind that the model knows: replayed and scored")
     parser.add_argument("--model", metavar="NAME|FILE", default="default")
     parser.add_argument("--device", default="auto")
@@ -195,7 +206,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.new is None:
         new, known = clinic_of("skin phantoms", skin_lesion_phantom), clinic_of("ultrasound", ultrasound_phantom)
     else:
-        new, known = clinic_in(options.new), options.known and clinic_in(options.known)
+        new, known = clinic_in(options.new, options.label), options.known and clinic_in(options.known)
     plan = Plan(
         start=named_model(options.model),
         new=new,

@@ -14,6 +14,8 @@ from PIL import Image
 
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card
+from napari_wavegms.model.codec import Taesd, load_codec
+from napari_wavegms.model.registry import resolve
 
 
 def write_set(folder: Path, names: list[str], classes: int = 1) -> None:
@@ -145,3 +147,19 @@ def test_a_run_goes_on_from_its_folder_and_from_the_averaged_weights(recipe: Any
     assert not torch.equal(before.stem.weight, after.stem.weight)
     log = [json.loads(line) for line in (second / "log.jsonl").read_text().splitlines()]
     assert log[0]["start"] == str(averaged)
+
+
+def test_a_run_begins_where_a_model_without_context_stands(recipe: Any, shared: Path, tmp_path: Path) -> None:
+    module = recipe("train_generalist")
+    data = module.Data({})
+    teacher = Taesd.from_file(shared / "weights" / "taesd")
+    trainer = module.Trainer(data, load_codec(), teacher, 0, module.Strength())
+    start, card = load_checkpoint(resolve("skin-lesion"))
+    trainer.begin_with(resolve("skin-lesion"))
+    assert trainer.progress.stage()[0].name == "full"
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = start.eval()(image).mask.out
+        for network in (trainer.model, trainer.averaged):
+            assert torch.equal(network.eval()(image).mask.out, expected), "the context starts at zero"
+    assert trainer.card().lineage[:-1] == card.lineage
