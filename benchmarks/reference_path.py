@@ -86,7 +86,7 @@ class TrainingStep:
             plain = load_codec("taesd", taesd)
             codec, teacher = _LevelByLevel(plain, len(config.decoded_levels)), plain
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        frames = Frames.of(pairs, rules, self.batch)
+        frames = Frames.of(pairs, (), rules)
         self.learner = Learner(frames, network, codec, config, teacher, "cpu")
         self.rng, self.generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 

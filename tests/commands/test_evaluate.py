@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,3 +183,59 @@ def test_a_broken_pair_is_left_out_of_the_contact_sheet(score: Run, folders: Fol
     (masks / "scan1.png").write_text("no picture")
     assert score((images, masks), "--overlays", tmp_path / "sheet").code == 1
     assert (tmp_path / "sheet" / SHEET).is_file()
+
+
+def test_masks_of_segment_and_masks_beside_images_are_taken_back(
+    wavegms: Callable[..., Any], model: Path, folders: Callable[[int], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    images, _ = folders(2)
+    assert wavegms("segment", images, "--output", images, "--model", model).code == 0
+    said = wavegms("evaluate", "--images", images, "--masks", images, "--model", model, "--json")
+    assert said.code == 0
+    assert [one["name"] for one in json.loads(said.out)["images"]] == ["scan0", "scan1"]
+
+
+def test_a_split_from_windows_and_names_of_a_mac(
+    wavegms: Callable[..., Any], model: Path, folders: Callable[[int], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    images, masks = folders(2)
+    (images / "scan0.png").rename(images / unicodedata.normalize("NFD", "Läsion.png"))
+    (masks / "scan0.png").rename(masks / unicodedata.normalize("NFC", "Läsion.png"))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"val": ["La\u0308sion"]}), "utf-8-sig")
+    arguments = ("--images", images, "--masks", masks, "--model", model, "--split", split, "--subset", "val")
+    assert wavegms("evaluate", *arguments).code == 0
+    for content in ("[" * 100_000, "\x00"):
+        split.write_text(content)
+        assert "split.json cannot be read as a split" in wavegms("evaluate", *arguments).err
+    split.unlink()
+    os.mkfifo(split)
+    assert "split.json cannot be read as a split" in wavegms("evaluate", *arguments).err
+
+
+def test_swapped_folders_are_recognised(
+    wavegms: Callable[..., Any], model: Path, folders: Callable[[int], tuple[Path, Path]]
+) -> None:
+    images, masks = folders(2)
+    said = wavegms("evaluate", "--images", masks, "--masks", images, "--model", model)
+    assert said.code == 2
+    assert "scan0.png has" in said.err
+    assert "if the folders of images and masks are swapped, swap them" in said.err
+
+
+def test_an_empty_argument_is_not_the_current_folder(wavegms: Callable[..., Any]) -> None:
+    assert "--images is empty" in wavegms("evaluate", "--images", "", "--masks", "x").err
+    assert "One of the inputs is empty" in wavegms("segment", "", "--output", "o").err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_stop_no_work(
+    model: Path, folders: Callable[[int], tuple[Path, Path]], tmp_path: Path, closed: str
+) -> None:
+    images, _ = folders(2)
+    command = (
+        f'"{sys.executable}" -m napari_wavegms.cli segment "{images}" --output "{tmp_path / "o"}" --model "{model}"'
+    )
+    done = subprocess.run(["bash", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "o").iterdir())) == 2

@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.segment.segmenter import Segmenter
 from napari_wavegms.segment.uncertainty import BAND
@@ -88,12 +89,13 @@ def test_the_uncertainty_is_zero_where_the_model_is_sure_and_one_at_the_threshol
     np.testing.assert_allclose(doubt, np.where(expected < BAND, 0, expected), atol=1e-6)
 
 
-def test_an_uncertainty_map_never_overwrites_an_input(segment: Run, tmp_path: Path) -> None:
-    for name in ("scan.tiff", "scan_uncertainty.tiff"):
+def test_maps_that_lie_beside_an_image_are_no_images(segment: Run, tmp_path: Path) -> None:
+    for name in ("scan.tiff", "scan_uncertainty.tiff", "scan_probability.tiff"):
         tifffile.imwrite(tmp_path / name, np.zeros((20, 20), np.uint8))
     said = segment(tmp_path, "--output", tmp_path, "--uncertainty")
-    assert said.code == 2
-    assert "scan_uncertainty.tiff is one of the inputs and would be overwritten" in said.err
+    assert said.code == 0
+    assert "Left out scan_probability.tiff, scan_uncertainty.tiff, because they are masks by name." in said.err
+    assert sorted(path.name for path in tmp_path.glob("*_mask*")) == ["scan_mask.tiff"]
 
 
 def test_equal_names_from_two_folders_do_not_meet(segment: Run, tmp_path: Path) -> None:
@@ -177,25 +179,108 @@ def test_a_missing_input_stops_before_any_work(segment: Run, folders: Folders, t
 
 def test_an_input_is_never_overwritten(segment: Run, folders: Folders) -> None:
     images, masks = folders(1)
-    kept = images / "scan0_mask.png"
-    kept.write_bytes((masks / "scan0.png").read_bytes())
+    kept = masks / "scan0_mask.png"
+    (masks / "scan0.png").rename(kept)
     before = kept.read_bytes()
-    said = segment(images, "--output", images, "--format", "png")
+    said = segment(images, kept, "--output", masks, "--format", "png", "--overwrite")
     assert said.code == 2
     assert "scan0_mask.png is one of the inputs and would be overwritten" in said.err
     assert kept.read_bytes() == before
 
 
-def test_a_second_run_replaces_the_masks(segment: Run, folders: Folders, tmp_path: Path) -> None:
-    images, _ = folders(1)
+def test_a_second_run_keeps_the_masks_unless_told_otherwise(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(2)
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "scan0_mask.tiff").write_text("old")
-    assert segment(images, "--output", out).code == 0
-    first = read_mask(out / "scan0_mask.tiff")
-    assert segment(images, "--output", out).code == 0
-    np.testing.assert_array_equal(read_mask(out / "scan0_mask.tiff"), first)
-    assert len(list(out.iterdir())) == 1
+    assert segment(images / "scan0.png", "--output", out).code == 0
+    corrected = write_mask(out / "scan0_mask.tiff", np.eye(40, 48, dtype=np.uint8)).read_bytes()
+    said = segment(images, "--output", out)
+    assert said.code == 0
+    assert "Kept 1 mask that exist already: scan0_mask.tiff. Replace them with --overwrite." in said.err
+    assert (out / "scan0_mask.tiff").read_bytes() == corrected
+    assert (out / "scan1_mask.tiff").exists()
+    assert json.loads(segment(images, "--output", out, "--json").out)["kept"] == [
+        str(out / "scan0_mask.tiff"),
+        str(out / "scan1_mask.tiff"),
+    ]
+    assert segment(images, "--output", out, "--overwrite").code == 0
+    assert (out / "scan0_mask.tiff").read_bytes() != corrected
+    assert len(list(out.iterdir())) == 2
+
+
+def test_a_channel_that_does_not_apply_is_said(segment: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 255, (5, 20, 24), np.uint8)
+    tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack", metadata=None)
+    Image.fromarray(pages[0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.moveaxis(pages[:3], 0, -1)).save(tmp_path / "rgb.png")
+    said = segment(tmp_path, "--channel", 2, "--output", tmp_path / "out")
+    assert said.code == 0
+    assert "--channel 2 does not apply to grey.png, an image without channels." in said.err
+    assert "--channel 2 does not apply to rgb.png, a colour image, which is read as a whole." in said.err
+    assert "pages.tif" not in said.err
+    assert read_mask(tmp_path / "out" / "pages_mask.tiff").shape == (20, 24)
+    Image.fromarray(pages[2]).save(tmp_path / "third.png")
+    segment(tmp_path / "third.png", "--output", tmp_path / "out")
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / "out" / "pages_mask.tiff"), read_mask(tmp_path / "out" / "third_mask.tiff")
+    )
+    outside = segment(tmp_path / "pages.tif", "--channel", 7, "--output", tmp_path / "no")
+    assert "Channel 7 was chosen; this image has 5 channels" in outside.err
+
+
+def test_what_is_left_out_of_folders_and_files_is_said(segment: Run, tmp_path: Path) -> None:
+    grey = np.zeros((20, 20), np.uint8)
+    for name in ("mixed", "empty", "mixed/patient"):
+        (tmp_path / name).mkdir()
+    for name in ("mixed/a.png", "mixed/b.webp", "mixed/patient/c.png"):
+        Image.fromarray(grey).save(tmp_path / name)
+    with tifffile.TiffWriter(tmp_path / "mixed" / "d.tif") as file:
+        file.write(grey, photometric="minisblack", metadata=None)
+        file.write(grey[:9], photometric="minisblack", metadata=None)
+    said = segment(tmp_path / "mixed", tmp_path / "empty", "--output", tmp_path / "out")
+    assert said.code == 0
+    for part in ("b.webp", "patient", "--recursive", "no image in", "Of d.tif, 1 more picture (9 x 20)"):
+        assert part in said.err
+    assert segment(tmp_path / "mixed", "--recursive", "--output", tmp_path / "all").code == 0
+    assert len(list((tmp_path / "all").iterdir())) == 3
+
+
+def test_a_volume_keeps_its_geometry_as_nifti(segment: Run, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+    affine = np.array([[0, -0.3, 0, 5], [-0.4, 0, 0, 6], [0, 0, 2.0, 7], [0, 0, 0, 1]])
+    voxels = np.random.default_rng(0).integers(0, 99, (24, 20, 3)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "v.nii.gz")
+    assert segment(tmp_path / "v.nii.gz", "--output", tmp_path, "--format", "nii.gz").code == 0
+    mask = nibabel.load(tmp_path / "v_mask.nii.gz")
+    assert mask.shape == voxels.shape
+    np.testing.assert_allclose(mask.affine, affine)
+    details = read_mask_details(tmp_path / "v_mask.nii.gz")
+    np.testing.assert_array_equal(details.labels, np.asarray(mask.dataobj).T)
+    assert details.provenance is not None
+    assert details.provenance.source == "v.nii.gz"
+    assert details.spacing == read_image(tmp_path / "v.nii.gz").spacing
+
+
+@pytest.mark.parametrize("letters", [240, 250])
+def test_long_names_are_written_or_called_long(segment: Run, tmp_path: Path, letters: int) -> None:
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / f"{'x' * letters}.png")
+    said = segment(tmp_path, "--output", tmp_path / "out")
+    assert (said.code == 0) == (letters == 240)
+    assert ("give it a shorter name" in said.err) == (letters == 250)
+
+
+def test_memory_is_asked_before_an_image_is_read(segment: Run, tmp_path: Path) -> None:
+    Image.new("L", (2000, 2000)).save(tmp_path / "a.png")
+    said = segment(tmp_path, "--output", tmp_path / "out", "--max-memory", 0.001)
+    assert (said.code, "needs about 0.0 GB" in said.err) == (2, True)
+    assert segment(tmp_path, "--output", tmp_path / "out", "--max-memory", -1).code == 2
+
+
+def test_a_name_cannot_speak_to_the_terminal(segment: Run, tmp_path: Path) -> None:
+    (tmp_path / "\x1b[31mred.png").write_text("no picture")
+    said = segment(tmp_path, "--output", tmp_path / "out")
+    assert "\x1b" not in said.err
+    assert "\\x1b[31mred.png" in said.err
 
 
 def test_json_tells_everything_and_nothing_else(segment: Run, folders: Folders, tmp_path: Path) -> None:
@@ -215,7 +300,8 @@ def test_it_is_said_how_values_were_scaled(segment: Run, tmp_path: Path) -> None
     tifffile.imwrite(tmp_path / "scan.tif", np.linspace(100, 900, 400).reshape(20, 20).astype(np.uint16))
     said = segment(tmp_path / "scan.tif", "--output", tmp_path)
     assert "shown as black to white" in said.out
-    low, high = json.loads(segment(tmp_path / "scan.tif", "--output", tmp_path, "--json").out)["images"][0]["intensity"]
+    again = segment(tmp_path / "scan.tif", "--output", tmp_path, "--json", "--overwrite")
+    low, high = json.loads(again.out)["images"][0]["intensity"]
     assert 100 <= low < 105
     assert 895 < high <= 900
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -153,16 +155,55 @@ def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_pat
     assert (tmp_path / "run" / "best.safetensors").read_text() == "precious"
 
 
-def test_broken_pairs_are_all_named_before_any_work(train: Run, folders: Folders, tmp_path: Path) -> None:
-    images, masks = folders(3)
+def test_bad_pairs_are_left_out_and_named(train: Run, folders: Folders, tmp_path: Path) -> None:
+    images, masks = folders(7)
     (images / "scan0.png").write_text("no picture")
     Image.fromarray(np.zeros((7, 7), np.uint8)).save(masks / "scan2.png")
+    Image.fromarray(np.ones((40, 48), np.uint8)).save(masks / "scan3.png")
+    tifffile.imwrite(masks / "scan4.tif", np.full((40, 48), -1, np.int16))
+    (masks / "scan4.png").unlink()
+    shutil.copy(images / "scan5.png", images / "scan6.png")
+    said = train((images, masks), *SMALL)
+    assert said.code == 0
+    for sentence in (
+        "Left out: ",
+        "scan0.png is not an image",
+        "scan2 is 40 x 48 pixels and its mask 7 x 7",
+        "Every pixel of scan3 is labelled.",
+        "scan4.tif: A mask holds labels from 0 up, but this has label -1.",
+        "scan6 has the same pixels as scan5 and another mask.",
+        "5 of 7 pairs are left out.",
+    ):
+        assert sentence in said.err
+
+
+def test_nothing_but_bad_pairs_is_refused(train: Run, folders: Folders, tmp_path: Path) -> None:
+    images, masks = folders(1)
+    (images / "scan0.png").write_text("no picture")
     said = train((images, masks), *SMALL)
     assert said.code == 2
-    assert "scan0.png is not an image" in said.err
-    assert "The image scan2 is 40 x 48 pixels" in said.err
-    assert "2 of 3 pairs cannot be used for training." in said.err
+    assert "None of the 1 pair can be used." in said.err
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_stacks_are_called_stacks(train: Run, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        stack = np.kron(np.eye(4, dtype=np.uint8), np.ones((10, 12), np.uint8))[None].repeat(5, 0)
+        tifffile.imwrite(tmp_path / folder / "v0.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
+    said = train((tmp_path / "images", tmp_path / "masks"), *SMALL)
+    assert "v0.tif is a stack of 5 planes, and pairs are single planes." in said.err
+
+
+def test_images_and_masks_in_one_folder_and_masks_of_several_files(train: Run, folders: Folders) -> None:
+    images, masks = folders(3)
+    for path in masks.iterdir():
+        path.rename(images / f"{path.stem}_mask.png")
+    Image.fromarray(np.eye(40, 48, dtype=np.uint8) * 255).save(images / "scan0_mask_1.png")
+    said = train((images, images), *SMALL)
+    assert said.code == 0
+    assert "Learning from 3 pairs" in said.err
+    assert "Skipped" not in said.err
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import Unpaired, find_images, pair_by_stem, stem_of, unpaired
+from napari_wavegms.files.discovery import (
+    PairPaths,
+    Unpaired,
+    find_images,
+    masks_beside,
+    pair_by_stem,
+    stem_of,
+    unpaired,
+)
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -45,6 +54,51 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
         find_images([tmp_path / "typo.png"])
     with pytest.raises(InputError, match=r"Cannot open .*\. Check its name"):
         find_images("long" * 200)
+    with pytest.raises(InputError, match=r"One of the inputs is empty\. Give a file or a folder"):
+        find_images("")
+    with pytest.raises(InputError, match=r"scan\.png is a web address\. Download it"):
+        find_images("https://example.org/scan.png")
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "b.webp", "c.dcm", "notes.txt", "a_mask.tif")
+    touch(tmp_path / "empty")
+    touch(tmp_path / "inner", "b.png")
+    notes: list[str] = []
+    assert find_images([tmp_path, tmp_path / "empty"], on_note=notes.append) == [tmp_path / "a.png"]
+    said = "\n".join(notes)
+    for part in (
+        "b.webp, c.dcm",
+        "the images in inner",
+        "--recursive",
+        f"no image in {tmp_path / 'empty'}",
+        "a_mask.tif",
+    ):
+        assert part in said
+    assert "notes.txt" not in said
+
+
+def test_folders_within_are_opened_on_request(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    touch(tmp_path / "patient", "b.png")
+    (tmp_path / "patient" / "round").symlink_to(tmp_path)
+    assert [path.name for path in find_images(tmp_path, recursive=True)] == ["a.png", "b.png"]
+
+
+def test_wildcards_that_no_shell_expanded_are_expanded(tmp_path: Path) -> None:
+    touch(tmp_path, "s10.png", "s2.png", "other.png", "odd[1].png")
+    assert [path.name for path in find_images(f"{tmp_path}/s*.png")] == ["s2.png", "s10.png"]
+    assert [path.name for path in find_images(f"{tmp_path}/odd[1].png")] == ["odd[1].png"]  # a name before a pattern
+
+
+def test_masks_by_name_are_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "scan.png", "scan_mask.tif", "scan_mask_1.png", "scan_probability.tiff", "scan_uncertainty.tiff")
+    assert find_images(tmp_path) == [tmp_path / "scan.png"]
+    assert find_images(f"{tmp_path}/*") == [tmp_path / "scan.png"]
+    (tmp_path / "scan.png").unlink()
+    with pytest.raises(InputError, match=r"no image in .*, only the mask scan_mask\.tif"):
+        find_images(tmp_path)
+    assert find_images(tmp_path / "scan_mask.tif") == [tmp_path / "scan_mask.tif"]  # whoever asks for it gets it
 
 
 @pytest.mark.parametrize(("name", "stem"), [("a.png", "a"), ("a.b.tif", "a.b"), ("v.NII.gz", "v"), ("plain", "plain")])
@@ -56,20 +110,55 @@ def test_images_pair_with_masks_of_the_same_stem(tmp_path: Path) -> None:
     images = touch(tmp_path / "images", "a10.jpg", "a2.jpg", "alone.jpg")
     masks = touch(tmp_path / "masks", "a10.png", "a2.png", "stray.png")
     assert pair_by_stem(images, masks) == [
-        ("a2", images / "a2.jpg", masks / "a2.png"),
-        ("a10", images / "a10.jpg", masks / "a10.png"),
+        PairPaths("a2", images / "a2.jpg", (masks / "a2.png",)),
+        PairPaths("a10", images / "a10.jpg", (masks / "a10.png",)),
     ]
     assert unpaired(images, masks) == Unpaired(images=("alone",), masks=("stray",))
 
 
 def test_no_pair_at_all_shows_the_names(tmp_path: Path) -> None:
     images = touch(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
-    masks = touch(tmp_path / "masks", "a_mask.png")
-    with pytest.raises(InputError, match=r"the images are 'a', 'b', 'c', …, the masks are 'a_mask'\. Name each mask"):
+    masks = touch(tmp_path / "masks", "e_mask.png")
+    with pytest.raises(InputError, match=r"the images are 'a', 'b', 'c', …, the masks are 'e_mask'\. Name each mask"):
         pair_by_stem(images, masks)
-    assert unpaired(images, masks).masks == ("a_mask",)
+    assert unpaired(images, masks).masks == ("e_mask",)
     with pytest.raises(InputError, match="the masks are none"):
         pair_by_stem(images, touch(tmp_path / "empty"))
+
+
+def test_images_and_masks_may_lie_in_one_folder(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "busi", "benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png", "b.png")
+    assert pair_by_stem(folder, folder) == [
+        PairPaths(
+            "benign (1)",
+            folder / "benign (1).png",
+            (folder / "benign (1)_mask.png", folder / "benign (1)_mask_1.png"),
+        )
+    ]
+    assert unpaired(folder, folder) == Unpaired(images=("b",), masks=())
+    with pytest.raises(InputError, match="the masks are none"):
+        pair_by_stem(touch(tmp_path / "plain", "a.png"), tmp_path / "plain")
+
+
+@pytest.mark.parametrize("mask", ["a_mask.tiff", "a-mask.png", "a_segmentation.png", "a_seg.nii.gz", "a_label.png"])
+def test_the_usual_names_of_masks_are_paired(tmp_path: Path, mask: str) -> None:
+    images, masks = touch(tmp_path / "images", "a.png", "a_b.png"), touch(tmp_path / "masks", mask)
+    assert [(pair.name, pair.masks[0].name) for pair in pair_by_stem(images, masks)] == [("a", mask)]
+    assert masks_beside(images / "a.png", masks) == [masks / mask]
+    assert masks_beside(images / "a.png") == []
+
+
+def test_two_masks_of_one_image_are_ambiguous_unless_they_are_numbered(tmp_path: Path) -> None:
+    images, masks = touch(tmp_path / "images", "a.png"), touch(tmp_path / "masks", "a_mask.tif", "a_mask.png")
+    with pytest.raises(InputError, match=r"contains both a_mask\.png and a_mask\.tif\. Keep one"):
+        pair_by_stem(images, masks)
+
+
+def test_the_two_unicode_forms_of_a_name_are_one(tmp_path: Path) -> None:
+    images = touch(tmp_path / "images", unicodedata.normalize("NFD", "Läsion.png"))
+    masks = touch(tmp_path / "masks", unicodedata.normalize("NFC", "Läsion.png"))
+    assert len(pair_by_stem(images, masks)) == 1
+    assert unpaired(images, masks) == Unpaired((), ())
 
 
 def test_two_files_of_one_stem_are_ambiguous(tmp_path: Path) -> None:

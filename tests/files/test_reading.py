@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.storage.memory import set_memory_limit
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -40,6 +43,7 @@ def paletted(values: NDArray[Any], *colors: int) -> Image.Image:
 
 
 RED_AND_BLUE = paletted(GREY > 100, 255, 0, 0, 0, 0, 255)
+TRANSPARENT = np.where((GREY > 100)[..., None], [0, 0, 255, 128], [255, 0, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -52,11 +56,12 @@ RED_AND_BLUE = paletted(GREY > 100, 255, 0, 0, 0, 0, 255)
         ("rgb.png", saved(RGB), RGB, "YXS"),
         ("rgb.bmp", saved(RGB), RGB, "YXS"),
         ("rgba.png", saved(np.dstack([RGB, GREY])), np.dstack([RGB, GREY]), "YXS"),
-        ("alpha.png", saved(np.dstack([GREY, GREY])), GREY, "YX"),
+        ("alpha.png", saved(np.dstack([GREY, np.full_like(GREY, 255)])), GREY, "YX"),
+        ("shown.png", saved(np.dstack([np.full_like(GREY, 255), GREY])), GREY, "YX"),
         ("palette.png", saved(RED_AND_BLUE), np.where((GREY > 100)[..., None], [0, 0, 255], [255, 0, 0]), "YXS"),
         ("palette.bmp", saved(RED_AND_BLUE), np.where((GREY > 100)[..., None], [0, 0, 255], [255, 0, 0]), "YXS"),
         ("palette.tif", saved(RED_AND_BLUE), np.where((GREY > 100)[..., None], [0, 0, 255], [255, 0, 0]), "YXS"),
-        ("seen.png", saved(RED_AND_BLUE, transparency=b"\x00\x80"), np.asarray(RED_AND_BLUE.convert("RGB")), "YXS"),
+        ("seen.png", saved(RED_AND_BLUE, transparency=b"\x00\x80"), np.asarray(TRANSPARENT), "YXS"),
         ("lzw.tif", saved(GREY, compression="tiff_lzw"), GREY, "YX"),
         ("lzw.tif", saved(RGB, compression="tiff_lzw"), RGB, "YXS"),
         ("bits.tif", saved(GREY > 100, compression="group4"), GREY > 100, "YX"),
@@ -233,7 +238,7 @@ def test_a_jpeg_mask_is_cut_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_labels_of_foreign_masks_stay_as_they_are(tmp_path: Path) -> None:
-    labels = np.array([[0, 128, 255], [3, 0, 7]], np.uint8)
+    labels = np.kron(np.array([[0, 128, 255], [3, 0, 7]], np.uint8), np.ones((4, 4), np.uint8))
     Image.fromarray(labels).save(tmp_path / "m.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), labels)
     indices = np.array([[0, 255], [0, 0]])  # the "do not care" label of Pascal VOC
@@ -244,8 +249,8 @@ def test_labels_of_foreign_masks_stay_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (RGB, r"m\.tif is a colour image, .* grey levels or with a palette"),
-        (GREY.astype(np.int16) - 50, "labels from 0 up, but this has label -50"),
+        (RGB[..., ::-1] ^ np.uint8([0, 99, 0]), r"m\.tif is a colour image, .* grey levels or with a palette"),
+        (GREY.astype(np.int16) - 50, r"m\.tif: .* labels from 0 up, but this has label -50"),
         (GREY / 240, "contains fractions, .* Threshold it first"),
         (np.full((2, 2), np.nan), "contains fractions"),
         (GREY.astype(np.complex64), "complex64 values .* Export it as grey or RGB"),
@@ -408,3 +413,97 @@ def test_real_masks_are_0_and_1_and_fit_their_images(shared: Path) -> None:
         mask = read_mask(shared / "data" / folder / "masks" / f"{Path(stem).stem}.png")
         assert mask.shape == image.pixels.shape[:2]
         assert np.unique(mask).tolist() == [0, 1]
+
+
+class TestSeveralPictures:
+    """Files with more than one picture: the full one is read, and what was left out is said."""
+
+    def test_reduced_pages_are_not_the_picture(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            file.write(GREY[::2, ::2], photometric="minisblack", subfiletype=1, metadata=None)
+            file.write(GREY, photometric="minisblack", metadata=None)
+        loaded = read_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(loaded.pixels, GREY)
+        assert loaded.note == ""
+
+    def test_unequal_pages_are_said(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            file.write(GREY, photometric="minisblack", metadata=None)
+            file.write(RGB[:2], photometric="rgb", metadata=None)
+        loaded = read_image(tmp_path / "a.tif")
+        np.testing.assert_array_equal(loaded.pixels, GREY)
+        assert loaded.note == "Of a.tif, 1 more picture (2 x 4 x 3) were left out."
+
+    def test_frames_of_an_animation_are_said(self, tmp_path: Path) -> None:
+        frames = [Image.fromarray(GREY + number) for number in range(3)]
+        frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+        loaded = read_image(tmp_path / "a.png")
+        np.testing.assert_array_equal(loaded.pixels, GREY)
+        assert loaded.note == "Of a.png, 2 of 3 frames were left out."
+
+    @pytest.mark.parametrize("name", ["p_C1.ome.tif", "sent alone.ome.tif"])
+    def test_an_ome_tiff_opens_no_other_file(self, tmp_path: Path, name: str) -> None:
+        planes = "".join(
+            f'<TiffData FirstC="{i}" IFD="0" PlaneCount="1"><UUID FileName="{place}">urn:uuid:{i}</UUID></TiffData>'
+            for i, place in enumerate(["../secret.tif", "p_C1.ome.tif"])
+        )
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            'UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="4" '
+            'SizeY="3" SizeZ="1" SizeC="2" SizeT="1"><Channel ID="Channel:0:0" SamplesPerPixel="1"/><Channel '
+            f'ID="Channel:0:1" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+        )
+        (tmp_path / "in").mkdir()
+        tifffile.imwrite(tmp_path / "secret.tif", GREY + 1, photometric="minisblack", metadata=None)
+        tifffile.imwrite(tmp_path / "in" / name, GREY, description=xml, metadata=None)
+        loaded = read_image(tmp_path / "in" / name)
+        np.testing.assert_array_equal(loaded.pixels, GREY)
+        assert loaded.note == f"Of {name}, the planes that are in other files were left out."
+
+
+class TestLimits:
+    """Nothing is decoded that does not fit, and nothing is read that never ends."""
+
+    @pytest.fixture(autouse=True)
+    def limit(self) -> Iterator[None]:
+        set_memory_limit(0.001)
+        yield
+        set_memory_limit(None)
+
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "lzw.tif", "a.nii.gz"])
+    def test_a_file_that_unfolds_to_more_than_the_limit_is_refused(self, tmp_path: Path, name: str) -> None:
+        pixels = np.zeros((1200, 1000), np.uint8)
+        if name.endswith(".nii.gz"):
+            nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+            nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), tmp_path / name)
+        elif name == "a.tif":
+            tifffile.imwrite(tmp_path / name, pixels, compression="zlib")
+        else:
+            options = {"compression": "tiff_lzw"} if name == "lzw.tif" else {}
+            Image.fromarray(pixels).save(tmp_path / name, **options)
+        with pytest.raises(InputError, match=r"a\.|lzw\.tif needs about .* GB .* limit is 0\.0 GB.*--max-memory"):
+            read_image(tmp_path / name)
+        set_memory_limit(1)
+        assert read_image(tmp_path / name).pixels.size == pixels.size
+
+    def test_a_large_picture_is_neither_damaged_nor_warned_about(self, tmp_path: Path) -> None:
+        Image.new("1", (14_000, 14_000)).save(tmp_path / "large.png")
+        set_memory_limit(1)
+        assert read_image(tmp_path / "large.png").pixels.shape == (14_000, 14_000)
+
+    def test_a_pipe_is_refused(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.png")
+        with pytest.raises(InputError, match=r"pipe\.png is a pipe or a device"):
+            read_image(tmp_path / "pipe.png")
+
+
+def test_twelve_packed_bits_are_read(tmp_path: Path) -> None:
+    values = np.arange(24, dtype=np.uint16).reshape(4, 6) * 100
+    pairs = values.reshape(-1, 2)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)
+    tags = [(256, 6), (257, 4), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 4), (279, packed.size)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    content = struct.pack("<2sHI", b"II", 42, 8) + directory + struct.pack("<I", 0)
+    assert len(content) == 122
+    (tmp_path / "a.tif").write_bytes(content + packed.astype(np.uint8).tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, values)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_device, add_json, add_model
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_device, add_json, add_model
 from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder
@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
         "Segment a synthetic ultrasound image, in napari or into files",
         epilog="Where no window can be opened, the files are written instead. The image shows no patient.",
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, help=f"folder for the pictures (default: {_FOLDER})")
+    parser.add_argument("--output", metavar="DIR", type=a_path, help=f"folder for the pictures (default: {_FOLDER})")
     parser.add_argument("--no-window", action="store_true", help="open no window, write the files only")
     add_model(parser)
     add_device(parser)

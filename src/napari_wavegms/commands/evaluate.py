@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from napari_wavegms.commands.common.arguments import (
     STDOUT,
     Commands,
+    a_path,
     add_codec,
     add_command,
     add_device,
     add_json_file,
+    add_max_memory,
     add_model,
     json_target,
 )
@@ -22,8 +24,11 @@ from napari_wavegms.commands.common.console import about, bar, note, show, show_
 from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
-from napari_wavegms.commands.common.pairs import PairFiles, add_folders, chosen, find_pairs, note_unpaired
+from napari_wavegms.commands.common.pairs import add_folders, chosen, note_unpaired
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import PairPaths, pair_by_stem
+from napari_wavegms.learn.pairs import Pair, read_pair
+from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
@@ -48,23 +53,25 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
     add_model(parser)
-    parser.add_argument("--split", metavar="FILE", type=Path, help='JSON such as {"train": [stems], "val": [stems]}')
+    parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
     add_device(parser)
+    add_max_memory(parser)
     add_codec(parser)
     add_json_file(parser, "scores")
     parser.add_argument(
         "--overlays",
         metavar="DIR",
-        type=Path,
+        type=a_path,
         help="draw a contact sheet of the worst, middle and best images, with both outlines",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Score all pairs and print the table."""
+    set_memory_limit(options.max_memory)
     files = _files(options)
-    inputs = [path for pair in files for path in (pair.image, pair.mask)] + [options.split] * bool(options.split)
+    inputs = [path for pair in files for path in (pair.image, *pair.masks)] + [options.split] * bool(options.split)
     target = json_target(options, inputs)
     sheet = _sheet_target(options.overlays, inputs) if options.overlays else None
     segmenter = load_segmenter(options)
@@ -94,12 +101,12 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def _files(options: argparse.Namespace) -> list[PairFiles]:
+def _files(options: argparse.Namespace) -> list[PairPaths]:
     if options.subset and not options.split:
         raise InputError("--subset names a list of a split file; give the file with --split.")
     if options.split and not options.subset:
         raise InputError("--split needs --subset: name the list to score, such as --subset val.")
-    found = find_pairs(options.images, options.masks)
+    found = pair_by_stem(options.images, options.masks)
     if options.split:
         return chosen(found, options.split, options.subset)
     note_unpaired(options.images, options.masks)
@@ -107,7 +114,7 @@ def _files(options: argparse.Namespace) -> list[PairFiles]:
 
 
 def _score(
-    segmenter: Segmenter, files: Sequence[PairFiles], *, quiet: bool
+    segmenter: Segmenter, files: Sequence[PairPaths], *, quiet: bool
 ) -> tuple[list[ImageScored], list[tuple[str, str]]]:
     """Score pair by pair, so that no more than one is in memory and a broken one costs only itself."""
     from napari_wavegms.learn.evaluate import evaluate
@@ -119,7 +126,7 @@ def _score(
     with bar(len(files), "Scoring", "image") as progress:
         for number, pair in enumerate(files, start=1):
             try:
-                (one,) = evaluate(segmenter, [pair.read()]).images
+                (one,) = evaluate(segmenter, [_read(pair)]).images
             except Exception as error:
                 if (found := verdict(error)) is None:
                     raise
@@ -131,6 +138,16 @@ def _score(
                     show(_row(pair.name, width, one))
             progress.update()
     return scored, failed
+
+
+def _read(files: PairPaths) -> Pair:
+    """Read a pair, and say what was left out of its files; a mask without background is refused."""
+    found = read_pair(files)
+    if found.note:
+        note(found.note)
+    if found.mask.all():
+        raise InputError(f"The mask of {files.name} has no background. Set what is not to be found to 0.")
+    return found.pair
 
 
 def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
@@ -146,7 +163,7 @@ def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
     return lines
 
 
-def _width(files: Sequence[PairFiles]) -> int:
+def _width(files: Sequence[PairPaths]) -> int:
     return max(len(f"mean of {len(files)}"), *(len(pair.name) for pair in files))
 
 
@@ -162,7 +179,7 @@ def _sheet_target(folder: Path, inputs: Sequence[Path]) -> Path:
     return target
 
 
-def _write_sheet(target: Path, segmenter: Segmenter, files: Sequence[PairFiles], report: Report) -> None:
+def _write_sheet(target: Path, segmenter: Segmenter, files: Sequence[PairPaths], report: Report) -> None:
     """Draw the contact sheet; its images are read and segmented again, so that only its tiles are ever in memory."""
     from napari_wavegms.files.contact_sheet import Section, write_contact_sheet
 
@@ -193,10 +210,10 @@ def sheet_sections(images: Sequence[ImageScored], each: int = _EACH) -> list[tup
     ]
 
 
-def _tile(segmenter: Segmenter, file: PairFiles, scored: ImageScored) -> Tile:
+def _tile(segmenter: Segmenter, file: PairPaths, scored: ImageScored) -> Tile:
     from napari_wavegms.files.contact_sheet import make_tile
 
-    pair = file.read()
+    pair = read_pair(file).pair
     distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} px"
     mask = segmenter.segment(pair.image).mask
     return make_tile(pair.image, mask, pair.mask, pair.name, f"DSC {scored.dsc:.3f}   HD95 {distance}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_json
 from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import CheckpointError
@@ -21,8 +20,8 @@ def add_parser(commands: Commands) -> None:
         "Convert a checkpoint of the official Wave-GMS code to a model file",
         epilog="Only tensors are read from the checkpoint; no code in it is run.",
     )
-    parser.add_argument("checkpoint", metavar="OFFICIAL.pth", type=Path, help="the official checkpoint")
-    parser.add_argument("--output", metavar="FILE", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("checkpoint", metavar="OFFICIAL.pth", type=a_path, help="the official checkpoint")
+    parser.add_argument("--output", metavar="FILE", type=a_path, required=True, help="the .safetensors file to write")
     add_json(parser)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wavegms.commands.common.arguments import (
     Commands,
+    a_path,
     add_codec,
     add_command,
     add_device,
     add_json,
+    add_max_memory,
     add_model,
     between_0_and_1,
     one_of,
@@ -27,15 +30,18 @@ from napari_wavegms.commands.common.output_paths import (
     refuse_overwriting,
     result_names,
 )
-from napari_wavegms.wording import counted
+from napari_wavegms.storage.memory import set_memory_limit
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari_wavegms.commands.segment_files import Done, Job
     from napari_wavegms.segment.segmenter import Segmenter
 
 _EPILOG = """\
-Each mask is written as soon as it is done, to DIR/<name>_mask.tiff: 0 is background, 1 is lesion. Images of the same
-name from several folders get the folder's name before theirs. Stacks are segmented plane by plane into one stack.
+Each mask is written as soon as it is done, to DIR/<name>_mask.tiff: 0 is background, 1 is lesion. A mask that is there
+already, perhaps corrected by hand, is kept unless --overwrite is given. Images of the same name from several folders
+get the folder's name before theirs. Stacks are segmented plane by plane into one stack. Files named like masks,
+<name>_mask.*, are no images.
 A file that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
 
 
@@ -43,14 +49,16 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "segment", run, "Write masks for images, stacks and folders of them", epilog=_EPILOG)
     parser.add_argument("input", metavar="INPUT", nargs="+", help="images (PNG, JPEG, BMP, TIFF, NIfTI) or folders")
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the masks")
+    parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
+    parser.add_argument("--recursive", action="store_true", help="also segment the images in folders within folders")
+    parser.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
     add_model(parser)
     add_device(parser)
     parser.add_argument(
         "--format",
-        type=one_of("tiff", "png"),
+        type=one_of("tiff", "png", "nii.gz"),
         default="tiff",
-        metavar="tiff|png",
+        metavar="tiff|png|nii.gz",
         help="file format of the masks (default: tiff)",
     )
     parser.add_argument(
@@ -66,14 +74,25 @@ def add_parser(commands: Commands) -> None:
         help="also write DIR/<name>_uncertainty.tiff: 1 on the mask's edge, 0 where the model is sure",
     )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
+    add_max_memory(parser)
     add_codec(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Segment everything that can be segmented."""
+    set_memory_limit(options.max_memory)
     jobs = _jobs(options)
     checked_output_folder(options.output)
+    there = [] if options.overwrite else [job for job in jobs if os.path.lexists(job.mask)]
+    if there:
+        note(
+            f"Kept {counted(len(there), 'mask')} that exist already: {listed(job.mask.name for job in there)}. Replace "
+            "them with --overwrite."
+        )
+        jobs = [job for job in jobs if job not in there]
+        if not jobs and not options.json:
+            return DONE
     segmenter = load_segmenter(options)
     threshold = options.threshold or segmenter.threshold
     done: list[Done] = []
@@ -90,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
                 "device": segmenter.device.name,
                 "threshold": threshold,
                 "images": [one.as_dict() for one in done],
+                "kept": [str(job.mask) for job in there],
                 "failed": [{"source": str(source), "error": sentence} for source, sentence in failed],
             }
         )
@@ -98,14 +118,14 @@ def run(options: argparse.Namespace) -> int:
         note(f"{counted(len(done), 'mask')} in {options.output}{failures}.")
     if not failed:
         return DONE
-    return FAILED if done else BAD_INPUT
+    return FAILED if done or there else BAD_INPUT
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
     from napari_wavegms.commands.segment_files import Job
     from napari_wavegms.files.discovery import find_images
 
-    files = distinct(find_images(options.input))
+    files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
     jobs = [
         Job(
             file,
@@ -138,6 +158,8 @@ def _segment(
                 done.append(result)
                 if not options.json:
                     show(str(result))
+                for sentence in result.notes:
+                    note(sentence)
             elif (found := verdict(result)) is None:
                 raise result
             else:

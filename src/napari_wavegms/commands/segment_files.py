@@ -47,7 +47,7 @@ class Done:
     """What became of one file.
 
     `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
-    shown to the network as black and white where one plane was scaled.
+    shown to the network as black and white where one plane was scaled; `notes` are sentences on what was left out.
     """
 
     job: Job
@@ -57,6 +57,7 @@ class Done:
     highest: float
     intensity: tuple[float, float] | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -70,6 +71,7 @@ class Done:
             "labelled": self.labelled,
             "intensity": list(self.intensity) if self.intensity else None,
             "seconds": round(self.seconds, 4),
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -104,7 +106,7 @@ def segment_file(
         If the file cannot be read, is no image, or its results cannot be written.
     """
     loaded = read_image(job.source)
-    plan = _plan(loaded, channel)
+    plan, ignored = _plan(loaded, channel)
     if plan.total > 1 and job.mask.suffix == ".png":
         raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
@@ -124,7 +126,7 @@ def segment_file(
         write_probability_tiff(job.probability, probability, *about)
     if job.uncertainty:
         write_probability_tiff(job.uncertainty, uncertainty_map(probability, threshold), *about)
-    write_mask(job.mask, mask, *about)
+    write_mask(job.mask, mask, *about, like=job.source)
     return Done(
         job,
         shape=plan.labels_shape,
@@ -133,21 +135,32 @@ def segment_file(
         highest=float(probability.max()),
         intensity=intensity if plan.total == 1 else None,
         seconds=seconds,
+        notes=tuple(filter(None, (loaded.note, ignored))),
     )
 
 
-def _plan(loaded: LoadedImage, channel: int | None) -> StackPlan:
+def _plan(loaded: LoadedImage, channel: int | None) -> tuple[StackPlan, str]:
+    """What to segment, and a sentence where --channel does not apply."""
     rgb = loaded.axes.endswith("S")
     shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
+    axis = None
+    if channel is not None and not rgb and "c" not in labels:
+        # Whoever asks for a channel says what pages of unknown meaning are.
+        axis = next((place for place, letter in enumerate(labels) if letter in "iq" and shape[place] > 1), None)
     try:
-        return plan_stack(shape, dtype, rgb, labels, every=True)
+        chosen = None if axis is None else channel
+        plan = plan_stack(shape, dtype, rgb, labels, every=True, channel_axis=axis, channel=chosen)
     except ChannelNeeded as needed:
         if channel is None:
             count = len(needed.choices)
             raise InputError(
                 f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one with --channel, from 0."
             ) from needed
-        return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel)
+        return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel), ""
+    if channel is None or axis is not None:
+        return plan, ""
+    kind = "a colour image, which is read as a whole" if rgb else "an image without channels"
+    return plan, f"--channel {channel} does not apply to {loaded.source.name}, {kind}."
 
 
 def segment_many(

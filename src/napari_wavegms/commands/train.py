@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.commands.common.arguments import (
     Commands,
+    a_path,
     add_command,
     add_device,
     add_json,
+    add_max_memory,
     add_taesd,
     number,
     whole,
@@ -21,7 +23,7 @@ from napari_wavegms.commands.common.arguments import (
 from napari_wavegms.commands.common.console import bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED
 from napari_wavegms.commands.common.output_paths import checked_output_folder
-from napari_wavegms.commands.common.pairs import add_folders, read_pairs
+from napari_wavegms.commands.common.pairs import add_folders, usable_pairs
 from napari_wavegms.errors import InputError
 from napari_wavegms.learn.events import (
     BEST,
@@ -33,6 +35,7 @@ from napari_wavegms.learn.events import (
     TrainStarted,
     TrainStep,
 )
+from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -57,14 +60,14 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "train", run, "Fine-tune a model on your images, or train one", epilog=_EPILOG)
     add_folders(parser)
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder for the trained model")
+    parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the trained model")
     parser.add_argument(
         "--from",
         dest="start",
         metavar="NAME|FILE",
         help="the model to start from (default: default), or scratch for random weights",
     )
-    parser.add_argument("--split", metavar="FILE", type=Path, help='JSON {"train": [stems], "val": [stems]}')
+    parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON {"train": [stems], "val": [stems]}')
     parser.add_argument("--epochs", metavar="N", type=whole, help="passes over the pairs")
     parser.add_argument("--batch", metavar="N", type=whole, help="pairs per step; fewer need less memory")
     parser.add_argument("--learning-rate", metavar="RATE", type=number, help="peak rate of AdamW")
@@ -73,6 +76,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR as if it had not been stopped")
     parser.add_argument("--quick", action="store_true", help="train the mapping model only, for about 15 seconds")
     add_device(parser)
+    add_max_memory(parser)
     add_taesd(parser)
     add_json(parser)
 
@@ -81,10 +85,12 @@ def run(options: argparse.Namespace) -> int:
     """Train, and say where the result is."""
     from napari_wavegms.commands.train_plan import make_plan, write_split
 
+    set_memory_limit(options.max_memory)
     plan = make_plan(options)
     checked_output_folder(options.output)
-    pairs = read_pairs(plan.train, "Reading pairs")
-    validation = read_pairs(plan.validation, "Reading held-out pairs")
+    readers = usable_pairs([*plan.train, *plan.validation], "Reading pairs")
+    pairs, validation = readers.of(plan.train), readers.of(plan.validation)
+    plan = replace(plan, train=list(pairs.files), validation=list(validation.files))
 
     from napari_wavegms.learn.train import iter_train
     from napari_wavegms.model.codec import load_codec
@@ -233,7 +239,7 @@ class _Progress:
             return
         again = f", from epoch {event.first_epoch + 1} on" if event.first_epoch else ""
         note(
-            f"Training on {counted(event.pairs, 'pair')}, {event.validation} held out: "
+            f"Learning from {counted(event.pairs, 'pair')}, {event.validation} held out: "
             f"{counted(event.epochs, 'epoch')} of {counted(event.steps_per_epoch, 'step')} in {event.precision}{again}."
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any
 from napari_wavegms.commands.common.console import note
 from napari_wavegms.commands.common.models import IN_USE, named_model
 from napari_wavegms.commands.common.output_paths import write_json
-from napari_wavegms.commands.common.pairs import PairFiles, chosen, find_pairs, note_unpaired
+from napari_wavegms.commands.common.pairs import chosen, note_unpaired
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import PairPaths, pair_by_stem
 from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
+from napari_wavegms.storage.atomic import read_json
 from napari_wavegms.wording import counted, listed
 
 _SCRATCH = "scratch"
@@ -45,8 +46,8 @@ class Plan:
 
     config: TrainConfig
     start: Start
-    train: list[PairFiles]
-    validation: list[PairFiles]
+    train: list[PairPaths]
+    validation: list[PairPaths]
     output: Path
     previous: ModelCard | None
 
@@ -179,8 +180,8 @@ def _noted(card: ModelCard) -> Mapping[str, Any]:
     return card.lineage[-2] if len(card.lineage) > 1 else {}
 
 
-def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairFiles], list[PairFiles]]:
-    found = find_pairs(options.images, options.masks)
+def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairPaths], list[PairPaths]]:
+    found = pair_by_stem(options.images, options.masks)
     split = options.split or options.output / _SPLIT
     if options.split or (options.resume and split.is_file()):
         train, validation = chosen(found, split, "train"), _validation(found, split)
@@ -197,8 +198,8 @@ def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairFiles], lis
     return [by_name[name] for name in training], [by_name[name] for name in held_out]
 
 
-def _validation(found: Sequence[PairFiles], split: Path) -> list[PairFiles]:
-    lists = json.loads(split.read_text(encoding="utf-8"))  # `chosen` has read it before
+def _validation(found: Sequence[PairPaths], split: Path) -> list[PairPaths]:
+    lists = read_json(split)  # `chosen` has read it before
     if not lists.get("val"):
         note(f"{split.name} has no 'val' list; the last epoch is kept.")
         return []

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.reading import no_such_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 
 _KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
 _SHOWN = 3
+# What `segment` and the panels write beside an image, and what data sets call its masks (BUSI: "x_mask_1").
+_OURS = re.compile(r"(?P<stem>.+)[_-](mask|probability|uncertainty)([ _-]?\(?\d+\)?)?", re.IGNORECASE)
+_MASK = re.compile(
+    r"(?P<stem>.+)[ _-](masks?|seg|segmentations?|labels?|gt|ground[ _-]?truth|annotations?)([ _-]?\(?\d+\)?)?",
+    re.IGNORECASE,
+)
+_MAP = re.compile(r".+[_-](probability|uncertainty)", re.IGNORECASE)
+_LOOKED_AT = 10_000  # entries of the folders within a folder
+_NO_PICTURES = {
+    "txt",
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "md",
+    "xml",
+    "yml",
+    "yaml",
+    "log",
+    "ini",
+    "db",
+    "html",
+    "pdf",
+    "py",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PairPaths:
+    """An image and the files of its mask, several where each has one structure; named by their common stem."""
+
+    name: str
+    image: Path
+    masks: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +63,24 @@ class Unpaired:
     masks: tuple[str, ...]
 
 
-def find_images(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_images(
+    inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = False,
+    on_note: Callable[[str], object] | None = None,
+) -> list[Path]:
     """The image files among files and folders, each once.
 
     Parameters
     ----------
     inputs : path-like or iterable of path-like
-        Files are used whatever their ending. Of folders their own images are used (PNG, JPEG, BMP, TIFF, NIfTI), not
-        those of subfolders or hidden ones, in natural order (``scan2`` before ``scan10``).
+        Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own
+        images are used (PNG, JPEG, BMP, TIFF, NIfTI), without hidden ones, in natural order (``scan2`` before
+        ``scan10``). Masks named as we name them (``scan_mask.tif``) are no images.
+    recursive : bool
+        Go into folders within folders, too.
+    on_note : callable, optional
+        Called with a sentence on each thing that is left out.
 
     Returns
     -------
@@ -43,31 +92,43 @@ def find_images(inputs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     InputError
         A path that does not exist, or no image in any of them.
     """
-    paths = [Path(inputs)] if isinstance(inputs, (str, os.PathLike)) else [Path(path) for path in inputs]
+    given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    note = on_note or (lambda _sentence: None)
+    paths = [path for text in given for path in _expanded(os.fspath(text))]
     found: dict[Path, None] = {}
+    masks: list[Path] = []
     for path in paths:
-        try:
-            if not path.exists():
-                raise InputError(f"There is no file or folder {path}. Check the spelling.")
-            found.update(dict.fromkeys(_images_in(path) if path.is_dir() else [path]))
-        except OSError as cause:
-            raise InputError(f"Cannot open {path} ({cause.strerror}). Check its name and permissions.") from cause
+        with _opening(path):
+            if path.is_dir():
+                inside = list(_images_of(path, recursive, note))
+                masks += filter(is_mask_name, inside)
+                found.update((one, None) for one in inside if not is_mask_name(one))
+            elif is_mask_name(path) and _image_of(path) is not None:
+                masks.append(path)
+            else:
+                found[path] = None
+    if masks:
+        note(f"Left out {_listed(masks)}, because {'they are masks' if len(masks) > 1 else 'it is a mask'} by name.")
     if not found:
         places = ", ".join(str(path) for path in paths[:_SHOWN]) or "nothing"
-        raise InputError(f"There is no image in {places}. Choose {_KINDS} files, or a folder with them.")
+        only = f", only the mask {masks[0].name}" if masks else ""
+        raise InputError(f"There is no image in {places}{only}. Choose {_KINDS} files, or a folder with them.")
     return list(found)
 
 
-def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> list[tuple[str, Path, Path]]:
-    """Stem, image and mask of each pair of files of the same stem, in natural order; see also `unpaired`.
+def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> list[PairPaths]:
+    """The images and masks of two folders, or of one, that belong together by name; see also `unpaired`.
+
+    A mask has the name of its image, or that with a word such as ``_mask`` or ``_segmentation`` and a number behind it.
+    The two ways in which Unicode spells an accent are the same name.
 
     Raises
     ------
     InputError
-        A folder that does not exist, two files of one stem in a folder, or no pair at all.
+        A folder that does not exist, two images of one stem in a folder, or no pair at all.
     """
-    images, masks = _by_stem(images_dir), _by_stem(masks_dir)
-    pairs = [(stem, path, masks[stem]) for stem, path in images.items() if stem in masks]
+    images, masks = _two_sides(images_dir, masks_dir)
+    pairs = [PairPaths(stem_of(path), path, tuple(masks[key])) for key, path in images.items() if key in masks]
     if not pairs:
         raise InputError(
             f"No image in {images_dir} has a mask of the same name in {masks_dir}: the images are {_some(images)}, "
@@ -78,10 +139,10 @@ def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLik
 
 def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> Unpaired:
     """The stems that have only an image or only a mask; raises `InputError` for what `pair_by_stem` refuses."""
-    images, masks = _by_stem(images_dir), _by_stem(masks_dir)
+    images, masks = _two_sides(images_dir, masks_dir)
     return Unpaired(
-        images=tuple(stem for stem in images if stem not in masks),
-        masks=tuple(stem for stem in masks if stem not in images),
+        images=tuple(key for key in images if key not in masks),
+        masks=tuple(key for key in masks if key not in images),
     )
 
 
@@ -91,6 +152,24 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
+def same_name(stem: str) -> str:
+    """A name in one of the two forms in which Unicode spells accents, so that a Mac's and a PC's are equal."""
+    return unicodedata.normalize("NFC", stem)
+
+
+def is_mask_name(path: Path) -> bool:
+    """Whether a file is called as we call masks, ``scan_mask.tif``, or the maps beside them."""
+    return _OURS.fullmatch(stem_of(path)) is not None
+
+
+def masks_beside(image: Path, folder: Path | None = None) -> list[Path]:
+    """The masks of an image by name, several where each has one structure, in its own folder or in another one."""
+    place = image.parent if folder is None else folder
+    stem = _stem(image)
+    others = [path for path in _listed_files(place) if path != image and not (folder is None and _stem(path) == stem)]
+    return _masks_by_name(others, {stem}, place).get(stem, [])
+
+
 def natural(name: str) -> tuple[list[tuple[str, int]], str]:
     """Sort key, text and numbers in turn: ``scan2`` before ``scan10``; the name itself settles ``a1`` and ``a01``."""
     parts = re.split(r"(\d+)", name.casefold())
@@ -98,30 +177,131 @@ def natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(number)) for text, number in pairs], name
 
 
-def _by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    place = Path(folder)
+def _expanded(text: str) -> list[Path]:
+    """The path, or what its wildcards match: Windows' shells hand them over as they are."""
+    if not text:
+        raise InputError("One of the inputs is empty. Give a file or a folder; '.' is the current one.")
+    path = Path(text).expanduser()
+    with _opening(path):
+        if path.exists():
+            return [path]
+    if glob.has_magic(text) and (found := sorted(glob.glob(str(path)), key=natural)):  # noqa: PTH207
+        return [Path(one) for one in found]
+    raise InputError(no_such_file(path, "file or folder"))
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Turn what the system says about a path into a sentence."""
     try:
-        files = _images_in(place)
-    except OSError as cause:
-        raise InputError(
-            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {_KINDS} files."
-        ) from cause
-    stems: dict[str, Path] = {}
-    for path in files:
-        other = stems.setdefault(stem_of(path), path)
-        if other != path:
-            raise InputError(f"{place} contains both {other.name} and {path.name}. Keep one file of each name.")
-    return stems
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as cause:
+        why = getattr(cause, "strerror", None) or cause
+        raise InputError(f"Cannot open {path} ({why}). Check its name and permissions.") from cause
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
+def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
+    """The image files of a folder in natural order, and notes on what else there is."""
+    visible = sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural(path.name))
+    images = [path for path in visible if _is_image(path)]
+    yield from images
+    others = [path for path in visible if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)]
+    if others:
+        note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {_KINDS}.")
+    inner = [path for path in visible if path.is_dir() and not path.is_symlink()] if len(visible) > len(images) else []
+    if recursive:
+        for place in inner:
+            yield from _images_of(place, recursive, note)
+    elif inner := [place for place in inner if _has_images(place)]:
+        note(f"Left out of {folder}: the images in {_listed(inner)}. Add --recursive, or name the folders.")
+    if not images and not inner:
+        note(f"There is no image in {folder}.")
+
+
+def _stem(path: Path) -> str:
+    return same_name(stem_of(path))
 
 
 def _is_image(path: Path) -> bool:
     return not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-def _some(stems: dict[str, Path]) -> str:
-    names = [repr(stem) for stem in list(stems)[:_SHOWN]]
-    return ", ".join(names) + (", …" if len(stems) > _SHOWN else "") if names else "none"
+def _is_foreign(path: Path) -> bool:
+    """Whether a file may be a picture of a format that is not read."""
+    return path.suffix[1:].lower() not in _NO_PICTURES and path.is_file()
+
+
+def _has_images(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(_is_image(path) for path in islice(folder.rglob("*"), _LOOKED_AT))
+    return False
+
+
+def _image_of(mask: Path) -> Path | None:
+    """The image beside a file with a mask's name."""
+    found = _OURS.fullmatch(stem_of(mask))
+    places = (mask.with_name(f"{found['stem']}{suffix}") for suffix in SUFFIXES) if found else ()
+    return next((place for place in places if place.is_file()), None)
+
+
+def _two_sides(
+    images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]
+) -> tuple[dict[str, Path], dict[str, list[Path]]]:
+    """Images and masks by name: of a mask the name of its image, where there is one."""
+    images: dict[str, Path] = {}
+    here = _listed_files(images_dir)
+    stems = {_stem(path) for path in here}
+    for path in here:
+        stem = _stem(path)
+        named = _MASK.fullmatch(stem)
+        if is_mask_name(path) or (named and named["stem"] in stems):
+            continue
+        if (other := images.setdefault(stem, path)) != path:
+            raise _ambiguous(images_dir, other, path)
+    taken = set(images.values())
+    return images, _masks_by_name([path for path in _listed_files(masks_dir) if path not in taken], images, masks_dir)
+
+
+def _masks_by_name(files: Iterable[Path], images: Collection[str], folder: object) -> dict[str, list[Path]]:
+    plain: dict[str, list[Path]] = {}
+    named: dict[str, list[Path]] = {}
+    for path in files:
+        stem = _stem(path)
+        if _MAP.fullmatch(stem):
+            continue
+        found = _MASK.fullmatch(stem)
+        if stem in images or not found or found["stem"] not in images:
+            plain.setdefault(stem, []).append(path)
+        else:
+            named.setdefault(found["stem"], []).append(path)
+    for paths in (*plain.values(), *named.values()):
+        words = {found[2].lower() for path in paths if (found := _MASK.fullmatch(stem_of(path)))}
+        if len({stem_of(path) for path in paths}) < len(paths) or len(words) > 1:
+            raise _ambiguous(folder, *paths[:2])
+    return plain | named  # a file called like the image, beside one called like its mask, is the image once more
+
+
+def _ambiguous(folder: object, one: Path, other: Path) -> InputError:
+    return InputError(f"{folder} contains both {one.name} and {other.name}. Keep one file of each name.")
+
+
+def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
+    place = Path(folder).expanduser()
+    try:
+        return sorted((path for path in place.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
+    except OSError as cause:
+        raise InputError(
+            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {_KINDS} files."
+        ) from cause
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(path.name for path in paths[:_SHOWN]) + more
+
+
+def _some(stems: Iterable[str]) -> str:
+    names = [repr(stem) for stem in stems]
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") if names else "none"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.storage.atomic import atomic_write, remedy
 
 _DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 
@@ -31,9 +31,7 @@ def output_file(path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> Iter
         with atomic_write(target) as neighbour:
             yield neighbour
     except OSError as cause:
-        raise InputError(
-            f"{target} cannot be written ({cause.strerror or cause}). Choose another folder or free some space."
-        ) from cause
+        raise InputError(f"{target} cannot be written ({cause.strerror or cause}); {remedy(cause)}") from cause
 
 
 def smallest_labels(labels: ArrayLike) -> NDArray[Any]:

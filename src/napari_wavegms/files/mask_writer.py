@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, PngImagePlugin
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.formats import nifti
 from napari_wavegms.files.labels import checked_axes, label_colors, output_file, smallest_labels, spatial_count
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record
 from napari_wavegms.files.spacing import Spacing
@@ -30,8 +31,9 @@ def write_mask(
     spacing: Spacing | None = None,
     axes: str | None = None,
     provenance: Provenance | None = None,
+    like: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Write a label mask as TIFF or PNG, by the ending of `path`; replaces the file in one step.
+    """Write a label mask as TIFF, PNG or (with nibabel) NIfTI, by the ending of `path`; replaces the file in one step.
 
     Labels up to 255 are stored with a palette (background black, label 1 white, others bright), because label 1 of 255
     would look black in an ordinary viewer. tifffile and Pillow return the labels; programs that expand palettes, such
@@ -41,7 +43,7 @@ def write_mask(
     Parameters
     ----------
     path : path-like
-        Ends in ``.tif``, ``.tiff`` or ``.png``.
+        Ends in ``.tif``, ``.tiff``, ``.png``, ``.nii`` or ``.nii.gz``.
     labels : array-like
         (H, W): bool or integers from 0, up to 255 in a PNG. In a TIFF also a stack of up to five axes, and labels up to
         4,294,967,295.
@@ -51,6 +53,8 @@ def write_mask(
         One letter per axis ending in YX: ZYX (the default of a stack), TYX, TZYX, TZCYX.
     provenance : Provenance, optional
         Where the mask came from.
+    like : path-like, optional
+        The image; a NIfTI mask takes over the geometry of a NIfTI image.
 
     Returns
     -------
@@ -71,12 +75,20 @@ def write_mask(
     [[0, 1], [2, 0]]
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in (*_TIFF, *_PNG):
+    is_nifti = Path(path).name.lower().endswith(nifti.SUFFIXES)
+    if suffix not in (*_TIFF, *_PNG) and not is_nifti:
         raise InputError(
-            f"'{Path(path).name}' does not end in .tif, .tiff or .png; give the mask one of these endings."
+            f"'{Path(path).name}' does not end in .tif, .tiff, .png, .nii or .nii.gz; give the mask one of these "
+            "endings."
         )
     array = smallest_labels(labels)
     letters = checked_axes(axes, array.ndim)
+    if is_nifti:
+        record = Record(letters, array.shape, spacing and spacing.last(spatial_count(letters)), provenance)
+        content = nifti.encode(Path(path), array, record, None if like is None else Path(like))
+        with output_file(path, (".nii", ".gz")) as file:
+            file.write_bytes(content)
+        return Path(path)
     if suffix in _TIFF:
         return _write_tiff(path, array, spacing, letters, provenance)
     if array.size != array.shape[-2] * array.shape[-1]:

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.foreign_masks import labels_of
 from napari_wavegms.files.formats import nifti, raster, tiff
-from napari_wavegms.files.formats.decoded import Decoded, ForeignFile
-from napari_wavegms.files.labels import smallest_labels
+from napari_wavegms.files.formats.decoded import Decoded, ForeignFile, over_black
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
 
 _KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
-_JPEG_THRESHOLD = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +35,39 @@ class LoadedImage:
         Physical size of a pixel, (row, column) or (slice, row, column), where the file has one.
     source : pathlib.Path
         The file.
+    note : str
+        A sentence that names what of the file was left out, if anything.
     """
 
     pixels: NDArray[Any]
     axes: str
     spacing: Spacing | None
     source: Path
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskDetails:
-    """A mask (H, W) or a stack, its axes and spacing as in `LoadedImage`, and its provenance if we wrote it."""
+    """A mask (H, W) or a stack, its axes and spacing as in `LoadedImage`, and its provenance if we wrote it.
+
+    `is_ours` tells whether we wrote it, with provenance or without; `note` what was left out, or cut at half.
+    """
 
     labels: NDArray[Any]
     axes: str
     spacing: Spacing | None
     provenance: Provenance | None
     source: Path
+    is_ours: bool = False
+    note: str = ""
 
 
 def read_image(path: str | os.PathLike[str]) -> LoadedImage:
     """Read a PNG, JPEG, BMP, TIFF or (with nibabel) NIfTI image.
 
-    The content decides, not the ending. Palettes and CMYK become RGB, transparency of grey images is dropped, pictures
-    are turned upright by their EXIF orientation, and zero-is-white is inverted: the array looks like the picture.
+    The content decides, not the ending. Palettes and CMYK become RGB, transparent grey lies over black, pictures are
+    turned upright by their EXIF orientation, and zero-is-white is inverted: the array looks like the picture. Before it
+    is decoded, what it needs is compared with the memory limit, half of what is free.
 
     Parameters
     ----------
@@ -74,7 +81,8 @@ def read_image(path: str | os.PathLike[str]) -> LoadedImage:
     Raises
     ------
     InputError
-        No such file, a folder, an empty, damaged or foreign file, or pixels that are not real numbers.
+        No such file, a folder or a pipe, an empty, damaged, foreign or too large file, or pixels that are not real
+        numbers.
 
     Examples
     --------
@@ -90,14 +98,16 @@ def read_image(path: str | os.PathLike[str]) -> LoadedImage:
         pixels, axes = decoded.palette[pixels], f"{axes}S"
     if decoded.zero_is_white and pixels.dtype.kind in "bu":
         pixels = ~pixels
-    return LoadedImage(pixels=pixels, axes=axes, spacing=decoded.spacing, source=source)
+    if axes.endswith("S") and pixels.shape[-1] == 2:
+        pixels, axes = over_black(pixels)[..., 0], axes[:-1]
+    return LoadedImage(pixels, axes, decoded.spacing, source, _left_out(decoded, source))
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a mask as labels 0..n; the formats of `read_image`.
 
-    Masks of 0 and 255 (or 0 and 65535) become 0 and 1, JPEG masks are cut at 128, the indices of a coloured palette are
-    the labels, and colour files must be grey in all channels.
+    Masks of 0 and 255 (or 0 and 65535) become 0 and 1; soft edges, as of a JPEG or a resized mask, are cut at half. The
+    indices of a coloured palette are the labels. One colour on black is a mask, and so is a shape in the alpha channel.
 
     Parameters
     ----------
@@ -111,7 +121,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises
     ------
     InputError
-        As `read_image`, or values that are not labels: colours, fractions, negative numbers.
+        As `read_image`, or values that are not labels: several colours, fractions, negative numbers, a picture.
 
     Examples
     --------
@@ -126,19 +136,21 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
 def read_mask_details(path: str | os.PathLike[str]) -> MaskDetails:
     """Read a mask like `read_mask`, with its axes, spacing and provenance; files that we wrote come back exactly."""
     source, decoded = _decode(path)
-    labels, axes = decoded.pixels, decoded.axes
-    if decoded.palette is not None and _is_grey(decoded.palette):
-        labels = decoded.palette[labels][..., 0]
-    if axes.endswith("S"):
-        labels, axes = _one_sample(labels, source), axes[:-1]
-    if decoded.lossy:
-        labels = labels >= _JPEG_THRESHOLD
-    labels = smallest_labels(_whole(labels, source))
-    # In a file of ours, or behind a coloured palette, 255 is label 255.
-    if decoded.record is None and (decoded.palette is None or _is_grey(decoded.palette)):
-        labels = _without_full_scale(labels)
-    provenance = decoded.record.provenance if decoded.record else None
-    return MaskDetails(labels=labels, axes=axes, spacing=decoded.spacing, provenance=provenance, source=source)
+    labels, axes, note = labels_of(decoded, source)
+    record = decoded.record
+    return MaskDetails(
+        labels=labels,
+        axes=axes,
+        spacing=decoded.spacing,
+        provenance=record.provenance if record else None,
+        source=source,
+        is_ours=record is not None,
+        note=" ".join(filter(None, (f"{source.name}: {note}" if note else "", _left_out(decoded, source)))),
+    )
+
+
+def _left_out(decoded: Decoded, source: Path) -> str:
+    return f"Of {source.name}, {decoded.left_out} were left out." if decoded.left_out else ""
 
 
 def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
@@ -166,12 +178,14 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder. Choose an image file in it.")
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise InputError(f"{path} is a pipe or a device, not a file. Choose an image file.")
         with path.open("rb") as file:
             head = file.read(132)
     except InputError:
         raise
     except FileNotFoundError as cause:
-        raise InputError(f"There is no file {path}. Check the spelling.") from cause
+        raise InputError(no_such_file(path)) from cause
     except (OSError, ValueError) as cause:
         raise InputError(f"Cannot open {path} ({_brief(cause)}). Check its name and permissions.") from cause
     if not head:
@@ -187,6 +201,13 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
     raise _foreign(path)
 
 
+def no_such_file(path: object, what: str = "file") -> str:
+    """The sentence on a path where nothing is."""
+    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
+        return f"{path} is a web address. Download it, and give the file."
+    return f"There is no {what} {path}. Check the spelling."
+
+
 def _foreign(path: Path) -> InputError:
     return InputError(f"{path} is not an image of a known format. Convert it to {_KINDS}.")
 
@@ -194,34 +215,3 @@ def _foreign(path: Path) -> InputError:
 def _brief(cause: Exception) -> str:
     text = " ".join(str(getattr(cause, "strerror", None) or cause).split())
     return (text[:80] + "…" if len(text) > 80 else text).rstrip(".") or type(cause).__name__
-
-
-def _is_grey(palette: NDArray[np.uint8]) -> bool:
-    """Whether a palette only says how bright: then its colours, not its indices, are the mask."""
-    return bool((palette == palette[:, :1]).all())
-
-
-def _one_sample(values: NDArray[Any], source: Path) -> NDArray[Any]:
-    colors = values[..., :3]
-    if not (colors == colors[..., :1]).all():
-        raise InputError(
-            f"{source} is a colour image, but a mask has one label per pixel. Save it as grey levels or with a palette."
-        )
-    return np.asarray(colors[..., 0])
-
-
-def _whole(values: NDArray[Any], source: Path) -> NDArray[Any]:
-    """Labels that a program stored as floats; fractions are refused."""
-    if values.dtype.kind != "f":
-        return values
-    if not np.isfinite(values).all() or (values != np.rint(values)).any() or np.abs(values).max() >= 2**53:
-        raise InputError(f"{source} contains fractions, but a mask has whole numbers. Threshold it first.")
-    return np.asarray(values, np.int64)
-
-
-def _without_full_scale(labels: NDArray[Any]) -> NDArray[Any]:
-    """0 and 255 (or 0 and 65535) as 0 and 1."""
-    highest = labels.max()
-    if highest in (0xFF, 0xFFFF) and ((labels == 0) | (labels == highest)).all():
-        return np.asarray(labels == highest, np.uint8)
-    return labels

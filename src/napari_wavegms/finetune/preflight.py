@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -134,26 +134,28 @@ def check_pairs(candidates: Sequence[Candidate]) -> list[PairReport]:
     list of PairReport
         One per candidate, in their order.
     """
-    seen: dict[str, Candidate] = {}
-    reports = []
+    return list(iter_check(candidates))
+
+
+def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
+    """Check candidates as `check_pairs`, one after the other, so that they may be read when their turn comes."""
+    seen: dict[str, tuple[str, str]] = {}  # names and masks of images
     for candidate in candidates:
         content, problems = _check_image(candidate)
-        if content and (earlier := seen.setdefault(content, candidate)) is not candidate:
-            problems.append(_duplicate(candidate, earlier))
         labels, mask_problems = _check_mask(candidate)
+        known = (candidate.name, "" if labels is None else content_hash(candidate.mask))
+        if content and (earlier := seen.setdefault(content, known)) is not known:
+            problems.append(_duplicate(candidate.name, *earlier, known[1]))
         problems += mask_problems
-        reports.append(
-            PairReport(
-                name=candidate.name,
-                image_shape=candidate.image.shape,
-                mask_shape=candidate.mask.shape,
-                labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
-                changed_share=_changed_share(labels, candidate.prediction),
-                content=content,
-                problems=tuple(problem for problem in problems if problem.trouble not in candidate.accepted),
-            )
+        yield PairReport(
+            name=candidate.name,
+            image_shape=candidate.image.shape,
+            mask_shape=candidate.mask.shape,
+            labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
+            changed_share=_changed_share(labels, candidate.prediction),
+            content=content,
+            problems=tuple(problem for problem in problems if problem.trouble not in candidate.accepted),
         )
-    return reports
 
 
 def mend(candidate: Candidate, problem: Problem, remedy: Remedy) -> Candidate | None:
@@ -299,9 +301,9 @@ def _size_mismatch(candidate: Candidate) -> Problem:
     return Problem(Trouble.SIZE, sentence, (Remedy.RESIZE, Remedy.LEAVE_OUT))
 
 
-def _duplicate(candidate: Candidate, earlier: Candidate) -> Problem:
-    which = "the same mask" if np.array_equal(candidate.mask, earlier.mask) else "another mask"
-    sentence = f"{candidate.name} has the same pixels as {earlier.name} and {which}. Leave one of the two out."
+def _duplicate(name: str, earlier: str, earlier_mask: str, mask: str) -> Problem:
+    which = "the same mask" if mask == earlier_mask else "another mask"
+    sentence = f"{name} has the same pixels as {earlier} and {which}. Leave one of the two out."
     return Problem(Trouble.DUPLICATE, sentence, (Remedy.LEAVE_OUT, Remedy.KEEP))
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import pair_by_stem
-from napari_wavegms.files.reading import read_image, read_mask
+from napari_wavegms.files.discovery import PairPaths, pair_by_stem, same_name
+from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
+from napari_wavegms.storage.atomic import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,66 @@ class Pair:
     upright: bool = False
 
     def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.image.ndim > 3:
+            raise InputError(
+                f"The image {self.name} has shape {self.image.shape} and its mask {self.mask.shape}; a pair is one "
+                "plane. Take the planes of a stack one by one."
+            )
         if self.image.shape[:2] != self.mask.shape:
             rows, columns = self.image.shape[:2]
             raise InputError(
                 f"The image {self.name} is {rows} x {columns} pixels and its mask has shape {self.mask.shape}; "
                 "they must cover the same pixels. Export the mask again at the image's size."
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairArrays:
+    """An image (H, W) or (H, W, 3 or 4) and its mask (H, W) as they are in their files, of any two sizes.
+
+    `note` says what was left out of the files, or cut at half.
+    """
+
+    name: str
+    image: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+    note: str = ""
+
+    @property
+    def pair(self) -> Pair:
+        """The pair; raises `InputError` if they do not cover the same pixels."""
+        return Pair(self.name, self.image, self.mask)
+
+
+def read_pair(files: PairPaths) -> PairArrays:
+    """Read an image and its mask; where several files have a structure each, they are one mask.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, a stack, or masks of several sizes; the sentence names the file.
+    """
+    image = read_image(files.image)
+    masks = [read_mask_details(path) for path in files.masks]
+    planes = [_plane(mask.labels, mask.axes, mask) for mask in masks]
+    for mask, plane in zip(masks, planes, strict=True):
+        if plane.shape != planes[0].shape:
+            raise InputError(f"{mask.source} has another size than {masks[0].source}. Export the masks at one size.")
+    merged = planes[0] if len(planes) == 1 else np.maximum.reduce(planes)
+    notes = dict.fromkeys(note for note in (image.note, *(mask.note for mask in masks)) if note)
+    return PairArrays(files.name, _plane(image.pixels, image.axes, image), merged, " ".join(notes))
+
+
+def _plane(values: npt.NDArray[Any], axes: str, file: LoadedImage | MaskDetails) -> npt.NDArray[Any]:
+    """The one plane of a file, without its axes of length one."""
+    leading = len(axes.removesuffix("S")) - 2
+    lengths = values.shape[:leading]
+    if any(length > 1 for length in lengths):
+        raise InputError(
+            f"{file.source} is a stack of {' x '.join(map(str, lengths))} planes, and pairs are single planes. Save "
+            "its planes as files of their own, image and mask alike."
+        )
+    return values.reshape(values.shape[leading:])
 
 
 def load_pairs(
@@ -71,7 +126,7 @@ def load_pairs(
     Parameters
     ----------
     images, masks : path-like
-        Two folders.
+        Two folders, or the same one twice. A mask has its image's name, or that with ``_mask`` behind it.
     split : path-like, optional
         A JSON file of named lists of stems, ``{"train": [...], "val": [...]}``.
     subset : str, optional
@@ -95,7 +150,7 @@ def load_pairs(
     found = pair_by_stem(Path(images), Path(masks))
     if split is not None:
         wanted = read_split(split, subset)
-        by_stem = {stem: (stem, image, mask) for stem, image, mask in found}
+        by_stem = {same_name(files.name): files for files in found}
         if missing := [stem for stem in wanted if stem not in by_stem]:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
@@ -103,15 +158,19 @@ def load_pairs(
                 "Check the folders."
             )
         found = [by_stem[stem] for stem in wanted]
-    return [Pair(stem, read_image(image).pixels, read_mask(mask)) for stem, image, mask in found]
+    return [read_pair(files).pair for files in found]
 
 
 def read_split(split: str | os.PathLike[str], subset: str | None) -> Sequence[str]:
     """Stems of one subset of a split file."""
     path = Path(split)
     try:
-        lists = json.loads(path.read_text(encoding="utf-8"))
-        names = {str(name): [str(stem) for stem in stems] for name, stems in lists.items() if isinstance(stems, list)}
+        lists = read_json(path)
+        names = {
+            str(name): [same_name(str(stem)) for stem in stems]
+            for name, stems in lists.items()
+            if isinstance(stems, list)
+        }
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
             f'{path} cannot be read as a split; it holds JSON such as {{"train": [stems], "val": [stems]}}.'

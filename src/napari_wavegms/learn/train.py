@@ -175,7 +175,7 @@ def iter_train(
     folder = Path(output)
     card = card or ModelCard(name=folder.name)
     rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-    learner = Learner(Frames.of([*pairs, *replay], rules, len(pairs)), start, codec, config, teacher, device)
+    learner = Learner(Frames.of(pairs, replay, rules), start, codec, config, teacher, device)
     card = new_card(card, rules, codec.fingerprint, config, {"pairs": len(pairs), **origin})
     run = Run(learner, framed(validation, rules), card, folder, resumable)
     del learner  # so that its memory is free as soon as the run is over

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.formats.decoded import over_black
 from napari_wavegms.segment.margins import Box, content_box
 
 Aspect = Literal["squash", "letterbox"]
@@ -97,9 +98,9 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
     Parameters
     ----------
     image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Any real numeric dtype. Grey is repeated to three channels; a fourth channel (alpha) is left out. NaN counts as
-        the darkest value, infinities as the ends of the range; a constant image becomes black, or its own grey for
-        bool and uint8.
+        Any real numeric dtype. Grey is repeated to three channels; with a fourth (alpha) the image lies over black, as
+        a viewer shows it. NaN counts as the darkest value, infinities as the ends of the range; a constant image
+        becomes black, or its own grey for bool and uint8.
     preprocessing : Preprocessing
 
     Raises
@@ -155,7 +156,7 @@ def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | N
 
 
 def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
-    """An image as (H, W, 1 or 3), dtype unchanged; `InputError` unless it is a grey, RGB or RGBA plane with pixels."""
+    """An image as (H, W, 1 or 3), dtype unchanged, RGBA over black; `InputError` unless it is a plane with pixels."""
     array = np.asarray(image)
     if array.dtype.kind not in "biuf":
         raise InputError(f"The image holds {array.dtype} values; Wave-GMS reads real numbers. Convert it first.")
@@ -171,7 +172,7 @@ def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
         raise InputError(f"This image has {channels} channels; Wave-GMS reads grey or RGB. Choose one channel.")
     if array.size == 0:
         raise InputError(f"The image has shape {array.shape} and no pixels. Choose another image.")
-    return array[:, :, :3] if channels == 4 else array
+    return over_black(array) if channels == 4 else array
 
 
 def scale_intensity(

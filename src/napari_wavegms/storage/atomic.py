@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from napari_wavegms.errors import InputError
 
 _PATIENCE = 20.0  # seconds
+_LARGEST_JSON = 64 * 2**20  # bytes
+_LONGEST_PREFIX = 180  # bytes of the 255 that a file name may have; the rest is for what makes it unique
 
 
 @contextmanager
@@ -40,7 +45,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     make_folder(target.parent)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    stem = os.fsdecode(os.fsencode(target.stem)[:_LONGEST_PREFIX])
+    handle, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     neighbour = Path(name)
     try:
@@ -54,6 +60,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         neighbour.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file from anywhere: with Windows' byte order mark, too, but not from a pipe.
+
+    Raises
+    ------
+    OSError, ValueError
+        Also for what is too deep or too large to be a file of ours.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"{path} is too large")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as cause:
+        raise ValueError(f"{path} is nested too deeply") from cause
 
 
 def make_folder(folder: Path) -> None:
@@ -96,9 +120,21 @@ def explain_os_error(failure: str, place: Path) -> Iterator[None]:
         yield
     except OSError as cause:
         raise InputError(
-            f"{failure}: {place} cannot be written ({cause.strerror or cause}); free some space, check the folder's "
-            "permissions or choose another one, then try again."
+            f"{failure}: {place} cannot be written ({cause.strerror or cause}); {remedy(cause)}"
         ) from cause
+
+
+def remedy(cause: OSError) -> str:
+    """What to do about a disk that refuses, as the end of a sentence.
+
+    Examples
+    --------
+    >>> remedy(OSError(errno.ENAMETOOLONG, "File name too long"))
+    'give it a shorter name.'
+    """
+    if cause.errno == errno.ENAMETOOLONG:
+        return "give it a shorter name."
+    return "free some space, check the folder's permissions or choose another one, then try again."
 
 
 @contextmanager

@@ -54,6 +54,13 @@ def sentence(prog: str, message: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
+def a_path(text: str) -> Path:
+    """A path; an empty one, which would be the current folder, is refused."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give a path, '.' for the current folder")
+    return Path(text).expanduser()
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """Make an option take one of some words."""
 
@@ -78,6 +85,14 @@ def number(text: str) -> float:
     value = _float(text)
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"is '{text}'; give a number such as 0.001")
+    return value
+
+
+def above_0(text: str) -> float:
+    """A finite number above 0."""
+    value = _float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"is '{text}'; give a number above 0, such as 4")
     return value
 
 
@@ -140,6 +155,16 @@ def add_taesd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--taesd", metavar="FOLDER", help="TAESD's weights (default: $WAVEGMS_TAESD)")
     parser.add_argument(
         "--allow-download", action="store_true", help="allow TAESD's weights to be downloaded from Hugging Face"
+    )
+
+
+def add_max_memory(parser: argparse.ArgumentParser) -> None:
+    """Add --max-memory; `run` hands it to `set_memory_limit`."""
+    parser.add_argument(
+        "--max-memory",
+        metavar="GB",
+        type=above_0,
+        help="refuse images that need more memory to be read (default: half of what is free)",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ if TYPE_CHECKING:
 
 
 def prepare_streams() -> None:
-    """Let a name that the terminal's encoding cannot show be written with escapes instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
+    """Let a name that the terminal's encoding cannot show be written with escapes, and a closed stream be silent."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us, such as cron or a service
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - as long as the program
+        elif reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
 
 
@@ -63,7 +67,19 @@ def about(name: str, sentence: str) -> str:
     return sentence if name in sentence else f"{name}: {sentence}"
 
 
+def plain(text: str) -> str:
+    r"""Text in which control characters, which a terminal would obey, are shown as escapes.
+
+    Examples
+    --------
+    >>> print(plain("scan" + chr(27) + "[2J.png"))
+    scan\x1b[2J.png
+    """
+    return "".join(one if one in "\n\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def _write(text: str, stream: Any) -> None:
+    text = plain(text)
     # A bar on the screen has to make room for the line; where tqdm was never loaded there is none.
     if tqdm_module := sys.modules.get("tqdm"):
         tqdm_module.tqdm.write(text, file=stream)

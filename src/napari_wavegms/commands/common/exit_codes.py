@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_wavegms.errors import TrainingError, WaveGMSError
+from napari_wavegms.storage.atomic import remedy
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -21,7 +22,7 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
         return INTERRUPTED, "Stopped."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return FAILED, f"{place}{error.strerror or error}. Check the folder and its free space."
+        return FAILED, f"{place}{error.strerror or error}; {remedy(error)}"
     if _out_of_memory(error):
         return FAILED, "Out of memory. Close other programs, use --device cpu, or lower --batch."
     return None

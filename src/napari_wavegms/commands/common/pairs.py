@@ -3,61 +3,45 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from napari_wavegms.commands.common.arguments import a_path
 from napari_wavegms.commands.common.console import bar, note
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import PairPaths, same_name, unpaired
+from napari_wavegms.files.foreign_masks import SOFT
+from napari_wavegms.finetune.preflight import Candidate, Trouble, iter_check
+from napari_wavegms.learn.pairs import Pair, read_pair, read_split
 from napari_wavegms.wording import counted, listed
 
-if TYPE_CHECKING:
-    from napari_wavegms.learn.pairs import Pair
-
-
-@dataclass(frozen=True, slots=True)
-class PairFiles:
-    """The two files of a pair, named by their common stem."""
-
-    name: str
-    image: Path
-    mask: Path
-
-    def read(self) -> Pair:
-        """Read both; raises `InputError` if one cannot be read, or they do not cover the same pixels."""
-        from napari_wavegms.files.reading import read_image, read_mask
-        from napari_wavegms.learn.pairs import Pair
-
-        return Pair(self.name, read_image(self.image).pixels, read_mask(self.mask))
+# What the panel asks about, and what a command cannot ask, stays in: nothing to find, and pixels that are no numbers.
+_KEPT = (Trouble.EMPTY, Trouble.NOT_FINITE)
+_IN_MEMORY = 100 * 2**20  # bytes of pairs that are kept, so that small sets are read once
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Add --images and --masks."""
-    parser.add_argument("--images", metavar="DIR", type=Path, required=True, help="folder of the images")
+    parser.add_argument("--images", metavar="DIR", type=a_path, required=True, help="folder of the images")
     parser.add_argument(
-        "--masks", metavar="DIR", type=Path, required=True, help="folder of the masks, named like the images"
+        "--masks",
+        metavar="DIR",
+        type=a_path,
+        required=True,
+        help="folder of the masks, named like the images, with or without '_mask'; may be the same folder",
     )
-
-
-def find_pairs(images: Path, masks: Path) -> list[PairFiles]:
-    """The pairs of two folders, in natural order; raises `InputError` if there is none."""
-    from napari_wavegms.files.discovery import pair_by_stem
-
-    return [PairFiles(*found) for found in pair_by_stem(images, masks)]
 
 
 def note_unpaired(images: Path, masks: Path) -> None:
     """Say which files have no partner."""
-    from napari_wavegms.files.discovery import unpaired
-
     alone = unpaired(images, masks)
     for names, noun, other in ((alone.images, "image", "a mask"), (alone.masks, "mask", "an image")):
         if names:
             note(f"Skipped {counted(len(names), noun)} without {other}: {listed(names)}.")
 
 
-def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFiles]:
+def chosen(pairs: Sequence[PairPaths], split: Path, subset: str) -> list[PairPaths]:
     """The pairs that a subset of a split file names, in its order.
 
     Raises
@@ -65,10 +49,8 @@ def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFil
     InputError
         If the split cannot be read, has no such subset, or names pairs that do not exist.
     """
-    from napari_wavegms.learn.pairs import read_split
-
     names = read_split(split, subset)
-    known = {pair.name: pair for pair in pairs}
+    known = {same_name(pair.name): pair for pair in pairs}
     if missing := [name for name in names if name not in known]:
         raise InputError(
             f"The '{subset}' list of {split.name} names {counted(len(missing), 'pair')} that the folders do not "
@@ -79,19 +61,81 @@ def chosen(pairs: Sequence[PairFiles], split: Path, subset: str) -> list[PairFil
     return [known[name] for name in names]
 
 
-def read_pairs(files: Sequence[PairFiles], what: str) -> list[Pair]:
-    """Read pairs that are all needed; raises `InputError` after naming every file that cannot be read."""
-    pairs: list[Pair] = []
-    unreadable = 0
+class Readers(Sequence["Pair"]):
+    """Pairs that are read when they are asked for, so that a large set does not have to fit into memory."""
+
+    def __init__(self, files: Sequence[PairPaths]) -> None:
+        self.files = files
+        self._kept: dict[str, Pair] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: Any) -> Any:
+        files = self.files[number]
+        return [self.read(file) for file in files] if isinstance(number, slice) else self.read(files)
+
+    def of(self, files: Sequence[PairPaths]) -> Readers:
+        """Those of some files, which share what is in memory."""
+        some = Readers([file for file in files if file in self.files])
+        some._kept = self._kept
+        return some
+
+    def read(self, files: PairPaths) -> Pair:
+        """Read a pair, or give it once more."""
+        return self._kept.get(files.name) or self.keep(read_pair(files).pair)
+
+    def keep(self, pair: Pair) -> Pair:
+        """Keep a pair that was read, as long as there is room."""
+        self._bytes += pair.image.nbytes + pair.mask.nbytes
+        if self._bytes <= _IN_MEMORY:
+            self._kept[pair.name] = pair
+        return pair
+
+
+def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
+    """The pairs that can be learned from; what is wrong with each of the others is said, and they are left out.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    good: list[PairPaths] = []
+    readers = Readers(good)
+    soft: list[str] = []
+    by_name = {file.name: file for file in files}
     with bar(len(files), what, "pair") as progress:
-        for file in files:
-            try:
-                pairs.append(file.read())
-            except InputError as error:
-                unreadable += 1
-                note(str(error))
-            progress.update()
-    if unreadable:
-        total = counted(len(files), "pair")
-        raise InputError(f"{unreadable} of {total} cannot be used for training. Repair or remove them.")
-    return pairs
+        for report in iter_check(_candidates(files, readers, soft, progress.update)):
+            wrong = [problem for problem in report.problems if problem.trouble not in _KEPT]
+            if wrong:
+                note(f"Left out: {wrong[0].sentence}")
+            else:
+                good.append(by_name[report.name])
+    if soft:
+        note(f"Cut at half, because of soft edges: {counted(len(soft), 'mask')} ({listed(soft)}).")
+    if not good:
+        raise InputError(f"None of the {counted(len(files), 'pair')} can be used. Repair them.")
+    if len(good) < len(files):
+        note(f"{len(files) - len(good)} of {counted(len(files), 'pair')} are left out.")
+    return readers
+
+
+def _candidates(
+    files: Sequence[PairPaths], readers: Readers, soft: list[str], on_read: Callable[[], object]
+) -> Iterator[Candidate]:
+    for file in files:
+        try:
+            found = read_pair(file)
+        except InputError as error:
+            note(f"Left out: {error}")
+        else:
+            if SOFT in found.note:
+                soft.append(file.name)
+            elif found.note:
+                note(found.note)
+            if found.image.shape[:2] == found.mask.shape:
+                readers.keep(found.pair)
+            yield Candidate(found.name, found.image, found.mask)
+        on_read()

@@ -20,8 +20,9 @@ class ForeignFile(Exception):
 class Decoded:
     """Stored values and their meaning.
 
-    `axes` has one letter per axis of `pixels`, colour samples S always last. `palette` is (N, 3) uint8 where the values
-    are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in different ways.
+    `axes` has one letter per axis of `pixels`, colour samples S always last; 2 samples are grey and alpha. `palette` is
+    (N, 3 or 4) uint8 where the values are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in
+    different ways. `left_out` says which other pictures the file holds.
     """
 
     pixels: NDArray[Any]
@@ -31,6 +32,7 @@ class Decoded:
     zero_is_white: bool = False
     lossy: bool = False
     record: Record | None = None
+    left_out: str = ""
 
 
 def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[Any]:
@@ -41,3 +43,26 @@ def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[An
     flips = {2: (columns,), 3: (rows, columns), 4: (rows,), 6: (columns,), 7: (rows, columns), 8: (rows,)}
     turns = flips.get(orientation) if isinstance(orientation, int) else None
     return pixels if turns is None else np.flip(pixels, turns)
+
+
+def alpha_of(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """The opacity of pixels (..., 2 or 4), 0 to 1; integers are opaque at the largest value of their type."""
+    alpha = pixels[..., -1]
+    full = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "ui" else 1.0
+    opacity: NDArray[np.float32] = np.nan_to_num(alpha.astype(np.float32)) / np.float32(full)
+    return np.clip(opacity, 0, 1, out=opacity)
+
+
+def over_black(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Colours (..., 1 or 3) of pixels with an alpha sample, (..., 2 or 4), as a viewer shows them on its black canvas.
+
+    Examples
+    --------
+    >>> over_black(np.array([[[200, 100, 0, 255], [200, 100, 0, 0]]], np.uint8)).tolist()
+    [[[200, 100, 0], [0, 0, 0]]]
+    """
+    colours, alpha = pixels[..., :-1], alpha_of(pixels)
+    if (alpha == 1).all():
+        return colours
+    seen = colours * alpha[..., np.newaxis]
+    return np.rint(seen).astype(pixels.dtype) if pixels.dtype.kind in "bui" else seen.astype(pixels.dtype)

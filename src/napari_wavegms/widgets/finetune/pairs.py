@@ -14,17 +14,19 @@ from napari.layers import Image, Labels
 from napari_wavegms.corrections.records import Approval, Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import pair_by_stem, unpaired
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.napari_writers import spacing_from_scale
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.finetune.preflight import Candidate, PairReport, Remedy, Trouble, check_pairs, mend, percent
-from napari_wavegms.learn.pairs import load_pairs
+from napari_wavegms.learn.pairs import read_pair
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import is_overlay
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -230,6 +232,13 @@ class FolderRead:
     folder: Path
     candidates: tuple[Candidate, ...]
     reports: tuple[PairReport, ...]
+    left_out: tuple[str, ...] = ()  # a sentence for each
+
+    @property
+    def sentence(self) -> str:
+        """How many images were added, and what was left out."""
+        added = f"Added {counted(len(self.candidates), 'image')} from {self.folder.name}."
+        return f"{added} Left out: {listed(self.left_out, 2)}" if self.left_out else added
 
     def rows(self, left_out: set[Hashable]) -> list[PairRow]:
         """A row for each."""
@@ -272,8 +281,19 @@ def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
             f"{folder.name} does not hold the folders “images” and “masks”. Choose a folder that does; a mask has the "
             "name of its image."
         )
-    candidates = tuple(Candidate(pair.name, pair.image, pair.mask) for pair in load_pairs(images, masks))
-    return FolderRead(folder, candidates, tuple(check_pairs(candidates)))
+    candidates, left_out = [], []
+    for files in pair_by_stem(images, masks):
+        try:
+            found = read_pair(files)
+        except InputError as error:
+            left_out.append(str(error))
+        else:
+            candidates.append(Candidate(found.name, found.image, found.mask))
+    alone = unpaired(images, masks)
+    left_out += [f"{name} has no mask." for name in alone.images] + [f"{name} has no image." for name in alone.masks]
+    if not candidates:
+        raise InputError(f"No image of {folder.name} can be used. {left_out[0]}")
+    return FolderRead(folder, tuple(candidates), tuple(check_pairs(candidates)), tuple(left_out))
 
 
 def stored_rows(store: CorrectionStore, open_pairs: Sequence[OpenPair], left_out: set[Hashable]) -> list[PairRow]:

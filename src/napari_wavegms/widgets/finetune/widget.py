@@ -351,7 +351,7 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(outcome.error), outcome.details)
         elif isinstance(result, FolderRead):
             self._folders[result.folder] = result
-            self.panel.set_status(f"Added {counted(len(result.candidates), 'image')} from {result.folder.name}.")
+            self.panel.set_status(result.sentence)
         elif isinstance(result, Version):
             self.panel.set_status(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
             self._refresh_versions()
