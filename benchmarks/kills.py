@@ -35,7 +35,7 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.writer import Writer
-from napari_wavegms.worklist.state import WorklistStates
+from napari_wavegms.worklist.item import WorklistStates
 
 SHAPE = (96, 128)
 LONGEST = 0.8  # seconds between the first word of a child and its death
@@ -107,8 +107,8 @@ def work(home: Path, number: int, seed: int, report: int) -> None:
             store.approve(approval(1000 * number + step))
             tell("approve", 1000 * number + step)
         elif action == "note":
-            states.note({("scans", f"scan {rng.randrange(9)}"): {"seconds": 1000 * number + step}})
-            states.note({("scans", "last"): {"seconds": 1000 * number + step}})
+            states.note("scans", f"scan {rng.randrange(9)}", {"seconds": 1000 * number + step})
+            states.note("scans", "last", {"seconds": 1000 * number + step})
             assert writer.flush()
             tell("note", "last", 1000 * number + step)
         elif action == "version":

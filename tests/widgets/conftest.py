@@ -442,7 +442,7 @@ class ReviewRoom(Form):
 
     def kill(self) -> None:
         """Leave what is on disk as a killed program does: the next window works on a copy, which nobody owns."""
-        self.widget.journal.watch.settle()
+        self.widget.journal.settle()
         assert self.widget.journal.writer.flush(20)
         home = Path(os.environ["WAVEGMS_HOME"])
         copy = home.with_name(f"{home.name}-killed")

@@ -8,7 +8,7 @@ import pytest
 
 from napari_wavegms.storage.database import Database
 from napari_wavegms.storage.writer import Writer
-from napari_wavegms.worklist.state import WorklistStates
+from napari_wavegms.worklist.item import WorklistStates
 from napari_wavegms.worklist.worklist import Worklist
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_notes_come_to_the_disk_in_their_order_whoever_waits(writer: Writer, noted: WorklistStates) -> None:
     with Database().write("x"):  # another window writes for a while
         for number in range(100):
-            noted.note({("one" if number % 3 else "other", "scan"): {"seconds": number, f"n{number}": True}})
+            noted.note("one" if number % 3 else "other", "scan", {"seconds": number, f"n{number}": True})
     assert writer.flush(30)
     one, other = (WorklistStates().read(folder)["scan"] for folder in ("one", "other"))
     assert (one["seconds"], other["seconds"]) == (98, 99)

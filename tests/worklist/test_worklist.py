@@ -17,9 +17,8 @@ from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
 from napari_wavegms.storage.database import Database
-from napari_wavegms.worklist.item import STATES, Item, checked_changes
-from napari_wavegms.worklist.ordering import next_key, order, previous_key
-from napari_wavegms.worklist.state import WorklistStates
+from napari_wavegms.worklist.item import STATES, Item, WorklistStates, checked_changes
+from napari_wavegms.worklist.ordering import next_key, ordered_keys, previous_key
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
 
 SCAN = Item("scan.png", "scan")
@@ -94,7 +93,6 @@ def test_only_a_real_change_is_written_and_only_the_state_has_a_time(folder: Pat
     worklist.set(scan, uncertainty=0.5)
     before = Database().path.read_bytes()
     assert worklist.set(scan, uncertainty=0.5, state="todo").time == ""
-    worklist.set_all({})
     assert Database().path.read_bytes() == before
 
 
@@ -177,7 +175,8 @@ def test_a_file_with_other_pixels_is_to_do_again(folder: Path) -> None:
 
 def test_layers_are_known_by_their_content() -> None:
     worklist = Worklist.of_layers([OpenLayer("1", "polyp", "aa"), OpenLayer("2", "cyst"), OpenLayer("3", "lump")])
-    worklist.set_all({"1": {"state": "approved"}, "2": {"state": "corrected"}})
+    worklist.set("1", state="approved")
+    worklist.set("2", state="corrected")
     worklist.identify("3", "cc")
     worklist.set("3", state="skipped")
     worklist.refresh()
@@ -219,7 +218,7 @@ def test_back_and_forth_walks_the_same_way(folder: Path) -> None:
     worklist = Worklist.of_folder(folder)
 
     def step(towards: object) -> str:
-        found = towards(order(worklist.items(), since=worklist.since), worklist.current)  # type: ignore[operator]
+        found = towards(ordered_keys(worklist.items(), since=worklist.since), worklist.current)  # type: ignore[operator]
         return worklist.item(worklist.go_to(found).key).name
 
     there = [step(next_key) for _ in range(5)]
@@ -232,9 +231,13 @@ def test_a_new_sitting_begins_with_what_was_not_shown_yet(folder: Path) -> None:
     worklist = Worklist.of_folder(folder)
     worklist.go_to(key(folder, "scan_2.png"))
     again = Worklist.of_folder(folder)
-    assert [again.item(one).name for one in order(again.items(), since=again.since)] == ["scan_1", "scan_10", "scan_2"]
+    assert [again.item(one).name for one in ordered_keys(again.items(), since=again.since)] == [
+        "scan_1",
+        "scan_10",
+        "scan_2",
+    ]
     worklist.begin_again()
-    assert order(worklist.items(), since=worklist.since)[-1] == key(folder, "scan_2.png")
+    assert ordered_keys(worklist.items(), since=worklist.since)[-1] == key(folder, "scan_2.png")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ hash chain contains a digest of the pixels, so it still verifies. Unapproved and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 
 from napari_wavegms.corrections.store import CorrectionStore
@@ -26,7 +26,7 @@ _EDITS = (
 )
 
 
-def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Iterator[str]:
+def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Generator[str, None, None]:
     """Remove the pixels of edits whose mask has been approved for some days, after the last of them.
 
     Yields

@@ -42,8 +42,7 @@ def append(
     pixels : bytes, optional
         From `pack`.
     """
-    head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
-    before, previous = head or (0, "")
+    before, previous = _head(connection, image)
     entry = (image, before + 1, session, kind, number, to_json(record), _digest(pixels))
     link = _link(previous, entry)
     connection.execute(
@@ -60,7 +59,7 @@ def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
         "SELECT coalesce(max(position), 0) FROM journal WHERE image = ? AND kind = 'compact'", (image,)
     ).fetchone()
     name = name_of(connection, image)
-    sentences, previous, position = [], "", 0
+    broken, previous, position = [], "", 0
     for *entry, pixels, link in connection.execute(
         "SELECT image, position, session, kind, number, record, digest, pixels, link FROM journal"
         " WHERE image = ? ORDER BY position",
@@ -70,18 +69,18 @@ def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
         pixels_fit = _digest(pixels) == digest or (pixels is None and position < compacted)
         if link != _link(previous, entry) or not pixels_fit:
             what = f"Edit {number}" if kind == "edit" else f"An entry on {kind!r}"
-            sentences.append(
-                f"{what} of {name} or the entry before it was changed or lost after it was saved, so a restored mask "
-                "may lack pixels; compare it with the image before you approve it."
-            )
+            broken.append(f"{what} of {name} or the entry before it was changed or lost after it was saved")
         previous = link
-    head = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
-    if (head or (0, "")) != (position, previous):
-        sentences.append(
-            f"The last entries of the journal of {name} were changed or lost after they were saved, so a restored mask "
-            "may lack pixels; compare it with the image before you approve it."
-        )
-    return sentences
+    if _head(connection, image) != (position, previous):
+        broken.append(f"The last entries of the journal of {name} were changed or lost after they were saved")
+    advice = "so a restored mask may lack pixels; compare it with the image before you approve it."
+    return [f"{what}, {advice}" for what in broken]
+
+
+def _head(connection: sqlite3.Connection, image: str) -> tuple[int, str]:
+    """How many entries the chain of an image has, and the last link."""
+    row = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
+    return row or (0, "")
 
 
 def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:

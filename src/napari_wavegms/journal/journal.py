@@ -6,22 +6,28 @@ the change that each edit made, and whether the edits were approved, saved or di
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.journal.history import append, complaints, name_of, replay, target_of, whole
-from napari_wavegms.journal.owners import Owner
 from napari_wavegms.journal.patches import Band, Labels, MaskState, checked_mask, compare, pack
 from napari_wavegms.journal.records import Answer, Beginning, Edit, EditTarget, Unfinished
 from napari_wavegms.storage.database import Database, from_json, now
+
+# A file system without locks: strokes are kept all the same, and nobody can tell who still works.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 _UNFOLDED = 8  # masks kept uncompressed; those of other open images are compressed
 
@@ -30,6 +36,64 @@ _UNFINISHED = (
     " WHERE s.ending IS NULL AND j.kind = 'edit' {} GROUP BY s.id ORDER BY s.id"
 )
 _STEPS = "SELECT kind, record, pixels FROM journal WHERE session = ? AND kind IN ('begin', 'edit')"
+
+
+class _Owner:
+    """Whom unfinished edits belong to: one window, alive from the first `hold` to `release` or the end of the program.
+
+    It holds a file lock, which the operating system releases however the program ends. So edits in progress in another
+    window are never mistaken for those that a crash left behind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.id = secrets.token_hex(8)
+        self._folder, self._is_held = folder, False
+        self._lock = FileLock(folder / f"{self.id}.lock", timeout=0, thread_local=False)
+
+    def hold(self) -> None:
+        """Take the lock, which raises OSError if it cannot be created."""
+        if self._is_held:
+            return
+        try:
+            with self._probing():
+                self._lock.acquire()
+        except NotImplementedError:
+            pass
+        except OSError as cause:
+            if cause.errno not in _NO_LOCKS:
+                raise
+        self._is_held = True
+
+    def release(self) -> None:
+        """Leave unfinished edits to others."""
+        self._lock.release()
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
+
+    def others(self) -> set[str]:
+        """Ids of all other living windows; the locks of dead ones are removed."""
+        if not self._folder.is_dir():
+            return set()
+        with ExitStack() as stack:
+            with suppress(OSError):  # a read-only folder can be probed without
+                stack.enter_context(self._probing())
+            locks = [path for path in self._folder.glob("*.lock") if path.stem not in (self.id, "all")]
+            return {path.stem for path in locks if _is_held(path)}
+
+    def _probing(self) -> FileLock:
+        """Probing takes each lock for a moment; two probing at once would mistake each other for the owner."""
+        return FileLock(self._folder / "all.lock", timeout=20)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        pass
+    return False
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +147,7 @@ class Journal:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(folder)
-        self._owner, self._is_held = Owner(self.database.folder / "owners"), False
+        self._owner = _Owner(self.database.folder / "owners")
         self._guard = threading.RLock()
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
@@ -154,7 +218,7 @@ class Journal:
                 return None
             seconds = round(known.idle + active_seconds, 1)
             with self.database.write(f"The last edits of {known.target.name} are not on disk") as connection:
-                self._hold()
+                self._owner.hold()
                 session = self._write_beginning(connection, known)
                 (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
                 edit = Edit(
@@ -280,7 +344,7 @@ class Journal:
         with self._guard:
             self._open.clear()
             self._owner.release()
-            self._owner, self._is_held = Owner(self.database.folder / "owners"), False
+            self._owner = _Owner(self.database.folder / "owners")
 
     def _carry_on(self, image: str, mask: Labels) -> bool:
         """Resume unfinished edits that resulted in exactly this mask, if nobody works on them any more."""
@@ -296,7 +360,7 @@ class Journal:
             if target is None or not edits or not _same((state := replay(steps, target.name)).mask, mask):
                 continue
             with self.database.write(f"The unfinished edits of {target.name} were not resumed") as connection:
-                self._hold()
+                self._owner.hold()
                 connection.execute("UPDATE journal_sessions SET owner = ? WHERE id = ?", (self._owner.id, session))
             last = edits[-1]
             self._open[image] = _Open(
@@ -306,11 +370,6 @@ class Journal:
             )
             return True
         return False
-
-    def _hold(self) -> None:
-        if not self._is_held:
-            self._owner.hold()
-            self._is_held = True
 
     def _touch(self, image: str) -> None:
         """Make an image the most recent one, and compress the masks of older ones."""

@@ -1,4 +1,4 @@
-"""What changed between two states of a mask, small enough to be written down after every stroke.
+"""Which rows of a mask changed, and what in them, small enough to be written down after every stroke.
 
 A patch names the pixels that changed, as run lengths, and the values that they got. It holds nothing of what was there
 before, so that a patch that is lost takes only its own pixels with it.
@@ -6,12 +6,14 @@ before, so that a patch that is lost takes only its own pixels with it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +77,85 @@ def checked_mask(mask: Labels) -> Labels:
     return mask.astype(mask.dtype.newbyteorder("<"), copy=False)
 
 
+class ChangedBands:
+    """Finds which rows of an array of labels have changed, in portions that no stroke has to wait for.
+
+    A stroke says where it painted; an undo, or somebody who writes into the array, does not, and then the hash of every
+    band is compared with the one it had.
+
+    Parameters
+    ----------
+    start : ndarray of shape (..., H, W)
+        What it is now. Kept until the first sweep has gone through, and never changed.
+    """
+
+    def __init__(self, start: Labels) -> None:
+        self.shape = start.shape
+        self.dtype = start.dtype
+        self._start: Labels | None = start
+        self._known: dict[Band, bytes] = {}
+        self._changed: set[Band] = set()
+
+    def painted(self, atoms: object) -> bool:
+        """Note what napari's `paint` event carries; False where it cannot be read, and a sweep is needed."""
+        try:
+            for atom in cast("Iterable[Any]", atoms):
+                self._changed.update(self._bands_at(_ranges(atom)))
+        except (TypeError, ValueError, AttributeError, IndexError):
+            return False
+        return True
+
+    def sweep(self, data: Any) -> Iterator[None]:
+        """Compare every band; yields after each one."""
+        for band in bands_of(self.shape):
+            known = self._fingerprint_of(band)
+            if band not in self._changed and _fingerprint(np.asarray(band.of(data))) != known:
+                self._changed.add(band)
+            yield
+        self._start = None
+
+    def take(self, data: Any) -> dict[Band, Labels]:
+        """Copies of the bands that have changed, as they are now; from then on they count as known."""
+        taken = {}
+        for band in sorted(self._changed):
+            # What was painted is not compared with what was there; the journal does so anyway.
+            taken[band] = np.array(np.asarray(band.of(data)))
+            self._known[band] = _fingerprint(taken[band])
+        self._changed.clear()
+        return taken
+
+    def _fingerprint_of(self, band: Band) -> bytes:
+        if band not in self._known:
+            assert self._start is not None, "after the first sweep every band is known"
+            self._known[band] = _fingerprint(band.of(self._start))
+        return self._known[band]
+
+    def _bands_at(self, ranges: tuple[range, ...]) -> Iterator[Band]:
+        *planes, rows, _ = ranges
+        if len(ranges) != len(self.shape) or not rows:
+            raise ValueError(f"{len(ranges)} axes came for a mask of shape {self.shape}")
+        height = band_height(self.shape)
+        for plane in itertools.product(*planes):
+            for top in range(rows[0] // height * height, rows[-1] + 1, height):
+                yield Band(plane, top, min(top + height, self.shape[-2]))
+
+
+def _ranges(atom: Any) -> tuple[range, ...]:
+    """Where an entry of napari's undo history lies, one range an axis."""
+    # There are two kinds: pixels by their indices (`Labels.data_setitem`, and everything in older versions), and a box
+    # of slices with the pixels in it (`paint`, `fill` and `paint_polygon` since napari 0.9).
+    box = getattr(atom, "slice_key", None)
+    if box is None:
+        return tuple(range(int(np.min(places)), int(np.max(places)) + 1) for places in atom[0])
+    return tuple(
+        range(place.start, place.stop) if isinstance(place, slice) else range(place, place + 1) for place in box
+    )
+
+
+def _fingerprint(rows: Labels) -> bytes:
+    return blake2b(np.ascontiguousarray(rows).data, digest_size=16).digest()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
     """Pixels of one plane that changed.
@@ -98,10 +179,13 @@ class Patch:
 
     def of(self, mask: Labels) -> Labels:
         """Give the place of the patch in a mask, a view."""
-        rows, columns = self.changed.shape
-        box: Any = (*self.plane, slice(self.top, self.top + rows), slice(self.left, self.left + columns))
-        place: Labels = mask[box]
+        place: Labels = self.in_plane(mask[self.plane])
         return place
+
+    def in_plane(self, plane: Labels) -> Labels:
+        """The same in the plane alone."""
+        rows, columns = self.changed.shape
+        return plane[self.top : self.top + rows, self.left : self.left + columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +230,7 @@ class MaskState:
         for patch in patches:
             was = patch.of(self.mask)[patch.changed]
             began = self._began.get(patch.plane)
-            start = was if began is None else _in_plane(patch, began)
+            start = was if began is None else patch.in_plane(began)[patch.changed]
             had, has = was != 0, patch.values != 0
             added += int(np.count_nonzero(~had & has))
             removed += int(np.count_nonzero(had & ~has))
@@ -165,13 +249,12 @@ class MaskState:
 
     def folded(self) -> bytes:
         """The compressed state, for `unfold`."""
-        return zlib.compress(pickle.dumps((self.mask, self.differing, self._began)), 1)
+        return zlib.compress(pickle.dumps(self), 1)
 
-    @classmethod
-    def unfold(cls, folded: bytes) -> MaskState:
+    @staticmethod
+    def unfold(folded: bytes) -> MaskState:
         """The state from `folded`."""
-        state = cls.__new__(cls)
-        state.mask, state.differing, state._began = pickle.loads(zlib.decompress(folded))
+        state: MaskState = pickle.loads(zlib.decompress(folded))
         return state
 
     def reformed(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
@@ -200,9 +283,13 @@ def compare(state: MaskState, mask: Labels | Mapping[Band, Labels]) -> tuple[Mas
         If the mask does not fit.
     """
     if isinstance(mask, Mapping):
-        bands = _checked_bands(state, mask)
-        shape = state.mask.shape
+        bands, shape = {band: checked_mask(np.asarray(rows)) for band, rows in mask.items()}, state.mask.shape
         dtype = next((rows.dtype for rows in bands.values()), state.mask.dtype)
+        for band, rows in bands.items():
+            if len(band.plane) != len(shape) - 2 or band.of(state.mask).shape != rows.shape:
+                raise InputError(
+                    f"Rows of shape {rows.shape} came for {band} of a mask of shape {shape}. Record the whole mask."
+                )
     else:
         whole = checked_mask(np.asarray(mask))
         shape, dtype = whole.shape, whole.dtype
@@ -217,23 +304,6 @@ def compare(state: MaskState, mask: Labels | Mapping[Band, Labels]) -> tuple[Mas
         fitting = state
     change = fitting.change_of(patches)
     return fitting, patches, replace(change, removed=change.removed + removed)
-
-
-def _checked_bands(state: MaskState, mask: Mapping[Band, Labels]) -> dict[Band, Labels]:
-    bands = {band: checked_mask(np.asarray(rows)) for band, rows in mask.items()}
-    shape = state.mask.shape
-    for band, rows in bands.items():
-        if len(band.plane) != len(shape) - 2 or band.of(state.mask).shape != rows.shape:
-            raise InputError(
-                f"Rows of shape {rows.shape} came for {band} of a mask of shape {shape}. Record the whole mask."
-            )
-    return bands
-
-
-def _in_plane(patch: Patch, labels: Labels) -> Labels:
-    rows, columns = patch.changed.shape
-    place: Labels = labels[patch.top : patch.top + rows, patch.left : patch.left + columns][patch.changed]
-    return place
 
 
 def _patch(band: Band, was: Labels, now: Labels) -> Patch | None:

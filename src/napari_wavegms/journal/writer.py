@@ -95,25 +95,19 @@ class JournalWriter:
         self._listeners.append(on_event)
         return lambda: self._listeners.remove(on_event) if on_event in self._listeners else None
 
-    def begin(
-        self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None
-    ) -> None:
-        """Queue `Journal.begin`. The writer keeps the mask: pass a copy."""
-        mask = checked_mask(np.asarray(mask))
-        begin = partial(self.journal.begin, target, mask, editor=editor, model=model, threshold=threshold)
-        self._add(target.image, begin)
+    def begin(self, target: EditTarget, mask: Labels, **signed: Any) -> None:
+        """Queue `Journal.begin`, with its arguments. The writer keeps the mask: pass a copy."""
+        self._add(target.image, partial(self.journal.begin, target, checked_mask(np.asarray(mask)), **signed))
 
     def submit(
         self,
         image: str,
         mask: Labels | Mapping[Band, Labels],
         *,
-        editor: str,
-        model: str = "",
-        threshold: float | None = None,
         active_seconds: float = 0.0,
+        **signed: Any,
     ) -> None:
-        """Queue `Journal.record`. A whole mask is copied; the writer keeps rows."""
+        """Queue `Journal.record`, with its arguments. A whole mask is copied; the writer keeps rows."""
         if not isinstance(mask, Mapping):
             mask = checked_mask(np.asarray(mask))
         with self._guard:
@@ -123,7 +117,7 @@ class JournalWriter:
                 waiting = self._waiting[image] = _Waiting()
                 self._unsaved[image] += 1
             waiting.take(mask)
-            waiting.signed = {"editor": editor, "model": model, "threshold": threshold}
+            waiting.signed = signed
             waiting.seconds += active_seconds
         if is_new:
             self._writer.add((self, image), partial(self._record, image, waiting), partial(self._on_done, image))

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import Prepared, Preprocessing, fit_frame, prepare_mask, restore
 
 if TYPE_CHECKING:
@@ -59,4 +58,5 @@ def _round_trip(
         probability: npt.NDArray[Any] = codec.decode(codec.encode(mask))[0, 0].float().cpu().numpy()
     shape = (plane.shape[0], plane.shape[1])
     frame = Prepared(np.repeat(framed[None], 3, axis=0), shape, fit_frame(shape, rules), None)
-    return threshold_probability(restore(probability, frame), 0.5).astype(bool)
+    drawn: npt.NDArray[np.bool_] = restore(probability, frame) >= 0.5
+    return drawn

@@ -1,17 +1,23 @@
-"""One image of a review, and what has become of it."""
+"""One image of a review, what has become of it, and where that is saved."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.database import from_plain
+from napari_wavegms.storage.database import Database, from_plain, key_text, text_key, to_json
+from napari_wavegms.storage.writer import Writer
 
 State = Literal["todo", "predicted", "corrected", "approved", "skipped"]
 STATES: tuple[State, ...] = get_args(State)
@@ -97,3 +103,87 @@ def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:
                 f"state is one of {', '.join(STATES)}."
             ) from cause
     return kept
+
+
+_UPSERT = "INSERT OR REPLACE INTO worklist (folder, name, record) VALUES (?, ?, ?)"
+
+
+class WorklistStates:
+    """Saved states of images, shared by any number of windows.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Of the database, see `Database`.
+    writer : Writer, optional
+        Writes in the background; without one a change is on disk when `note` returns.
+    on_problem : callable, optional
+        Called once in the writer's thread, with a sentence, when writing begins to fail.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        writer: Writer | None = None,
+        on_problem: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
+        self.database = Database(folder)
+        self._writer = writer
+        self._on_problem = on_problem
+        self._is_well = True
+        self._guard = threading.Lock()
+        self._waiting: list[tuple[str, str, dict[str, Any]]] = []
+
+    def read(self, folder: str) -> dict[str, dict[str, Any]]:
+        """The records of a folder by name, including changes that are still queued."""
+        with self._guard:
+            waiting = tuple(self._waiting)
+        with self.database.read() as connection:
+            rows = connection.execute("SELECT name, record FROM worklist WHERE folder = ?", (_key(folder),)).fetchall()
+        records: dict[str, dict[str, Any]] = {key_text(name): _plain(record) for name, record in rows}
+        for place, name, changes in waiting:
+            if place == folder:
+                records[name] = records.get(name, {}) | changes
+        return records
+
+    def note(self, folder: str, name: str, changes: Mapping[str, Any]) -> None:
+        """Save changes of a file, or of a layer (without a folder, by the hash of its pixels); a writer queues them."""
+        change = folder, name, dict(changes)
+        if self._writer is None:
+            self._write(change)
+        else:
+            with self._guard:
+                self._waiting.append(change)
+            self._writer.add(self, partial(self._write, change), self._on_done)
+
+    def _write(self, change: tuple[str, str, dict[str, Any]]) -> None:
+        folder, name, changes = change
+        place = _key(folder), text_key(name)
+        with self.database.write("The state of the image was not saved") as connection:
+            row = connection.execute("SELECT record FROM worklist WHERE folder = ? AND name = ?", place).fetchone()
+            record = _plain(row[0]) if row else {}
+            with suppress(InputError):  # a damaged record is replaced
+                Item("", "").with_record(record)
+                changes = record | changes
+            connection.execute(_UPSERT, (*place, to_json(changes)))
+        with self._guard:
+            if change in self._waiting:
+                self._waiting.remove(change)
+
+    def _on_done(self, _result: object, sentence: str) -> None:
+        if sentence and self._is_well:
+            self._on_problem(sentence)
+        self._is_well = not sentence
+
+
+def _key(folder: str) -> bytes:
+    return text_key(os.path.normcase(folder))
+
+
+def _plain(record: str) -> dict[str, Any]:
+    """A record as plain values; for a damaged one, values that `Item` rejects."""
+    with suppress(ValueError, RecursionError):
+        values = json.loads(record)
+        if isinstance(values, dict):
+            return values
+    return {"state": None}

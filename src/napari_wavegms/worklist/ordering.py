@@ -29,7 +29,7 @@ _KINDS: dict[State, int] = {"todo": 0, "predicted": 0, "corrected": 0, "skipped"
 _STATES_IN_ORDER: dict[State, int] = {"corrected": 0, "predicted": 1, "todo": 2, "skipped": 3, "approved": 4}
 
 
-def order(
+def ordered_keys(
     items: Iterable[Item],
     order: SortOrder = "least certain first",
     state_filter: StateFilter = "all",
@@ -65,7 +65,7 @@ def order(
     Examples
     --------
     >>> seen, sure, unsure = Item("a", "a", shown=1), Item("b", "b", uncertainty=0.1), Item("c", "c", uncertainty=0.4)
-    >>> order([seen, sure, unsure])
+    >>> ordered_keys([seen, sure, unsure])
     ['c', 'b', 'a']
     """
     states, words = _states(state_filter), text.casefold().split()
@@ -114,15 +114,8 @@ def fits(item: Item, state_filter: StateFilter, text: str = "") -> bool:
 
 
 def _states(state_filter: StateFilter) -> frozenset[State]:
-    match state_filter:
-        case "all":
-            return frozenset(STATES)
-        case "todo":
-            return TO_DO
-        case "unfinished":
-            return _UNFINISHED
-        case state:
-            return frozenset((state,))
+    several: dict[str, frozenset[State]] = {"all": frozenset(STATES), "todo": TO_DO, "unfinished": _UNFINISHED}
+    return several.get(state_filter) or frozenset(state for state in STATES if state == state_filter)
 
 
 def _matches(words: Sequence[str], name: str) -> bool:

@@ -18,13 +18,10 @@ from typing import TYPE_CHECKING, Any
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images, stem_of
 from napari_wavegms.storage.database import now
-from napari_wavegms.worklist.item import STATES, Item, State, checked_changes
-from napari_wavegms.worklist.state import Place, WorklistStates
+from napari_wavegms.worklist.item import STATES, Item, State, WorklistStates, checked_changes
 
 if TYPE_CHECKING:
     from napari_wavegms.corrections.store import Correction, CorrectionStore
-
-__all__ = ["Difference", "Item", "OpenLayer", "State", "Worklist"]
 
 _SHOWN_AT = "shown_at"
 _BLANK = Item("", "")
@@ -136,7 +133,7 @@ class Worklist:
         states: WorklistStates | None = None,
     ) -> Worklist:
         """Open a list of files, in its order; the same file twice counts once. Otherwise as `of_folder`."""
-        paths = list(_resolved(find_images(files)))
+        paths = list(dict.fromkeys(_resolved(find_images(files))))
         return cls(lambda: _items_of([path for path in paths if path.exists()]), store, states)
 
     @classmethod
@@ -204,18 +201,19 @@ class Worklist:
     def set(self, key: str, **changes: Any) -> Item:
         """Change an image's state, score, uncertainty, seconds, content or light; the time follows the state by itself.
 
+        Returns the item, which is another one only if something has changed.
+
         Raises
         ------
         InputError
             Also if a value does not fit.
         """
-        return self.set_all({key: changes})[0]
-
-    def set_all(self, changes: Mapping[str, Mapping[str, Any]]) -> list[Item]:
-        """Change several images in one go, as `set`; for what a model says of many."""
-        changed = {key: _stamped(self.item(key), change) for key, change in changes.items()}
-        self._note({key: change for key, change in changed.items() if change})
-        return [self._items[key] for key in changes]
+        item = self.item(key)
+        checked = checked_changes(item, changes)
+        new = {name: value for name, value in checked.items() if value != getattr(item, name)}
+        if new:
+            self._note(item, {"time": now(), **new} if "state" in new else new)
+        return self._items[key]
 
     def identify(self, key: str, content: str) -> Item:
         """Tell what pixels an image was found to have, when it is read.
@@ -240,7 +238,8 @@ class Worklist:
             shown = self._last_shown + 1
         if key != self._current or shown != self._items[key].shown:
             # To the microsecond: it is the latest that tells where one stopped.
-            self._note({key: {"shown": shown, _SHOWN_AT: datetime.now(UTC).isoformat(timespec="microseconds")}})
+            at = datetime.now(UTC).isoformat(timespec="microseconds")
+            self._note(self._items[key], {"shown": shown}, **{_SHOWN_AT: at})
             self._current, self._last_shown = key, max(shown, self._last_shown)
         return self._items[key]
 
@@ -284,16 +283,14 @@ class Worklist:
             self._records[folder] = self._states.read(folder)
         return self._records[folder]
 
-    def _note(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        after = {key: replace(self._items[key], **_of_item(change)) for key, change in changes.items()}
-        noted: dict[Place, Mapping[str, Any]] = {
-            place: change for key, change in changes.items() if (place := _place(after[key]))[1]
-        }
-        if noted:
-            self._states.note(noted)
-        for (folder, name), change in noted.items():
-            self._record(folder).setdefault(name, {}).update(change)
-        self._items.update(after)
+    def _note(self, item: Item, change: Mapping[str, Any], **beside: str) -> None:
+        """Note a change of an item, and what is noted beside it."""
+        after = replace(item, **change)
+        folder, name = _place(after)
+        if name:
+            self._states.note(folder, name, {**change, **beside})
+            self._record(folder).setdefault(name, {}).update(change, **beside)
+        self._items[item.key] = after
 
     def _stopped_at(self) -> str | None:
         places = ((*_place(item), item.key) for item in self._items.values())
@@ -310,17 +307,6 @@ def _place(item: Item) -> tuple[str, str]:
     return item.key[: -len(name)], name  # strings, because ten thousand paths take ten times longer
 
 
-def _of_item(change: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in change.items() if name != _SHOWN_AT}
-
-
-def _stamped(item: Item, change: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what really changes, with its time."""
-    checked = checked_changes(item, change)
-    new = {name: value for name, value in checked.items() if value != getattr(item, name)}
-    return {"time": now(), **new} if "state" in new else new
-
-
 def _items_of(paths: Sequence[Path]) -> list[Item]:
     """Give an item for each file, called by as much of its path as it takes to tell it from the others."""
     stems = [stem_of(path) for path in paths]
@@ -334,9 +320,9 @@ def _items_of(paths: Sequence[Path]) -> list[Item]:
 
 
 def _resolved(paths: Iterable[Path]) -> Iterator[Path]:
-    """Give each file once, by its folder's real place."""
+    """Give each file by its folder's real place."""
     real = cache(Path.resolve)
-    yield from dict.fromkeys(real(path.parent) / path.name for path in paths)
+    return (real(path.parent) / path.name for path in paths)
 
 
 def _as_the_store_says(items: Iterable[Item], store: CorrectionStore) -> list[Item]:
@@ -346,7 +332,10 @@ def _as_the_store_says(items: Iterable[Item], store: CorrectionStore) -> list[It
     """
     kept = store.corrections()
     by_content = {correction.image: correction for correction in kept}
-    by_source = _by_source(kept)
+    of_files = [correction for correction in kept if correction.source]
+    by_source: dict[str, list[Correction]] = {}
+    for correction, path in zip(of_files, _resolved(Path(each.source) for each in of_files), strict=True):
+        by_source.setdefault(str(path), []).append(correction)
     return [_as_kept(item, by_content.get(item.content), by_source.get(item.key, [])) for item in items]
 
 
@@ -359,13 +348,3 @@ def _as_kept(item: Item, correction: Correction | None, of_file: list[Correction
     if correction is None and item.state == "approved" and item.path is not None and not of_file:
         return replace(item, state="corrected")
     return item
-
-
-def _by_source(kept: Iterable[Correction]) -> dict[str, list[Correction]]:
-    real = cache(Path.resolve)
-    found: dict[str, list[Correction]] = {}
-    for correction in kept:
-        if correction.source:
-            path = Path(correction.source)
-            found.setdefault(str(real(path.parent) / path.name), []).append(correction)
-    return found

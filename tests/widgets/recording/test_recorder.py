@@ -15,11 +15,10 @@ from qtpy.QtCore import QCoreApplication
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.patches import bands_of
+from napari_wavegms.journal.patches import ChangedBands, bands_of
 from napari_wavegms.journal.records import EditTarget
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.layers.undoable import write_planes
-from napari_wavegms.widgets.recording.changed_bands import ChangedBands
 from napari_wavegms.widgets.recording.recorder import JournalWatch, saved_sentence
 
 IMAGE = "c" * 32

@@ -78,5 +78,5 @@ def test_damage_is_told_beside_the_question(question: RestoreQuestion) -> None:
 def test_a_question_that_is_taken_back_answers_nothing(question: RestoreQuestion, qtbot: Any) -> None:
     question.ask(LEFT)
     with qtbot.assertNotEmitted(question.answered):
-        question.take_back()
+        question.hide()
     assert not question.isVisible()

@@ -52,7 +52,7 @@ def paint_until_killed(folder: Path, seed: int) -> None:
     combo = widget.panel.model_row.combo
     combo.setCurrentIndex([choice.name for choice in combo.values].index("tiny"))
     widget.prefetch.use_model()
-    widget.journal.watch.edited.connect(lambda edit: print(edit.number, flush=True))  # noqa: T201
+    widget.journal.edited.connect(lambda edit: print(edit.number, flush=True))  # noqa: T201
     todo = iter(places(seed))
 
     def paint() -> None:

@@ -30,7 +30,7 @@ def room(open_room: Callable[[], Any], scans: Callable[..., Path], qtbot: Any) -
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
     room.open(scans(5))
-    room.panel.list.choose(how="folder order")
+    room.panel.list.choose(order="folder order")
     return room
 
 
@@ -105,7 +105,7 @@ def test_the_keys_work_wherever_the_focus_is_in_the_panel(room: Any, where: str,
     assert go(room, lambda key: press(widget, key), "Alt+A") == "scan_3"
     assert room.state_of("scan_2") == "approved"
     assert room.field("Find").text() == ""
-    assert (panel.model_row.choice, room.images.how) == (model, "folder order")
+    assert (panel.model_row.choice, room.images.order) == (model, "folder order")
 
 
 def test_a_box_by_hand_is_one_step_and_approve_keeps_it(room: Any, hand: Any) -> None:
@@ -150,7 +150,7 @@ def test_a_box_that_is_open_or_running_is_not_taken_to_the_next_image(room: Any,
 
 
 def test_painting_by_hand_going_on_and_coming_back(room: Any, hand: Any) -> None:
-    room.panel.list.choose(show="all")  # what is corrected has left what is to do
+    room.panel.list.choose(state_filter="all")  # what is corrected has left what is to do
     room.mask.brush_size = 3
     hand.drag(room.mask, (2, 2), (2, 20))
     drawn = np.array(room.mask.data)

@@ -46,7 +46,7 @@ class Day:
         while room.asks:
             left = room.panel.question.asked
             room.widget.recovery.answer("restore")
-            room.wait(lambda left=left: left not in room.widget.journal.left)
+            room.wait(lambda left=left: left not in room.widget.recovery.left)
             room.wait_shown()
 
     def check(self) -> None:
@@ -183,12 +183,12 @@ def test_a_window_killed_for_real_gives_back_every_confirmed_stroke(
     assert confirmed == [1, 2, 3]
     room = open_room()
     room.wait(lambda: room.asks)
-    edits = room.widget.journal.left[0].edits
+    edits = room.widget.recovery.left[0].edits
     assert edits >= 3
     room.open(folder)
     predicted = room.predicted
     room.widget.recovery.answer("restore")
-    room.wait(lambda: not room.widget.journal.left)
+    room.wait(lambda: not room.widget.recovery.left)
     mask = np.array(room.mask.data)
     possible = [strokes for strokes in range(edits, 301) if np.array_equal(mask, painted(predicted, 5, strokes))]
     assert possible  # the strokes from the first on, none left out, as many as there were edits at least

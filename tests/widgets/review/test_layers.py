@@ -80,7 +80,7 @@ def test_images_of_every_kind_follow_each_other(open_room: Callable[[], Any], se
     room = open_room()
     room.segmenter.segment = segmenter.segment
     room.open(folder)
-    room.panel.list.choose(how="folder order")
+    room.panel.list.choose(order="folder order")
     masks = {}
     for kind in "abcdefgh":
         shown = room.shown

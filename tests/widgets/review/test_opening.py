@@ -27,7 +27,7 @@ def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
     dialog.close()
     room.wait(lambda: room.images.worklist is not None)
     room.wait_shown()
-    room.panel.list.choose(how="folder order", show="all")
+    room.panel.list.choose(order="folder order", state_filter="all")
     assert [item.name for item in room.images.items()] == ["scan_3", "scan_9", "scan_1"]
     assert room.item.name == "scan_3"
     room.approve()

@@ -99,6 +99,21 @@ def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) 
     assert np.array_equal(room.mask.data, mask)
 
 
+def test_strokes_leave_the_list_alone_until_one_goes_on_which_notes_the_time(room: Any, qtbot: Any) -> None:
+    key, places = room.item.key, ((row, column) for row in range(24) for column in range(32))
+    room.stroke(next(places))
+    room.wait(lambda: room.item.state == "corrected" and not room.widget.prefetch.busy)
+
+    def has_worked() -> bool:
+        room.stroke(next(places))
+        return room.shown.worked > 0
+
+    with qtbot.assertNotEmitted(room.images.changed):
+        room.wait(has_worked)
+    room.next()
+    assert room.images.item(key).seconds > 0
+
+
 def test_going_away_and_coming_back_loses_nothing(room: Any) -> None:
     first = room.item.key
     mask = room.stroke((5, 5))
@@ -247,7 +262,7 @@ def test_the_journal_is_exported_as_a_table(room: Any, tmp_path: Path) -> None:
 
 
 def test_the_tools_work_on_the_mask_on_screen(room: Any) -> None:
-    room.panel.action.emit("next_doubt")
+    room.panel.action.emit("next_uncertain")
     assert "spot" in room.panel.status
     room.button("Changes").click()
     assert room.widget.tools.changes.shown

@@ -69,7 +69,7 @@ def test_no_list_has_no_rows(thumbnails: Thumbnails) -> None:
 
 def test_a_row_tells_what_is_known(model: WorklistModel) -> None:
     assert shown(model) == "abcde"
-    model.set_item(key(model, "b"), state="predicted", uncertainty=0.314, score=0.9, seconds=75)
+    model.note(key(model, "b"), state="predicted", uncertainty=0.314, score=0.9, seconds=75)
     assert [text(model, "b", column) for column in (IMAGE, UNCERTAINTY, SCORE, TIME)] == ["b", "0.31", "0.90", "1 min"]
     assert [text(model, "a", column) for column in (UNCERTAINTY, SCORE, TIME)] == ["", "", ""]
     index = model.index(1, IMAGE)
@@ -87,16 +87,15 @@ def test_every_column_says_what_it_is(model: WorklistModel) -> None:
 
 def test_a_change_is_noted_and_repaints_its_row_alone(model: WorklistModel, qtbot: Any) -> None:
     with qtbot.waitSignals([model.dataChanged, model.changed]) as signals:
-        model.set_item(key(model, "c"), state="corrected")
+        model.note(key(model, "c"), state="corrected")
     top, bottom, *_ = signals.all_signals_and_args[0].args
     assert (top.row(), bottom.row()) == (2, 2)
     assert model.counts["corrected"] == 1
 
 
 def test_rows_keep_their_places_until_they_are_arranged(model: WorklistModel) -> None:
-    model.set_items(
-        {key(model, name): {"uncertainty": value} for name, value in zip("abcd", (1, 3, 2, 4), strict=True)}
-    )
+    for name, value in zip("abcd", (1, 3, 2, 4), strict=True):
+        model.note(key(model, name), uncertainty=value)
     assert shown(model) == "abcde"
     model.arrange()
     assert shown(model) == "dbcae"
@@ -109,21 +108,21 @@ def test_arranging_what_stands_in_order_moves_nothing(model: WorklistModel, qtbo
 
 
 def test_filter_search_and_sort(model: WorklistModel) -> None:
-    model.set_item(key(model, "b"), state="approved")
-    model.arrange(show="all", text="B")
+    model.note(key(model, "b"), state="approved")
+    model.arrange(state_filter="all", text="B")
     assert shown(model) == "b"
     model.arrange(text="")
     assert shown(model) == "acdeb"
-    model.arrange(how="folder order")
+    model.arrange(order="folder order")
     assert shown(model) == "abcde"
-    model.arrange(show="unfinished")
+    model.arrange(state_filter="unfinished")
     assert shown(model) == "acde"
 
 
 def test_an_approved_image_stays_until_one_goes_on(model: WorklistModel) -> None:
     first, second = key(model, "a"), key(model, "b")
     model.go_to(first)
-    model.set_item(first, state="approved")
+    model.note(first, state="approved")
     model.arrange()
     assert shown(model) == "abcde"
     assert model.next_key() == second
@@ -132,7 +131,7 @@ def test_an_approved_image_stays_until_one_goes_on(model: WorklistModel) -> None
 
 
 def test_an_image_that_is_not_shown_is_shown_when_one_goes_to_it(model: WorklistModel) -> None:
-    model.set_item(key(model, "e"), state="skipped")
+    model.note(key(model, "e"), state="skipped")
     model.arrange()
     assert shown(model) == "abcd"
     model.go_to(key(model, "e"))
@@ -142,7 +141,7 @@ def test_an_image_that_is_not_shown_is_shown_when_one_goes_to_it(model: Worklist
 def test_next_takes_what_is_least_certain_by_now_and_previous_leads_back(model: WorklistModel) -> None:
     walked = []
     for name in ("c", "e", "a"):
-        model.set_item(key(model, name), uncertainty=0.5)
+        model.note(key(model, name), uncertainty=0.5)
         step = model.next_key()
         assert step is not None
         model.go_to(step)
@@ -167,7 +166,7 @@ def test_once_round_what_came_up_meanwhile_has_its_turn_first(model: WorklistMod
 
 def test_upcoming_says_what_next_will_give(model: WorklistModel) -> None:
     model.go_to(key(model, "b"))
-    model.set_item(key(model, "e"), uncertainty=0.9)
+    model.note(key(model, "e"), uncertainty=0.9)
     ahead = model.upcoming(2)
     assert shown(model) == "abcde"
     assert ahead == [key(model, "e"), key(model, "a")]
@@ -189,7 +188,7 @@ def test_files_that_come_and_go_are_rows_that_come_and_go(model: WorklistModel, 
 
 def test_an_image_that_is_identified_anew_is_to_do(model: WorklistModel) -> None:
     model.identify(key(model, "a"), "old")
-    model.set_item(key(model, "a"), state="approved")
+    model.note(key(model, "a"), state="approved")
     assert model.identify(key(model, "a"), "new").state == "todo"
     assert model.counts["approved"] == 0
 
@@ -231,6 +230,7 @@ def test_words() -> None:
         "Nothing left to do, but 3 corrected and 2 skipped images are not approved yet. Choose them under Show."
     )
     assert nothing_shown({**done, "corrected": 0, "skipped": 0}, "todo", "") == "All images are approved."
+    assert "1 corrected image is not approved" in nothing_shown({**done, "corrected": 1, "skipped": 0}, "todo", "")
     assert "contains “zebra”" in nothing_shown(done, "all", "zebra")
     assert gone_sentence(()) == ""
     assert gone_sentence(("a", "b")).startswith("2 images you worked on are no longer in the folder: a, b.")

@@ -13,8 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.worklist.model import SCORE, TIME
-from napari_wavegms.widgets.worklist.table import ROW_HEIGHT
-from napari_wavegms.widgets.worklist.view import WorklistView
+from napari_wavegms.widgets.worklist.view import ROW_HEIGHT, WorklistView
 from napari_wavegms.worklist.worklist import Worklist
 
 PATIENCE = 30_000  # ms; a busy machine is no reason to fail
@@ -102,14 +101,14 @@ def test_coming_back_to_the_image_in_sight_opens_nothing(view: WorklistView, qtb
 def test_what_the_programme_does_is_no_choice_of_a_person(view: WorklistView, qtbot: Any) -> None:
     with qtbot.assertNotEmitted(view.item_chosen, wait=300):
         view.go_to(key(view, "scan_5"))
-        view.choose(how="name", show="all")
-        view.model.set_item(key(view, "scan_5"), state="approved")
+        view.choose(order="name", state_filter="all")
+        view.model.note(key(view, "scan_5"), state="approved")
         view.go_to(str(view.model.next_key()))
         view.model.refresh()
 
 
 def test_going_to_an_image_selects_its_row_and_brings_it_into_sight(view: WorklistView) -> None:
-    view.choose(how="name")
+    view.choose(order="name")
     view.go_to(key(view, "scan_30"))
     assert view.table.key == view.model.current == key(view, "scan_30")
     assert view.table.place_of(view.model.current) is not None
@@ -148,14 +147,15 @@ def test_a_search_without_an_answer_says_so(view: WorklistView, qtbot: Any) -> N
 
 
 def test_a_press_on_a_count_shows_those_images(view: WorklistView) -> None:
-    view.model.set_item(key(view, "scan_7"), state="corrected")
+    view.model.note(key(view, "scan_7"), state="corrected")
     counts(view).linkActivated.emit("corrected")
     assert names(view) == ["scan_7"]
-    assert (view.model.show, combo(view, "Show").currentText()) == ("corrected", "corrected")
+    assert (view.model.state_filter, combo(view, "Show").currentText()) == ("corrected", "corrected")
 
 
 def test_a_press_on_a_title_sorts_and_a_second_one_goes_back_to_the_folder(view: WorklistView) -> None:
-    view.model.set_items({key(view, "scan_9"): {"score": 0.1}, key(view, "scan_8"): {"score": 0.2}})
+    view.model.note(key(view, "scan_9"), score=0.1)
+    view.model.note(key(view, "scan_8"), score=0.2)
     header = view.table.horizontalHeader()
     header.sectionClicked.emit(SCORE)
     assert names(view)[:3] == ["scan_9", "scan_8", "scan_1"]
@@ -165,7 +165,8 @@ def test_a_press_on_a_title_sorts_and_a_second_one_goes_back_to_the_folder(view:
 
 
 def test_counts_and_bar_follow(view: WorklistView) -> None:
-    view.model.set_items({key(view, f"scan_{number}"): {"state": "approved"} for number in range(1, 11)})
+    for number in range(1, 11):
+        view.model.note(key(view, f"scan_{number}"), state="approved")
     assert says(view, "10&nbsp;approved")
     assert says(view, "30&nbsp;to&nbsp;do")
     bar = view.findChild(QProgressBar)
@@ -175,8 +176,8 @@ def test_counts_and_bar_follow(view: WorklistView) -> None:
 def test_columns_come_with_their_first_value(view: WorklistView) -> None:
     assert view.table.isColumnHidden(SCORE)
     assert view.table.isColumnHidden(TIME)
-    view.model.set_item(key(view, "scan_1"), score=0.0)
-    view.model.set_item(key(view, "scan_1"), seconds=3)
+    view.model.note(key(view, "scan_1"), score=0.0)
+    view.model.note(key(view, "scan_1"), seconds=3)
     assert not view.table.isColumnHidden(SCORE)
     assert not view.table.isColumnHidden(TIME)
 
@@ -184,26 +185,26 @@ def test_columns_come_with_their_first_value(view: WorklistView) -> None:
 def test_new_scores_are_put_in_order_when_they_have_settled(view: WorklistView, qtbot: Any) -> None:
     view.findChild(QLineEdit).setFocus()  # a person whose hand is elsewhere
     with qtbot.waitSignal(view.order_changed):
-        view.model.set_item(key(view, "scan_33"), uncertainty=0.9)
+        view.model.note(key(view, "scan_33"), uncertainty=0.9)
     assert names(view)[0] == "scan_33"
 
 
 def test_no_row_moves_under_the_keys(view: WorklistView, qtbot: Any) -> None:
     view.table.setFocus()
     with qtbot.assertNotEmitted(view.order_changed, wait=1700):
-        view.model.set_item(key(view, "scan_33"), uncertainty=0.9)
+        view.model.note(key(view, "scan_33"), uncertainty=0.9)
     with qtbot.waitSignal(view.order_changed):
         view.findChild(QLineEdit).setFocus()
 
 
 def test_the_image_in_sight_keeps_its_height_when_rows_are_put_in_order(view: WorklistView) -> None:
-    view.choose(how="name")
+    view.choose(order="name")
     view.go_to(key(view, "scan_20"))
     bar = view.table.verticalScrollBar()
     bar.setValue(17 * ROW_HEIGHT)
     assert view.table.place_of(view.model.current) == 2 * ROW_HEIGHT
-    view.model.set_item(key(view, "scan_2"), state="approved")
-    view.choose(how="name")
+    view.model.note(key(view, "scan_2"), state="approved")
+    view.choose(order="name")
     assert view.model.row_of(view.model.current) == 18
     assert view.table.place_of(view.model.current) == 2 * ROW_HEIGHT
 
@@ -220,7 +221,7 @@ def test_a_list_is_taken_up_where_it_was_left(view: WorklistView, folder: Path, 
 
 
 def test_missing_files_are_told(view: WorklistView, folder: Path) -> None:
-    view.model.set_item(key(view, "scan_4"), state="approved")
+    view.model.note(key(view, "scan_4"), state="approved")
     (folder / "scan_4.png").unlink()
     view.model.refresh()
     assert says(view, "1 image you worked on is no longer in the folder: scan_4.")

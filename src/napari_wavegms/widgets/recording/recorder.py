@@ -13,11 +13,11 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.journal.patches import ChangedBands
 from napari_wavegms.journal.records import Answer, Edit, EditTarget
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.user_data import editor_name
 from napari_wavegms.widgets.qt.lifetime import on_destroyed, single_shot
-from napari_wavegms.widgets.recording.changed_bands import ChangedBands
 from napari_wavegms.wording import duration, rough_duration
 
 if TYPE_CHECKING:
@@ -52,13 +52,18 @@ def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: s
 
 
 class _Relay(QObject):
-    """Brings news from the writer's thread to the window's.
+    sent = Signal(str, object)
 
-    The writer holds it: a signal of the watch itself would be emitted into freed memory where Qt destroys the watch at
-    that very moment, and PyQt does not notice.
+
+def in_window(slot: Callable[[str, Any], None]) -> Callable[..., None]:
+    """A function for other threads that has the window's thread call a bound method with a sentence or name, and news.
+
+    Whoever calls holds the signal: one of the method's own object would be emitted into freed memory where Qt destroys
+    the object at that very moment, and PyQt does not notice.
     """
-
-    written = Signal(str, object)
+    relay = _Relay()
+    relay.sent.connect(slot)
+    return lambda text, news=None: relay.sent.emit(text, news)
 
 
 class JournalWatch(QObject):
@@ -95,7 +100,7 @@ class JournalWatch(QObject):
         self.editor = self.model = ""
         self.threshold: float | None = None
         self.sentence = ""
-        self._writer, self._clock = writer, clock
+        self.writer, self._clock = writer, clock
         self._layer: Labels | None = None
         self._image = ""
         self._last: Edit | None = None
@@ -109,9 +114,7 @@ class JournalWatch(QObject):
         self._ticker.setInterval(1000)
         self._ticker.timeout.connect(self._show_saved)
         self._searcher.timeout.connect(self._search)
-        relay = _Relay()
-        relay.written.connect(self._on_written)
-        on_destroyed(self, writer.listen(lambda image, news: relay.written.emit(image, news)))
+        on_destroyed(self, writer.listen(in_window(self._on_written)))
 
     def attach(
         self,
@@ -130,7 +133,7 @@ class JournalWatch(QObject):
             Of shape (..., H, W).
         target : EditTarget
         editor : str, optional
-            Who edits; by default the name from the settings.
+            Who edits; by default the one so far, or else the name from the settings.
         model, threshold
             What the mask was made with.
 
@@ -143,9 +146,10 @@ class JournalWatch(QObject):
         if layer.multiscale:
             raise InputError(f"{layer.name} has several resolutions, which cannot be painted. Choose a plain mask.")
         start = np.array(layer.data)
-        self.editor = editor_name() if editor is None else editor
+        # The name is asked for once: the settings are a file, and going on must not wait for the disk.
+        self.editor = (self.editor or editor_name()) if editor is None else editor
         self.model, self.threshold = model, threshold
-        self._writer.begin(target, start, editor=self.editor, model=model, threshold=threshold)
+        self.writer.begin(target, start, editor=self.editor, model=model, threshold=threshold)
         self._layer, self._image, self._last = layer, target.image, None
         self._bands = ChangedBands(start)
         self._event_at = self._active_at = self._clock()
@@ -161,6 +165,20 @@ class JournalWatch(QObject):
             emitter.disconnect(slot)
         self._ticker.stop()
         self._layer, self._image = None, ""
+
+    def finish(self, answer: Answer) -> None:
+        """Close the edits of this mask, with what is still on its way to the disk.
+
+        An image that is left in good order has nothing to restore; what is still open at the next start was cut off.
+        """
+        self.settle()
+        if self._image:
+            self.writer.finish(self._image, answer, own=True)
+
+    def close(self) -> None:
+        """Write everything down, and leave the journal to others."""
+        self.detach()
+        self.writer.close()
 
     def settle(self) -> None:
         """Submit everything up to now to the writer, without waiting for the end of a burst."""
@@ -250,7 +268,7 @@ class JournalWatch(QObject):
             changed = np.array(self._data)
             self._bands = ChangedBands(changed)
         if len(changed):
-            self._writer.submit(
+            self.writer.submit(
                 self._image,
                 changed,
                 editor=self.editor,
@@ -276,9 +294,9 @@ class JournalWatch(QObject):
             self.edited.emit(edit)
 
     def _show_saved(self) -> None:
-        age = None if self._writer.saved_at is None else time.time() - self._writer.saved_at
-        waits = bool(self._image) and self._writer.waits(self._image)
-        sentence = saved_sentence(self._last, age, waits, self._writer.problem)
+        age = None if self.writer.saved_at is None else time.time() - self.writer.saved_at
+        waits = bool(self._image) and self.writer.waits(self._image)
+        sentence = saved_sentence(self._last, age, waits, self.writer.problem)
         if sentence != self.sentence:
             self.sentence = sentence
             self.saved.emit(sentence)

@@ -65,10 +65,6 @@ class RestoreQuestion(QFrame):
         self.show()
         self._buttons["restore"].setFocus()
 
-    def take_back(self) -> None:
-        """Hide the question unanswered; the edits stay in the journal."""
-        self.hide()
-
     def _button(self, answer: str) -> QPushButton:
         text, tooltip = _ANSWERS[answer]
         button = QPushButton(text)

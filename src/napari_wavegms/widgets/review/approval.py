@@ -14,16 +14,15 @@ from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
 from napari_wavegms.finetune.events import FineTuneResult, Stage
 from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections
-from napari_wavegms.finetune.presets import QUICK, Preset
+from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_history import plane_key
-from napari_wavegms.widgets.review.context import ReviewContext
-from napari_wavegms.widgets.review.current_image import CurrentImage
-from napari_wavegms.widgets.review.image import LoadedImage
+from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.layers import Shown
+from napari_wavegms.widgets.review.prefetch import LoadedImage
 from napari_wavegms.widgets.review.tools import ReviewTools
 
 
@@ -86,11 +85,11 @@ class Approvals(QObject):
         current: CurrentImage,
         tools: ReviewTools,
         show_next: Callable[[], None],
-        preset: Preset = QUICK,
+        preset: Preset,
     ) -> None:
         super().__init__(context.panel)
-        self._context, self._current, self._tools = context, current, tools
-        self._show_next, self._preset = show_next, preset
+        self._panel, self._store, self._journal = context.panel, context.store, context.journal
+        self._current, self._tools, self._show_next, self._preset = current, tools, show_next, preset
         self._count = 0
         self._stored: tuple[Shown, bool]  # what is on its way to the disk, and whether as approved
         self._storing, self._training = JobRunner(self), JobRunner(self)
@@ -105,20 +104,20 @@ class Approvals(QObject):
 
     def approve(self) -> None:
         """Store the mask on screen, lock it and show the next image."""
-        context, shown = self._context, self._current.shown
+        shown = self._current.shown
         if shown is None or shown.approved or self._current.busy:
             return
         self._tools.settle()
         self._tools.box.close()
         shown.mask.mode = "pan_zoom"  # ends a shape that was begun
-        context.journal.watch.settle()
-        approvals = approvals_of(shown, context.panel.threshold_row.value, context.journal.watch.editor)
+        self._journal.settle()
+        approvals = approvals_of(shown, self._panel.threshold_row.value, self._journal.editor)
         if approvals:
             shown.lock(True)  # nothing is drawn while it is on its way to the disk
-            self._store(shown, True, partial(approve_job, context.store, approvals))
+            self._start(shown, True, partial(approve_job, self._store, approvals))
         else:
             self._current.select()
-            context.say_problem(
+            self._panel.say_problem(
                 f"The mask of {shown.loaded.name} is empty, so there is nothing to approve. Draw something, or press "
                 "Skip."
             )
@@ -127,54 +126,44 @@ class Approvals(QObject):
         """Take the approval of the image on screen back, so that it can be changed."""
         shown = self._current.shown
         if shown is not None and shown.approved and not self._current.busy:
-            context = self._context
-            self._store(shown, False, partial(withdraw_job, context.store, shown.loaded, context.journal.watch.editor))
+            self._start(shown, False, partial(withdraw_job, self._store, shown.loaded, self._journal.editor))
 
     def close(self) -> None:
         """Stop retraining."""
         self._training.abandon()
 
-    def _store(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, None]]) -> None:
+    def _start(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, None]]) -> None:
         self._stored = shown, approve
         self._current.is_saving = True
         self._storing.start(job)
 
     def _on_stored(self, outcome: Outcome) -> None:
         shown, approve = self._stored
-        is_current = shown is self._current.shown
         self._current.is_saving = False
         if outcome.error is not None:
-            self._context.say_problem(str(outcome.error), outcome.details)
-            if is_current:
-                shown.lock(not approve)
-                self._current.select()
-        elif approve:
-            self._on_approved(shown, is_current)
+            self._panel.say_problem(str(outcome.error))
+            approve = not approve  # it is as it was
         else:
-            self._on_withdrawn(shown, is_current)
+            self._current.note_state(shown, "approved" if approve else "corrected")
+            self._count = max(0, self._count + (1 if approve else -1))
+            shown.kept = True
+        if shown is self._current.shown:
+            shown.lock(approve)
+            self._current.select()
+            self._current.refresh()
+        if approve and outcome.error is None:
+            self._after_approval(shown)
 
-    def _on_approved(self, shown: Shown, is_current: bool) -> None:
-        if is_current:
-            self._context.journal.end(shown, "approved")
-        self._context.note(shown.key, state="approved")
-        self._current.refresh()
-        self._count += 1
-        every = self._context.panel.retrain_every
+    def _after_approval(self, shown: Shown) -> None:
+        if shown is self._current.shown:
+            self._journal.finish("approved")
+        every = self._panel.retrain_every
         if every and self._count >= every and not self.is_training:
             self._retrain()
         self._show_next()
 
-    def _on_withdrawn(self, shown: Shown, is_current: bool) -> None:
-        self._count = max(0, self._count - 1)
-        self._context.note(shown.key, state="corrected")
-        if is_current:
-            shown.lock(False)
-            shown.kept = True
-            self._current.select()
-            self._current.refresh()
-
     def _retrain(self) -> None:
-        choice = self._context.panel.model_row.choice
+        choice = self._panel.model_row.choice
         if choice is None:
             return
         self._count = 0
@@ -186,16 +175,16 @@ class Approvals(QObject):
             current=_current_version(),
             preset=self._preset,
         )
-        self._context.panel.set_retraining("Retraining on the approved images…")
+        self._panel.retraining.say("Retraining on the approved images…")
         self._training.start(partial(iter_from_corrections, inputs, lambda: False))
 
     def _on_progress(self, event: object) -> None:
         if isinstance(event, Progress | Stage):
-            self._context.panel.set_retraining(event.sentence)
+            self._panel.retraining.say(event.sentence)
 
     def _on_trained(self, outcome: Outcome) -> None:
         is_done = isinstance(outcome.result, FineTuneResult)
-        self._context.panel.set_retraining(outcome.result.sentence if is_done else str(outcome.error or ""))
+        self._panel.retraining.say(outcome.result.sentence if is_done else str(outcome.error or ""))
         self.retrained.emit()
 
 

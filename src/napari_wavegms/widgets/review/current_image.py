@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore, approved_mask
 from napari_wavegms.errors import InputError
-from napari_wavegms.journal.records import Edit
+from napari_wavegms.journal.records import Edit, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
-from napari_wavegms.widgets.review.context import ReviewContext
-from napari_wavegms.widgets.review.image import LoadedImage, Pixels, Prediction, load_image
+from napari_wavegms.widgets.recording.recorder import JournalWatch
 from napari_wavegms.widgets.review.layers import LayerPair, Shown
-from napari_wavegms.widgets.review.prefetch import Prefetch
+from napari_wavegms.widgets.review.panel import ReviewPanel
+from napari_wavegms.widgets.review.prefetch import LoadedImage, Pixels, Prediction, Prefetch, load_image
 from napari_wavegms.widgets.review.tools import ReviewTools
-from napari_wavegms.worklist.item import Item
+from napari_wavegms.widgets.worklist.model import WorklistModel
+from napari_wavegms.worklist.item import Item, State
+from napari_wavegms.worklist.ordering import TO_DO
 
-_FRESH = ("todo", "predicted")
-_SECONDS = 5  # between two notes on how long somebody has worked
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_SECONDS = 60  # between two notes on how long somebody has worked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReviewContext:
+    """What the parts of Review share.
+
+    Attributes
+    ----------
+    viewer : ViewerModel
+    panel : ReviewPanel
+    images : WorklistModel
+        The list in the panel.
+    store : CorrectionStore
+    journal : JournalWatch
+    left : list of Unfinished
+        Edits that were cut off and not yet decided on, the latest first.
+    """
+
+    viewer: ViewerModel
+    panel: ReviewPanel
+    images: WorklistModel
+    store: CorrectionStore
+    journal: JournalWatch
+    left: list[Unfinished] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +109,6 @@ class CurrentImage(QObject):
     ----------
     shown : Shown or None
         The image on screen.
-    wanted : str or None
-        The key of the image that is being opened.
     is_saving : bool
         An approval is on its way to the disk: nobody leaves the image meanwhile.
     open_layers : dict of str to Pixels
@@ -95,10 +121,10 @@ class CurrentImage(QObject):
     def __init__(self, context: ReviewContext, tools: ReviewTools, events: ViewerEvents, prefetch: Prefetch) -> None:
         super().__init__(context.panel)
         self.shown: Shown | None = None
-        self.wanted: str | None = None
         self.is_saving = False
         self.open_layers: dict[str, Pixels] = {}
-        self._context, self._tools, self._events, self._prefetch = context, tools, events, prefetch
+        self._context, self._panel, self._list, self._journal = context, context.panel, context.images, context.journal
+        self._tools, self._events, self._prefetch = tools, events, prefetch
         self._pair = LayerPair(context.viewer)
         self._opener = JobRunner(self)
         self._opener.ended.connect(self._on_opened)
@@ -111,26 +137,24 @@ class CurrentImage(QObject):
 
     def show_item(self, key: str) -> None:
         """Bring an image of the list to the screen."""
-        context, item = self._context, self._context.item(key)
+        item = self._list.item(key)
         if item is None or self.is_saving:
             return
         if self.shown is not None and self.shown.key == key:
             self.select()
             return
         self._leave()
-        self.wanted = self._prefetch.first = key
-        try:
-            context.panel.list.go_to(key)
-        except InputError as error:
-            context.say_problem(str(error))
-        writer, store = context.journal.writer, context.store
+        self._prefetch.first = key
+        self._panel.list.go_to(key)
+        writer, store = self._journal.writer, self._context.store
         loaded = self._prefetch.image(key)
         if loaded is not None and not has_past(loaded.content, writer, store):
             self._show(Opened(loaded))
             return
         self._pair.hide()
-        undecided = context.journal.undecided(item.content if loaded is None else loaded.content)
-        context.say(f"Opening {item.name}…")
+        content = item.content if loaded is None else loaded.content
+        undecided = {left.upto for left in self._context.left if left.target.image == content}
+        self._panel.say(f"Opening {item.name}…")
         self._opener.start(partial(open_job, item, loaded or self.open_layers.get(key), writer, store, undecided))
 
     def leave(self) -> None:
@@ -151,94 +175,95 @@ class CurrentImage(QObject):
 
     def images(self) -> list[Image]:
         """The image layers of the user's."""
-        return [
-            layer for layer in self._context.viewer.layers if isinstance(layer, Image) and not self._pair.owns(layer)
-        ]
+        layers = self._context.viewer.layers
+        return [layer for layer in layers if isinstance(layer, Image) and not self._pair.owns(layer)]
 
     def refresh(self) -> None:
         """Show what can be done with the image on screen."""
-        shown, panel = self.shown, self._context.panel
+        shown = self.shown
         if shown is None:
-            panel.set_shown("", False)
-            panel.set_light(None)
+            self._panel.set_shown("", False)
+            self._panel.set_light(None)
         else:
             loaded = shown.loaded
-            panel.set_shown(loaded.name, shown.approved, loaded.source or loaded.name)
+            self._panel.set_shown(loaded.name, shown.approved, loaded.source or loaded.name)
 
     def on_layers(self) -> None:
         """Notice when somebody has removed one of the layers."""
         shown, layers = self.shown, self._context.viewer.layers
         if shown is not None and not (shown.image in layers and shown.mask in layers):
             self.leave()
-            self._context.say(
+            self._panel.say(
                 f"{shown.loaded.name} was removed from the viewer. Your edits are kept; select the image in the list "
                 "to continue."
             )
 
     def on_edited(self, edit: Edit) -> None:
         """Note an edit that is on disk."""
-        item, shown = self._context.item_of(edit.image), self.shown
-        if item is None:
+        shown = self.shown
+        if shown is None or shown.loaded.content != edit.image:  # the last stroke on an image that was left since
+            item = self._list.item_of(edit.image)
+            if item is not None and item.state in TO_DO:
+                self._list.note(item.key, state="corrected")
             return
-        if shown is None or shown.content != edit.image:
-            if item.state in _FRESH:
-                self._context.note(item.key, state="corrected")
-            return
-        shown.edit = edit.number
-        seconds = shown.seconds + edit.seconds_so_far
-        if seconds > item.seconds + _SECONDS:
-            self._context.note(item.key, seconds=seconds)
+        shown.edit, shown.worked = edit.number, shown.seconds + edit.seconds_so_far
+        if shown.worked > shown.noted + _SECONDS:
+            self._note_seconds(shown)
         if not shown.approved:
-            if item.state not in ("corrected", "approved"):
-                self._context.note(item.key, state="corrected")
-            self._tools.check_mask_soon()
+            if shown.state != "corrected":
+                self.note_state(shown, "corrected")
+            self._tools.check_mask_soon(self._prefetch.choice)
+
+    def note_state(self, shown: Shown, state: State) -> None:
+        """Note and show what has become of an image."""
+        shown.state = state
+        self._list.note(shown.key, state=state)
+
+    def _note_seconds(self, shown: Shown) -> None:
+        if shown.worked > shown.noted:
+            shown.noted = shown.worked
+            self._list.note(shown.key, seconds=shown.worked)
 
     def _leave(self) -> None:
         """Let go of the image on screen; its layers stay as they are for a moment."""
         self._opener.abandon()
-        self.wanted = self._prefetch.first = None
-        shown, journal = self.shown, self._context.journal
+        self._prefetch.first = None
+        shown = self.shown
         if shown is None:
             return
         self._tools.settle()
         self._tools.set(None)
         shown.mask.mode = "pan_zoom"  # ends a shape that was begun
         if not shown.approved:
-            journal.end(shown, "saved")
-        journal.watch.detach()
+            self._journal.finish("saved")
+        self._journal.detach()
+        self._note_seconds(shown)
         self._events.watch(None)
         self.shown = None
         self._pair.let_go(shown)
-        if journal.left:
-            self._context.panel.question.take_back()
+        self._panel.question.hide()
         self.refresh()
 
     def _on_opened(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, Opened):
             self._show(outcome.result)
         elif outcome.error is not None:
-            self.wanted = self._prefetch.first = None
-            self._context.say_problem(str(outcome.error), outcome.details)
+            self._prefetch.first = None
+            self._panel.say_problem(str(outcome.error))
             self.refresh()
             self.missed.emit()
 
     def _show(self, opened: Opened) -> None:
         """Show an image that is ready."""
-        context, loaded, self.wanted = self._context, opened.loaded, None
+        loaded = opened.loaded
         self._prefetch.keep(loaded)
-        try:
-            item = context.images.identify(loaded.key, loaded.content)
-        except InputError as error:
-            self._pair.hide()
-            context.say_problem(str(error))
-            return
+        item = self._list.identify(loaded.key, loaded.content)
         own = next((layer for layer in self.images() if str(layer.unique_id) == loaded.key), None)
-        context.say("")
+        self._panel.say("")
         shown = self._pair.show(loaded, opened.mask, own)
-        shown.seconds = item.seconds
+        shown.seconds = shown.noted = item.seconds
         shown.lock(opened.is_approved)
-        if state := _state_of(item, opened):
-            context.note(item.key, state=state)
+        self.note_state(shown, _state_of(item, opened))
         prediction = self._prefetch.prediction(loaded.key)
         if prediction is not None:
             self._write(shown, prediction)
@@ -253,18 +278,19 @@ class CurrentImage(QObject):
 
     def _begin(self, shown: Shown) -> None:
         try:
-            self._context.journal.begin(shown, self._context.panel.threshold_row.value)
+            model, threshold = shown.memory.model, self._panel.threshold_row.value
+            self._journal.attach(shown.mask, shown.target, model=model, threshold=threshold)
         except InputError as error:
-            self._context.say_problem(str(error))
+            self._panel.say_problem(str(error))
 
     def _write(self, shown: Shown, prediction: Prediction) -> bool:
         """Write a prediction into the mask, if it may be written to."""
         may_write = not (shown.approved or (shown.kept and not shown.memory.planes))
         if may_write:
-            shown.write(prediction, self._context.panel.overwrite)
+            shown.write(prediction, self._panel.overwrite)
         else:
             shown.note(prediction)
-        self._context.panel.threshold_row.set_value(prediction.threshold)
+        self._panel.threshold_row.set_value(prediction.threshold)
         return may_write
 
     def _on_predicted(self, prediction: Prediction) -> None:
@@ -276,27 +302,26 @@ class CurrentImage(QObject):
         """Bring a new prediction into the mask on screen."""
         if shown is not self.shown:
             return
-        watch = self._context.journal.watch
         self._tools.settle()
         if shown.is_untouched:
             # What the model draws is where the edits begin, and no edit.
-            watch.detach()
+            self._journal.detach()
             self._write(shown, prediction)
             self._begin(shown)
         elif self._write(shown, prediction):
-            watch.model, watch.threshold = prediction.model, prediction.threshold
+            self._journal.model, self._journal.threshold = prediction.model, prediction.threshold
         self._tools.predicted()
         self._show_light(prediction)
         self.refresh()
 
     def _show_light(self, prediction: Prediction | None) -> None:
-        self._context.panel.set_light(None if prediction is None else prediction.light)
+        self._panel.set_light(None if prediction is None else prediction.light)
 
 
-def _state_of(item: Item, opened: Opened) -> str:
-    """The state that an image turns out to be in; empty where it is the one that was noted."""
+def _state_of(item: Item, opened: Opened) -> State:
+    """The state that an image turns out to be in."""
     if opened.is_approved:
-        return "approved" if item.state != "approved" else ""
+        return "approved"
     if opened.mask is None:
-        return "todo" if item.state in ("approved", "corrected") else ""
-    return "corrected" if item.state in ("approved", *_FRESH) else ""
+        return "todo" if item.state in ("approved", "corrected") else item.state
+    return "corrected" if item.state in ("approved", *TO_DO) else item.state

@@ -23,7 +23,8 @@ from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, update_ma
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import write_planes
-from napari_wavegms.widgets.review.image import LoadedImage, Prediction
+from napari_wavegms.widgets.review.prefetch import LoadedImage, Prediction
+from napari_wavegms.worklist.item import State
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -50,8 +51,10 @@ class Shown:
         The mask is one that a person had worked on before.
     edit : int or None
         Number of the last edit since it was opened, for the journal.
-    seconds : float
-        Time worked on it before.
+    state : State
+        The one that was noted last.
+    seconds, worked, noted : float
+        Time worked on it before, until now, and as it was noted last.
     beside : napari.layers.Labels or None
         A mask to compare with.
     """
@@ -64,7 +67,10 @@ class Shown:
     approved: bool = False
     kept: bool = False
     edit: int | None = None
+    state: State = "todo"
     seconds: float = 0.0
+    worked: float = 0.0
+    noted: float = 0.0
     beside: Labels | None = None
 
     @property
@@ -197,7 +203,8 @@ class LayerPair:
 
     def _show_image(self, loaded: LoadedImage) -> Image:
         layer, place = self._image, _placement(loaded)
-        if layer is None or layer not in self._viewer.layers or not _is_like(layer, loaded, place):
+        is_there = layer is not None and layer in self._viewer.layers and bool(layer.rgb) == loaded.plan.rgb
+        if layer is None or not (is_there and place.fits(layer, loaded.pixels)):
             arguments = place.as_arguments()
             return self._viewer.add_image(loaded.pixels, rgb=loaded.plan.rgb, name=loaded.name, **arguments)
         place.refill(layer, loaded.pixels, loaded.name)
@@ -222,10 +229,6 @@ class LayerPair:
     def _on_mode(self, _event: object = None) -> None:
         # napari keeps the corners of a polygon that was begun, whatever the layer shows.
         self._is_fresh = self._is_fresh and self._mask is not None and self._mask.mode != "polygon"
-
-
-def _is_like(layer: Image, loaded: LoadedImage, place: Placement) -> bool:
-    return bool(layer.rgb) == loaded.plan.rgb and place.fits(layer, loaded.pixels)
 
 
 def _placement(loaded: LoadedImage) -> Placement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.layers import Image
@@ -19,10 +20,10 @@ from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_layers import is_overlay
-from napari_wavegms.widgets.review.context import ReviewContext
-from napari_wavegms.widgets.review.current_image import CurrentImage
-from napari_wavegms.widgets.review.image import Pixels
-from napari_wavegms.widgets.review.prefetch import Prefetch
+from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
+from napari_wavegms.widgets.review.prefetch import Pixels, Prefetch
+from napari_wavegms.wording import counted
+from napari_wavegms.worklist.item import WorklistStates
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
 
 _IMAGES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)});;All files (*)"
@@ -42,8 +43,7 @@ def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, str]:
     """Write the journal as a table, the last stroke included; give a sentence."""
     yield
     writer.flush()
-    rows = export_csv(writer.journal, path)
-    return f"{rows:,} row{'' if rows == 1 else 's'} written to {path}."
+    return f"{counted(export_csv(writer.journal, path), 'row')} written to {path}."
 
 
 def pixels_of(layer: Image) -> Pixels:
@@ -67,10 +67,12 @@ class Lists(QObject):
 
     opened = Signal(str)
 
-    def __init__(self, context: ReviewContext, current: CurrentImage, prefetch: Prefetch) -> None:
+    def __init__(
+        self, context: ReviewContext, states: WorklistStates, current: CurrentImage, prefetch: Prefetch
+    ) -> None:
         super().__init__(context.panel)
-        self._context, self._current, self._prefetch = context, current, prefetch
-        self._view = context.panel.list
+        self._panel, self._list, self._journal = context.panel, context.images, context.journal
+        self._store, self._states, self._current, self._prefetch = context.store, states, current, prefetch
         self._before: str | None = None  # the image that was shown before the one on screen
         self._now: str | None = None
         self._lister, self._exporter = JobRunner(self), JobRunner(self)
@@ -105,12 +107,12 @@ class Lists(QObject):
 
     def next(self) -> None:
         """Go to the next image of the list."""
-        self._go(self._context.images.next_key(), "There is no other image in this list. Choose more under Show.")
+        self._go(self._list.next_key(), "There is no other image in this list. Choose more under Show.")
 
     def previous(self) -> None:
         """Go back to the previous image, even if it was approved or skipped and is no longer in the list."""
-        key = self._context.images.previous_key()
-        if self._context.item(self._before) is not None and self._context.images.row_of(self._before) is None:
+        key = self._list.previous_key()
+        if self._list.item(self._before) is not None and self._list.row_of(self._before) is None:
             key = self._before
         self._go(key, "There is no previous image.")
 
@@ -119,35 +121,32 @@ class Lists(QObject):
         shown = self._current.shown
         if shown is not None and not (self.busy or self._current.busy):
             if not shown.approved:
-                self._context.note(shown.key, state="skipped")
+                self._current.note_state(shown, "skipped")
             self.next()
 
     def export(self, path: Path) -> None:
         """Write the journal as a table."""
         if not self._exporter.busy:
-            self._context.journal.watch.settle()
-            self._exporter.start(partial(export_job, self._context.journal.writer, path))
+            self._journal.settle()
+            self._exporter.start(partial(export_job, self._journal.writer, path))
 
     def ask_for_folder(self) -> None:
         """Ask for a folder of images."""
-        dialog = self._dialog("Select a folder of images to review", _last_folder(above=True))
+        dialog = self._dialog("Select a folder of images to review", _last_folder(above=True), self.open_folder)
         dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda name: self.open_folder(Path(name)))
         dialog.open()
 
     def ask_for_files(self) -> None:
         """Ask for one or more images."""
-        dialog = self._dialog("Select images to review", _last_folder(), _IMAGES)
+        dialog = self._dialog("Select images to review", _last_folder(), lambda *files: self.open_files(files), _IMAGES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(lambda names: self.open_files([Path(name) for name in names]))
         dialog.open()
 
     def ask_for_table(self) -> None:
         """Ask where to write the journal."""
-        dialog = self._dialog("Export the journal as a table", "journal.csv", "Tables (*.csv)")
+        dialog = self._dialog("Export the journal as a table", "journal.csv", self.export, "Tables (*.csv)")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(lambda name: self.export(Path(name)))
         dialog.open()
 
     def close(self) -> None:
@@ -155,9 +154,10 @@ class Lists(QObject):
         self._lister.abandon()
         self._exporter.abandon()
 
-    def _dialog(self, title: str, start: str, kinds: str = "") -> QFileDialog:
-        dialog = QFileDialog(self._context.panel, title, start, kinds)
+    def _dialog(self, title: str, start: str, then: Callable[..., None], kinds: str = "") -> QFileDialog:
+        dialog = QFileDialog(self._panel, title, start, kinds)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.filesSelected.connect(lambda names: then(*map(Path, names)))
         return dialog
 
     def _on_arrived(self) -> None:
@@ -166,36 +166,33 @@ class Lists(QObject):
             self._before, self._now = self._now, shown.key
 
     def _go(self, key: str | None, otherwise: str) -> None:
-        if self.busy:
-            return
-        if key is None:
-            self._context.say(otherwise)
-        else:
+        if key is None and not self.busy:
+            self._panel.say(otherwise)
+        elif key is not None and not self.busy:
             self._current.show_item(key)
 
-    def _open(self, sentence: str, make: Callable[..., Worklist], images: object) -> None:
-        context = self._context
+    def _open(self, sentence: str, make: Callable[..., Worklist], images: Any) -> None:
         self._current.leave()
         self._lister.abandon()
-        context.say(sentence)
-        self._lister.start(partial(list_job, partial(make, images, context.store, context.states)))
+        self._panel.say(sentence)
+        self._lister.start(partial(list_job, partial(make, images, self._store, self._states)))
 
     def _on_list(self, outcome: Outcome) -> None:
-        context, worklist = self._context, outcome.result
+        worklist = outcome.result
         if not isinstance(worklist, Worklist):
-            context.say_problem(str(outcome.error or "The list was not opened."), outcome.details)
+            self._panel.say_problem(str(outcome.error or "The list was not opened."))
             return
         self._prefetch.forget()
-        context.say("")
-        context.panel.set_recent(recent_folders(), worklist.folder)
-        self._view.set_worklist(worklist)
-        self.opened.emit(worklist.current or next(iter(self._context.images.keys), worklist.items()[0].key))
+        self._panel.say("")
+        self._panel.set_recent(recent_folders(), worklist.folder)
+        self._panel.list.set_worklist(worklist)
+        self.opened.emit(worklist.current or next(iter(self._list.keys), worklist.items()[0].key))
 
     def _on_exported(self, outcome: Outcome) -> None:
         if outcome.error is None:
-            self._context.say(str(outcome.result))
+            self._panel.say(str(outcome.result))
         else:
-            self._context.say_problem(str(outcome.error), outcome.details)
+            self._panel.say_problem(str(outcome.error))
 
 
 def _last_folder(above: bool = False) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QApplication,
+    QBoxLayout,
     QCheckBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLayout,
     QLineEdit,
     QPushButton,
     QSizePolicy,
@@ -27,6 +29,7 @@ from qtpy.QtWidgets import (
 from napari_wavegms.segment.merging import DEFAULT, EXPLAINED, Overwrite
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
+from napari_wavegms.widgets.layers.viewer import notify_if_hidden
 from napari_wavegms.widgets.qt.collapsible import Fold
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from napari_wavegms.segment.ood import OODLevel
 
 LOCKED = "This mask is approved and locked. Press Un-approve to change it."
-
+_NO_IMAGE = "No image is shown. Open a folder and select one."
 _WARNING = "⚠ "
 # Told apart by their signs too; the colours are those of the worklist.
 _LIGHTS = {
@@ -54,11 +57,22 @@ _OVERWRITE: dict[Overwrite, str] = {
     "replace": "replace the mask",
 }
 _ACTIONS = {action.name: action for action in ACTIONS}
-_LAYERS = ("doubt_layer", "changes")
-_NO_IMAGE = "No image is shown. Open a folder and select one."
+LAYERS = ("uncertainty", "changes")  # what is shown while its button is checked
 # What may be done with a mask that is approved.
-_HARMLESS = ("next", "previous", "skip", "next_doubt", "withdraw", *_LAYERS)
-_SHORT = {"next_doubt": "Uncertain spot", "doubt_layer": "Uncertainty"}
+_HARMLESS = ("next", "previous", "skip", "next_uncertain", "withdraw", *LAYERS)
+_SHORT = {"next_uncertain": "Uncertain spot"}
+# Buttons of actions that have no key: text and tooltip.
+_KEYLESS = {
+    "folder": ("Folder…", "Review the images of a folder."),
+    "files": ("Files…", "Review one or more files, in the order in which they are selected."),
+    "layers": ("Layers", "Review the images that are open in the viewer."),
+    "again": ("Re-run this image", "Predict this image and the next ones again."),
+    "all": (
+        "Run on all images",
+        "Predict every image in the background, so that the whole list can be sorted by uncertainty.",
+    ),
+    "export": ("Export journal…", "Write every edit with its author, time and duration to a table (CSV)."),
+}
 
 
 class ReviewPanel(QWidget):
@@ -67,13 +81,11 @@ class ReviewPanel(QWidget):
     Signals
     -------
     action(str)
-        A button of an action in `shortcuts.ACTIONS` was pressed: its name.
+        A button was pressed: a name in `shortcuts.ACTIONS`, or ``"folder"``, ``"files"``, ``"layers"``, ``"again"``,
+        ``"all"`` or ``"export"``.
     folder_chosen(Path)
         One of the recent folders.
     name_given(str)
-    model_changed()
-    folder_requested(), files_requested(), layers_requested(), export_requested(), again_requested(), all_requested()
-        The buttons with these names.
 
     Attributes
     ----------
@@ -81,6 +93,8 @@ class ReviewPanel(QWidget):
     threshold_row : ThresholdRow
     model_row : ModelRow
     question : RestoreQuestion
+    saved, hint, retraining : WrappedLabel
+        What changed and when it was saved, that the model cannot reproduce the mask, and how far retraining is.
     status : str
         The sentence shown last.
     """
@@ -88,13 +102,6 @@ class ReviewPanel(QWidget):
     action = Signal(str)
     folder_chosen = Signal(object)
     name_given = Signal(str)
-    model_changed = Signal()
-    folder_requested = Signal()
-    files_requested = Signal()
-    layers_requested = Signal()
-    export_requested = Signal()
-    again_requested = Signal()
-    all_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,9 +109,12 @@ class ReviewPanel(QWidget):
         self.threshold_row = ThresholdRow()
         self.question = RestoreQuestion()
         self.model_row = ModelRow()
+        self.saved, self.hint, self.retraining = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.status = ""
         self._labels: dict[str, str] = {}
         self._buttons = {name: self._action_button(name) for name in _ACTIONS}
+        for name, (text, tooltip) in _KEYLESS.items():
+            self._buttons[name] = _button(text, tooltip, partial(self.action.emit, name))
         self._recent = ChoiceList("recent folders")
         self._overwrite = ChoiceList()
         self._smallest = _count(2, 1_000_000, 50, " px", "Islands with fewer pixels than this are removed.")
@@ -112,23 +122,11 @@ class ReviewPanel(QWidget):
         self._retrains = QCheckBox("Retrain after every")
         self._editor = QLineEdit()
         self._name, self._light = QLabel(), QLabel()
-        self._saved, self._hint, self._status, self._retraining = (WrappedLabel() for _ in range(4))
+        self._status = WrappedLabel()
         self._away: QWidget | None = None  # what had the focus, and cannot have it for a moment
-        self._again = _button(
-            "Re-run this image", "Predict this image and the next ones again.", self.again_requested.emit
-        )
         self._lay_out()
-        for field, name in (
-            (self._recent, "Recent folders"),
-            (self._overwrite, "New results"),
-            (self._editor, "Your name"),
-            (self._smallest, "Smallest island"),
-            (self._every, "Approvals"),
-        ):
-            field.setAccessibleName(name)
         self._recent.chosen.connect(lambda: self.folder_chosen.emit(self._recent.value))
-        self.model_row.chosen.connect(self.model_changed)
-        self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
+        self.model_row.failed.connect(self.say_problem)
         self._editor.editingFinished.connect(lambda: self.name_given.emit(self._editor.text()))
         self.set_labels({name: action.title for name, action in _ACTIONS.items()})
         self.set_shown("", False)
@@ -140,8 +138,8 @@ class ReviewPanel(QWidget):
     @property
     def overwrite(self) -> Overwrite:
         """What a new prediction may do to a mask."""
-        value = self._overwrite.value
-        return value if value in get_args(Overwrite) else DEFAULT
+        value: Overwrite = self._overwrite.value
+        return value
 
     @property
     def retrain_every(self) -> int:
@@ -154,7 +152,7 @@ class ReviewPanel(QWidget):
         return self._smallest.value()
 
     def is_checked(self, name: str) -> bool:
-        """Whether a layer of ours is to be shown: ``"doubt_layer"`` or ``"changes"``."""
+        """Whether a layer of ours is to be shown: ``"uncertainty"`` or ``"changes"``."""
         return self._buttons[name].isChecked()
 
     # What is shown
@@ -169,9 +167,9 @@ class ReviewPanel(QWidget):
     def set_labels(self, labels: dict[str, str]) -> None:
         """Show the actions' titles with their keys."""
         self._labels = labels
-        for name, button in self._buttons.items():
-            title = _ACTIONS[name].title
-            button.setText(labels.get(name, title).replace(title, _SHORT.get(name, title)).replace("&", "&&"))
+        for name, action in _ACTIONS.items():
+            label = labels.get(name, action.title).replace(action.title, _SHORT.get(name, action.title))
+            self._buttons[name].setText(label.replace("&", "&&"))
 
     def set_shown(self, name: str, approved: bool, details: str = "") -> None:
         """Show which image is on screen, and switch on what can be done with it."""
@@ -179,16 +177,16 @@ class ReviewPanel(QWidget):
         self._name.setToolTip(details)
         self._name.setVisible(bool(name))
         focus = self._focus()
-        for action, button in self._buttons.items():
+        for action, known in _ACTIONS.items():
             may = bool(name) and not (approved and action not in _HARMLESS)
             if action in ("next", "previous"):
                 may = self.list.model.worklist is not None
-            button.setEnabled(may)
-            button.setToolTip(_ACTIONS[action].explained if may else LOCKED if name else _NO_IMAGE)
+            self._buttons[action].setEnabled(may)
+            self._buttons[action].setToolTip(known.explained if may else LOCKED if name else _NO_IMAGE)
         self._buttons["approve"].setVisible(not approved)
         self._buttons["withdraw"].setVisible(approved)
         self.threshold_row.setEnabled(bool(name) and not approved)
-        self._again.setEnabled(bool(name) and not approved)
+        self._buttons["again"].setEnabled(bool(name) and not approved)
         self._keep_focus(focus)
 
     def set_light(self, light: OODLevel | None) -> None:
@@ -200,22 +198,19 @@ class ReviewPanel(QWidget):
             self._light.setToolTip(light.sentence)
             self._light.setAccessibleDescription(light.sentence)
 
-    def set_saved(self, sentence: str) -> None:
-        """Show what changed and when it was saved."""
-        self._saved.say(sentence)
-
-    def set_hint(self, sentence: str) -> None:
-        """Show that the model cannot reproduce the mask, or nothing."""
-        self._hint.say(f"{_WARNING}{sentence}" if sentence else "")
-
-    def set_retraining(self, sentence: str) -> None:
-        """Show how far retraining is."""
-        self._retraining.say(sentence)
-
-    def set_status(self, sentence: str, kind: Literal["news", "problem", ""] | str = "news") -> None:
-        """Show what happened."""
+    def say(self, sentence: str, kind: str = "news") -> None:
+        """Show what happened; `kind` is ``"problem"`` for what went wrong."""
         self.status = sentence
         self._status.say(f"{_WARNING if kind == 'problem' and sentence else ''}{sentence}")
+
+    def say_problem(self, sentence: str) -> None:
+        """Say what went wrong, where it is seen."""
+        self.say(sentence, "problem")
+        notify_if_hidden(self, sentence)
+
+    def click(self, name: str) -> None:
+        """Press a button, if it is enabled."""
+        self._buttons[name].click()
 
     def set_checked(self, name: str, checked: bool) -> None:
         """Show whether a layer of ours is on."""
@@ -248,20 +243,14 @@ class ReviewPanel(QWidget):
     # Layout
 
     def _action_button(self, name: str) -> QPushButton:
-        button = _button("", "", lambda: self.action.emit(name))
-        button.setCheckable(name in _LAYERS)
+        button = _button("", "", partial(self.action.emit, name))
+        button.setCheckable(name in LAYERS)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         button.setMinimumHeight(button.fontMetrics().height() + 10)  # or wrapped text above would squeeze it
         return button
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        for label, tooltip, requested in (
-            ("Folder…", "Review the images of a folder.", self.folder_requested),
-            ("Files…", "Review one or more files, in the order in which they are selected.", self.files_requested),
-            ("Layers", "Review the images that are open in the viewer.", self.layers_requested),
-        ):
-            top.addWidget(_button(label, tooltip, requested.emit))
+        top = _fill(QHBoxLayout(), *(self._buttons[name] for name in ("folder", "files", "layers")))
         top.addWidget(self._recent, 1)
         above, column = _column(8, 8, 8, 4)
         column.addLayout(top)
@@ -276,9 +265,10 @@ class ReviewPanel(QWidget):
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 0)
         splitter.setSizes([420, 380])
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(splitter)
+        _fill(QVBoxLayout(self), splitter).setContentsMargins(0, 0, 0, 0)
+        names = {"Recent folders": self._recent, "New results": self._overwrite, "Your name": self._editor}
+        for name, field in {**names, "Smallest island": self._smallest, "Approvals": self._every}.items():
+            field.setAccessibleName(name)
 
     def _lower_half(self, more: QWidget) -> QWidget:
         half, column = _column(8, 4, 8, 8)
@@ -291,31 +281,24 @@ class ReviewPanel(QWidget):
         self._buttons["approve"].setFont(font)
         steps = self._grid(("previous", "next"), ("skip", "approve"))
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
-        for widget in (self._name, self._light, self.question):
-            column.addWidget(widget)
-        column.addLayout(steps)
-        for label in (self._saved, self._hint, self._status, self._retraining):
-            column.addWidget(label)
-        column.addWidget(Fold("Tools", self._tools(), unfolded=True))
-        column.addWidget(more)
+        _fill(column, self._name, self._light, self.question, steps)
+        _fill(column, self.saved, self.hint, self._status, self.retraining)
+        _fill(column, Fold("Tools", self._tools(), unfolded=True), more)
         column.addStretch(1)
         return half
 
     def _tools(self) -> QWidget:
         body, column = _column()
         column.setSpacing(4)
-        threshold, islands = QHBoxLayout(), QHBoxLayout()
-        threshold.addWidget(QLabel("Threshold"))
-        threshold.addWidget(self.threshold_row, 1)
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this value. Your edits stay. Ctrl+Z undoes the change."
         )
-        islands.addWidget(self._buttons["remove_islands"], 1)
-        islands.addWidget(QLabel("below"))
-        islands.addWidget(self._smallest)
-        column.addLayout(threshold)
-        column.addLayout(self._grid(("box", "next_doubt"), _LAYERS, ("fill_holes", "keep_largest"), ("smooth", "undo")))
-        column.addLayout(islands)
+        threshold = _fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row)
+        threshold.setStretch(1, 1)
+        islands = _fill(QHBoxLayout(), self._buttons["remove_islands"], QLabel("below"), self._smallest)
+        islands.setStretch(0, 1)
+        grid = self._grid(("box", "next_uncertain"), LAYERS, ("fill_holes", "keep_largest"), ("smooth", "undo"))
+        _fill(column, threshold, grid, islands)
         return body
 
     def _more(self) -> QWidget:
@@ -327,27 +310,15 @@ class ReviewPanel(QWidget):
         self._overwrite.set_choices(choices, DEFAULT, [EXPLAINED[value] for value in _OVERWRITE])
         self._editor.setPlaceholderText("shown with your edits")
         self._retrains.setToolTip("Run a Quick fine-tuning in the background; the result is used if it is not worse.")
+        retraining = _fill(QHBoxLayout(), self._retrains, self._every)
+        retraining.addStretch(1)
+        buttons = QGridLayout()
+        for place, name in (((0, 0), "again"), ((0, 1), "all"), ((1, 0), "export")):
+            self._buttons[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            buttons.addWidget(self._buttons[name], *place)
         form.addRow("Model", self.model_row)
         form.addRow("New results", self._overwrite)
         form.addRow("Your name", self._editor)
-        retraining = QHBoxLayout()
-        retraining.addWidget(self._retrains)
-        retraining.addWidget(self._every)
-        retraining.addStretch(1)
-        every = _button(
-            "Run on all images",
-            "Predict every image in the background, so that the whole list can be sorted by uncertainty.",
-            self.all_requested.emit,
-        )
-        export = _button(
-            "Export journal…",
-            "Write every edit with its author, time and duration to a table (CSV).",
-            self.export_requested.emit,
-        )
-        buttons = QGridLayout()
-        for place, button in (((0, 0), self._again), ((0, 1), every), ((1, 0), export)):
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            buttons.addWidget(button, *place)
         form.addRow(retraining)
         form.addRow(buttons)
         body.setLayout(form)
@@ -361,6 +332,18 @@ class ReviewPanel(QWidget):
                 grid.addWidget(self._buttons[name], row, column)
                 grid.setColumnStretch(column, 1)
         return grid
+
+
+_Box = TypeVar("_Box", bound=QBoxLayout)
+
+
+def _fill(layout: _Box, *parts: QWidget | QLayout) -> _Box:
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part)
+        else:
+            layout.addLayout(part)
+    return layout
 
 
 def _column(*margins: int) -> tuple[QWidget, QVBoxLayout]:

@@ -1,32 +1,28 @@
-"""Predict the next images before they are opened."""
+"""The images of the list as they are read, and their predictions, made before they are asked for."""
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.errors import InputError, WaveGMSError
+from napari_wavegms.files.reading import read_image
+from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.planes import SliceDone, segment_planes
-from napari_wavegms.segment.segmenter_cache import (
-    SEGMENTER_CACHE,
-    LoadSegmenter,
-    Progress,
-    SegmenterCache,
-    load_segmenter,
-)
+from napari_wavegms.segment.planes import Index, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
+from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.forms.model_row import ModelChoice
-from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.mask_history import PlaneKey, plane_key
-from napari_wavegms.widgets.review.context import ReviewContext
-from napari_wavegms.widgets.review.image import LoadedImage, Prediction, load_image
+from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
+from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key
+from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.worklist.item import Item
 
 if TYPE_CHECKING:
@@ -43,47 +39,129 @@ LARGEST_KEPT = 512 << 20
 """Bytes that they take together at most; the one on screen is kept whatever it takes."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """Pixels with what is known about their axes.
+
+    Attributes
+    ----------
+    data : array-like of shape (..., H, W) or (..., H, W, 3 or 4)
+    rgb : bool
+    axes : tuple of str
+        Labels of the axes that are not colour.
+    spacing : Spacing or None
+    source : str
+        Their file, if any.
+    """
+
+    data: Any
+    rgb: bool
+    axes: tuple[str, ...]
+    spacing: Spacing | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedImage:
+    """An image in memory: the key and name of its item, its pixels, all of its planes, and its file, if any."""
+
+    key: str
+    name: str
+    pixels: Any
+    plan: StackPlan
+    spacing: Spacing | None
+    content: str
+    source: str = ""
+
+    @property
+    def planes(self) -> list[tuple[Index, Index]]:
+        """Where each plane lies in the pixels and in the mask."""
+        return [(index, self.plan.label_index(number)) for number, index in enumerate(self.plan.indices)]
+
+    @property
+    def bytes(self) -> int:
+        """Memory it takes together with a prediction."""
+        return int(self.pixels.nbytes + 4 * np.prod(self.plan.labels_shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a model predicts for an image.
+
+    Attributes
+    ----------
+    key, content : str
+        Of the image.
+    model : str
+        The model's name.
+    threshold : float
+    planes : mapping of PlaneKey to ndarray of shape (H, W)
+        Probabilities.
+    uncertainty : float
+    score : float or None
+        Mean probability inside the mask; None for an empty one.
+    light : OODLevel or None
+        None where the model cannot tell how far the image is from its training images.
+    """
+
+    key: str
+    content: str
+    model: str
+    threshold: float
+    planes: Mapping[PlaneKey, Probability]
+    uncertainty: float
+    score: float | None
+    light: OODLevel | None
+
+    @property
+    def written(self) -> dict[PlaneKey, Written]:
+        """The planes to write into a mask."""
+        return {key: Written(probability, self.threshold) for key, probability in self.planes.items()}
+
+
+def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
+    """Read an item's file, unless its pixels are in memory already."""
+    if pixels is None:
+        if item.path is None:
+            raise InputError(f"{item.name} is no longer open. Open it again, then press Layers.")
+        image = read_image(item.path)
+        axes = tuple(image.axes.lower().removesuffix("s"))
+        pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path))
+    data = np.asarray(pixels.data)
+    plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
+    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content_hash(data), pixels.source)
+
+
 Queue = deque[tuple[Item, LoadedImage | None]]
 """What is still to be predicted; the window fills it, the worker empties it."""
 
 
 def predict_job(
-    queue: Queue,
-    choice: ModelChoice,
-    load: LoadSegmenter = load_segmenter,
-    cache: SegmenterCache = SEGMENTER_CACHE,
-) -> Generator[Progress | LoadedImage | Prediction | SliceDone[Any] | tuple[str, str], None, None]:
+    queue: Queue, choice: ModelChoice, load: LoadSegmenter, cache: SegmenterCache
+) -> Generator[Progress | LoadedImage | Prediction | tuple[str, str] | None, None, None]:
     """Predict everything in a queue; for an image that is refused, yields its key and why."""
-    if "torch" not in sys.modules:
-        yield Progress("Loading PyTorch (once)…")
-    from napari_wavegms.model.device import reserve_ui_core
-
-    reserve_ui_core()
-    if not cache.holds(choice.path, "auto"):
-        yield Progress("Loading the model…")
-    segmenter = cache.get(choice.path, "auto", load)
+    segmenter = yield from cached_segmenter(choice.path, "auto", load, cache)
     level_of = _level_of(choice.card)
-    while (first := _pop(queue)) is not None:
-        item, loaded = first
+    for item, known in _emptied(queue):
         try:
-            loaded = loaded or load_image(item)
+            loaded = known or load_image(item)
             yield loaded
             found: dict[PlaneKey, Any] = {}
             for done in segment_planes(segmenter, loaded.pixels, loaded.plan):
                 found[plane_key(done.index)] = done.segmentation
-                if done.total > 1:
-                    yield done
+                yield None  # where the job can be stopped
         except WaveGMSError as error:
             yield item.key, str(error)
         else:
             yield _prediction(loaded, choice, found, level_of)
 
 
-def _pop(queue: Queue) -> tuple[Item, LoadedImage | None] | None:
-    try:
-        return queue.popleft()
-    except IndexError:  # the window may have emptied it at this moment
-        return None
+def _emptied(queue: Queue) -> Iterator[tuple[Item, LoadedImage | None]]:
+    while True:
+        try:
+            yield queue.popleft()
+        except IndexError:  # no look before it: the window may empty the queue at any moment
+            return
 
 
 def _prediction(
@@ -136,16 +214,11 @@ class Prefetch(QObject):
 
     predicted = Signal(object)
 
-    def __init__(
-        self,
-        context: ReviewContext,
-        load: LoadSegmenter = load_segmenter,
-        cache: SegmenterCache = SEGMENTER_CACHE,
-    ) -> None:
-        super().__init__(context.panel)
+    def __init__(self, panel: ReviewPanel, load: LoadSegmenter, cache: SegmenterCache) -> None:
+        super().__init__(panel)
         self.choice: ModelChoice | None = None
         self.first: str | None = None
-        self._context, self._load, self._cache = context, load, cache
+        self._panel, self._list, self._load, self._cache = panel, panel.list.model, load, cache
         self._queue: Queue = deque()
         self._images: OrderedDict[str, LoadedImage] = OrderedDict()
         self._predictions: dict[str, Prediction] = {}
@@ -178,14 +251,14 @@ class Prefetch(QObject):
             key, _ = images.popitem(last=False)
             self._predictions.pop(key, None)
 
-    def run(self, every: bool = False) -> None:
+    def run(self, all_images: bool = False) -> None:
         """Have the image on screen predicted, then the next ones, or every one that has no uncertainty yet."""
         if self.choice is None:
             return
-        keys = [key for key in (self.first, *self._context.images.upcoming(AHEAD)) if key is not None]
-        if every:
-            keys += [each.key for each in self._context.images.items() if each.uncertainty is None]
-        items = [item for key in dict.fromkeys(keys) if (item := self._context.item(key)) is not None]
+        keys = [key for key in (self.first, *self._list.upcoming(AHEAD)) if key is not None]
+        if all_images:
+            keys += [each.key for each in self._list.items() if each.uncertainty is None]
+        items = [item for key in dict.fromkeys(keys) if (item := self._list.item(key)) is not None]
         items = [item for item in items if self._wants(item)]
         for item in reversed(items):
             if item.key in self._images:  # what is wanted is not the next to be dropped
@@ -197,29 +270,28 @@ class Prefetch(QObject):
 
     def run_again(self) -> None:
         """Predict the image on screen and those to come once more."""
-        self._use(self._context.panel.model_row.choice)
+        self._use(self._panel.model_row.choice)
         self.run()
 
     def use_model(self) -> None:
         """Predict with the model that is chosen in the panel, if it is another one."""
-        panel, before = self._context.panel, self.choice
-        choice = panel.model_row.choice
+        choice, before = self._panel.model_row.choice, self.choice
         if choice is not None and before is not None and choice.path == before.path:
             return
         self._use(choice)
         if choice is None:
-            self._context.say_problem(NO_MODEL)
+            self._panel.say_problem(NO_MODEL)
         else:
-            panel.threshold_row.set_value(choice.card.threshold)
+            self._panel.threshold_row.set_value(choice.card.threshold)
         self.run()
 
     def refresh_models(self) -> None:
         """Offer the models that are there now."""
-        self._context.panel.model_row.set_models(models_for_segmenting())
+        self._panel.model_row.set_models(models_for_segmenting())
 
     def follow_best(self) -> None:
         """Take the version that is the best now, if the best so far is what is chosen."""
-        combo = self._context.panel.model_row.combo
+        combo = self._panel.model_row.combo
         followed = combo.currentIndex() == 0
         self.refresh_models()
         if followed and combo.count():
@@ -250,7 +322,7 @@ class Prefetch(QObject):
     def _on_progress(self, event: object) -> None:
         if isinstance(event, Progress):
             self._progress = event.sentence
-            self._context.say(event.sentence)
+            self._panel.say(event.sentence)
         elif isinstance(event, LoadedImage):
             self.keep(event)
         elif isinstance(event, Prediction):
@@ -259,14 +331,14 @@ class Prefetch(QObject):
             key, sentence = event
             self._refused.add(key)
             if key == self.first:
-                self._context.say_problem(sentence)
+                self._panel.say_problem(sentence)
 
     def _on_prediction(self, prediction: Prediction) -> None:
         if prediction.key in self._images:
             self._predictions[prediction.key] = prediction
-        if self._progress and self._context.panel.status == self._progress:
-            self._context.say("")  # the model is there
-        item = self._context.item(prediction.key)
+        if self._progress and self._panel.status == self._progress:
+            self._panel.say("")  # the model is there
+        item = self._list.item(prediction.key)
         if item is None:
             return
         changes: dict[str, Any] = {"uncertainty": prediction.uncertainty, "score": prediction.score}
@@ -274,12 +346,12 @@ class Prefetch(QObject):
             changes["light"] = prediction.light.colour
         if item.state == "todo":
             changes["state"] = "predicted"
-        self._context.note(item.key, **changes)
+        self._list.note(item.key, **changes)
         self.predicted.emit(prediction)
 
     def _on_end(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._is_broken = True
-            self._context.say_problem(str(outcome.error))
+            self._panel.say_problem(str(outcome.error))
         else:
             self._start()  # what came while the job was ending

@@ -13,11 +13,10 @@ from qtpy.QtCore import QObject
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.journal.compaction import compact
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.records import Unfinished
+from napari_wavegms.journal.records import Answer, Unfinished
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.placement import Placement
-from napari_wavegms.widgets.review.context import ReviewContext
-from napari_wavegms.widgets.review.current_image import CurrentImage
+from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.opening import Lists
 from napari_wavegms.widgets.review.tools import ReviewTools
@@ -37,11 +36,6 @@ def unfinished_job(journal: Journal, store: CorrectionStore) -> Generator[None, 
     return found
 
 
-def compact_job(journal: Journal, store: CorrectionStore) -> Generator[str, None, None]:
-    """Drop the pixels of edits that were approved long ago."""
-    yield from compact(journal, store)
-
-
 def restore_job(journal: Journal, left: Unfinished) -> Generator[None, None, Any]:
     """Replay unfinished edits; returns the mask."""
     yield
@@ -49,11 +43,19 @@ def restore_job(journal: Journal, left: Unfinished) -> Generator[None, None, Any
 
 
 class Recovery(QObject):
-    """Asks about edits that were cut off, one image after another."""
+    """Asks about edits that were cut off, one image after another.
+
+    Attributes
+    ----------
+    left : list of Unfinished
+        Those that were not decided on yet, the latest first.
+    """
 
     def __init__(self, context: ReviewContext, current: CurrentImage, lists: Lists, tools: ReviewTools) -> None:
         super().__init__(context.panel)
-        self._context, self._current, self._lists, self._tools = context, current, lists, tools
+        self.left = context.left
+        self._context, self._panel, self._list = context, context.panel, context.images
+        self._current, self._lists, self._tools = current, lists, tools
         self._question, self._journal = context.panel.question, context.journal.writer.journal
         self._wanted: tuple[Unfinished, str] | None = None  # what to restore, and how, when its image is on screen
         self._finder, self._replayer, self._compactor = JobRunner(self), JobRunner(self), JobRunner(self)
@@ -85,11 +87,11 @@ class Recovery(QObject):
             return
         name, key, source = left.target.name, self._key_of(left), Path(left.target.source)
         if how == "discard":
-            self._context.journal.decide(left, "discarded")
-            self._context.say(f"The edits on {name} were discarded. They remain in the journal.")
+            self._decide(left, "discarded")
+            self._panel.say(f"The edits on {name} were discarded. They remain in the journal.")
             self._ask()
         elif key is None and not (left.target.source and source.is_file()):
-            self._context.say_problem(f"{name} is not open. Open its folder or layer, then press Restore.")
+            self._panel.say_problem(f"{name} is not open. Open its folder or layer, then press Restore.")
             self._question.ask(left)
         else:
             self._wanted = left, how
@@ -100,15 +102,19 @@ class Recovery(QObject):
             else:
                 self._current.show_item(key)
 
+    def _decide(self, left: Unfinished, answer: Answer) -> None:
+        self.left.remove(left)
+        self._context.journal.writer.finish(left.target.image, answer, left.upto)
+
     def _ask(self) -> None:
         """Ask about the image on screen first, then about the latest of the list, or of any folder."""
-        shown, every = self._current.shown, self._context.journal.left
-        here = [left for left in every if shown is not None and left.target.image == shown.content]
-        listed = [left for left in every if not self._context.images.items() or self._key_of(left) is not None]
+        shown = self._current.shown
+        here = [left for left in self.left if shown is not None and left.target.image == shown.content]
+        listed = [left for left in self.left if not self._list.items() or self._key_of(left) is not None]
         first = next(iter((*here, *listed)), None)
         if first is None:
-            self._question.take_back()
-        elif self._question.asked is not first or not self._question.isVisibleTo(self._context.panel):
+            self._question.hide()
+        elif self._question.asked is not first or not self._question.isVisibleTo(self._panel):
             self._question.ask(first)
 
     def _on_list(self, first: str) -> None:
@@ -122,7 +128,7 @@ class Recovery(QObject):
             self._forget()  # somebody has gone to another image
         else:
             self._replay()
-        if self._context.journal.left:
+        if self.left:
             self._ask()
 
     def _forget(self) -> None:
@@ -134,12 +140,12 @@ class Recovery(QObject):
 
     def _on_found(self, outcome: Outcome) -> None:
         if outcome.error is not None:
-            self._context.say_problem(str(outcome.error), outcome.details)
+            self._panel.say_problem(str(outcome.error))
             return
-        self._context.journal.left = outcome.result
+        self.left[:] = outcome.result
         self._ask()
         if not self._compactor.busy:
-            self._compactor.start(partial(compact_job, self._journal, self._context.store))
+            self._compactor.start(partial(compact, self._journal, self._context.store))
 
     def _on_replayed(self, outcome: Outcome) -> None:
         shown, wanted, mask = self._current.shown, self._wanted, outcome.result
@@ -149,7 +155,7 @@ class Recovery(QObject):
         left, how = wanted
         problem = _why_not(shown, left, how, mask) if outcome.error is None else str(outcome.error)
         if problem:
-            self._context.say_problem(problem, outcome.details)
+            self._panel.say_problem(problem)
             self._ask()
         elif how == "both":
             self._show_beside(shown, left, mask)
@@ -158,19 +164,19 @@ class Recovery(QObject):
 
     def _key_of(self, left: Unfinished) -> str | None:
         """Find the item of the list whose edits these are."""
-        item = self._context.item(left.target.source) or self._context.item_of(left.target.image)
+        item = self._list.item(left.target.source) or self._list.item_of(left.target.image)
         return None if item is None else item.key
 
     def _restore(self, shown: Shown, left: Unfinished, mask: Any) -> None:
-        journal = self._context.journal
         self._tools.settle()
-        shown.restore(_as_type(mask, shown.mask.data.dtype))
+        dtype = shown.mask.data.dtype  # whichever of the two holds the labels
+        shown.restore(mask.astype(dtype) if mask.max(initial=0) <= np.iinfo(dtype).max else mask)
         shown.kept = True
         shown.drop_beside(self._context.viewer)
-        journal.watch.settle()  # on disk before the old edits are closed
-        journal.decide(left, "saved")
-        self._context.note(shown.key, state="corrected")
-        self._context.say(f"{counted(left.edits, 'edit')} restored. Press Ctrl+Z to undo.")
+        self._context.journal.settle()  # on disk before the old edits are closed
+        self._decide(left, "saved")
+        self._current.note_state(shown, "corrected")
+        self._panel.say(f"{counted(left.edits, 'edit')} restored. Press Ctrl+Z to undo.")
         self._current.select()
         self._current.refresh()
         self._ask()
@@ -182,7 +188,7 @@ class Recovery(QObject):
             shown.beside.contour = 2
             shown.beside.editable = False
         self._current.select()
-        self._context.say("The outline shows the unsaved mask. Restore or discard it.")
+        self._panel.say("The outline shows the unsaved mask. Restore or discard it.")
         self._question.ask(left)
 
 
@@ -196,8 +202,3 @@ def _why_not(shown: Shown, left: Unfinished, how: str, mask: Any) -> str:
     if how == "restore" and shown.approved:
         return f"{name} is approved and locked. Press Un-approve, then Restore."
     return ""
-
-
-def _as_type(mask: Any, dtype: Any) -> Any:
-    """A mask in the dtype of the layer it goes to, where that holds its labels."""
-    return mask.astype(dtype) if mask.max(initial=0) <= np.iinfo(dtype).max else mask

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterCache
 from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
+from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.review.layers import Shown
-from napari_wavegms.widgets.review.panel import LOCKED, ReviewPanel
+from napari_wavegms.widgets.review.panel import LAYERS, LOCKED, ReviewPanel
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
 from napari_wavegms.widgets.tools.changes_overlay import ChangesOverlay
 from napari_wavegms.widgets.tools.mask_tools import MaskTools
@@ -41,14 +43,7 @@ def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None,
 
 
 class ReviewTools(QObject):
-    """Works on one image at a time.
-
-    Signals
-    -------
-    threshold_settled(float)
-    """
-
-    threshold_settled = Signal(float)
+    """Works on one image at a time."""
 
     def __init__(self, viewer: ViewerModel, panel: ReviewPanel, load: LoadSegmenter, cache: SegmenterCache) -> None:
         super().__init__(panel)
@@ -61,20 +56,20 @@ class ReviewTools(QObject):
         self._checker = JobRunner(self)
         self._checker.ended.connect(self._on_checked)
         self._rest = single_shot(self, _REST, self._check_mask)
+        self._model: ModelChoice | None = None  # to check the mask with
         for tool in (self._mask_tools, self.box, self.uncertainty):
-            tool.said.connect(panel.set_status)
+            tool.said.connect(panel.say)
         self.box.state_changed.connect(panel.set_boxing)
         self.changes.counted.connect(self._on_counted)
         self.changes.hidden.connect(lambda: panel.set_checked("changes", False))
-        panel.threshold_row.settled.connect(self.threshold_settled)
 
     def actions(self) -> dict[str, Callable[[], object]]:
-        """What each action does here."""
+        """What each button does here."""
         return {
             "box": self.start_box,
-            "next_doubt": self.next_uncertain,
-            "doubt_layer": partial(self.toggle_layer, "doubt_layer"),
-            "changes": partial(self.toggle_layer, "changes"),
+            "next_uncertain": self.next_uncertain,
+            "undo": self.undo,
+            **{name: partial(self._show_layer, name) for name in LAYERS},
             **{name: partial(self.clean_up, name) for name in get_args(Step)},
         }
 
@@ -86,7 +81,7 @@ class ReviewTools(QObject):
         self.uncertainty.rest()
         if self._panel.is_checked("changes"):
             self.changes.rest()
-        self._panel.set_hint("")
+        self._show_hint("")
         self._shown = shown
         self._mask_tools.set_mask(None if shown is None else shown.mask)
         self.predicted()
@@ -101,14 +96,15 @@ class ReviewTools(QObject):
         shown = self._shown
         if shown is None or not shown.memory.planes:
             return
-        if self._panel.is_checked("doubt_layer"):
+        if self._panel.is_checked("uncertainty"):
             self.uncertainty.show_layer()
         if self._panel.is_checked("changes"):
             self.changes.show(shown.mask)
         self._mask_tools.note_provenance()
 
-    def check_mask_soon(self) -> None:
+    def check_mask_soon(self, model: ModelChoice | None) -> None:
         """Check whether the model can reproduce the mask, as soon as the brush rests."""
+        self._model = model
         self._rest.start()
 
     def close(self) -> None:
@@ -137,9 +133,9 @@ class ReviewTools(QObject):
         self.settle()
         self._viewer.layers.selection.active = shown.mask
         if shown.approved:
-            self._panel.set_status(LOCKED, "problem")
+            self._panel.say(LOCKED, "problem")
             return
-        self._panel.set_status(clean_up_active(self._viewer, CleanUp(step, self._panel.smallest)))
+        self._panel.say(clean_up_active(self._viewer, CleanUp(step, self._panel.smallest)))
 
     def undo(self) -> None:
         """Undo the last step, unless the mask is locked."""
@@ -147,24 +143,19 @@ class ReviewTools(QObject):
             self.settle()
             self._shown.mask.undo()
 
-    def toggle_layer(self, name: str) -> None:
-        """Turn a layer on or off with a key, as a press on its button does."""
-        self._panel.set_checked(name, not self._panel.is_checked(name))
-        self.show_layer(name)
-
-    def show_layer(self, name: str) -> None:
+    def _show_layer(self, name: str) -> None:
         """Show or remove a layer, as its button says."""
         shown, is_on = self._shown, self._panel.is_checked(name)
         if shown is None:
             return
-        if name == "doubt_layer":
+        if name == "uncertainty":
             self._viewer.layers.selection.active = shown.mask
             self.uncertainty.show_layer(is_on)
         elif not is_on:
             self.changes.hide()
         elif sentence := self.changes.show(shown.mask):
             self._panel.set_checked("changes", False)
-            self._panel.set_status(sentence, "problem")
+            self._panel.say(sentence, "problem")
 
     def _box_choices(self) -> BoxChoices | None:
         choice = self._panel.model_row.choice
@@ -177,22 +168,24 @@ class ReviewTools(QObject):
         return LOCKED if shown is not None and shown.approved and mask.unique_id == shown.mask.unique_id else ""
 
     def _on_counted(self, added: int, removed: int) -> None:
-        self._panel.set_status(
-            f"Compared with the prediction: {added:,} px added (solid), {removed:,} px removed (striped)."
-        )
+        self._panel.say(f"Compared with the prediction: {added:,} px added (solid), {removed:,} px removed (striped).")
 
     def _check_mask(self) -> None:
-        shown, choice = self._shown, self._panel.model_row.choice
-        if shown is None or shown.approved or choice is None or self._checker.busy:
+        shown, model = self._shown, self._model
+        if shown is None or shown.approved or model is None or self._checker.busy:
             return
-        if not self._cache.holds(choice.path, "auto"):
+        if not self._cache.holds(model.path, "auto"):
             return  # no model is loaded only for this
-        segmenter = self._cache.get(choice.path, "auto", self._load)
+        segmenter = self._cache.get(model.path, "auto", self._load)
         if hasattr(segmenter, "codec"):
-            planes = (np.array(shown.mask.data[label_index]) for _, label_index in shown.loaded.planes)
-            labelled = [plane for plane in planes if plane.any()][:_MOST_PLANES]
-            self._checker.start(partial(fidelity_job, segmenter, labelled))
+            labels = np.asarray(shown.mask.data)
+            planes = (plane for plane in labels.reshape(-1, *labels.shape[-2:]) if plane.any())
+            copies = [plane.copy() for plane in islice(planes, _MOST_PLANES)]
+            self._checker.start(partial(fidelity_job, segmenter, copies))
 
     def _on_checked(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, str):
-            self._panel.set_hint(outcome.result)
+            self._show_hint(outcome.result)
+
+    def _show_hint(self, sentence: str) -> None:
+        self._panel.hint.say(f"⚠ {sentence}" if sentence else "")

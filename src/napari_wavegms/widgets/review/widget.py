@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QShowEvent
@@ -11,24 +12,23 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
 from napari_wavegms.finetune.presets import QUICK, Preset
-from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
 from napari_wavegms.storage.writer import process_writer
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
+from napari_wavegms.widgets.recording.recorder import JournalWatch, in_window
 from napari_wavegms.widgets.review.approval import Approvals
-from napari_wavegms.widgets.review.context import ReviewContext, ReviewJournal, in_window
-from napari_wavegms.widgets.review.current_image import CurrentImage
+from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.opening import Lists
-from napari_wavegms.widgets.review.panel import ReviewPanel
+from napari_wavegms.widgets.review.panel import LAYERS, ReviewPanel
 from napari_wavegms.widgets.review.prefetch import Prefetch
 from napari_wavegms.widgets.review.recovery import Recovery
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.widgets.shortcuts import ACTIONS, ReviewKeys
-from napari_wavegms.worklist.state import WorklistStates
+from napari_wavegms.worklist.item import WorklistStates
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -51,7 +51,7 @@ class ReviewWidget(DockedWidget):
     Attributes
     ----------
     panel : ReviewPanel
-    journal : ReviewJournal
+    journal : JournalWatch
     prefetch : Prefetch
     tools : ReviewTools
     current : CurrentImage
@@ -72,27 +72,22 @@ class ReviewWidget(DockedWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panel)
-        self.journal = ReviewJournal(JournalWriter(Journal()), self)
-        self._context = context = ReviewContext(
-            napari_viewer,
-            self.panel,
-            CorrectionStore(),
-            self.journal,
-            WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused)),
-        )
+        self.journal = JournalWatch(JournalWriter(), self)
+        context = ReviewContext(napari_viewer, self.panel, self.panel.list.model, CorrectionStore(), self.journal)
         self._events = ViewerEvents(
             napari_viewer,
             layers=lambda: self.current.on_layers(),
             view=lambda: self.tools.uncertainty.refresh(),
         )
         self._window = WindowWatch(self)
-        self.prefetch = Prefetch(context, load, cache)
+        states = WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused))
+        self.prefetch = Prefetch(self.panel, load, cache)
         self.tools = ReviewTools(napari_viewer, self.panel, load, cache)
         self.current = CurrentImage(context, self.tools, self._events, self.prefetch)
-        self.lists = Lists(context, self.current, self.prefetch)
+        self.lists = Lists(context, states, self.current, self.prefetch)
         self.recovery = Recovery(context, self.current, self.lists, self.tools)
         self.approvals = Approvals(context, self.current, self.tools, self.lists.next, preset)
-        self._actions: dict[str, Callable[[], object]] = {
+        actions: dict[str, Callable[[], object]] = {
             "approve": self.approvals.approve,
             "withdraw": self.approvals.withdraw,
             "next": self.lists.next,
@@ -100,7 +95,17 @@ class ReviewWidget(DockedWidget):
             "skip": self.lists.skip,
             **self.tools.actions(),
         }
-        self._keys = ReviewKeys(napari_viewer, self._actions, self, self.panel)
+        keyed = actions | {name: partial(self.panel.click, name) for name in LAYERS}
+        self._keys = ReviewKeys(napari_viewer, keyed, self, self.panel)
+        self._pressed: dict[str, Callable[[], object]] = {
+            **actions,
+            "folder": self.lists.ask_for_folder,
+            "files": self.lists.ask_for_files,
+            "layers": self.lists.open_layers,
+            "export": self.lists.ask_for_table,
+            "again": self.prefetch.run_again,
+            "all": lambda: self.prefetch.run(all_images=True),
+        }
         self._connect()
         self._open()
 
@@ -146,55 +151,41 @@ class ReviewWidget(DockedWidget):
         self.journal.close()
 
     def _connect(self) -> None:
-        self.journal.watch.saved.connect(self.panel.set_saved)
-        self.journal.watch.edited.connect(self.current.on_edited)
-        self.tools.threshold_settled.connect(self._on_threshold)
+        self.journal.saved.connect(self.panel.saved.say)
+        self.journal.edited.connect(self.current.on_edited)
         self.approvals.retrained.connect(self.prefetch.follow_best)
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):
-            signal.connect(lambda: self.prefetch.run())
+            signal.connect(self.prefetch.run)
         self._keys.changed.connect(self._show_keys)
         self._window.closed.connect(self._close)
         self._window.reopened.connect(self._open)
         panel = self.panel
-        panel.folder_requested.connect(self.lists.ask_for_folder)
-        panel.files_requested.connect(self.lists.ask_for_files)
-        panel.layers_requested.connect(self.lists.open_layers)
-        panel.export_requested.connect(self.lists.ask_for_table)
-        panel.again_requested.connect(self.prefetch.run_again)
-        panel.all_requested.connect(lambda: self.prefetch.run(every=True))
         panel.folder_chosen.connect(self.lists.open_folder)
-        panel.action.connect(self._on_button)
-        panel.model_changed.connect(self.prefetch.use_model)
+        panel.action.connect(lambda name: self._pressed[name]())
+        panel.model_row.chosen.connect(self.prefetch.use_model)
+        panel.threshold_row.settled.connect(self._on_threshold)
         panel.name_given.connect(self._on_name)
         panel.question.answered.connect(lambda _image, how: self.recovery.answer(how))
         panel.list.item_chosen.connect(self.current.show_item)
 
-    def _on_refused(self, sentence: str) -> None:
-        self._context.say_problem(sentence)
+    def _on_refused(self, sentence: str, _news: object) -> None:
+        self.panel.say_problem(sentence)
 
     def _on_threshold(self, threshold: float) -> None:
-        self.journal.watch.threshold = threshold
-
-    def _on_button(self, name: str) -> None:
-        if name in ("doubt_layer", "changes"):  # which the press has checked
-            self.tools.show_layer(name)
-        elif name == "undo":  # whose key is napari's
-            self.tools.undo()
-        else:
-            self._actions[name]()
+        self.journal.threshold = threshold
 
     def _on_name(self, name: str) -> None:
         try:
             set_editor_name(name)
         except InputError as error:
-            self._context.say_problem(str(error))
+            self.panel.say_problem(str(error))
         self._show_editor()
 
     def _show_editor(self) -> None:
-        self.journal.watch.editor = editor_name()
-        self.panel.set_editor(self.journal.watch.editor)
+        self.journal.editor = editor_name()
+        self.panel.set_editor(self.journal.editor)
 
     def _show_keys(self) -> None:
         self.panel.set_labels({action.name: self._keys.label(action.name) for action in ACTIONS})
         if self._keys.problems:
-            self.panel.set_status(self._keys.problems[0], "problem")
+            self.panel.say(self._keys.problems[0], "problem")

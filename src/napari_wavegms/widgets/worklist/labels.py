@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from napari_wavegms.wording import rough_duration
+from napari_wavegms.wording import counted, listed, rough_duration
 from napari_wavegms.worklist.item import Item, State
 from napari_wavegms.worklist.ordering import TO_DO, SortOrder, StateFilter
 
@@ -17,7 +17,7 @@ STATE_COLOURS: dict[State, str] = {"predicted": "#56b4e9", "corrected": "#e69f00
 
 _LIGHT_WORDS = {"amber": "△ unusual", "red": "▲ very different"}
 
-HOW_HELP: dict[SortOrder, str] = {
+SORT_ORDER_HELP: dict[SortOrder, str] = {
     "least certain first": "The image from which the model can learn most comes next; images you have seen come last.",
     "lowest score first": "The mask with the lowest score comes next; images you have seen come last.",
     "folder order": "The order of the files in their folder.",
@@ -26,7 +26,7 @@ HOW_HELP: dict[SortOrder, str] = {
     "longest first": "Images on which you spent most time first.",
 }
 
-SHOW_WORDS: dict[StateFilter, str] = {
+STATE_FILTER_LABELS: dict[StateFilter, str] = {
     "todo": "to do",
     "unfinished": "not approved",
     "all": "all images",
@@ -50,26 +50,26 @@ def state_line(item: Item) -> str:
     '◐ predicted  △ unusual'
     """
     light = _LIGHT_WORDS.get(item.light, "")
-    return f"{STATE_SIGNS[item.state]} {SHOW_WORDS[item.state]}{'  ' if light else ''}{light}"
+    return f"{STATE_SIGNS[item.state]} {STATE_FILTER_LABELS[item.state]}{'  ' if light else ''}{light}"
 
 
-def mark_of(uncertainty: float, every: Sequence[float]) -> str:
+def mark_of(uncertainty: float, uncertainties: Sequence[float]) -> str:
     """Mark what stands out: ``"!!"`` above nine tenths of all, ``"!"`` above three quarters.
 
     Parameters
     ----------
     uncertainty : float
-    every : sequence of float
-        The uncertainties of all images, sorted.
+    uncertainties : sequence of float
+        Of all images, sorted.
 
     Examples
     --------
     >>> [mark_of(value, list(range(20))) for value in (3, 15, 19)]
     ['', '!', '!!']
     """
-    if len(every) < _ENOUGH:
+    if len(uncertainties) < _ENOUGH:
         return ""
-    below = bisect_left(every, uncertainty) / len(every)
+    below = bisect_left(uncertainties, uncertainty) / len(uncertainties)
     return next((mark for share, mark in _MARKS if below >= share), "")
 
 
@@ -82,8 +82,8 @@ def details(item: Item, uncertainties: Sequence[float]) -> str:
     if item.score is not None:
         lines.append(f"The model's own score for its mask is {item.score:.3f}; nobody has checked it.")
     if item.light in _LIGHT_WORDS:
-        how = "somewhat" if item.light == "amber" else "very"
-        lines.append(f"This image is {how} different from the training images.")
+        degree = "somewhat" if item.light == "amber" else "very"
+        lines.append(f"This image is {degree} different from the training images.")
     if item.seconds:
         lines.append(f"You have worked on it for {rough_duration(item.seconds)}.")
     return "\n".join(lines)
@@ -93,7 +93,7 @@ def counts_line(counts: Mapping[State, int], link: str = "") -> str:
     """The progress of a review, as rich text in which each number is a link, of this colour, that shows its images."""
     total, to_do = sum(counts.values()), sum(counts[state] for state in TO_DO)
     parts: list[tuple[StateFilter, str]] = [
-        ("all", f"{total:,} image{'' if total == 1 else 's'}"),
+        ("all", counted(total, "image")),
         ("approved", f"{counts['approved']:,} approved"),
         ("corrected", f"{counts['corrected']:,} corrected"),
         ("skipped", f"{counts['skipped']:,} skipped" if counts["skipped"] else ""),
@@ -101,41 +101,38 @@ def counts_line(counts: Mapping[State, int], link: str = "") -> str:
     ]
     style = f"text-decoration:none;color:{link}"
     return "&nbsp;&nbsp; ".join(
-        f'<a href="{show}" style="{style}">{words.replace(" ", "&nbsp;")}</a>' for show, words in parts if words
+        f'<a href="{state_filter}" style="{style}">{words.replace(" ", "&nbsp;")}</a>'
+        for state_filter, words in parts
+        if words
     )
 
 
-def nothing_shown(counts: Mapping[State, int], show: StateFilter, text: str) -> str:
+def nothing_shown(counts: Mapping[State, int], state_filter: StateFilter, text: str) -> str:
     """Why a list is empty, and what to do about it."""
     if not sum(counts.values()):
         return "Open a folder of images to begin."
     if text.strip():
         return f"No name contains “{text.strip()}”. Search for something else, or show all images."
-    if show == "todo":
-        waiting = [
-            f"{counts['corrected']:,} corrected" if counts["corrected"] else "",
-            f"{counts['skipped']:,} skipped" if counts["skipped"] else "",
-        ]
-        rest = " and ".join(words for words in waiting if words)
-        if not rest:
-            return "All images are approved."
-        return f"Nothing left to do, but {rest} images are not approved yet. Choose them under Show."
-    if show == "unfinished":
+    waiting = {state: counts[state] for state in ("corrected", "skipped") if counts[state]}
+    if state_filter == "todo" and waiting:
+        rest = " and ".join(f"{count:,} {state}" for state, count in waiting.items())
+        are = "image is" if sum(waiting.values()) == 1 else "images are"
+        return f"Nothing left to do, but {rest} {are} not approved yet. Choose them under Show."
+    if state_filter in ("todo", "unfinished"):
         return "All images are approved."
-    return f"No image is {SHOW_WORDS[show]}. Choose others under Show."
+    return f"No image is {STATE_FILTER_LABELS[state_filter]}. Choose others under Show."
 
 
 def gone_sentence(names: Sequence[str]) -> str:
     """Which files are missing; empty where none is."""
     if not names:
         return ""
-    some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     which = "1 image you worked on is" if len(names) == 1 else f"{len(names):,} images you worked on are"
-    return f"{which} no longer in the folder: {some}. Your work is kept in case the files come back."
+    return f"{which} no longer in the folder: {listed(names)}. Your work is kept in case the files come back."
 
 
 def _state_sentence(item: Item) -> str:
-    words = SHOW_WORDS[item.state].capitalize()
+    words = STATE_FILTER_LABELS[item.state].capitalize()
     try:
         when = datetime.fromisoformat(item.time).astimezone()
     except ValueError:

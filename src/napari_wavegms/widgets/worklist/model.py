@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
@@ -17,7 +17,7 @@ from napari_wavegms.worklist.ordering import (
     fits,
     is_ring,
     next_key,
-    order,
+    ordered_keys,
     previous_key,
     upcoming,
 )
@@ -53,9 +53,9 @@ class WorklistModel(QAbstractTableModel):
     Attributes
     ----------
     worklist : Worklist or None
-    how : SortOrder
+    order : SortOrder
         In which order the images come.
-    show : Show
+    state_filter : StateFilter
         Which images are shown.
     text : str
         What their names are searched for.
@@ -69,8 +69,8 @@ class WorklistModel(QAbstractTableModel):
         super().__init__(parent)
         self.thumbnails = thumbnails
         self.worklist: Worklist | None = None
-        self.how: SortOrder = "least certain first"
-        self.show: StateFilter = "todo"
+        self.order: SortOrder = "least certain first"
+        self.state_filter: StateFilter = "todo"
         self.text = ""
         self._keys: list[str] = []
         self._rows: dict[str, int] = {}
@@ -115,26 +115,30 @@ class WorklistModel(QAbstractTableModel):
         """The row of an image; None where it is not shown."""
         return None if key is None else self._rows.get(key)
 
-    def arrange(self, how: SortOrder | None = None, show: StateFilter | None = None, text: str | None = None) -> None:
+    def arrange(
+        self, order: SortOrder | None = None, state_filter: StateFilter | None = None, text: str | None = None
+    ) -> None:
         """Sort the rows, and change what is shown; what is not given stays as it is."""
-        self.how = self.how if how is None else how
-        self.show = self.show if show is None else show
+        self.order = self.order if order is None else order
+        self.state_filter = self.state_filter if state_filter is None else state_filter
         self.text = self.text if text is None else text
         self._set_keys(self._wanted_keys())
 
-    def set_item(self, key: str, **changes: Any) -> None:
-        """Note and show changes of an image, see `Worklist.set`."""
-        self.set_items({key: changes})
+    def item_of(self, content: str) -> Item | None:
+        """The image whose pixels have a content hash."""
+        return next((item for item in self.items() if item.content == content), None)
 
-    def set_items(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Note and show changes of several images at once, see `Worklist.set_all`."""
-        self._list().set_all(changes)
-        self._after_changes(changes)
+    def note(self, key: str, **changes: Any) -> None:
+        """Note and show changes of an image if it is still in the list, see `Worklist.set`."""
+        before = self.item(key)
+        if before is not None and self._list().set(key, **changes) is not before:
+            self._after_changes(key)
 
     def identify(self, key: str, content: str) -> Item:
         """Note the content hash of an image, see `Worklist.identify`."""
-        item = self._list().identify(key, content)
-        self._after_changes([key])
+        before, item = self._list().item(key), self._list().identify(key, content)
+        if item is not before:
+            self._after_changes(key)
         return item
 
     def go_to(self, key: str) -> None:
@@ -148,7 +152,7 @@ class WorklistModel(QAbstractTableModel):
         worklist = self._list()
         before = worklist.current
         worklist.go_to(key)
-        if before is not None and before != key and not fits(worklist.item(before), self.show, self.text):
+        if before is not None and before != key and not fits(worklist.item(before), self.state_filter, self.text):
             self._remove(before)
         if key not in self._rows or key == before:  # taken up again: what was shown in this sitting stands in front
             self.arrange()
@@ -156,7 +160,7 @@ class WorklistModel(QAbstractTableModel):
     def next_key(self) -> str | None:
         """Sort, and give the image after the current one; None where there is no other."""
         self.arrange()
-        if self.worklist is not None and is_ring(self.how) and self._keys[-1:] == [self.current]:
+        if self.worklist is not None and is_ring(self.order) and self._keys[-1:] == [self.current]:
             # Once round: what came up meanwhile has its turn before those that were seen.
             self.worklist.begin_again()
             self.arrange()
@@ -202,7 +206,7 @@ class WorklistModel(QAbstractTableModel):
         if self.worklist is None:
             return []
         items, since = self.worklist.items(), self.worklist.since
-        return order(items, self.how, self.show, text=self.text, since=since, keep=self.current)
+        return ordered_keys(items, self.order, self.state_filter, text=self.text, since=since, keep=self.current)
 
     def _begin_again(self) -> None:
         self.thumbnails.forget()
@@ -228,9 +232,9 @@ class WorklistModel(QAbstractTableModel):
             self._rows = {key: row for row, key in enumerate(self._keys)}
             self.endRemoveRows()
 
-    def _after_changes(self, keys: Iterable[str]) -> None:
+    def _after_changes(self, key: str) -> None:
         self._uncertainties = None
-        self._repaint(keys)
+        self._repaint([key])
         self.changed.emit()
 
     def _on_thumbnails(self, keys: list[str]) -> None:

@@ -2,27 +2,224 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from typing import cast
+
+from qtpy.QtCore import QEvent, QItemSelectionModel, QModelIndex, QObject, QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QScrollBar,
+    QSizePolicy,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
-from napari_wavegms.widgets.thumbnails import Thumbnails, plane_of_file
-from napari_wavegms.widgets.worklist.labels import HOW_HELP, SHOW_WORDS, counts_line, gone_sentence, nothing_shown
-from napari_wavegms.widgets.worklist.model import IMAGE, SCORE, TIME, UNCERTAINTY, WorklistModel
-from napari_wavegms.widgets.worklist.table import WorklistTable
+from napari_wavegms.widgets.thumbnails import SHOWN, Thumbnails, paint_picture, plane_of_file
+from napari_wavegms.widgets.worklist.labels import (
+    SORT_ORDER_HELP,
+    STATE_COLOURS,
+    STATE_FILTER_LABELS,
+    counts_line,
+    gone_sentence,
+    nothing_shown,
+    state_line,
+)
+from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
+from napari_wavegms.worklist.item import Item
 from napari_wavegms.worklist.ordering import SORT_ORDERS, SortOrder, StateFilter
 from napari_wavegms.worklist.worklist import Worklist
 
 _SETTLED = 1500  # ms without a new score after which the rows are put in order
+_REST = 200  # ms; a key that is held down runs past images without opening each
+_EDGE, _GAP = 3, 8  # pixels
+_MIDDLE = 128  # between dark and light
+ROW_HEIGHT = SHOWN + 2 * _EDGE
+_WIDTHS = {UNCERTAINTY: 74, SCORE: 46, TIME: 48}
 _BY_COLUMN: dict[int, SortOrder] = {
     IMAGE: "name",
     UNCERTAINTY: "least certain first",
     SCORE: "lowest score first",
     TIME: "longest first",
 }
+_ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+_UP_DOWN = (Qt.Key.Key_Up, Qt.Key.Key_Down)
+_MOVES = (*_UP_DOWN, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown, Qt.Key.Key_Home, Qt.Key.Key_End)
+
+
+class WorklistDelegate(QStyledItemDelegate):
+    """Paints the cells of the first column."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
+        """All rows are equally high."""
+        return QSize(option.rect.width(), ROW_HEIGHT)
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Paint one cell: the thumbnail, and beside it the name above the state."""
+        if painter is None:
+            return
+        item: Item = index.data(ITEM_ROLE)
+        style = cast("QStyle", option.widget.style())
+        style.drawPrimitive(QStyle.PrimitiveElement.PE_PanelItemViewItem, option, painter, option.widget)
+        painter.save()
+        square = QRect(option.rect.left() + _EDGE, option.rect.top() + _EDGE, SHOWN, SHOWN)
+        paint_picture(painter, square, index.data(Qt.ItemDataRole.DecorationRole))
+        upper = option.rect.adjusted(SHOWN + _EDGE + _GAP, _EDGE + 2, -_EDGE, -_EDGE - 2)
+        lower = upper.adjusted(0, upper.height() // 2, 0, 0)
+        upper.setBottom(lower.top() - 1)
+        ink = option.palette.color(QPalette.ColorRole.Text)
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        # The end of a name tells it from its neighbours as often as its beginning.
+        for text, place, colour, elided in (
+            (item.name, upper, ink, Qt.TextElideMode.ElideMiddle),
+            (state_line(item), lower, ink if selected else _state_colour(item, ink), Qt.TextElideMode.ElideRight),
+        ):
+            painter.setPen(colour)
+            line = QFontMetrics(painter.font()).elidedText(text, elided, place.width())
+            painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, line)
+        painter.restore()
+
+
+def _state_colour(item: Item, ink: QColor) -> QColor:
+    if item.state not in STATE_COLOURS:
+        return QColor(ink.red(), ink.green(), ink.blue(), 165)
+    colour = QColor(STATE_COLOURS[item.state])
+    # Where the ink is dark, the ground is light, and a colour made for dark ground could not be read.
+    return colour.darker(190) if ink.lightness() < _MIDDLE else colour
+
+
+class WorklistTable(QTableView):
+    """Shows a `WorklistModel`.
+
+    Signals
+    -------
+    opened(str)
+        A person opens an image: the key of its item, from a click, Enter, or a row that the arrow keys rest on.
+    typed(str)
+        A person types a letter, which is meant for the search.
+    title_clicked(int)
+        The title of a column was clicked.
+    """
+
+    opened = Signal(str)
+    typed = Signal(str)
+    title_clicked = Signal(int)
+
+    def __init__(self, model: WorklistModel) -> None:
+        super().__init__()
+        self._model = model
+        self.setModel(model)
+        self.setItemDelegateForColumn(IMAGE, WorklistDelegate(self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setShowGrid(False)
+        self.setTabKeyNavigation(False)  # Tab goes on to the buttons
+        self.setWordWrap(False)
+        self._set_headers()
+        self._empty = QLabel()
+        self._empty.setWordWrap(True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        QVBoxLayout(self._area).addWidget(self._empty)
+        self._rest = single_shot(self, _REST, self._open_where_keys_rest)
+        self.clicked.connect(self._open)
+
+    @property
+    def key(self) -> str | None:
+        """The key of the selected row's item."""
+        index = self.currentIndex()
+        return self._model.keys[index.row()] if index.isValid() else None
+
+    def select(self, key: str | None) -> None:
+        """Select a row without a signal, and scroll to it; none where the item is not shown."""
+        self._rest.stop()
+        row, selection = self._model.row_of(key), cast("QItemSelectionModel", self.selectionModel())
+        if row is None:
+            selection.clear()
+            return
+        flags = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+        index = self._model.index(row, IMAGE)
+        selection.setCurrentIndex(index, flags)
+        self.scrollTo(index)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a person is about to choose a row."""
+        return bool(self.hasFocus() or self._area.underMouse())
+
+    def set_empty(self, sentence: str) -> None:
+        """Show a sentence instead of rows; nothing for an empty one."""
+        self._empty.setText(sentence)
+        self._empty.setVisible(bool(sentence))
+
+    def place_of(self, key: str | None) -> int | None:
+        """Distance of a row from the upper edge, in pixels; None where it is not in sight."""
+        row = self._model.row_of(key)
+        top = -ROW_HEIGHT if row is None else self.rowViewportPosition(row)
+        return top if -ROW_HEIGHT < top < self._area.height() else None
+
+    def put(self, key: str | None, place: int) -> None:
+        """Scroll so that a row has this distance from the upper edge."""
+        row = self._model.row_of(key)
+        if row is not None:
+            self.updateGeometries()  # after a reset Qt would learn the new length later
+            cast("QScrollBar", self.verticalScrollBar()).setValue(row * ROW_HEIGHT - place)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Open with Enter and where the arrow keys rest; hand letters to the search."""
+        if event is None:
+            return
+        beside_shift = ~(Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier)
+        if event.key() in _ENTER:
+            self._open(self.currentIndex())
+        elif event.key() in _MOVES:
+            super().keyPressEvent(event)
+            self._rest.start()
+        elif event.text().strip() and event.text().isprintable() and not event.modifiers() & beside_shift:
+            self.typed.emit(event.text())
+        else:
+            event.ignore()  # napari's, or somebody else's
+
+    @property
+    def _area(self) -> QWidget:
+        return cast("QWidget", self.viewport())
+
+    def _set_headers(self) -> None:
+        rows, columns = cast("QHeaderView", self.verticalHeader()), cast("QHeaderView", self.horizontalHeader())
+        rows.hide()
+        rows.setMinimumSectionSize(ROW_HEIGHT)
+        rows.setDefaultSectionSize(ROW_HEIGHT)
+        for header in (rows, columns):
+            header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        columns.setSectionsClickable(True)
+        columns.sectionClicked.connect(self.title_clicked)
+        columns.setHighlightSections(False)
+        columns.setMinimumSectionSize(40)
+        columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
+        for column, width in _WIDTHS.items():
+            columns.resizeSection(column, width)
+
+    def _open_where_keys_rest(self) -> None:
+        if self.key != self._model.current:
+            self._open(self.currentIndex())
+
+    def _open(self, index: QModelIndex) -> None:
+        self._rest.stop()
+        if index.isValid():
+            self.opened.emit(self._model.keys[index.row()])
 
 
 class WorklistView(QWidget):
@@ -48,15 +245,22 @@ class WorklistView(QWidget):
         super().__init__()
         self.model = WorklistModel(Thumbnails(plane_of_file, self), self)
         self.table = WorklistTable(self.model)
-        self._counts = QLabel()
-        self._bar = QProgressBar()
-        self._order = ChoiceList()
-        self._show = ChoiceList()
-        self._search = QLineEdit()
-        self._notes = WrappedLabel()
+        self._counts, self._bar, self._notes = QLabel(), QProgressBar(), WrappedLabel()
+        self._order, self._show, self._search = ChoiceList(), ChoiceList(), QLineEdit()
         self._settled = single_shot(self, _SETTLED, self._arrange_unless_in_use)
         self._lay_out()
-        self._connect()
+        self._order.chosen.connect(self._arrange)
+        self._show.chosen.connect(self._arrange)
+        self._counts.linkActivated.connect(lambda state_filter: self.choose(state_filter=state_filter))
+        self._search.textChanged.connect(self._arrange)
+        self._search.returnPressed.connect(self._open_first)
+        self._search.installEventFilter(self)
+        self.table.opened.connect(self.item_chosen)
+        self.table.typed.connect(self._type)
+        self.table.title_clicked.connect(self._sort_by_column)
+        self.model.listed.connect(self._on_list)
+        self.model.changed.connect(self._on_change)
+        self.model.arranged.connect(self._after_arranging)
         self.choose()
         self._on_list()
         self._on_change()
@@ -72,10 +276,14 @@ class WorklistView(QWidget):
         self.table.select(key)
         self._show_if_empty()
 
-    def choose(self, how: SortOrder | None = None, show: StateFilter | None = None) -> None:
+    def choose(self, order: SortOrder | None = None, state_filter: StateFilter | None = None) -> None:
         """Choose the order and what is shown, as a person does."""
-        self._order.set_choices([(each, each) for each in SORT_ORDERS], how or self.model.how, list(HOW_HELP.values()))
-        self._show.set_choices([(words, each) for each, words in SHOW_WORDS.items()], show or self.model.show)
+        self._order.set_choices(
+            [(each, each) for each in SORT_ORDERS], order or self.model.order, list(SORT_ORDER_HELP.values())
+        )
+        self._show.set_choices(
+            [(words, each) for each, words in STATE_FILTER_LABELS.items()], state_filter or self.model.state_filter
+        )
         self._arrange()
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -87,7 +295,7 @@ class WorklistView(QWidget):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """In the search, Down goes to the rows and Escape ends the search."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and watched is self._search:
-            if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
+            if event.key() in _UP_DOWN:
                 self._go_to_rows()
                 return True
             if event.key() == Qt.Key.Key_Escape and self._search.text():
@@ -112,33 +320,17 @@ class WorklistView(QWidget):
         for label, choice, stretch in (("Order", self._order, 5), ("Show", self._show, 3)):
             choices.addWidget(QLabel(label))
             choices.addWidget(choice, stretch)
+            choice.setAccessibleName(label)
+        self._search.setAccessibleName("Find")
+        self.table.setAccessibleName("Images")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        column.addWidget(self._counts)
-        column.addWidget(self._bar)
-        column.addLayout(choices)
-        column.addWidget(self._search)
-        column.addWidget(self.table, 1)
-        column.addWidget(self._notes)
+        for widget in (self._counts, self._bar, self._search, self.table, self._notes):
+            column.addWidget(widget)
+        column.setStretchFactor(self.table, 1)
+        column.insertLayout(2, choices)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        names = ((self._order, "Order"), (self._show, "Show"), (self._search, "Find"), (self.table, "Images"))
-        for widget, name in names:
-            widget.setAccessibleName(name)
-
-    def _connect(self) -> None:
-        self._order.chosen.connect(self._arrange)
-        self._show.chosen.connect(self._arrange)
-        self._counts.linkActivated.connect(lambda show: self.choose(show=show))
-        self._search.textChanged.connect(self._arrange)
-        self._search.returnPressed.connect(self._open_first)
-        self._search.installEventFilter(self)
-        self.table.opened.connect(self.item_chosen)
-        self.table.typed.connect(self._type)
-        self.table.title_clicked.connect(self._sort_by_column)
-        self.model.listed.connect(self._on_list)
-        self.model.changed.connect(self._on_change)
-        self.model.arranged.connect(self._after_arranging)
 
     def _arrange(self) -> None:
         place = self.table.place_of(self.model.current)
@@ -149,7 +341,7 @@ class WorklistView(QWidget):
 
     def _arrange_unless_in_use(self) -> None:
         """Sort by new scores, unless a person is about to choose a row."""
-        if self.table.hasFocus() or self.table.is_under_mouse:
+        if self.table.is_in_use:
             self._settled.start()
         else:
             self._arrange()
@@ -160,8 +352,8 @@ class WorklistView(QWidget):
         self.order_changed.emit()
 
     def _sort_by_column(self, column: int) -> None:
-        how = _BY_COLUMN[column]
-        self.choose(how="folder order" if how == self.model.how else how)
+        order = _BY_COLUMN[column]
+        self.choose("folder order" if order == self.model.order else order)
 
     def _type(self, letters: str) -> None:
         self._search.setFocus()
@@ -203,4 +395,6 @@ class WorklistView(QWidget):
 
     def _show_if_empty(self) -> None:
         model = self.model
-        self.table.set_empty("" if model.rowCount() else nothing_shown(model.counts, model.show, self._search.text()))
+        self.table.set_empty(
+            "" if model.rowCount() else nothing_shown(model.counts, model.state_filter, self._search.text())
+        )

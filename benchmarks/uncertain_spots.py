@@ -1,9 +1,9 @@
-"""How long the window waits for doubtful spots of a large image, and how long a person does.
+"""How long the window waits for uncertain spots of a large image, and how long a person does.
 
-    python benchmarks/doubt.py [--side 4096] [--repeats 5]
+    python benchmarks/uncertain_spots.py [--side 4096] [--repeats 5]
 
-A mask of side x side pixels with a blurred border is made, and the key for the next doubtful spot is pressed; then the
-doubt is shown as a layer. "Gap" is the longest time between two turns of a 1 ms timer while that goes on. Needs a
+A mask of side x side pixels with a blurred border is made, and the key for the next uncertain spot is pressed; then the
+uncertainty is shown as a layer. "Gap" is the longest time between two turns of a 1 ms timer while that goes on. Needs a
 display; `xvfb-run` will do. To compare two commits, run it with either's `src` on `PYTHONPATH`, in turns.
 """
 
