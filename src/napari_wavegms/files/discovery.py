@@ -162,6 +162,12 @@ def is_mask_name(path: Path) -> bool:
     return _OURS.fullmatch(stem_of(path)) is not None
 
 
+def looks_like_mask(path: Path) -> bool:
+    """Whether a file is called as anybody calls masks: ``scan_mask.png``, ``scan_segmentation.nii.gz``."""
+    stem = stem_of(path)
+    return _MASK.fullmatch(stem) is not None and _MAP.fullmatch(stem) is None
+
+
 def masks_beside(image: Path, folder: Path | None = None) -> list[Path]:
     """The masks of an image by name, several where each has one structure, in its own folder or in another one."""
     place = image.parent if folder is None else folder

@@ -92,7 +92,29 @@ def read_image(path: str | os.PathLike[str]) -> LoadedImage:
     >>> read_image(path).axes
     'YXS'
     """
+    return _as_image(*_decode(path))
+
+
+def read_image_or_mask(path: str | os.PathLike[str], *, expects_mask: bool) -> LoadedImage | MaskDetails:
+    """Read a file as what it is: a mask that we wrote, or one that is expected and has labels, or else an image.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
     source, decoded = _decode(path)
+    is_ours = decoded.record is not None and decoded.pixels.dtype.kind in "bui"
+    if is_ours or expects_mask:
+        try:
+            return _as_mask(source, decoded)
+        except InputError:
+            if is_ours:
+                raise
+    return _as_image(source, decoded)
+
+
+def _as_image(source: Path, decoded: Decoded) -> LoadedImage:
     pixels, axes = decoded.pixels, decoded.axes
     if decoded.palette is not None:
         pixels, axes = decoded.palette[pixels], f"{axes}S"
@@ -135,7 +157,10 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 def read_mask_details(path: str | os.PathLike[str]) -> MaskDetails:
     """Read a mask like `read_mask`, with its axes, spacing and provenance; files that we wrote come back exactly."""
-    source, decoded = _decode(path)
+    return _as_mask(*_decode(path))
+
+
+def _as_mask(source: Path, decoded: Decoded) -> MaskDetails:
     labels, axes, note = labels_of(decoded, source)
     record = decoded.record
     return MaskDetails(

@@ -1,0 +1,52 @@
+"""The npe2 reader: File > Open gives images and masks as the command line reads them, masks as Labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_wavegms.files.discovery import looks_like_mask, stem_of
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY
+from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image_or_mask
+from napari_wavegms.files.spacing import PIXEL, Spacing
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """The reader for a file of ours to read; None for web addresses and for files that are to be stacked."""
+    if isinstance(path, list) or "://" in path or not Path(path).is_file():
+        return None
+    return read_layers
+
+
+def read_layers(path: str) -> list[LayerData]:
+    """Read a file as one layer, with its name, scale, units, axis labels and, of a mask of ours, its provenance.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
+    axes = found.axes.removesuffix("S")
+    meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}
+    if isinstance(found, LoadedImage):
+        return [(found.pixels, meta | {"rgb": found.axes.endswith("S")}, "image")]
+    return [(found.labels, meta | {"metadata": _metadata(found)}, "labels")]
+
+
+def _metadata(mask: MaskDetails) -> dict[str, Any]:
+    return {} if mask.provenance is None else {PROVENANCE_KEY: mask.provenance.as_dict()}
+
+
+def _scaled(spacing: Spacing | None, axes: str) -> dict[str, Any]:
+    """Scale and units of the axes: a spacing's sizes belong to the last of Z, Y and X."""
+    if spacing is None or not (spacing.is_length or spacing.unit == PIXEL):
+        return {}
+    sizes = dict(zip("ZYX"[-len(spacing.size) :], spacing.size, strict=True))
+    return {
+        "scale": tuple(sizes.get(letter, 1.0) for letter in axes),
+        "units": tuple(spacing.unit if letter in sizes else PIXEL for letter in axes),
+    }
