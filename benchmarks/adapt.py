@@ -27,7 +27,6 @@ from napari_wavegms.finetune.presets import PRESETS, Preset
 from napari_wavegms.finetune.replay import ReplaySet
 from napari_wavegms.finetune.split import StickySplit
 from napari_wavegms.learn.evaluate import evaluate
-from napari_wavegms.learn.frames import epoch_order
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.card import read_card
 from napari_wavegms.samples import Phantom, skin_lesion_phantom, ultrasound_phantom
@@ -47,8 +46,9 @@ class Clinic:
 class Adapted:
     """One fine-tuning: mean DSC on both clinics' val images before and after, and what it took.
 
-    `seconds` is wall time from a press on the button to the verdict: loading, scoring the held-out corrections before
-    and after, and learning.
+    `seconds` is wall time from a press on the button to the verdict: loading, scoring the test images before and
+    after, and learning; `processor` is processor time of the same, all threads together, and `learning` the wall time
+    of the steps.
     """
 
     draw: int
@@ -58,11 +58,13 @@ class Adapted:
     known_before: float | None
     known_after: float | None
     seconds: float
+    processor: float
+    learning: float
+    steps: int
     learned: int
     held_out: int
     replayed: int
-    epochs: int
-    promoted: bool
+    verdict: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,20 +97,20 @@ def _adapt(plan: Plan, draw: int, speed: Preset, folder: Path) -> Adapted:
     rng = np.random.default_rng(draw)
     drawn = draw_pairs(plan.new.train, plan.corrections, rng)
     replayed = draw_pairs(plan.known.train, plan.replayed, rng) if plan.known else []
-    clock = time.perf_counter()
+    clock, processor = time.perf_counter(), time.process_time()
     sides = StickySplit(folder).divide(drawn)
     material = ReplaySet.of(sides.train, sides.held_out, read_card(plan.start))
     result = fine_tune(
         plan.start,
         material.new,
-        preset=by_steps(speed, plan.steps, len(material.new), len(replayed)) if plan.steps else speed,
+        preset=replace(speed, config=replace(speed.config, steps=plan.steps, patience=0)) if plan.steps else speed,
         output=folder,
         held_out=material.held_out,
         replay=replayed,
         device=plan.device,
         seed=draw,
     )
-    seconds = time.perf_counter() - clock
+    seconds, processor = time.perf_counter() - clock, time.process_time() - processor
     return Adapted(
         draw=draw,
         speed=speed.key,
@@ -117,22 +119,14 @@ def _adapt(plan: Plan, draw: int, speed: Preset, folder: Path) -> Adapted:
         known_before=None,
         known_after=plan.known and mean_dsc(plan, result.path, plan.known),
         seconds=seconds,
+        processor=processor,
+        learning=result.learning,
+        steps=result.steps,
         learned=len(material.new),
         held_out=len(material.held_out),
         replayed=len(replayed),
-        epochs=result.epochs,
-        promoted=result.version.promoted,
+        verdict=result.verdict.word,
     )
-
-
-def by_steps(speed: Preset, steps: int, new: int, replayed: int) -> Preset:
-    """A speed that ends after whole epochs of about so many steps together, and not by the clock."""
-    config = speed.config
-    order = epoch_order(new, replayed, config.replay_share, np.random.default_rng(0))
-    epochs = max(1, round(steps / -(-len(order) // config.batch)))
-    ends = {"epochs": epochs, "max_seconds": 0.0, "patience": 0}
-    checks = {"validation_share": 0.0, "validate_every": max(1, epochs // 10)}
-    return replace(speed, config=replace(config, **ends, **checks))
 
 
 def draw_pairs(pairs: Sequence[Pair], count: int, rng: np.random.Generator) -> list[Pair]:
@@ -167,7 +161,10 @@ def clinic_of(name: str, make: Callable[[int], Phantom]) -> Clinic:
 
 def table(results: Sequence[Adapted]) -> list[str]:
     """The mean over the draws for each speed, with the lowest and highest, as a Markdown table."""
-    rows = ["| | DSC before | DSC after | change | wall time | known before | known after |", "| --- " * 7 + "|"]
+    rows = [
+        "| | DSC before | DSC after | change | wall time | processor time | known before | known after |",
+        "| --- " * 8 + "|",
+    ]
     for speed in dict.fromkeys(adapted.speed for adapted in results):
         of_speed = [adapted for adapted in results if adapted.speed == speed]
         known = [adapted for adapted in of_speed if adapted.known_after is not None]
@@ -177,6 +174,7 @@ def table(results: Sequence[Adapted]) -> list[str]:
             _spread([adapted.after for adapted in of_speed]),
             _spread([adapted.after - adapted.before for adapted in of_speed], "+.3f"),
             _spread([adapted.seconds for adapted in of_speed], ".1f") + " s",
+            _spread([adapted.processor for adapted in of_speed], ".1f") + " s",
             f"{known[0].known_before:.3f}" if known else "–",
             _spread([adapted.known_after for adapted in known]) if known else "–",
         ]
@@ -200,7 +198,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", metavar="N", type=int, default=3, help="draws of corrections")
     parser.add_argument("--corrections", metavar="N", type=int, default=10, help="corrections a draw")
     parser.add_argument("--replayed", metavar="N", type=int, default=10, help="earlier corrections, of the known kind")
-    parser.add_argument("--steps", metavar="N", type=int, default=0, help="end after N steps, not by the clock")
+    parser.add_argument("--steps", metavar="N", type=int, default=0, help="end after N steps instead of the preset's")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
     if options.new is None:

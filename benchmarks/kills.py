@@ -112,7 +112,7 @@ def work(home: Path, number: int, seed: int, report: int) -> None:
             assert writer.flush()
             tell("note", "last", 1000 * number + step)
         elif action == "version":
-            verdict = judge({"a": 0.1}, {"a": 0.2})
+            verdict = judge({"a": 0.1}, {"a": 0.9})
             tell("wish", -1)
             made = versions.add(lambda path: path.write_bytes(model_bytes(0)), verdict, "default")
             tell("version", made.number)

@@ -36,14 +36,14 @@ def main() -> None:
     options = parse()
     device = choose_device(options.device).name
     pairs, validation = (read_set(options.new, subset) for subset in ("train", "val"))
-    speed = PRESETS[options.speed].config
+    speed, seconds = PRESETS[options.speed].config, PRESETS[options.speed].seconds
     before = judged(started(options.start, device), validation, speed.size, device).dsc
     for rate in options.rates:
         config = replace(speed, learning_rate=rate)
         reports = []
         for draw in range(options.draws):
             model = started(options.start, device)
-            adapt(model, learned_from(pairs, options.corrections, draw), replace(config, seed=draw), device)
+            adapt(model, learned_from(pairs, options.corrections, draw), replace(config, seed=draw), device, seconds)
             reports.append(judged(model, validation, config.size, device))
         record(
             options.lab,
@@ -57,7 +57,7 @@ def main() -> None:
             data=f"{options.new.name} val",
             before=round(before, 4),
             draws=[round(report.dsc, 4) for report in reports],
-            training=f"{config.max_seconds:g} s at {config.size} px, rate {rate:g}",
+            training=f"{seconds:g} s at {config.size} px, rate {rate:g}",
             start=options.start.name,
             device=machine(device),
             command=command(sys.argv[1:]),
@@ -93,10 +93,10 @@ def learned_from(pairs: list[Pair], corrections: int, draw: int) -> list[Pair]:
         return list(StickySplit(Path(folder)).divide(drawn).train)
 
 
-def adapt(model: BasicUNet, pairs: list[Pair], config: TrainConfig, device: str) -> None:
-    """Learn for the config's seconds."""
+def adapt(model: BasicUNet, pairs: list[Pair], config: TrainConfig, device: str, seconds: float) -> None:
+    """Learn for so many seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        fit(model, pairs, config, Path(folder) / "run.pt", device, config.max_seconds)
+        fit(model, pairs, config, Path(folder) / "run.pt", device, seconds)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from napari_wavegms.model.network import WaveGMS
 
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
 LEARNING = TrainConfig(epochs=1, batch=4, precision="float32", augmentation=STILL, alignment_weight=0)
-QUICK = Preset("quick", "Quick", 1.0, "", replace(LEARNING, trained="mapper", max_seconds=1e-6))
+QUICK = Preset("quick", "Quick", 1.0, "", replace(LEARNING, trained="mapper", steps=500))
 
 
 @pytest.fixture
@@ -44,19 +44,19 @@ def test_a_draw_is_learned_for_as_many_steps_as_were_asked_for(adapt: Any, tmp_p
     new, known = adapt.Clinic("new", pairs(12, 1), pairs(2, 2)), adapt.Clinic("known", pairs(3, 3), pairs(2, 4))
     (adapted,) = adapt.measure(adapt.Plan(start, new, known, [QUICK], draws=1, replayed=2, steps=12, device="cpu"))
     assert adapted.learned + adapted.held_out == 10  # none is both, none is lost
-    # An epoch shows each new pair and as many replayed ones, four a step; the clock does not count.
-    assert adapted.epochs == round(12 / -(-2 * adapted.learned // 4)) > 1
+    assert adapted.steps == 12, "the preset's own steps do not count"
     assert adapted.known_before is not None
     assert adapted.known_after is not None
     assert start.read_bytes() == before
 
 
 def test_the_table_gives_means_and_the_range_of_the_draws(adapt: Any) -> None:
-    one = adapt.Adapted(0, "quick", 0.1, 0.3, 0.8, 0.75, 20.0, 8, 2, 10, 5, True)
+    one = adapt.Adapted(0, "quick", 0.1, 0.3, 0.8, 0.75, 20.0, 30.0, 10.0, 60, 8, 2, 10, "clearly better")
     other = replace(one, draw=1, after=0.5, known_after=0.79, seconds=30.0)
     assert adapt.table([one, other])[2] == (
-        "| quick | 0.100 | 0.400 (0.300 to 0.500) | +0.300 (+0.200 to +0.400) | 25.0 (20.0 to 30.0) s | 0.800 | "
+        "| quick | 0.100 | 0.400 (0.300 to 0.500) | +0.300 (+0.200 to +0.400) | 25.0 (20.0 to 30.0) s | "
+        "30.0 (30.0 to 30.0) s | 0.800 | "
         "0.770 (0.750 to 0.790) |"
     )
     alone = replace(one, known_before=None, known_after=None)
-    assert adapt.table([alone])[2] == "| quick | 0.100 | 0.300 | +0.200 | 20.0 s | – | – |"
+    assert adapt.table([alone])[2] == "| quick | 0.100 | 0.300 | +0.200 | 20.0 s | 30.0 s | – | – |"

@@ -8,20 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from napari_wavegms import __version__
-from napari_wavegms.commands import demo, evaluate, import_official, info, models, segment, train
+from napari_wavegms.commands import demo, evaluate, finetune, import_official, info, models, segment, train
 from napari_wavegms.commands.bench import command as bench
 from napari_wavegms.commands.common.arguments import SentenceParser
 from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
-COMMANDS = (segment, train, evaluate, models, info, import_official, demo, bench)
+COMMANDS = (segment, finetune, train, evaluate, models, info, import_official, demo, bench)
 
 _DESCRIPTION = (
     "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "
     "For research. Not a medical device."
 )
 _EPILOG = (
-    "Exit codes: 0 done, 1 some of the work failed, 2 wrong input, 130 stopped with Ctrl-C. "
+    "Exit codes: 0 done, 1 some of the work failed, 2 wrong input, 130 stopped with Ctrl-C; finetune has two more. "
     "Nothing is downloaded without --allow-download."
 )
 

@@ -163,7 +163,7 @@ def learned(model: Path, *promotions: bool) -> list[Path]:
     versions = ModelVersions()
     for promote in promotions:
         versions.add(
-            model, judge({"a": 0.5}, {"a": 0.6 if promote else 0.4}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
+            model, judge({"a": 0.5}, {"a": 1.0 if promote else 0.4}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
         )
     return [versions.path(version.number) for version in versions.versions()]
 
@@ -172,7 +172,7 @@ def test_learned_versions_are_listed_and_go_by_their_names(wavegms: Run, model: 
     files = learned(model, True, False)
     said = wavegms("models")
     assert "Fine-tuned versions:" in said.out
-    assert any(line.strip().startswith("v1: 0.60") and line.endswith("in use") for line in said.out.splitlines())
+    assert any(line.strip().startswith("v1: DSC 0.60") and line.endswith("in use") for line in said.out.splitlines())
     told = {entry["name"]: entry for entry in json.loads(wavegms("models", "--json").out)}
     assert (told["v1"]["in_use"], told["v2"]["in_use"]) == (True, False)
     assert [named_model(name) for name in ("v1", "v2", "in-use")] == [files[0], files[1], files[0]]

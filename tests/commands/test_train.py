@@ -51,16 +51,19 @@ def test_a_run_leaves_a_model_that_says_where_it_comes_from(
     said = train(made, *SMALL, "--seed", "5")
     assert said.code == 0
     best = tmp_path / "run" / "best.safetensors"
-    assert f"The model is {best}, not scored, because no pair was held out" in said.out
-    assert "With 3 pairs none is held out; the last epoch is kept." in said.err
+    assert f"The model is {best}: " in said.out
+    assert "than tiny.safetensors on 1 test image (DSC 0." in said.out
+    assert ", after 2 steps in " in said.out
+    assert "Test images: 1 of 3 pairs, drawn with seed 5." in said.err
     assert [line.split()[1] for line in said.err.splitlines() if line.startswith("epoch ")] == ["1/2", "2/2"]
     network, card = load_checkpoint(best)
     assert not network.training
     assert card.name == "run"
-    assert card.title == "tiny.safetensors, fine-tuned on 3 pairs of images and masks from 'images'"
-    assert card.data == "Nothing; then 3 pairs of images and masks from 'images'"
+    assert card.title == "tiny.safetensors, fine-tuned on 2 pairs of images and masks from 'images'"
+    assert card.data == "Nothing; then 2 pairs of images and masks from 'images'"
     assert card.terms == "CC0"
-    assert card.scores == {}, "the scores of the start are not those of the new model"
+    assert card.scores.keys() == {"validation"}
+    assert card.scores["validation"]["n"] == 1, "the scores of the start are not those of the new model"
     assert card.lineage[-1]["config"]["seed"] == 5
     assert card.lineage[-2]["start"] == "tiny.safetensors"
     assert str(tmp_path) not in json.dumps(card.as_dict()), "a card does not tell folders"
@@ -94,12 +97,14 @@ def test_a_fifth_is_held_out_and_remembered(train: Run, folders: Folders, tmp_pa
     said = train(folders(5), *SMALL, "--json")
     assert said.code == 0
     told = json.loads(said.out)
-    assert (told["pairs"], told["held_out"], told["epochs"], told["finished"]) == (4, 1, 2, True)
-    assert told["best_dsc"] == max(line["dsc"] for line in history(tmp_path / "run"))
+    assert (told["pairs"], told["held_out"], told["epochs"], told["finished"]) == (3, 2, 2, True)
+    assert told["best_dsc"] == history(tmp_path / "run")[-1]["dsc"], "two are too few to choose an epoch by"
+    assert told["verdict"] in ("clearly better", "cannot tell yet", "clearly worse")
+    assert told["dsc"]["after"] == pytest.approx(told["best_dsc"], abs=0.02)  # of another precision
     split = json.loads((tmp_path / "run" / "split.json").read_text(encoding="utf-8"))
     assert sorted(split["train"] + split["val"]) == [f"scan{number}" for number in range(5)]
-    assert len(split["val"]) == 1
-    assert read_card(told["best"]).scores["validation"] == {"dsc": told["best_dsc"], "n": 1}
+    assert len(split["val"]) == 2
+    assert read_card(told["best"]).scores["validation"] == {"dsc": told["best_dsc"], "n": 2}
 
 
 def test_a_split_file_decides(train: Run, folders: Folders, tmp_path: Path) -> None:
@@ -202,7 +207,7 @@ def test_images_and_masks_in_one_folder_and_masks_of_several_files(train: Run, f
     Image.fromarray(np.eye(40, 48, dtype=np.uint8) * 255).save(images / "scan0_mask_1.png")
     said = train((images, images), *SMALL)
     assert said.code == 0
-    assert "Learning from 3 pairs" in said.err
+    assert "Learning from 2 pairs, with 1 test image" in said.err
     assert "Skipped" not in said.err
 
 
@@ -229,7 +234,7 @@ def test_held_out_names_follow_the_seed_alone() -> None:
     assert sorted(training + held_out) == sorted(names)
     assert hold_out(names, seed=1) == (training, held_out)
     assert hold_out(names, seed=2)[1] != held_out
-    assert hold_out(names[:4], seed=1) == (names[:4], [])
+    assert hold_out(names[:1], seed=1) == (names[:1], [])
 
 
 def test_a_rate_that_breaks_the_run_is_failed_work(train: Run, folders: Folders, tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.gate import judge, measure
+from napari_wavegms.finetune.gate import BETTER, CONFIDENCE, SPREAD, UNSURE, WORSE, interval, judge, measure
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.segment.preprocessing import Preprocessing
 
@@ -20,70 +20,67 @@ def named(values: list[float]) -> dict[str, float]:
     return {f"image {number}": value for number, value in enumerate(values)}
 
 
-@given(values=st.lists(scores, min_size=1, max_size=8), rises=st.lists(scores, min_size=8, max_size=8))
-def test_a_model_that_loses_nowhere_is_promoted(values: list[float], rises: list[float]) -> None:
-    after = [min(1.0, value + rise) for value, rise in zip(values, rises, strict=False)]
-    verdict = judge(named(values), named(after))
-    assert verdict.promote
-    assert judge(named(values), named(values)).promote
-
-
 @given(pairs=both)
-def test_the_verdict_is_the_rule(pairs: list[tuple[float, float]]) -> None:
-    before, after = (np.array(column) for column in zip(*pairs, strict=True))
-    margin = min(abs(after.mean() - before.mean()), np.abs(before - after - 0.1).min())
-    verdict = judge(named(list(before)), named(list(after)))
-    if margin > 1e-6:  # away from the edge, which has its own test
-        assert verdict.promote == (after.mean() > before.mean() and (before - after).max() < 0.1)
-    assert verdict.mean_before == pytest.approx(before.mean())
-    assert verdict.mean_after == pytest.approx(after.mean())
-    assert verdict.reason.startswith(
-        ("better on ", "as good on ") if verdict.promote else ("worse on ", "not clearly better ")
+def test_the_verdict_turns_with_the_models(pairs: list[tuple[float, float]]) -> None:
+    before, after = (named(list(column)) for column in zip(*pairs, strict=True))
+    there, back = judge(before, after), judge(after, before)
+    assert back.word == {BETTER: WORSE, WORSE: BETTER, UNSURE: UNSURE}[there.word]
+    assert there.promote == (there.word == BETTER)
+    assert there.mean_after == back.mean_before == pytest.approx(np.mean(list(after.values())))
+    assert judge(before, before).word == UNSURE
+
+
+@given(values=st.lists(st.floats(0, 0.5), min_size=1, max_size=8), rise=st.floats(0, 0.5), more=st.floats(0, 0.5))
+def test_more_of_the_same_is_no_worse(values: list[float], rise: float, more: float) -> None:
+    less, much = (named([value + min(0.5, by) for value in values]) for by in (rise, rise + more))
+    assert judge(named(values), much).promote >= judge(named(values), less).promote
+
+
+def test_the_interval_is_a_t_interval_with_a_spread_known_beforehand() -> None:
+    # On paper, for 0.3 and 0.6: the variance is (4 · 0.2² + 2 · 0.15²) / 5 = 0.041; t of 5 degrees at 95 % is 2.015.
+    low, high = interval([0.3, 0.6])
+    assert (low, high) == pytest.approx(
+        (0.45 - 2.015 * 0.041**0.5 / 2**0.5, 0.45 + 2.015 * 0.041**0.5 / 2**0.5), abs=1e-3
+    )
+    # Of many images their own spread counts.
+    many = np.tile([0.1, 0.3], 5000)
+    assert interval(list(many)) == pytest.approx((0.2 - 1.645 * 0.1 / 100, 0.2 + 1.645 * 0.1 / 100), abs=1e-4)
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 999), images=st.sampled_from([1, 2, 5, 20]))
+def test_a_model_that_is_no_better_is_seldom_called_better(seed: int, images: int) -> None:
+    draws = np.random.default_rng(seed).normal(0, SPREAD, (2000, images))
+    assert np.mean([interval(list(draw))[0] > 0 for draw in draws]) < 1.5 * (1 - CONFIDENCE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        ([0.2, 0.3], [0.6, 0.8], BETTER),
+        ([0.2], [0.7], BETTER),  # half of everything is more than chance brings
+        ([0.40], [0.37], UNSURE),
+        ([0.7, 0.8], [0.75, 0.85], UNSURE),
+        ([0.7] * 20, [0.8] * 20, BETTER),
+        ([0.8] * 20, [0.7] * 20, WORSE),
+        ([0.2] * 4 + [0.9], [0.4] * 4 + [0.3], UNSURE),  # one that fell far makes the others say less
+    ],
+)
+def test_the_three_words(before: list[float], after: list[float], word: str) -> None:
+    assert judge(named(before), named(after)).word == word
+
+
+def test_the_scores_are_said_with_the_digits_that_tell_them_apart() -> None:
+    assert judge({"a": 0.61}, {"a": 0.74}).measured == "on 1 test image (DSC 0.74, before 0.61)"
+    assert judge({"a": 0.9391, "b": 0.9391}, {"a": 0.9399, "b": 0.9399}).measured == (
+        "on 2 test images (DSC 0.940, before 0.939)"
     )
 
 
-@given(pairs=both, number=st.integers(0, 7), better=scores)
-def test_a_better_score_never_costs_the_promotion(pairs: list[tuple[float, float]], number: int, better: float) -> None:
-    before, after = (list(column) for column in zip(*pairs, strict=True))
-    improved = list(after)
-    place = number % len(improved)
-    improved[place] = max(improved[place], better)
-    assert judge(named(before), named(improved)).promote >= judge(named(before), named(after)).promote
-
-
-@pytest.mark.parametrize(("before", "promoted"), [(0.81, True), (0.8101, False)])
-def test_a_fall_by_a_tenth_is_just_allowed(before: float, promoted: bool) -> None:
-    verdict = judge({"a": before, "b": 0.5}, {"a": 0.71, "b": 0.9})
-    assert verdict.promote is promoted
-    assert promoted or verdict.reason == "worse on a (Dice 0.71, before 0.81)"
-
-
-def test_the_reasons_name_the_images_and_the_scores() -> None:
-    three = {"polyp_01": 0.5, "polyp_07": 0.8, "polyp_09": 0.6}
-    fell = judge(three, {"polyp_01": 0.9, "polyp_07": 0.66, "polyp_09": 0.6})
-    assert fell.reason == "worse on polyp_07 (Dice 0.66, before 0.80)"
-    two = judge(three, {"polyp_01": 1.0, "polyp_07": 0.66, "polyp_09": 0.4})
-    assert two.reason == "worse on polyp_09 (Dice 0.40, before 0.60) and 1 more"
-    lower = judge(three, {name: score - 0.05 for name, score in three.items()})
-    assert lower.reason == "not clearly better on 3 test images (Dice 0.58, before 0.63), too few to judge"
-    better = judge(three, {name: score + 0.1 for name, score in three.items()})
-    assert better.reason == "better on 3 test images (Dice 0.73, before 0.63), too few to judge"
-    assert judge(three, three).reason == "as good on 3 test images (Dice 0.63), too few to judge"
-    five = {str(number): 0.5 for number in range(5)}
-    assert judge(five, five).reason == "as good on 5 test images (Dice 0.50)"
-    close = judge({"a": 0.612}, {"a": 0.611})
-    assert "(Dice 0.611, before 0.612)" in close.reason, "a difference that decides is a difference that can be seen"
-
-
-def test_the_user_may_allow_a_fall() -> None:
-    assert not judge({"a": 0.9, "b": 0.1}, {"a": 0.5, "b": 0.9}).promote
-    assert judge({"a": 0.9, "b": 0.1}, {"a": 0.5, "b": 0.9}, max_fall=1.0).promote
-
-
-def test_without_held_out_images_nothing_is_measured() -> None:
+def test_without_test_images_nothing_is_measured() -> None:
     verdict = judge({}, {})
     assert not verdict.promote
-    assert verdict.reason == "not compared, because there is no test image yet"
+    assert (verdict.word, verdict.measured) == (UNSURE, "because there is no test image")
     assert (verdict.mean_before, verdict.mean_after, verdict.images) == (None, None, 0)
 
 
@@ -91,7 +88,7 @@ def test_without_held_out_images_nothing_is_measured() -> None:
 def test_a_score_that_is_none_keeps_the_current_model(score: float) -> None:
     verdict = judge({"a": 0.1, "b": 0.1}, {"a": 0.9, "b": score})
     assert not verdict.promote
-    assert verdict.reason == "not compared, because b could not be scored"
+    assert verdict.word == "not compared, because b could not be scored"
 
 
 def test_scores_on_different_images_are_no_comparison() -> None:
@@ -115,19 +112,15 @@ def test_measuring_gives_the_dice_of_each_image() -> None:
     right, half = image > 0, np.zeros((8, 8), bool)
     half[:2] = True
     run = measure(Bright(), [Pair("right", image, right), Pair("half", image, half)])  # type: ignore[arg-type]
-    assert [next(run).name, next(run).name] == ["right", "half"]
-    with pytest.raises(StopIteration) as end:
-        next(run)
-    assert end.value.value == {"right": 1.0, "half": pytest.approx(2 * 16 / (32 + 16))}
+    scores = {scored.name: scored.dsc for scored in run}
+    assert scores == {"right": 1.0, "half": pytest.approx(2 * 16 / (32 + 16))}
 
 
-def test_nothing_held_out_measures_nothing() -> None:
-    with pytest.raises(StopIteration) as end:
-        next(measure(Bright(), []))  # type: ignore[arg-type]
-    assert end.value.value == {}
+def test_no_test_image_measures_nothing() -> None:
+    assert list(measure(Bright(), [])) == []  # type: ignore[arg-type]
 
 
 def test_two_images_of_one_name_are_refused() -> None:
     pair = Pair("a", np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool))
-    with pytest.raises(InputError, match="Two held-out images are called a"):
+    with pytest.raises(InputError, match="Two test images are called a"):
         next(measure(Bright(), [pair, pair]))  # type: ignore[arg-type]

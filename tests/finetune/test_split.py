@@ -1,8 +1,7 @@
-"""The sticky split: its laws, and what a score is worth."""
+"""The sticky split: its laws."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.split import HELD_OUT, TRAIN, Member, StickySplit, draw, leave_one_out
+from napari_wavegms.finetune.split import HELD_OUT, TRAIN, Member, StickySplit, leave_one_out, rank, to_hold_out
 from napari_wavegms.learn.pairs import Pair
 
 names = st.text(max_size=4)
@@ -41,24 +40,43 @@ def test_growing_never_moves_anything(tmp_path_factory: pytest.TempPathFactory, 
     assert again.sides(everything) == again.sides(everything[::-1])[::-1]
 
 
-@given(groups=st.lists(st.text(min_size=1), unique=True, max_size=20), salt=names)
-def test_the_draw_needs_no_memory_and_no_order(groups: list[str], salt: str) -> None:
-    sides = {group: draw(group, 0.3, salt) for group in groups}
-    assert sides == {group: draw(group, 0.3, salt) for group in reversed(groups)}
+@given(count=st.integers(1, 40), salt=names)
+def test_the_order_of_holding_out_needs_no_memory_and_no_order(count: int, salt: str) -> None:
+    ranks = {group: rank(group, salt) for group in map(str, range(count))}
+    assert all(0 <= place < 1 for place in ranks.values())
+    assert ranks == {group: rank(group, salt) for group in reversed(ranks)}
 
 
-@given(group=st.text(), low=st.floats(0, 1), high=st.floats(0, 1))
-def test_a_larger_share_holds_out_what_a_smaller_one_does(group: str, low: float, high: float) -> None:
-    low, high = sorted((low, high))
-    assert draw(group, low) == TRAIN or draw(group, high) == HELD_OUT
+@pytest.mark.parametrize("at_once", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 30), salt=names)
+def test_one_of_two_two_of_five_and_a_fifth_of_many_are_held_out(
+    tmp_path_factory: pytest.TempPathFactory, at_once: bool, count: int, salt: str
+) -> None:
+    everything = [Member(f"g{number}", f"c{number}") for number in range(count)]
+    split = StickySplit(tmp_path_factory.mktemp("split"), salt=salt)
+    for so_far in range(count if at_once else 1, count + 1):
+        held = split.sides(everything[:so_far]).count(HELD_OUT)
+        assert held == to_hold_out(so_far)
+        assert held >= (so_far >= 2) + (so_far >= 5)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
-@pytest.mark.parametrize("salt", ["a", "b", "c"])
-def test_the_share_converges(share: float, salt: str) -> None:
-    for count in (100, 1000, 10_000):
-        held = sum(draw(f"patient {number}", share, salt) == HELD_OUT for number in range(count))
-        assert abs(held / count - share) < 4 * math.sqrt(share * (1 - share) / count)
+def test_who_has_a_side_keeps_it_and_who_comes_makes_up_for_it(tmp_path: Path) -> None:
+    split = StickySplit(tmp_path)
+    first = [Member(f"g{number}", f"c{number}") for number in range(10)]
+    trained = [member for member, side in zip(first, split.sides(first), strict=True) if side == TRAIN]
+    assert set(split.sides(trained)) == {TRAIN}, "there is nobody new to hold out"
+    assert split.sides([*trained, Member("new", "n"), Member("newer", "m")])[-2:] == [HELD_OUT, HELD_OUT]
+
+
+def test_a_group_larger_than_its_share_is_held_out_only_where_there_is_no_smaller(tmp_path: Path) -> None:
+    stack = [Member("stack", f"s{number}") for number in range(8)]
+    for name, others, held in (("one", ["a"], 1), ("alone", [], 0), ("three", ["a", "b", "c"], 2)):
+        sides = StickySplit(tmp_path / name).sides([*stack, *(Member(other, other) for other in others)])
+        assert sides[:8] == [TRAIN] * 8
+        assert sides.count(HELD_OUT) == held
+    equal = [Member(group, f"{group}{number}") for group in "ab" for number in range(4)]
+    assert sorted(map(str, StickySplit(tmp_path / "equal").sides(equal))) == [HELD_OUT] * 4 + [TRAIN] * 4
 
 
 def test_groups_stay_together_and_every_pair_is_somewhere(tmp_path: Path) -> None:
@@ -85,28 +103,28 @@ def test_the_rule_in_the_file_wins(tmp_path: Path) -> None:
     other = StickySplit(tmp_path, share=0.1, salt="other")
     assert other.share == 0.5
     assert other.sides(groups)[:25] == first
-    assert other.sides(groups)[25:] == [draw(member.group, 0.5, "first") for member in groups[25:]]
+    sides = other.sides(groups)
+    assert sides.count(HELD_OUT) == 25, "the larger share of the first holds"
+    held = [rank(m.group, "first") for m, side in zip(groups[25:], sides[25:], strict=True) if side == HELD_OUT]
+    assert sorted(rank(member.group, "first") for member in groups[25:])[: len(held)] == sorted(held)
 
 
 def test_an_image_under_another_name_stays_on_its_side(tmp_path: Path) -> None:
     split = StickySplit(tmp_path)
-    trained = next(f"g{number}" for number in range(99) if draw(f"g{number}") == TRAIN)
-    held = next(f"g{number}" for number in range(99) if draw(f"g{number}") == HELD_OUT)
+    held, trained = sorted(("g1", "g2"), key=rank)
     assert split.sides([Member(trained, "a"), Member(held, "b")]) == [TRAIN, HELD_OUT]
-    renamed = next(f"h{number}" for number in range(99) if draw(f"h{number}") == HELD_OUT)
-    assert split.sides([Member(renamed, "a"), Member(renamed, "new")]) == [TRAIN, TRAIN]
+    assert split.sides([Member("renamed", "a"), Member("renamed", "new")]) == [TRAIN, TRAIN]
     assert split.sides([Member(held, "a"), Member(trained, "b")]) == [None, None], "never learned from and scored on"
 
 
 def test_what_was_set_aside_is_said(tmp_path: Path) -> None:
     split = StickySplit(tmp_path)
-    trained = next(number for number in range(99) if draw(f"g{number}") == TRAIN)
-    held = next(number for number in range(99) if draw(f"g{number}") == HELD_OUT)
-    first = split.divide([pair(0, f"g{trained}"), pair(1, f"g{held}")])
+    held, trained = sorted(("g1", "g2"), key=rank)
+    first = split.divide([pair(0, trained), pair(1, held)])
     assert first.sentence == "1 training image, 1 test image."
-    view = split.divide([pair(1, f"g{trained}")])
+    view = split.divide([pair(1, trained)])
     assert [p.name for p in view.set_aside] == ["image 1"]
-    assert view.sentence == "0 training images, no test image yet; 1 ignored, having been on the other side before."
+    assert view.sentence == "0 training images, no test image; 1 ignored, having been on the other side before."
 
 
 def test_known_groups_need_no_writing(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from napari_wavegms.finetune.gate import Verdict, judge
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 
-BETTER = judge({"a": 0.5, "b": 0.6, "c": 0.7}, {"a": 0.7, "b": 0.7, "c": 0.7})
-WORSE = judge({"polyp_07": 0.8, "b": 0.1}, {"polyp_07": 0.66, "b": 0.5})
+BETTER = judge({"a": 0.2, "b": 0.3}, {"a": 0.7, "b": 0.7})
+WORSE = judge({"a": 0.7, "b": 0.7}, {"a": 0.2, "b": 0.3})
 
 
 def model_file(path: Path, content: bytes = b"weights") -> Path:
@@ -62,7 +62,7 @@ def test_a_version_comes_back_bit_by_bit_with_all_that_is_known(versions: ModelV
     assert (found.name, found.parent, found.title) == ("v1", "default", "Quick, 3 corrections")
     assert (found.before, found.after, found.dsc) == ({"a": 0.5}, {"a": 0.7}, 0.7)
     assert found.promoted
-    assert found.reason == BETTER.reason
+    assert found.reason == "clearly better"
     assert versions.path(1).read_bytes() == source.read_bytes()
     assert source.exists()
     versions.add(model_file, BETTER, "v1")
@@ -86,10 +86,10 @@ def test_the_list_says_what_became_of_each(versions: ModelVersions, tmp_path: Pa
     versions.add(source, WORSE, "v2", after={"polyp_07": 0.66, "b": 0.5})
     versions.add(source, judge({}, {}), "v2")
     assert [entry.sentence for entry in versions.listing()] == [
-        "v4: no score; not compared, because there is no test image yet",
-        "v3: 0.58 on 2 test images, too few to judge; worse on polyp_07 (Dice 0.66, before 0.80)",
-        "v2: 0.74 on 5 test images; in use",
-        "v1: 0.61 on 3 test images, too few to judge",
+        "v4: not measured; cannot tell yet",
+        "v3: DSC 0.58 on 2 test images; clearly worse",
+        "v2: DSC 0.74 on 5 test images; in use",
+        "v1: DSC 0.61 on 3 test images; clearly better",
     ]
     assert [entry.in_use for entry in versions.listing()] == [False, False, True, False]
     assert versions.listing()[0].path == versions.path(4)
@@ -112,7 +112,7 @@ def test_one_click_goes_back_and_the_next_one_further(versions: ModelVersions, t
 def test_a_version_can_be_used_anyway_and_left_again(versions: ModelVersions, tmp_path: Path) -> None:
     add(versions, tmp_path)
     add(versions, tmp_path, WORSE)
-    assert versions.promote(2).reason == "worse on polyp_07 (Dice 0.66, before 0.80)"
+    assert versions.promote(2).reason == "clearly worse"
     assert in_use(versions) == "v2"
     assert versions.listing()[0].in_use
     versions.roll_back(1)
@@ -217,6 +217,7 @@ import os, signal, sys
 from napari_wavegms.finetune.gate import judge
 from napari_wavegms.finetune.versions import ModelVersions
 source, folder, lines = sys.argv[1], sys.argv[2], sys.stdin
+better = judge({"a": 0.1}, {"a": 0.9})
 for request in lines:
     reading, writing = os.pipe()
     child = os.fork()
@@ -231,7 +232,7 @@ for request in lines:
                 os.kill(os.getpid(), signal.SIGKILL)
             return trace
         sys.settrace(trace)
-        version = ModelVersions(folder).add(source, judge({"a": 0.1}, {"a": 0.2}), "default")
+        version = ModelVersions(folder).add(source, better, "default")
         os.write(writing, str(version.number).encode())
         os._exit(0)
     os.close(writing)

@@ -99,7 +99,7 @@ def test_a_network_with_context_learns_what_to_make_of_it(
 
 def test_context_is_computed_once_a_view_where_the_encoder_is_frozen(tmp_path: Path) -> None:
     asked: list[int] = []
-    for trained, views in (("mapper", [3]), ("everything", [3, 3])):
+    for trained, views in (("mapper", [3]), ("everything", [3, 3, 3])):  # in the warm-up and in each of two steps
         model = WaveGMS(context=True)
         assert model.trunk is not None
         model.trunk.register_forward_hook(lambda trunk, arguments, features: asked.append(len(features)))
@@ -133,14 +133,30 @@ def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     assert sum(isinstance(event, TrainEpoch) for event in events) == 3
 
 
-def test_a_time_limit_ends_the_run_with_its_rate_decayed(tmp_path: Path) -> None:
-    config = replace(TINY, epochs=10_000, max_seconds=1.0, warmup_epochs=0)
-    events = list(iter_train(pairs(1), [], start(), codec(), config, tmp_path, resumable=False))
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_a_run_ends_after_so_many_steps_in_whatever_epoch_with_its_rate_decayed(tmp_path: Path, n: int) -> None:
+    config = replace(TINY, steps=7, batch=1, warmup_epochs=0)
+    events: list[TrainEvent] = []
+    result = run_to_end(iter_train(pairs(n), pairs(1), start(), codec(), config, tmp_path), events.append)
     steps = [event for event in events if isinstance(event, TrainStep)]
+    assert isinstance(events[0], TrainStarted)
+    assert (len(steps), result.steps, events[0].steps) == (7, 7, 7)
     assert isinstance(events[-1], TrainEpoch)
-    assert 1 <= len(steps) < 1000
-    rates = [step.learning_rate for step in steps[1:]]
-    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
+    assert events[-1].dsc is not None
+    assert events[-1].epoch + 1 == events[-1].epochs == events[0].epochs == -(-7 // n)
+    rates = [step.learning_rate for step in steps]
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[1:]))
+    assert rates[-1] < 0.1 * rates[0]
+
+
+def test_what_comes_before_the_first_step_changes_nothing(tmp_path: Path) -> None:
+    network = start()
+    run = iter_train(pairs(2), [], network, codec(), TINY, tmp_path, resumable=False)
+    assert isinstance(next(run), TrainStarted)
+    for before, after in zip(start().parameters(), network.parameters(), strict=True):
+        assert torch.equal(before, after)
+        assert after.grad is None
+    run.close()
 
 
 class SmallDevice(FrozenEncoder):

@@ -77,7 +77,7 @@ def steps(events: list[TrainEvent]) -> list[TrainStep]:
 def test_events_files_and_history_tell_the_same_story(whole: Told) -> None:
     events, result = whole
     assert [type(event).__name__ for event in events] == ["TrainStarted", *["TrainStep", "TrainStep", "TrainEpoch"] * 3]
-    assert events[0] == TrainStarted(3, 2, 2, 3, 0, "cpu", "float32")
+    assert events[0] == TrainStarted(3, 2, 2, 6, 3, 0, "cpu", "float32")
     epochs = [event for event in events if isinstance(event, TrainEpoch)]
     history = [json.loads(line) for line in result.history.read_text().splitlines()]
     assert [line["dsc"] for line in history] == [event.dsc for event in epochs]

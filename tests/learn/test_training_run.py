@@ -94,6 +94,7 @@ def test_a_run_that_is_closed_keeps_what_the_pace_had_held_back(
     assert (tmp_path / "best.safetensors").read_bytes() != kept[2]
 
 
-def test_validations_become_rarer_but_the_last_epoch_has_one(tmp_path: Path) -> None:
-    events = list(learning(tmp_path, replace(TINY, validation_share=1e-9), [PAIR]))
-    assert [event.dsc is not None for event in events if isinstance(event, TrainEpoch)] == [True, False, False, True]
+@pytest.mark.parametrize(("validations", "validated"), [(0, [1, 1, 1, 1]), (2, [0, 1, 0, 1]), (9, [1, 1, 1, 1])])
+def test_validations_are_spread_over_the_run(tmp_path: Path, validations: int, validated: list[int]) -> None:
+    events = list(learning(tmp_path, replace(TINY, validations=validations), [PAIR]))
+    assert [event.dsc is not None for event in events if isinstance(event, TrainEpoch)] == [bool(v) for v in validated]

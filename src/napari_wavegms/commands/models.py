@@ -116,7 +116,7 @@ def _version_as_dict(entry: VersionEntry) -> dict[str, Any]:
         "bytes": version.size,
         "title": version.title,
         "dsc": version.dsc,
-        "measured_on": f"held-out corrections ({len(version.after)} images)" if version.after else None,
+        "measured_on": f"test images ({len(version.after)} images)" if version.after else None,
     }
 
 

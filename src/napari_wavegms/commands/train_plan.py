@@ -15,6 +15,7 @@ from napari_wavegms.commands.common.pairs import chosen, note_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, pair_by_stem
 from napari_wavegms.finetune.presets import FULL, QUICK
+from napari_wavegms.finetune.split import FEW, to_hold_out
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, LAST
 from napari_wavegms.model.card import ModelCard, read_card
@@ -24,10 +25,6 @@ from napari_wavegms.wording import counted, listed
 
 _SCRATCH = "scratch"
 _SPLIT = "split.json"
-_FEWEST_TO_HOLD_OUT = 5
-_HELD_OUT_SHARE = 0.2
-
-_FEWEST_STEPS = 600
 _FEWEST_EPOCHS = 20
 
 
@@ -65,26 +62,25 @@ def make_plan(options: argparse.Namespace) -> Plan:
     train, validation = _pairs(options, config.seed)
     if start.card is not None and previous is None and not (options.quick or options.epochs):
         config = _long_enough(config, len(train))
+    if start.card is not None and previous is None and len(validation) < FEW:  # too few to choose an epoch by
+        config = replace(config, keep="last")
     return Plan(config, start, train, validation, options.output, previous)
 
 
 def hold_out(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
-    """Names to train on and names held out to choose the best epoch by: a fifth, none where there are fewer than five.
+    """Names to train on and names held out as test images: a fifth, at least one of two, two of five.
 
     Examples
     --------
     >>> training, held_out = hold_out("abcdefghij", seed=0)
     >>> len(training), len(held_out)
     (8, 2)
-    >>> hold_out("abcd", seed=0)[1]
-    []
+    >>> len(hold_out("ab", seed=0)[1]), len(hold_out("a", seed=0)[1])
+    (1, 0)
     """
     import numpy as np
 
-    if len(names) < _FEWEST_TO_HOLD_OUT:
-        return list(names), []
-    count = round(_HELD_OUT_SHARE * len(names))
-    drawn = set(np.random.default_rng(seed).permutation(len(names))[:count].tolist())
+    drawn = set(np.random.default_rng(seed).permutation(len(names))[: to_hold_out(len(names))].tolist())
     return (
         [name for i, name in enumerate(names) if i not in drawn],
         [name for i, name in enumerate(names) if i in drawn],
@@ -147,17 +143,15 @@ def _config(options: argparse.Namespace, start: Start, previous: ModelCard | Non
                 "--quick trains the mapping model only and needs a trained encoder. Drop --quick or --from scratch."
             )
         return replace(TrainConfig(), **given)
-    # Without a clock, so that the same seed gives the same run.
-    full = replace(FULL.config, max_seconds=0.0, validation_share=0.0, patience=0)
-    size = int(start.card.preprocessing.get("size", full.size))
-    return replace(QUICK.config if options.quick else full, **{"size": size, **given})
+    config = (QUICK if options.quick else FULL).config
+    if "epochs" in given:
+        config = replace(config, steps=0, validations=0)
+    return replace(config, **{"size": int(start.card.preprocessing.get("size", config.size)), **given})
 
 
 def _long_enough(config: TrainConfig, pairs: int) -> TrainConfig:
-    """Enough epochs for a small set, and about thirty validations."""
-    steps = -(-pairs // config.batch)
-    epochs = max(_FEWEST_EPOCHS, -(-_FEWEST_STEPS // steps))
-    return replace(config, epochs=epochs, validate_every=max(1, epochs // 30))
+    """The preset's steps, or so many epochs where that is more."""
+    return replace(config, steps=max(config.steps, _FEWEST_EPOCHS * -(-pairs // config.batch)), validations=30)
 
 
 def _resumed(previous: ModelCard, given: Mapping[str, Any]) -> TrainConfig:
@@ -191,9 +185,9 @@ def _pairs(options: argparse.Namespace, seed: int) -> tuple[list[PairPaths], lis
     note_unpaired(options.images, options.masks)
     training, held_out = hold_out([pair.name for pair in found], seed)
     if not held_out:
-        note(f"With {counted(len(found), 'pair')} none is held out; the last epoch is kept.")
+        note("There is one pair, so there is no test image; the last epoch is kept.")
     else:
-        note(f"Held out: {len(held_out)} of {counted(len(found), 'pair')}, drawn with seed {seed}.")
+        note(f"Test images: {len(held_out)} of {counted(len(found), 'pair')}, drawn with seed {seed}.")
     by_name = {pair.name: pair for pair in found}
     return [by_name[name] for name in training], [by_name[name] for name in held_out]
 

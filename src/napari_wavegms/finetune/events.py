@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_wavegms.finetune.gate import MAX_FALL, Verdict, compared
+from napari_wavegms.finetune.gate import Verdict
 from napari_wavegms.finetune.presets import QUICK, Preset
-from napari_wavegms.finetune.split import worth
 from napari_wavegms.finetune.versions import Version
 from napari_wavegms.learn.evaluate import ImageScored
 from napari_wavegms.learn.events import TrainEvent
@@ -28,19 +27,17 @@ class FineTuneRequest:
     start_name : str
         What the user calls it: ``v2``, ``default``. The file's stem where it is empty.
     held_out : tuple of Pair
-        What to score on, image by image; may be empty, then nothing can be measured and nothing is promoted.
+        What to score on, image by image; may be empty, then nothing can be measured and nothing is put in use.
     replay : tuple of Pair
         Earlier pairs to mix in, so that they are not forgotten.
     current : pathlib.Path, optional
-        The model in use, which the new one has to be as good as; the start by default.
+        The model in use, with which the new one is compared; the start by default.
     preset : Preset
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     home : pathlib.Path, optional
         Folder of the database that knows the versions, and of the unfinished run; the user's by default.
     seed : int
-    max_fall : float
-        What a single held-out image may lose; see `napari_wavegms.finetune.gate.judge`.
     """
 
     pairs: tuple[Pair, ...]
@@ -53,7 +50,6 @@ class FineTuneRequest:
     device: str = "auto"
     home: Path | None = None
     seed: int = 2333
-    max_fall: float = MAX_FALL
 
 
 StageName = Literal["before", "learning", "after"]
@@ -70,13 +66,21 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One held-out image was scored, with the model before or after."""
+    """One test image was scored, with the model before or after."""
 
     stage: StageName
     image: ImageScored
 
 
-FineTuneEvent = Stage | Scored | TrainEvent
+@dataclass(frozen=True, slots=True)
+class SplitMade:
+    """The pairs are divided into training and test images."""
+
+    held_out: int
+    sentence: str
+
+
+FineTuneEvent = SplitMade | Stage | Scored | TrainEvent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +90,7 @@ class FineTuneResult:
     Attributes
     ----------
     version : Version or None
-        What was kept, promoted or not; None where it was stopped before anything was learned.
+        What was kept, in use or not; None where it was stopped before anything was learned.
     path : pathlib.Path or None
         The new model's file.
     compared_with : pathlib.Path
@@ -95,15 +99,16 @@ class FineTuneResult:
         What both were scored on.
     verdict : Verdict or None
     before, after : dict of str to float
-        DSC by held-out image.
-    epochs : int
+        DSC by test image.
+    steps, epochs : int
+    learning : float
+        Seconds that the steps took.
     seconds : float
+        Seconds from the start to the verdict.
     stopped : bool
         Whether it was stopped before its end.
-    comparison : str
-        The scores before and after, and what they are worth; empty where nothing was measured.
     sentence : str
-        What became of it.
+        What became of it, and what to do next.
     """
 
     version: Version | None
@@ -113,22 +118,9 @@ class FineTuneResult:
     verdict: Verdict | None
     before: dict[str, float]
     after: dict[str, float]
+    steps: int
     epochs: int
+    learning: float
     seconds: float
     stopped: bool
-    comparison: str
     sentence: str
-
-
-def before_and_after(verdict: Verdict) -> str:
-    """The two scores, and what they were measured on; empty where nothing was measured.
-
-    Examples
-    --------
-    >>> from napari_wavegms.finetune.gate import judge
-    >>> before_and_after(judge({"a": 0.61}, {"a": 0.74}))
-    'Dice 0.74, before 0.61, on 1 test image, too few to judge.'
-    """
-    if verdict.mean_before is None or verdict.mean_after is None:
-        return ""
-    return f"{compared(verdict.mean_before, verdict.mean_after)}, {worth(verdict.images)}."

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.finetune.events import FineTuneEvent, FineTuneRequest, FineTuneResult
+from napari_wavegms.finetune.events import FineTuneEvent, FineTuneRequest, FineTuneResult, SplitMade
 from napari_wavegms.finetune.pipeline import iter_fine_tune, recover
 from napari_wavegms.finetune.preflight import Candidate, Trouble, check_pairs, ready_pairs
-from napari_wavegms.finetune.presets import PRESETS, Preset
+from napari_wavegms.finetune.presets import Preset, preset_named
 from napari_wavegms.finetune.replay import ReplaySet
-from napari_wavegms.finetune.split import StickySplit
+from napari_wavegms.finetune.split import SplitView, StickySplit
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import run_to_end
 from napari_wavegms.learn.pairs import Pair
@@ -36,14 +37,7 @@ class FineTuneInputs:
     current: Path | None  # the version in use
     preset: Preset
     device: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class SplitMade:
-    """The pairs are divided into training and test images."""
-
-    held_out: int
-    sentence: str
+    ui_core: bool = True  # leave a processor core to a window
 
 
 def fine_tune(
@@ -58,7 +52,7 @@ def fine_tune(
     seed: int = 2333,
     on_event: Callable[[FineTuneEvent], object] | None = None,
 ) -> FineTuneResult:
-    """Learn from corrected masks, and keep the new model as a version, in use if it is not worse.
+    """Learn from corrected masks, and keep the new model as a version, in use if it is clearly better.
 
     Parameters
     ----------
@@ -67,12 +61,12 @@ def fine_tune(
     pairs : sequence of Pair
         Images with their corrected masks; one is enough.
     preset : str or Preset
-        ``"quick"``, about a quarter of a minute, ``"full"``, about five minutes, or settings of your own.
+        ``"quick"``, some 15 s, ``"full"``, minutes, or settings of your own.
     output : path-like, optional
         Folder for the versions and for which images are held out; a later run with the same folder goes on from both.
         By default the user's own folder, so that the new model appears in napari, too.
     held_out : sequence of Pair, optional
-        What to score on before and after. By default about a fifth of `pairs`, always the same ones, is held out.
+        What to score on before and after. By default about a fifth of `pairs`, and always the same ones.
     replay : sequence of Pair
         Earlier pairs to mix in, so that they are not forgotten.
     device : str
@@ -102,59 +96,51 @@ def fine_tune(
     >>> pairs += load_pairs("tuesday/images", "tuesday/masks")  # doctest: +SKIP
     >>> second = fine_tune(first.path, pairs, output="learned", on_event=print)  # doctest: +SKIP
     """
-    if isinstance(preset, str):
-        if preset not in PRESETS:
-            raise InputError(f"There is no preset '{preset}'; choose {' or '.join(PRESETS)}.")
-        preset = PRESETS[preset]
     path, versions = resolve(start), ModelVersions(output)
     current = versions.current()
-    in_use = None if current is None else versions.path(current.number)
-    if held_out is None:
-        sides = StickySplit(output).divide(pairs)
-        pairs, held_out = sides.train, sides.held_out
-    material = _replay_set(pairs, held_out, path, in_use)
-    request = FineTuneRequest(
-        pairs=material.new,
-        start=path,
+    sides = StickySplit(output).divide(pairs) if held_out is None else SplitView(tuple(pairs), tuple(held_out))
+    request = _request(
+        sides,
+        path,
+        None if current is None else versions.path(current.number),
         start_name=start if isinstance(start, str) and start != str(path) else "",
-        held_out=material.held_out,
-        replay=(*material.replay, *replay),
-        current=in_use,
-        preset=preset,
+        preset=preset_named(preset) if isinstance(preset, str) else preset,
         device=device,
         home=versions.database.folder,
         seed=seed,
     )
-    return run_to_end(iter_fine_tune(request), on_event)
+    return run_to_end(iter_fine_tune(replace(request, replay=(*request.replay, *replay))), on_event)
 
 
-def _replay_set(train: Sequence[Pair], held_out: Sequence[Pair], start: Path, current: Path | None) -> ReplaySet:
-    return ReplaySet.of(train, held_out, *(read_card(path) for path in (start, current) if path is not None))
+def _request(sides: SplitView, start: Path, current: Path | None, **settings: Any) -> FineTuneRequest:
+    """What is learned, replayed and scored, as the lineages of the start and of the model in use allow."""
+    material = ReplaySet.of(sides.train, sides.held_out, *(read_card(path) for path in (start, current) if path))
+    return FineTuneRequest(
+        material.new, start, held_out=material.held_out, replay=material.replay, current=current, **settings
+    )
 
 
 def iter_from_corrections(
     inputs: FineTuneInputs, stop: Callable[[], bool]
-) -> Generator[Progress | SplitMade | FineTuneEvent, None, FineTuneResult]:
+) -> Generator[Progress | FineTuneEvent, None, FineTuneResult]:
     """Gather pairs and stored corrections, split them, and go on with `iter_fine_tune`."""
     yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
     from napari_wavegms.model.device import reserve_ui_core
 
-    reserve_ui_core()
+    if inputs.ui_core:
+        reserve_ui_core()
     candidates = [*inputs.candidates, *_kept(inputs.without)]
     pairs = ready_pairs(candidates, check_pairs(candidates))
     sides = StickySplit().divide(pairs)
-    material = _replay_set(sides.train, sides.held_out, inputs.start, inputs.current)
-    yield SplitMade(len(material.held_out), sides.sentence)
-    request = FineTuneRequest(
-        pairs=material.new,
-        start=inputs.start,
+    request = _request(
+        sides,
+        inputs.start,
+        inputs.current,
         start_name=inputs.start_name,
-        held_out=material.held_out,
-        replay=material.replay,
-        current=inputs.current,
         preset=inputs.preset,
         device=inputs.device,
     )
+    yield SplitMade(len(request.held_out), sides.sentence)
     return (yield from iter_fine_tune(request, stop))
 
 

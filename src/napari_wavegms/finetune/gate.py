@@ -1,14 +1,18 @@
-"""The gate: a new model is put in use only if it is not worse on the images that neither has learned from."""
+"""The gate: a new model is put in use by itself only if it is clearly better on images that neither learned from.
+
+Clearly is what a paired interval says: the mean difference of the DSC on the test images, and how far it may be off by
+chance, one time in ten. A few images say little about how much differences scatter, so that their variance is pooled
+with what other fine-tunings showed, as in the moderated t of Smyth (2004): `SPREAD`, with the weight of `PRIOR_IMAGES`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.finetune.split import FEW, TOO_FEW, worth
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
@@ -16,45 +20,65 @@ if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.segment.segmenter import Segmenter
 
-MAX_FALL = 0.10
-_ROUNDING = 1e-9  # 0.81 - 0.71 is a little more than 0.10 in binary
+BETTER, WORSE, UNSURE = "clearly better", "clearly worse", "cannot tell yet"
+SPREAD = 0.2
+"""Standard deviation of an image's change in DSC over fine-tunings (docs/fine-tuning.md)."""
+PRIOR_IMAGES = 4
+"""As how many images that measurement counts."""
+CONFIDENCE = 0.95
+"""Chance that a model which is no better is not called better; the same for worse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a new model takes the place of the current one.
+    """Whether a new model is better than the one in use.
 
     Attributes
     ----------
-    promote : bool
-        Whether it does.
-    reason : str
-        Why, or why not, to be read after "v1 was": ``worse on polyp_07 (Dice 0.66, before 0.80)``.
+    word : str
+        ``clearly better``, ``clearly worse``, ``cannot tell yet``, or why it was not scored.
     mean_before, mean_after : float or None
         Mean DSC, 0 to 1; None where it cannot be measured.
     images : int
-        On how many held-out images this was measured.
+        On how many test images this was measured.
     """
 
-    promote: bool
-    reason: str
+    word: str
     mean_before: float | None = None
     mean_after: float | None = None
     images: int = 0
 
+    @property
+    def promote(self) -> bool:
+        """Whether the new model is put in use."""
+        return self.word == BETTER
 
-def judge(before: Mapping[str, float], after: Mapping[str, float], max_fall: float = MAX_FALL) -> Verdict:
+    @property
+    def unsure(self) -> bool:
+        """Whether somebody has to choose."""
+        return self.word == UNSURE
+
+    @property
+    def measured(self) -> str:
+        """The scores and what they were measured on: ``on 2 test images (DSC 0.68, before 0.21)``.
+
+        Examples
+        --------
+        >>> judge({"a": 0.2, "b": 0.3}, {"a": 0.6, "b": 0.8}).measured
+        'on 2 test images (DSC 0.70, before 0.25)'
+        """
+        if self.mean_before is None or self.mean_after is None:
+            return "because there is no test image" if self.unsure else ""
+        return f"on {counted(self.images, 'test image')} ({compared(self.mean_before, self.mean_after)})"
+
+
+def judge(before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
     """Compare a new model with the current one, image by image.
-
-    It is promoted if its mean DSC is not lower and no single image falls by more than `max_fall`; never where nothing
-    is held out, so that nothing can be measured.
 
     Parameters
     ----------
     before, after : mapping of str to float
-        DSC of the current and of the new model, 0 to 1, on the same held-out images.
-    max_fall : float
-        What a single image may lose; 1 lets every image fall.
+        DSC of the current and of the new model, 0 to 1, on the same test images.
 
     Raises
     ------
@@ -63,35 +87,43 @@ def judge(before: Mapping[str, float], after: Mapping[str, float], max_fall: flo
 
     Examples
     --------
-    >>> judge({"a": 0.5, "b": 0.9}, {"a": 0.9, "b": 0.7}).reason
-    'worse on b (Dice 0.70, before 0.90)'
-    >>> judge({"a": 0.40}, {"a": 0.37}).reason
-    'not clearly better on 1 test image (Dice 0.37, before 0.40), too few to judge'
-    >>> judge({"a": 0.5, "b": 0.9}, {"a": 0.7, "b": 0.9}).promote
-    True
+    >>> judge({"a": 0.2, "b": 0.3}, {"a": 0.6, "b": 0.8}).word
+    'clearly better'
+    >>> judge({"a": 0.40}, {"a": 0.37}).word
+    'cannot tell yet'
     """
     if set(before) != set(after):
         odd = sorted(set(before) ^ set(after))
         raise InputError(
             f"The two models were scored on different images ({', '.join(odd[:3])}); both need a score on each. "
-            "Score both on the same held-out images."
+            "Score both on the same test images."
         )
     count = len(before)
     if not count:
-        return Verdict(False, f"not compared, {worth(0)}")
+        return Verdict(UNSURE)
     if unscored := [name for name in before if not (0 <= before[name] <= 1 and 0 <= after[name] <= 1)]:  # NaN is not
-        return Verdict(False, f"not compared, because {unscored[0]} could not be scored", images=count)
+        return Verdict(f"not compared, because {unscored[0]} could not be scored", images=count)
     was, now = (math.fsum(scores.values()) / count for scores in (before, after))
-    fallen = [name for name in before if before[name] - after[name] > max_fall + _ROUNDING]
-    if fallen:
-        worst = max(fallen, key=lambda name: before[name] - after[name])
-        more = f" and {len(fallen) - 1} more" if len(fallen) > 1 else ""
-        return Verdict(False, f"worse on {worst} ({compared(before[worst], after[worst])}){more}", was, now, count)
-    promote = now >= was - _ROUNDING
-    how = "better" if now > was + _ROUNDING else "as good" if promote else "not clearly better"
-    few = f", {TOO_FEW}" if count < FEW else ""
-    reason = f"{how} on {counted(count, 'test image')} ({compared(was, now)}){few}"
-    return Verdict(promote, reason, was, now, count)
+    low, high = interval([after[name] - before[name] for name in before])
+    return Verdict(BETTER if low > 0 else WORSE if high < 0 else UNSURE, was, now, count)
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float]:
+    """What the mean difference over all such images may be, at `CONFIDENCE` on either side.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in interval([0.3, 0.6])]
+    [0.16, 0.74]
+    """
+    from scipy.special import stdtrit
+
+    count, freedom = len(differences), PRIOR_IMAGES + len(differences) - 1
+    mean = math.fsum(differences) / count
+    squares = math.fsum((difference - mean) ** 2 for difference in differences)
+    spread = math.sqrt((PRIOR_IMAGES * SPREAD**2 + squares) / freedom)
+    reach = float(stdtrit(freedom, CONFIDENCE)) * spread / math.sqrt(count)
+    return mean - reach, mean + reach
 
 
 def compared(before: float, after: float) -> str:
@@ -100,14 +132,14 @@ def compared(before: float, after: float) -> str:
     Examples
     --------
     >>> compared(0.61, 0.74), compared(0.9391, 0.9399), compared(0.5, 0.5)
-    ('Dice 0.74, before 0.61', 'Dice 0.940, before 0.939', 'Dice 0.50')
+    ('DSC 0.74, before 0.61', 'DSC 0.940, before 0.939', 'DSC 0.50')
     """
     digits = next((n for n in range(2, 10) if f"{before:.{n}f}" != f"{after:.{n}f}"), 0)
-    return f"Dice {after:.{digits}f}, before {before:.{digits}f}" if digits else f"Dice {after:.2f}"
+    return f"DSC {after:.{digits}f}, before {before:.{digits}f}" if digits else f"DSC {after:.2f}"
 
 
-def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScored, None, dict[str, float]]:
-    """Score a model on held-out pairs for `judge`: the DSC by the name of the pair.
+def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Iterator[ImageScored]:
+    """Score a model on test images, whose DSC by name is what `judge` takes.
 
     Raises
     ------
@@ -118,8 +150,5 @@ def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScore
 
     names = [pair.name for pair in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"Two held-out images are called {twice[0]}; give each its own name.")
-    if not pairs:
-        return {}
-    report = yield from iter_evaluate(segmenter, pairs)
-    return {scored.name: scored.dsc for scored in report.images}
+        raise InputError(f"Two test images are called {twice[0]}; give each its own name.")
+    yield from iter_evaluate(segmenter, pairs)

@@ -25,7 +25,6 @@ from napari_wavegms.finetune.events import (
     Scored,
     Stage,
     StageName,
-    before_and_after,
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
 from napari_wavegms.finetune.presets import WATCHED
@@ -37,7 +36,7 @@ from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.segment.ood import MOST_CORRECTIONS, ImageKinds, describe
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.wording import counted
+from napari_wavegms.wording import counted, duration
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.events import TrainResult
@@ -51,17 +50,16 @@ _START = "from"
 def iter_fine_tune(
     request: FineTuneRequest, stop: Callable[[], bool] = lambda: False
 ) -> Generator[FineTuneEvent, None, FineTuneResult]:
-    """Learn from corrections, and keep what was learned as a version, promoted if it is not worse.
+    """Learn from corrections, and keep what was learned as a version, in use if it is clearly better.
 
-    The curve's best epoch is chosen on the held-out images themselves, so that the score after is a little
-    flattering; the gate's rule for single images is not touched by that.
+    With five test images and more the best epoch is chosen on them, so that the score after is a little flattering.
 
     Parameters
     ----------
     request : FineTuneRequest
     stop : callable
         Asked after every event; once it returns True, the learning ends, and the best so far is scored, judged and
-        kept. Closing the generator instead ends everything at once: the best so far is kept unscored, not promoted.
+        kept. Closing the generator instead ends everything at once: the best so far is kept unscored, not in use.
 
     Yields
     ------
@@ -151,7 +149,7 @@ class _Run:
         network, card = self.trained.model, self.trained.card
         self.after = yield from self._score("after", partial(Segmenter, network, card, self.codec, self.device))
         card = replace(card, familiarity=_with_corrections(card.familiarity, request.pairs))
-        verdict = judge(self.before, self.after, request.max_fall)
+        verdict = judge(self.before, self.after)
         return self._result(self._keep(card, verdict), verdict)
 
     def _score(
@@ -163,15 +161,13 @@ class _Run:
             return {}
         which = "the model in use" if stage == "before" else "the new model"
         yield Stage(stage, f"Scoring {which} on {counted(len(held_out), 'test image')}…")
-        scores = measure(load(), held_out)
-        while True:
-            try:
-                scored = next(scores)
-            except StopIteration as end:
-                return dict(end.value)
-            yield Scored(stage, scored)
+        scores = {}
+        for image in measure(load(), held_out):
+            scores[image.name] = image.dsc
+            yield Scored(stage, image)
             if stage == "before" and self._asked_to_stop():
                 return {}
+        return scores
 
     def _train(self) -> Generator[FineTuneEvent, None, TrainResult]:
         from napari_wavegms.learn.train import iter_train
@@ -219,7 +215,7 @@ class _Run:
 
     def rescue(self, reason: str) -> None:
         """Keep the epochs that were finished; where even that fails, the file waits for `recover`."""
-        verdict = Verdict(False, reason)
+        verdict = Verdict(reason)
         with suppress(WaveGMSError):
             if self.kept:
                 return
@@ -237,19 +233,26 @@ class _Run:
         release_memory()
 
     def _result(self, version: Version | None, verdict: Verdict | None) -> FineTuneResult:
+        compared_with = self.request.current or self.request.start
+        steps, learning = (self.trained.steps, self.trained.seconds) if self.trained is not None else (0, 0.0)
+        sentence = "Stopped before anything was learned; nothing has changed."
+        if version is not None and verdict is not None:
+            sentence = f"Learned {counted(steps, 'step')} in {duration(learning)}. "
+            sentence += _outcome(version.name, compared_with.stem, verdict)
         return FineTuneResult(
             version=version,
             path=None if version is None else self.versions.path(version.number),
-            compared_with=self.request.current or self.request.start,
+            compared_with=compared_with,
             held_out=self.request.held_out,
             verdict=verdict,
             before=self.before,
             after=self.after,
+            steps=steps,
             epochs=0 if self.trained is None else self.trained.epochs,
+            learning=learning,
             seconds=time.perf_counter() - self.clock,
             stopped=self.stopped,
-            comparison=before_and_after(verdict) if verdict is not None else "",
-            sentence=_sentence(version, verdict),
+            sentence=sentence,
         )
 
 
@@ -261,15 +264,20 @@ def _with_corrections(familiarity: dict[str, Any], pairs: Sequence[Pair]) -> dic
     return known.with_corrections(describe(pair.image) for pair in pairs[-MOST_CORRECTIONS:]).as_dict()
 
 
-def _sentence(version: Version | None, verdict: Verdict | None) -> str:
-    if version is None or verdict is None:
-        return "Stopped before anything was learned; nothing has changed."
-    if version.promoted:
-        return f"{version.name} is in use now: {verdict.reason}."
-    return f"{version.name} was {verdict.reason}. It is kept, but not in use."
+def _outcome(new: str, current: str, verdict: Verdict) -> str:
+    """What became of a model, and what to do next."""
+    if verdict.promote:
+        return f"{new} is in use now: {verdict.word} {verdict.measured}."
+    if not verdict.unsure:
+        why = f"{verdict.word} {verdict.measured}".strip()
+        return f"{new} is kept, not in use: {why}. Correct more images and train again."
+    question = f"Cannot tell yet whether {new} is better than {current}"
+    if not verdict.images:
+        return f"{question}, {verdict.measured}: choose; from two corrections on, one is a test image."
+    return f"{question} {verdict.measured}: compare, then choose; more corrections make it clearer."
 
 
-_CUT_OFF = Verdict(False, "cut off before it was scored, because the program ended")
+_CUT_OFF = Verdict("cut off before it was scored, because the program ended")
 
 
 def _keep_leftover(

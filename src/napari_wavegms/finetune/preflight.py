@@ -81,8 +81,6 @@ class PairReport:
     Attributes
     ----------
     name : str
-    image_shape, mask_shape : tuple of int
-        As they came.
     labelled_share : float or None
         Share of the mask that is not background, 0 to 1; None where the mask cannot be read.
     changed_share : float or None
@@ -94,8 +92,6 @@ class PairReport:
     """
 
     name: str
-    image_shape: tuple[int, ...]
-    mask_shape: tuple[int, ...]
     labelled_share: float | None
     changed_share: float | None
     content: str
@@ -149,8 +145,6 @@ def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
         problems += mask_problems
         yield PairReport(
             name=candidate.name,
-            image_shape=candidate.image.shape,
-            mask_shape=candidate.mask.shape,
             labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
             changed_share=_changed_share(labels, candidate.prediction),
             content=content,
@@ -288,17 +282,17 @@ def _unreadable(mask: npt.NDArray[Any]) -> str:
 
 def _size_mismatch(candidate: Candidate) -> Problem:
     image, mask = candidate.image.shape[:2], candidate.mask.shape
-    start = f"{candidate.name} is {' x '.join(map(str, image))} pixels and its mask {' x '.join(map(str, mask))}"
-    if len(image) == 2 and image == mask[::-1]:
-        sentence = f"{start}, as if rows and columns were swapped. Leave it out, or rotate the mask first."
-        return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
     # Rounding both sides to whole pixels may move an honest resize off its aspect by half a pixel.
     stretch = abs(image[0] * mask[1] - image[1] * mask[0]) if len(image) == 2 else 0
-    if stretch > max(*image, *mask):
-        sentence = f"{start}, of another aspect ratio; they may not belong together. Leave it out, or stretch the mask."
-        return Problem(Trouble.SIZE, sentence, (Remedy.LEAVE_OUT, Remedy.RESIZE))
-    sentence = f"{start}. Resize the mask, each pixel from its nearest, or leave the pair out."
-    return Problem(Trouble.SIZE, sentence, (Remedy.RESIZE, Remedy.LEAVE_OUT))
+    remedies = (Remedy.LEAVE_OUT, Remedy.RESIZE)
+    if len(image) == 2 and image == mask[::-1]:
+        advice = ", as if rows and columns were swapped. Leave it out, or rotate the mask first."
+    elif stretch > max(*image, *mask):
+        advice = ", of another aspect ratio; they may not belong together. Leave it out, or stretch the mask."
+    else:
+        advice, remedies = ". Resize the mask, each pixel from its nearest, or leave the pair out.", remedies[::-1]
+    sizes = f"{candidate.name} is {' x '.join(map(str, image))} pixels and its mask {' x '.join(map(str, mask))}"
+    return Problem(Trouble.SIZE, f"{sizes}{advice}", remedies)
 
 
 def _duplicate(name: str, earlier: str, earlier_mask: str, mask: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from napari_wavegms.errors import InputError
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 
 _TURNS_ONLY = Augmentation(jitter_probability=0.0, warp_probability=0.0)
@@ -46,12 +47,13 @@ QUICK = Preset(
     details="Trains the mapping model and leaves the encoder as it is. Good where masks are nearly right.",
     config=TrainConfig(
         trained="mapper",
-        epochs=300,  # the clock ends it before
-        # Steps count, not pairs a step: two at a time learn as much a step as four, and take half as long.
-        batch=2,
+        steps=120,
+        # Steps count, not pairs a step: one at a time learns as much a step as two, in two thirds of the time.
+        batch=1,
         learning_rate=3e-3,
         # Adam's first steps are as long as its rate; a start that is good already would be thrown off by them.
-        warmup_epochs=5.0,
+        warmup_epochs=1.0,
+        segmentation_loss="dice_entropy",
         # Flips and turns only, so that each view's latents are computed once.
         augmentation=_TURNS_ONLY,
         replay_augmentation=_REPLAYED_PLAINLY,
@@ -59,8 +61,7 @@ QUICK = Preset(
         sample_latent=False,
         decoded_levels=("out",),
         average_decay=0.8,
-        validation_share=0.1,
-        max_seconds=13.0,
+        validations=5,
     ),
 )
 FULL = Preset(
@@ -70,7 +71,7 @@ FULL = Preset(
     purpose="new kind of image",
     details="Trains encoder and mapping model. Good for a kind of image that the model has never seen.",
     config=TrainConfig(
-        epochs=400,  # the clock ends it before
+        steps=400,
         batch=2,
         learning_rate=1e-3,
         warmup_epochs=5.0,
@@ -81,12 +82,18 @@ FULL = Preset(
         alignment_weight=0.0,
         decoded_levels=("out",),
         average_decay=0.9,
-        validation_share=0.1,
-        patience=30,
-        max_seconds=270.0,
+        validations=5,
     ),
 )
 PRESETS = {preset.key: preset for preset in (QUICK, FULL)}
+
+
+def preset_named(key: str) -> Preset:
+    """The preset of this key; raises `InputError` where there is none."""
+    if key not in PRESETS:
+        raise InputError(f"There is no preset '{key}'; choose {' or '.join(PRESETS)}.")
+    return PRESETS[key]
+
 
 WATCHED = 8
 """At most so many held-out images are scored after an epoch, for the curve; all of them before and after the run."""

@@ -1,15 +1,15 @@
 """The sticky split: what is held out stays held out, so that scores stay honest while the set grows.
 
-Sides are drawn by a hash of the group, not by chance: the same group falls on the same side in every set, on every
-machine, even after the file that remembers it was lost. The file adds what a hash cannot know: that an image which has
-been learned from under one name must not be held out under another.
+New groups are held out until a fifth of the images is, at least one of two and two of five, in the order of a hash of
+their names rather than by chance: the same set falls apart the same way on every machine. What has its side keeps it,
+and an image that has been learned from under one name is not held out under another.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -27,8 +27,7 @@ HELD_OUT: Side = "held_out"
 SHARE = 0.2
 SALT = "napari-wavegms"
 FEW = 5
-"""Below this many images a mean says little: each image makes up a quarter of it or more."""
-TOO_FEW = "too few to judge"
+"""From so many images on two are held out; fewer test images neither choose an epoch nor end a training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class SplitView:
     @property
     def sentence(self) -> str:
         """What the split came to, for the user."""
-        held = counted(len(self.held_out), "test image") if self.held_out else "no test image yet"
+        held = counted(len(self.held_out), "test image") if self.held_out else "no test image"
         aside = f"; {len(self.set_aside)} ignored, having been on the other side before" if self.set_aside else ""
         return f"{counted(len(self.train), 'training image')}, {held}{aside}."
 
@@ -76,8 +75,8 @@ class StickySplit:
     --------
     >>> import tempfile
     >>> split = StickySplit(tempfile.mkdtemp())
-    >>> split.sides([Member("patient 1", "a"), Member("patient 1", "b")])
-    ['train', 'train']
+    >>> split.sides([Member("patient 1", "a"), Member("patient 1", "b"), Member("patient 2", "c")])
+    ['train', 'train', 'held_out']
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, share: float = SHARE, salt: str = SALT) -> None:
@@ -116,7 +115,7 @@ class StickySplit:
         if not self._remembered().news(named):
             book = self._remembered()
         else:
-            with self.database.write("The split into training and held-out images was not kept") as connection:
+            with self.database.write("The split into training and test images was not kept") as connection:
                 book = _Book(connection, *self._wished)
                 for group, side, contents in book.news(named):
                     connection.execute(
@@ -148,41 +147,66 @@ class _Book:
 
     def news(self, members: Sequence[Member]) -> list[tuple[str, Side, list[str]]]:
         """What is not known yet, in the order of the groups' names: that of the images does not matter."""
-        together: dict[str, dict[str, None]] = {}
+        together: dict[str, set[str]] = {}
         for member in members:
-            together.setdefault(member.group, {})[member.content] = None
+            together.setdefault(member.group, set()).add(member.content)
+        chosen = self._to_hold_out(together)
         found = []
         for group, contents in sorted(together.items()):
-            fresh = sorted(content for content in contents if content not in self.contents)
+            fresh = sorted(contents - self.contents.keys())
             if group in self.groups and not fresh:
                 continue
-            side = self.groups.setdefault(group, self._side_of_new(group, contents))
+            # Images that are known under another name keep their new group on their side; what was learned from wins.
+            known = {self.contents[content] for content in contents & self.contents.keys()}
+            held = HELD_OUT in known and TRAIN not in known if known else group in chosen
+            side = self.groups.setdefault(group, HELD_OUT if held else TRAIN)
             self.contents |= dict.fromkeys(fresh, side)
             found.append((group, side, fresh))
         return found
 
-    def _side_of_new(self, group: str, contents: Iterable[str]) -> Side:
-        """Images that are known under another name keep their new group on their side; what was learned from wins."""
-        known = {self.contents[content] for content in contents if content in self.contents}
-        if known:
-            return TRAIN if TRAIN in known else HELD_OUT
-        return draw(group, self.share, self.salt)
+    def _to_hold_out(self, together: Mapping[str, set[str]]) -> set[str]:
+        """The groups of which nothing is known that are to be held out."""
+        sizes = {group: len(contents) for group, contents in together.items()}
+        unknown = [
+            group
+            for group, contents in together.items()
+            if group not in self.groups and contents.isdisjoint(self.contents)
+        ]
+        unknown.sort(key=lambda group: rank(group, self.salt))
+        images = sum(sizes.values())
+        held = sum(size for group, size in sizes.items() if self.groups.get(group) == HELD_OUT)
+        wanted = to_hold_out(images, self.share)
+        chosen = set()
+        for group in unknown:
+            if held + sizes[group] <= wanted:
+                chosen.add(group)
+                held += sizes[group]
+        if wanted and unknown and not held:  # a few test images too many are better than none
+            smallest = min(unknown, key=sizes.__getitem__)
+            chosen |= {smallest} if sizes[smallest] < images else set()
+        return chosen
 
 
 def _sides(rows: Iterable[tuple[bytes, Side]]) -> dict[str, Side]:
     return {key_text(name): side for name, side in rows}
 
 
-def draw(group: str, share: float = SHARE, salt: str = SALT) -> Side:
-    """The side on which a group falls, the same for ever and everywhere.
+def to_hold_out(images: int, share: float = SHARE) -> int:
+    """How many of so many images are held out.
 
     Examples
     --------
-    >>> {draw("patient 7") for _ in range(100)}
-    {'train'}
+    >>> [to_hold_out(images) for images in (1, 2, 4, 5, 10, 20)]
+    [0, 1, 1, 2, 2, 4]
     """
+    least = (images >= 2) + (images >= FEW)
+    return max(least, round(share * images))
+
+
+def rank(group: str, salt: str = SALT) -> float:
+    """Where a group stands in the order of holding out, 0 to 1; the same for ever and everywhere."""
     digest = blake2b(f"{salt}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return HELD_OUT if int.from_bytes(digest, "big") < share * 2**64 else TRAIN
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def leave_one_out(pairs: Sequence[Pair]) -> Iterator[SplitView]:
@@ -199,18 +223,3 @@ def leave_one_out(pairs: Sequence[Pair]) -> Iterator[SplitView]:
         inside = tuple(pair for pair, group in zip(pairs, groups, strict=True) if group == name)
         outside = tuple(pair for pair, group in zip(pairs, groups, strict=True) if group != name)
         yield SplitView(train=outside, held_out=inside)
-
-
-def worth(images: int) -> str:
-    """What a score is worth, to be said behind it.
-
-    Examples
-    --------
-    >>> worth(3), worth(12)
-    ('on 3 test images, too few to judge', 'on 12 test images')
-    >>> worth(0)
-    'because there is no test image yet'
-    """
-    if images < 1:
-        return "because there is no test image yet"
-    return f"on {counted(images, 'test image')}{f', {TOO_FEW}' if images < FEW else ''}"

@@ -16,13 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from napari_wavegms.errors import CheckpointError, InputError
-from napari_wavegms.finetune.gate import Verdict, judge
-from napari_wavegms.finetune.split import worth
+from napari_wavegms.finetune.gate import Verdict
 from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder
 from napari_wavegms.storage.database import Database, from_json, now, to_json
-
-__all__ = ["STARTING_MODEL", "ModelVersions", "Verdict", "Version", "VersionEntry", "judge"]
+from napari_wavegms.wording import counted
 
 STARTING_MODEL = 0
 """The number that stands for the model before the first version: going back to it puts no version in use."""
@@ -45,11 +43,11 @@ class Version:
     created : str
         ISO 8601, UTC.
     promoted : bool
-        Whether the gate let it through.
+        Whether the gate put it in use.
     reason : str
-        Why, or why not.
+        The verdict's word: ``clearly better``.
     before, after : dict of str to float
-        DSC of the current model of that time and of this one, by held-out image.
+        DSC of the model in use at that time and of this one, by test image.
     size : int
         Bytes of its file.
     """
@@ -71,8 +69,13 @@ class Version:
 
     @property
     def dsc(self) -> float | None:
-        """Mean DSC on the held-out images of that time; None where there were none."""
+        """Mean DSC on the test images of that time; None where there were none."""
         return sum(self.after.values()) / len(self.after) if self.after else None
+
+    @property
+    def score(self) -> str:
+        """Its score in words: ``DSC 0.74 on 12 test images``."""
+        return "not measured" if self.dsc is None else f"DSC {self.dsc:.2f} on {counted(len(self.after), 'test image')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class ModelVersions:
         return self.folder / f"v{number}.safetensors"
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first, kept ones that were not promoted and those whose file is gone included."""
+        """All versions, oldest first, those that were never in use or whose file is gone included."""
         return list(self._chain()[0].values())
 
     def current(self) -> Version | None:
@@ -155,7 +158,7 @@ class ModelVersions:
         before: Mapping[str, float] | None = None,
         after: Mapping[str, float] | None = None,
     ) -> Version:
-        """Keep a model, promoted or not; it is put in use if the verdict says so. On return it is on disk.
+        """Keep a model; it is put in use if the verdict says so. On return it is on disk.
 
         Parameters
         ----------
@@ -181,7 +184,7 @@ class ModelVersions:
             read_card(model)
             write = partial(shutil.copyfile, model)
         scores = _scores(before or {}), _scores(after or {})
-        version = Version(0, parent, title, now(), verdict.promote, verdict.reason, *scores)
+        version = Version(0, parent, title, now(), verdict.promote, verdict.word, *scores)
         draft, kept = self.folder / f".v-{secrets.token_hex(4)}.safetensors", None
         failure = "The new model was not kept"
         try:
@@ -293,14 +296,5 @@ def _scores(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _sentence(version: Version, in_use: bool, missing: bool) -> str:
-    score = "no score" if version.dsc is None else f"{version.dsc:.2f} {worth(len(version.after))}"
-    state = (
-        "its file is gone or cut short"
-        if missing
-        else "in use"
-        if in_use
-        else ""
-        if version.promoted
-        else version.reason
-    )
-    return f"{version.name}: {score}{f'; {state}' if state else ''}"
+    state = "its file is gone or cut short" if missing else "in use" if in_use else version.reason
+    return f"{version.name}: {version.score}; {state}"

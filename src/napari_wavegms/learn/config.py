@@ -54,6 +54,8 @@ class TrainConfig:
 
     epochs: int = 1000
     """Passes over the training pairs."""
+    steps: int = 0
+    """Steps after which the run ends, however many epochs they are; 0 ends it after `epochs`."""
     batch: int = 12
     """Pairs a step; fewer where there are fewer. A last small batch is used, never dropped."""
     learning_rate: float = 2e-3
@@ -92,16 +94,14 @@ class TrainConfig:
     """Share of each epoch that is drawn from the replayed pairs, where there are any."""
     patience: int = 0
     """Validations without improvement after which the run stops; 0 never stops early."""
-    max_seconds: float = 0.0
-    """Seconds after which the run ends, its learning rate decayed to match; 0 is no limit. Depends on the clock."""
     average_decay: float = 0.0
     """Decay of an exponential average of the weights, which is then validated and kept; 0 keeps the raw ones."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16 autocast where the processor computes in it (auto), never, or always."""
     validate_every: int = 1
     """Epochs between validations; the last epoch is always validated."""
-    validation_share: float = 0.0
-    """Share of the time that validations may take before they become rarer; 0 is no limit. Depends on the clock."""
+    validations: int = 0
+    """About how many epochs are validated, spread over the run, instead of one in `validate_every`; 0 is no number."""
     keep: Literal["best", "last"] = "best"
     """Which of the validated epochs is kept: the best, or the last, as where there are too few pairs to tell."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -148,11 +148,12 @@ def _reader() -> TypeAdapter[TrainConfig]:
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("epochs", "batch", "validate_every"), ("at least 1", lambda number: number >= 1)),
-    **dict.fromkeys(("average_decay", "replay_share", "validation_share"), ("in [0, 1)", lambda share: 0 <= share < 1)),
+    **dict.fromkeys(("average_decay", "replay_share"), ("in [0, 1)", lambda share: 0 <= share < 1)),
     **dict.fromkeys(
         ("latent_levels", "decoded_levels"), (f"among {', '.join(LEVELS)}", lambda levels: set(levels) <= {*LEVELS})
     ),
     "size": ("a multiple of 8", lambda size: size >= 8 and size % 8 == 0),
     "learning_rate": ("above 0", lambda rate: 0 < rate < math.inf),  # NaN is not
+    **dict.fromkeys(("steps", "validations", "patience"), ("at least 0", lambda number: number >= 0)),
     "seed": ("in [0, 2**32)", lambda seed: 0 <= seed < 2**32),
 }

@@ -49,6 +49,7 @@ class TrainStarted:
     pairs: int
     validation: int
     steps_per_epoch: int
+    steps: int
     epochs: int
     first_epoch: int
     device: str
@@ -101,7 +102,7 @@ TrainEvent = TrainStarted | MemoryShort | TrainStep | TrainEpoch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainResult:
-    """What a run leaves behind: the best network with its card, and the files."""
+    """What a run leaves behind: the best network with its card, the files, and how long the steps took together."""
 
     model: WaveGMS
     card: ModelCard
@@ -112,6 +113,7 @@ class TrainResult:
     best_epoch: int
     epochs: int
     steps: int
+    seconds: float
     config: TrainConfig
 
 

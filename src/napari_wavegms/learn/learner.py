@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_wavegms.learn.augmentation import Views, draw_views, joined
 from napari_wavegms.learn.config import TrainConfig
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from napari_wavegms.model.codec import TinyVAE
 
 
-def pack_state(optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> dict[str, Tensor]:
+def pack_state(optimiser: torch.optim.Optimizer, averaged: nn.Module | None) -> dict[str, Tensor]:
     """Moments of the optimiser and averaged weights, under flat names."""
     state = {
         f"optimiser.{index}.{name}": value
@@ -35,7 +37,7 @@ def pack_state(optimiser: torch.optim.Optimizer, averaged: AveragedModel | None)
     return state
 
 
-def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> None:
+def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, averaged: nn.Module | None) -> None:
     """Undo `pack_state`."""
     entries: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}
@@ -53,9 +55,10 @@ def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, 
 
 
 class Learner:
-    """What a step needs and changes.
+    """What a step needs and changes; `kept_model` is the network to validate and keep: the averaged one, if there is.
 
-    `start` is trained in place; without a teacher, a frozen copy of its encoder gives the latents to align with.
+    `start` is trained in place; without a teacher, a frozen copy of its encoder gives the latents to align with. Where
+    the mapper alone learns, the encoder's latents and the context features are remembered, and nothing is aligned.
     """
 
     def __init__(
@@ -69,18 +72,17 @@ class Learner:
     ) -> None:
         self.frames, self.config, self.device = frames, config, device
         self.model, self.codec = start.to(device), codec.to(device)
-        self.trained = start.mapper if config.trained == "mapper" else start
-        self.mask_cache = LatentCache(codec.encode)
-        # With a frozen encoder its own latents are remembered, and there is nothing to align.
+        self.kept_model = copy.deepcopy(start) if config.average_decay else start
         frozen = config.trained == "mapper"
+        learned, kept = (model.mapper if frozen else model for model in (start, self.kept_model))
+        self._learned, self._kept = list(learned.parameters()), list(kept.parameters())
         self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
-        self.encoder_cache = LatentCache(self.teacher.encode) if frozen else None
+        self.mask_cache, image_cache = LatentCache(codec.encode), LatentCache(self.teacher.encode)
+        self.encoder_cache = image_cache if frozen else None
+        self.image_cache = image_cache if config.alignment_weight and not frozen else None
         self.context_cache = LatentCache(start.trunk) if frozen and start.trunk is not None else None
-        self.image_cache = LatentCache(self.teacher.encode) if config.alignment_weight and not frozen else None
-        decay = config.average_decay
-        self.averaged = AveragedModel(start, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         self.optimiser = torch.optim.AdamW(
-            self.trained.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self._learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
 
@@ -94,39 +96,55 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
-    @property
-    def kept_model(self) -> WaveGMS:
-        """The network that is validated and kept: the averaged one, where there is one."""
-        kept = self.model if self.averaged is None else self.averaged.module
-        assert isinstance(kept, WaveGMS)
-        return kept
+    def warm_up(self) -> None:
+        """Compile and allocate what the first step needs, and change nothing."""
+        first = range(min(self.config.batch, len(self.frames.images)))
+        with suppress(RuntimeError):  # which the first step meets, too, and tells
+            self._gradients(first, np.random.default_rng(0), torch.Generator(self.device).manual_seed(0))
+        self.optimiser.zero_grad(set_to_none=True)
 
     def step(self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
         """Learn from the frames of these indices; `rng` draws the views, `generator` the sampled latents."""
-        self.model.train()
+        losses = self._gradients(indices, rng, generator)
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self._learned, self.config.clip)
+        decay = self.config.average_decay if self.optimiser.state else 0.0  # the first step's weights as they are
+        self.optimiser.step()
+        if self.kept_model is not self.model:
+            get_ema_multi_avg_fn(decay)(self._kept, self._learned, 0)
+        return losses
+
+    def _gradients(self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        if not self.model.training:
+            self.model.train()
         indices = sorted(indices, key=self._is_replayed)
         views = self._views(indices, rng)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
             losses = self._losses(views, indices, generator)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
-        if self.config.clip:
-            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.clip)
-        self.optimiser.step()
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
         return losses
 
     def _losses(self, views: Views, indices: list[int], generator: torch.Generator) -> Losses:
-        everything = torch.ones(len(indices), dtype=torch.bool)
-        mask_latents = self.mask_cache.latents(views.masks, views, indices, everything)
-        aligned = everything if self.config.align_warped else views.plain
+        aligned = views.plain | self.config.align_warped
         teacher = self.image_cache
-        image_latents = teacher.latents(views.images, views, indices, aligned) if teacher is not None else None
-        latent, fed = self._encode(views, indices, generator)
-        prediction = Prediction(latent, self.model.mapper(fed, self._context(views, indices)))
-        targets = Targets(views.masks, mask_latents, image_latents, aligned)
-        return wave_gms_losses(prediction, fed, targets, self.codec, self.config)
+        targets = Targets(
+            views.masks,
+            self.mask_cache.latents(views.masks, views, indices),
+            teacher.latents(views.images, views, indices, aligned) if teacher is not None else None,
+            aligned,
+        )
+        if self.encoder_cache is None:
+            latent = self.model.encoder(views.images)
+            fed = latent.sample(generator) if self.config.sample_latent else latent.mean
+        else:
+            fed = self.encoder_cache.latents(views.images, views, indices)
+            latent = Latent(fed, fed)
+        known = self.context_cache
+        context = known.latents(views.images, views, indices) if known else self.model.context(views.images)
+        return wave_gms_losses(
+            Prediction(latent, self.model.mapper(fed, context)), fed, targets, self.codec, self.config
+        )
 
     def _is_replayed(self, index: int) -> bool:
         return index >= self.frames.new
@@ -143,20 +161,6 @@ class Learner:
             parts.append(draw_views(images, masks, rules, rng, [frames.upright[i] for i in chosen]))
         return joined(parts)
 
-    def _encode(self, views: Views, indices: list[int], generator: torch.Generator) -> tuple[Latent, Tensor]:
-        """The image's latent and what of it the mapper is fed."""
-        if self.encoder_cache is not None:
-            mean = self.encoder_cache.latents(views.images, views, indices, torch.ones(len(indices), dtype=torch.bool))
-            return Latent(mean, mean), mean
-        latent = self.model.encoder(views.images)
-        return latent, latent.sample(generator) if self.config.sample_latent else latent.mean
-
-    def _context(self, views: Views, indices: list[int]) -> Tensor | None:
-        """The context features of a network that takes them."""
-        if self.context_cache is None:
-            return self.model.context(views.images)
-        return self.context_cache.latents(views.images, views, indices, torch.ones(len(indices), dtype=torch.bool))
-
     def forget_latents(self) -> None:
         """Drop all remembered latents."""
         for cache in (self.mask_cache, self.encoder_cache, self.image_cache, self.context_cache):
@@ -166,21 +170,21 @@ class Learner:
     def move(self, device: str) -> None:
         """Go on on another device."""
         self.device = device
-        self.model.to(device)
-        self.codec.to(device)
-        self.teacher.to(device)
-        if self.averaged is not None:
-            self.averaged.to(device)
-        moments = self.optimiser.state_dict()
-        self.optimiser.load_state_dict(moments)  # casts the moments to where the weights are now
+        for part in (self.model, self.kept_model, self.codec, self.teacher):
+            part.to(device)
+        self.optimiser.load_state_dict(self.optimiser.state_dict())  # casts the moments to where the weights are now
         self.forget_latents()
         self.bfloat16 = self.config.precision != "float32" and computes_bfloat16(device)
 
     def state(self) -> dict[str, Tensor]:
         """What a stopped run needs beside the weights."""
-        return pack_state(self.optimiser, self.averaged)
+        return pack_state(self.optimiser, self._averaged)
 
     def restore(self, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Take up the weights of a stopped run, and what `state` gave."""
         self.model.load_state_dict(weights)
-        unpack_state(state, self.optimiser, self.averaged)
+        unpack_state(state, self.optimiser, self._averaged)
+
+    @property
+    def _averaged(self) -> WaveGMS | None:
+        return None if self.kept_model is self.model else self.kept_model

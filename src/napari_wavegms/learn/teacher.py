@@ -48,9 +48,9 @@ class LatentCache:
         self._encode = encode
         self._known: dict[tuple[int, int], Tensor] = {}
 
-    def latents(self, planes: Tensor, views: Views, indices: list[int], chosen: Tensor) -> Tensor:
-        """Latents (A, 4, H/8, W/8), float32, of the A samples that `chosen` (B,) marks."""
-        wanted = torch.nonzero(chosen).flatten().tolist()
+    def latents(self, planes: Tensor, views: Views, indices: list[int], chosen: Tensor | None = None) -> Tensor:
+        """Latents (A, C, H/8, W/8), float32, of the A samples that `chosen` (B,) marks, or of all."""
+        wanted = list(range(len(indices))) if chosen is None else torch.nonzero(chosen).flatten().tolist()
         keys = {i: (indices[i], views.turns[i]) for i in wanted}
         plain = views.plain.tolist()
         missing = [i for i in wanted if not plain[i] or keys[i] not in self._known]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Keeps occasional side work within its share of the time, 0 to 1; 1 is no limit.
+    """Keeps occasional side work within its share of the time, above 0 and up to 1; 1 is no limit.
 
     Examples
     --------
@@ -86,7 +86,6 @@ class Run:
         self, learner: Learner, validation: tuple[Tensor, Tensor], card: ModelCard, output: Path, resumable: bool
     ) -> None:
         self.config: TrainConfig = learner.config
-        config = self.config
         self.learner, self.card, self.output, self.resumable = learner, card, output, resumable
         self.val_images, self.val_masks = validation
         self.epoch, self.steps = 0, 0
@@ -95,8 +94,8 @@ class Run:
         self.best_epoch = -1
         self.unimproved = 0  # validations since the best one
         self.seen: list[tuple[int, dict[str, float]]] = []  # of this epoch: pairs of a step, and their mean losses
-        self.clock = self.born = time.perf_counter()
-        self.saving, self.validating = Pace(FILES_SHARE), Pace(config.validation_share or 1)
+        self.born = self.clock = time.perf_counter()
+        self.saving = Pace(FILES_SHARE)
         self.best_is_saved = False
         self.inference: Inference | None = None
 
@@ -105,17 +104,25 @@ class Run:
         """Steps of one epoch, replayed pairs included."""
         return -(-len(self._order(np.random.default_rng(0))) // self.config.batch)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that the run takes, the last one perhaps cut short."""
+        return -(-self.config.steps // self.steps_per_epoch) or self.config.epochs
+
     def started(self) -> TrainStarted:
         """Make the folder ready."""
         self.output.mkdir(parents=True, exist_ok=True)
         if self.epoch == 0:
             (self.output / HISTORY).write_text("", encoding="utf-8")
             (self.output / BEST).unlink(missing_ok=True)  # an earlier run's best is not this run's
+        self.learner.warm_up()
+        self.born = time.perf_counter()
         return TrainStarted(
             pairs=self.learner.frames.new,
             validation=len(self.val_images),
             steps_per_epoch=self.steps_per_epoch,
-            epochs=self.config.epochs,
+            steps=self.config.steps or self.epochs * self.steps_per_epoch,
+            epochs=self.epochs,
             first_epoch=self.epoch,
             device=self.learner.device,
             precision="bfloat16" if self.learner.bfloat16 else "float32",
@@ -123,13 +130,11 @@ class Run:
 
     def goes_on(self) -> bool:
         """Whether there is another epoch to do."""
-        config = self.config
-        in_vain = bool(config.patience) and self.unimproved >= config.patience
-        return self.epoch < config.epochs and not in_vain and (self.epoch == 0 or self._time_share() < 1)
+        in_vain = bool(self.config.patience) and self.unimproved >= self.config.patience
+        return not in_vain and not self._is_over(self.epoch)
 
-    def _time_share(self) -> float:
-        limit = self.config.max_seconds
-        return (time.perf_counter() - self.born) / limit if limit else 0.0
+    def _is_over(self, epochs: int) -> bool:
+        return self.steps >= self.config.steps if self.config.steps else epochs >= self.config.epochs
 
     def train_epoch(self) -> Generator[TrainEvent, None, None]:
         """Do one epoch, step by step."""
@@ -140,7 +145,10 @@ class Run:
         order = self._order(rng)
         batches = [order[first : first + config.batch] for first in range(0, len(order), config.batch)]
         for step, batch in enumerate(batches):
-            rate = self._set_rate(epoch * len(batches) + step, config.epochs * len(batches))
+            if self._is_over(epoch):
+                return
+            done = self.steps if config.steps else epoch * len(batches) + step
+            rate = self._set_rate(done, config.steps or config.epochs * len(batches), len(batches))
             waiting, losses = [batch], {}
             while waiting:
                 indices = waiting.pop(0)
@@ -155,18 +163,14 @@ class Run:
                 yield event
             self.steps += 1
             yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
-            if self._time_share() >= 1:
-                return
 
     def _order(self, rng: np.random.Generator) -> list[int]:
         frames = self.learner.frames
         return epoch_order(frames.new, len(frames.images) - frames.new, self.config.replay_share, rng)
 
-    def _set_rate(self, step: int, steps: int) -> float:
-        per_epoch = steps // self.config.epochs
+    def _set_rate(self, step: int, steps: int, per_epoch: int) -> float:
         warmup = max(1, round(min(self.config.warmup_epochs * per_epoch, steps / 5)))
-        rate = self.config.learning_rate * warmup_cosine(max(step, int(self._time_share() * steps)), steps, warmup)
-        self.learner.rate = rate
+        self.learner.rate = rate = self.config.learning_rate * warmup_cosine(step, steps, warmup)
         return rate
 
     def _generator(self) -> torch.Generator:
@@ -208,8 +212,9 @@ class Run:
     def finish_epoch(self) -> TrainEpoch:
         """Validate, keep the best, and write what is due."""
         config, epoch = self.config, self.epoch
-        last = epoch + 1 == config.epochs or self._time_share() >= 1
-        due = last or ((epoch + 1) % config.validate_every == 0 and self.validating.is_due())
+        last = self._is_over(epoch + 1)
+        every = max(1, self.epochs // config.validations) if config.validations else config.validate_every
+        due = last or (epoch + 1) % every == 0
         dsc, overlap = self._scores() if due and len(self.val_images) else (None, None)
         improved = dsc is not None and (self.best_dsc is None or dsc > self.best_dsc or config.keep == "last")
         self.unimproved = 0 if improved else self.unimproved + (dsc is not None)
@@ -225,7 +230,7 @@ class Run:
         count = sum(pairs for pairs, _ in self.seen)
         event = TrainEpoch(
             epoch=epoch,
-            epochs=config.epochs,
+            epochs=self.epochs,
             **{name: sum(pairs * losses[name] for pairs, losses in self.seen) / count for name in self.seen[0][1]},
             learning_rate=self.learner.rate,
             dsc=dsc,
@@ -240,28 +245,23 @@ class Run:
 
     def _scores(self) -> tuple[float, float]:
         """Mean DSC and IoU of the validation pairs, in the precision that the segmenter computes in."""
-        with self.validating.measured():
-            network = self.learner.kept_model.eval()
-            if self.inference is None:
-                self.inference = Inference(network, self.learner.codec, self.learner.device)
-            self.inference.reload()
-            scores = []
-            for images, masks in zip(
-                self.val_images.split(self.config.batch), self.val_masks.split(self.config.batch), strict=True
-            ):
-                predicted = self.inference.predict(images.float() / 255).cpu().numpy() >= self.card.threshold
-                truth = masks.numpy().astype(bool)
-                scores += [(dice(a, b), iou(a, b)) for a, b in zip(predicted, truth, strict=True)]
-            dsc, overlap = np.mean(scores, axis=0)
-            return float(dsc), float(overlap)
+        network, batch = self.learner.kept_model.eval(), self.config.batch
+        if self.inference is None:
+            self.inference = Inference(network, self.learner.codec, self.learner.device)
+        self.inference.reload()
+        scores = []
+        for images, masks in zip(self.val_images.split(batch), self.val_masks.split(batch), strict=True):
+            probability = self.inference.predict(images.float() / 255).cpu().numpy()
+            truth = masks.numpy().astype(bool)
+            scores += [(dice(a, b), iou(a, b)) for a, b in zip(probability >= self.card.threshold, truth, strict=True)]
+        dsc, overlap = np.mean(scores, axis=0)
+        return float(dsc), float(overlap)
 
     def _keep(self) -> None:
         """Copy the network as it is now, as the best so far."""
         kept = self.learner.kept_model
-        if self.best is None:
-            self.best = copy.deepcopy(kept)
-        else:
-            self.best.load_state_dict(kept.state_dict())
+        self.best = self.best or copy.deepcopy(kept)
+        self.best.load_state_dict(kept.state_dict())
         self.best_is_saved = False
 
     def save_best(self) -> None:
@@ -301,6 +301,7 @@ class Run:
         progress = card.scores["unfinished"]
         self.learner.restore(model.state_dict(), state)
         self.epoch = int(progress["epoch"])
+        self.steps = self.epoch * self.steps_per_epoch
         self.best_dsc, self.best_epoch = progress["best_dsc"], int(progress["best_epoch"])
         self.unimproved = int(progress.get("unimproved", 0))
         if self.best_epoch >= 0 and (self.output / BEST).is_file():
@@ -328,6 +329,7 @@ class Run:
             best_epoch=self.best_epoch,
             epochs=self.epoch,
             steps=self.steps,
+            seconds=time.perf_counter() - self.born,
             config=self.config,
         )
 

@@ -32,7 +32,7 @@ def test_a_falling_loss_falls_and_a_rising_score_rises(qtbot: Any) -> None:
         drawn = sorted((x, y) for x, y in ink(plot, colour) if x < 230)
         assert {y in half for _, y in drawn} == {True}
         assert sign * (drawn[-1][1] - drawn[0][1]) > 20
-    assert plot.accessibleDescription() == "Loss 0.50 after 3 epochs; Dice 0.80 on 3 test images."
+    assert plot.accessibleDescription() == "Loss 0.50 after 3 steps; DSC 0.80 on 3 test images."
 
 
 @pytest.mark.parametrize("curves", [Curves(), Curves(loss=((0.5, 0.0),)), Curves(loss=((1, float("1e30")),))])

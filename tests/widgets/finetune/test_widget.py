@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.presets import Preset
-from napari_wavegms.finetune.split import draw
+from napari_wavegms.finetune.split import SHARE, rank
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model import registry
@@ -55,14 +55,14 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lesion(side: str, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """An image that the split puts on this side, with its mask; each number has a size of its own."""
+    """An image that stands in front or behind in the order of holding out; each number has a size of its own."""
     shape = (20 + number, 24)
     mask = np.zeros(shape, np.uint8)
     mask[5:15, 6:18] = 1
     for seed in range(1000):
         noise = np.random.default_rng((number, seed)).integers(0, 30, shape)
         image = (mask * 180 + noise).astype(np.uint8)
-        if draw(content_hash(image)) == side:
+        if (rank(content_hash(image)) < SHARE) == (side == "held_out"):
             return image, mask
     raise AssertionError("no such image")
 
@@ -99,6 +99,12 @@ class Class:
     @property
     def button(self) -> Any:
         return self.panel.learn_row.findChild(QPushButton)
+
+    def choices(self) -> list[Any]:
+        """The buttons between the new model and the current one."""
+        buttons = self.panel.findChildren(QPushButton)
+        words = ("Use v", "Keep ")
+        return [button for button in buttons if button.text().startswith(words) and not button.isHidden()]
 
     def help_ends(self) -> None:
         """Wait until nothing runs in the background, and what it brought is in the window."""
@@ -174,9 +180,9 @@ def test_the_whole_loop(lesson: Class) -> None:
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
-    assert "on 1 test image, too few to judge." in lesson.panel.outcome.sentence
-    assert lesson.panel.status.startswith("v1 is in use now: " if version.promoted else f"v1 was {version.reason}.")
-    assert lesson.panel.versions.rows[0].words.startswith(f"v1   Dice {version.dsc:.2f} on 1   today ")
+    assert lesson.panel.status.startswith("Learned 2 steps in ")
+    assert "on 1 test image (DSC " in lesson.panel.status
+    assert lesson.panel.versions.rows[0].words.startswith(f"v1   DSC {version.dsc:.2f} on 1 test image   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
 
@@ -200,8 +206,8 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     lesson.end()
     assert lesson.versions.current() is None
     first, before = lesson.panel.versions.rows
-    assert first.note == "not compared, because there is no test image yet"
-    assert (first.action, before.note) == ("Use anyway", "in use")
+    assert first.note == "cannot tell yet"
+    assert (first.action, before.note) == ("Use", "in use")
     lesson.panel.look_requested.emit()
     lesson.help_ends()
     assert len(lesson.viewer.layers) == 2, "there is no test image to show"
@@ -209,10 +215,31 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     assert lesson.versions.current().name == "v1"
     assert lesson.panel.model_row.choice.name == "v1"
     assert [row.note for row in lesson.panel.versions.rows] == ["in use", ""]
+    assert lesson.choices() == [], "who has chosen is not asked again"
     lesson.panel.versions.use_requested.emit(0)
     assert lesson.versions.current() is None
     assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
     assert lesson.panel.status == f"{registry.DEFAULT_MODEL} (start) is in use again."
+
+
+def test_where_nobody_can_tell_there_are_two_equal_buttons(lesson: Class) -> None:
+    lesson.open("train")
+    assert lesson.choices() == []
+    lesson.learn()
+    lesson.end()
+    use, keep = lesson.choices()
+    assert (use.text(), keep.text()) == ("Use v1", f"Keep {registry.DEFAULT_MODEL}")
+    assert use.size() == keep.size()
+    assert "Cannot tell yet whether v1 is better" in lesson.panel.status
+    keep.click()
+    assert lesson.choices() == []
+    assert lesson.versions.current() is None
+    assert lesson.panel.status == f"{registry.DEFAULT_MODEL} stays in use; v1 is in the list of versions."
+    lesson.learn()
+    lesson.end()
+    lesson.choices()[0].click()
+    assert lesson.versions.current().name == "v2"
+    assert lesson.panel.status == "v2 is in use."
 
 
 def test_stop_keeps_the_best_and_strokes_land_meanwhile(lesson: Class) -> None:

@@ -19,7 +19,7 @@ def add_version(tmp_path: Path) -> ModelVersions:
     torch.manual_seed(0)
     file = save_checkpoint(tmp_path / "better.safetensors", WaveGMS(), ModelCard(name="better"))
     versions = ModelVersions()
-    before, after = {"a": 0.5, "b": 0.6}, {"a": 0.7, "b": 0.8}
+    before, after = {"a": 0.2, "b": 0.3}, {"a": 0.7, "b": 0.8}
     versions.add(file, judge(before, after), parent="default", before=before, after=after)
     return versions
 

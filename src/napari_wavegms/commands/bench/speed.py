@@ -218,14 +218,14 @@ def _quick(steps_of: Callable[[TrainConfig], Steps], effort: Effort) -> Iterator
                 break
             new.append(cost)
         known = [next(steps)[1] for _ in effort.rounds()]
-    yield Measured.seconds("quick_step", "a step of Quick, on two corrections in views seen before", known)
+    yield Measured.seconds("quick_step", "a step of Quick, on one correction in a view seen before", known)
     yield Measured.seconds("quick_step_new", "… in new views", new)
 
 
 def _steps(model: Path, device: str, pairs: Sequence[Pair], config: TrainConfig) -> Steps:
-    """Train as the Fine-tune panel does, but not by the clock; only the steps themselves are timed."""
+    """Train as the Fine-tune panel does; only the steps themselves are timed."""
     network, card = load_checkpoint(model)
-    config = replace(config, size=int(card.preprocessing["size"]), max_seconds=0.0)
+    config = replace(config, size=int(card.preprocessing["size"]))
     codec = load_codec("mask-codec")
     with TemporaryDirectory() as folder:
         events = iter_train(pairs, (), network, codec, config, folder, card=card, device=device, resumable=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_wavegms.errors import TrainingError, WaveGMSError
 from napari_wavegms.storage.atomic import remedy
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, UNSURE, NOT_BETTER, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def verdict(error: BaseException) -> tuple[int, str] | None:

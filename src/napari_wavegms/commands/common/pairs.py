@@ -21,16 +21,11 @@ _KEPT = (Trouble.EMPTY, Trouble.NOT_FINITE)
 _IN_MEMORY = 100 * 2**20  # bytes of pairs that are kept, so that small sets are read once
 
 
-def add_folders(parser: argparse.ArgumentParser) -> None:
+def add_folders(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add --images and --masks."""
-    parser.add_argument("--images", metavar="DIR", type=a_path, required=True, help="folder of the images")
-    parser.add_argument(
-        "--masks",
-        metavar="DIR",
-        type=a_path,
-        required=True,
-        help="folder of the masks, named like the images, with or without '_mask'; may be the same folder",
-    )
+    named = "the masks, named like the images, with or without '_mask'; may be the same folder"
+    for option, of in (("--images", "the images"), ("--masks", named)):
+        parser.add_argument(option, metavar="DIR", type=a_path, required=required, help=f"folder of {of}")
 
 
 def note_unpaired(images: Path, masks: Path) -> None:

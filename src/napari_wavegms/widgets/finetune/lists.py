@@ -74,14 +74,12 @@ def version_rows(versions: ModelVersions, start: str) -> list[VersionRow]:
 
 def _version_row(entry: VersionEntry) -> VersionRow:
     version = entry.version
-    score = "no score" if version.dsc is None else f"Dice {version.dsc:.2f} on {len(version.after)}"
-    words = f"{version.name}   {score}   {moment(version.created)}"
+    words = f"{version.name}   {version.score}   {moment(version.created)}"
     details = f"{version.title}, from {version.parent or 'an unknown model'}, {version.created}. {entry.sentence}."
     if entry.missing:
         return VersionRow(version.number, words, "file is gone", details=details)
-    note = "in use" if entry.in_use else "" if version.promoted else version.reason
-    action = "" if entry.in_use else "Use" if version.promoted else "Use anyway"
-    return VersionRow(version.number, words, note, action, details)
+    note = "in use" if entry.in_use else version.reason
+    return VersionRow(version.number, words, note, "" if entry.in_use else "Use", details)
 
 
 class _RowList(QWidget):

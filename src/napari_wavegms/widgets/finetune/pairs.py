@@ -166,17 +166,16 @@ def _read_pair(
         return OpenPair(replace(row, summary="mask is empty", problem=f"Nothing is labelled in {row.name}."))
     ready = sum(report.ready for report in reports)
     summary = reports[0].summary if len(reports) == 1 else f"{ready} of {len(reports)} labelled frames ready"
-    first = next((report.problems[0] for report in reports if report.problems), None)
     middle = len(drawn) // 2  # of a stack one plane stands for all
-    row = replace(
-        row,
-        summary=summary,
-        ready=ready > 0,
-        problem=first.sentence if first else "",
-        remedies=first.remedies if first else (),
-        picture=_picture(drawn[middle].candidate, reports[middle].content),
-    )
+    picture = _picture(drawn[middle].candidate, reports[middle].content)
+    row = replace(row, summary=summary, ready=ready > 0, picture=picture, **_first_problem(reports))
     return OpenPair(row, drawn, reports)
+
+
+def _first_problem(reports: Iterable[PairReport]) -> dict[str, Any]:
+    """What a row says of it."""
+    first = next((problem for report in reports for problem in report.problems), None)
+    return {} if first is None else {"problem": first.sentence, "remedies": first.remedies}
 
 
 def _picture(candidate: Candidate, content: str) -> PairPicture | None:
@@ -244,19 +243,9 @@ class FolderRead:
         """A row for each."""
         rows = []
         for number, (candidate, report) in enumerate(zip(self.candidates, self.reports, strict=True)):
-            key, first = (self.folder, number), next(iter(report.problems), None)
-            rows.append(
-                PairRow(
-                    key,
-                    report.name,
-                    report.summary,
-                    included=key not in left_out,
-                    ready=report.ready,
-                    problem=first.sentence if first else "",
-                    remedies=first.remedies if first else (),
-                    picture=_picture(candidate, report.content),
-                )
-            )
+            included, picture = (self.folder, number) not in left_out, _picture(candidate, report.content)
+            row = PairRow((self.folder, number), report.name, report.summary, included, report.ready, picture=picture)
+            rows.append(replace(row, **_first_problem([report])))
         return rows
 
     def included(self, left_out: set[Hashable]) -> list[Candidate]:

@@ -40,6 +40,8 @@ class FineTunePanel(QWidget):
     add_folder_requested()
     keep_requested()
     look_requested()
+    choice_made(bool)
+        Whether the new model is to be used, where the scores could not tell.
 
     Attributes
     ----------
@@ -49,9 +51,8 @@ class FineTunePanel(QWidget):
     device_row : DeviceRow
     learn_row : RunRow
     plot : LearningPlot
-    counts, ready, why_start, outcome : WrappedLabel
-        How many training images there are; what waits for a decision; why the first model of the list is the first;
-        the scores before and after.
+    counts, ready, why_start : WrappedLabel
+        How many training images there are; what waits for a decision; why the first model of the list is the first.
     status : str
         The sentence shown last.
     """
@@ -59,6 +60,7 @@ class FineTunePanel(QWidget):
     add_folder_requested = Signal()
     keep_requested = Signal()
     look_requested = Signal()
+    choice_made = Signal(bool)
 
     def __init__(self, presets: Iterable[Preset]) -> None:
         super().__init__()
@@ -67,19 +69,23 @@ class FineTunePanel(QWidget):
         self.learn_row = RunRow(*FINE_TUNE, *STOP)
         self.plot = LearningPlot()
         self.status = self._details = ""
-        self.counts, self.ready, self.why_start, self.outcome, self._status = (WrappedLabel() for _ in range(5))
+        self.counts, self.ready, self.why_start, self._status = (WrappedLabel() for _ in range(4))
         self._presets, self._learn = list(presets), QButtonGroup(self)
         self._add, self._keep = QPushButton("Add folder…"), QPushButton()
         self._look, self._copy = QPushButton(), QPushButton("Copy details")
+        self._use, self._stay = QPushButton(), QPushButton()
         self._versions_label = QLabel("Versions")
         self._lay_out()
         self.set_keep(0)
         self.set_looking(False)
-        for widget in (self.plot, self._look, self._copy, self._versions_label):
+        self.set_outcome(False)
+        for widget in (self.plot, self._copy, self._versions_label):
             widget.hide()
         self._add.clicked.connect(lambda: self.add_folder_requested.emit())
         self._keep.clicked.connect(lambda: self.keep_requested.emit())
         self._look.clicked.connect(lambda: self.look_requested.emit())
+        self._use.clicked.connect(lambda: self.choice_made.emit(True))
+        self._stay.clicked.connect(lambda: self.choice_made.emit(False))
         self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
         self._copy.clicked.connect(self._on_copy)
 
@@ -103,10 +109,12 @@ class FineTunePanel(QWidget):
             else "Every open image that is ready is stored already, or there is none."
         )
 
-    def set_outcome(self, sentence: str, can_look: bool) -> None:
-        """Show the scores before and after."""
-        self.outcome.say(sentence)
+    def set_outcome(self, can_look: bool, choice: tuple[str, str] | None = None) -> None:
+        """Offer to compare the models, and to choose between the new one and the current one, by name."""
         self._look.setVisible(can_look)
+        for button, verb, name in zip((self._use, self._stay), ("Use", "Keep"), choice or ("", ""), strict=True):
+            button.setText(f"{verb} {name}")
+            button.setVisible(choice is not None)
 
     def set_looking(self, looking: bool) -> None:
         """Let the button say what a press would do."""
@@ -140,8 +148,8 @@ class FineTunePanel(QWidget):
         grid.addWidget(self.why_start, 2, 1)
         grid.addWidget(QLabel("Device"), 3, 0, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(self.device_row, 3, 1)
-        outcome.addWidget(self.outcome, 1)
-        outcome.addWidget(self._look)
+        for choice in (self._use, self._stay, self._look):
+            outcome.addWidget(choice, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
@@ -152,7 +160,7 @@ class FineTunePanel(QWidget):
         column.addStretch(1)
         self._add.setToolTip("Add a folder that holds the folders “images” and “masks”.")
         self._look.setToolTip("Show the test images with the masks of both models.")
-        self.outcome.setToolTip("Dice (Dice similarity coefficient): 0 is no overlap with your masks, 1 is equal.")
+        self._status.setToolTip("DSC (Dice similarity coefficient): 0 is no overlap with your masks, 1 is equal.")
 
     def _on_copy(self) -> None:
         if (clipboard := QApplication.clipboard()) is not None:

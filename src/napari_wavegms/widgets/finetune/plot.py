@@ -1,4 +1,4 @@
-"""The live plot: loss by step above, held-out DSC by epoch below; drawn here, with no plotting library."""
+"""The live plot: the loss above, the DSC on the test images below; drawn here, with no plotting library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What is drawn; x counts epochs."""
+    """What is drawn; x counts steps."""
 
     loss: tuple[Point, ...] = ()  # of each step
     dsc: tuple[Point, ...] = ()  # the mean on the test images
@@ -31,22 +31,22 @@ class Curves:
         """The plot in words, for a reader who cannot see it."""
         if not self.loss:
             return "Nothing has been learned yet."
-        words = f"Loss {self.loss[-1][1]:.2f} after {self.loss[-1][0]:.0f} epochs"
+        words = f"Loss {self.loss[-1][1]:.2f} after {self.loss[-1][0]:.0f} steps"
         if self.dsc:
-            words += f"; Dice {self.dsc[-1][1]:.2f} on {counted(self.images, 'test image')}"
+            words += f"; DSC {self.dsc[-1][1]:.2f} on {counted(self.images, 'test image')}"
         return words + "."
 
 
 class LearningPlot(QWidget):
-    """Loss and held-out DSC, small enough for a dock."""
+    """Loss and DSC, small enough for a dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.curves = Curves()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Above: the loss, which should fall. Below: the Dice similarity coefficient (0 to 1) on the test images, "
-            "which are not learned from; it should rise above the dashed line, the model in use."
+            "Above: the loss, which should fall. Below: the DSC (Dice similarity coefficient, 0 to 1) on the test "
+            "images, which are not learned from; it should rise above the dashed line, the model in use."
         )
 
     def sizeHint(self) -> QSize:
@@ -75,9 +75,9 @@ class LearningPlot(QWidget):
         dsc = _Pane(QRectF(_LEFT, 16 + height + _GAP, width, height), end, 1.0, self.palette().windowText().color())
         loss.draw_axes(painter, "loss, each step")
         dsc.draw_axes(
-            painter, f"Dice on {counted(curves.images, 'test image')}" if curves.images else "Dice: no test image"
+            painter, f"DSC on {counted(curves.images, 'test image')}" if curves.images else "DSC: no test image"
         )
-        dsc.draw_epochs(painter)
+        dsc.draw_steps(painter)
         loss.draw_line(painter, _thinned(curves.loss, int(width)), _LOSS)
         if curves.before is not None:
             dsc.draw_level(painter, curves.before, "before")
@@ -114,11 +114,11 @@ class _Pane:
             )
         painter.drawText(QPointF(self.box.left(), self.box.top() - 4), title)
 
-    def draw_epochs(self, painter: QPainter) -> None:
+    def draw_steps(self, painter: QPainter) -> None:
         painter.setPen(self.ink)
         line = QRectF(self.box.left(), self.box.bottom() + 3, self.box.width(), 14)
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft, "0")
-        painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, "epoch")
+        painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, "step")
         painter.drawText(line, Qt.AlignmentFlag.AlignRight, f"{self.end:.0f}")
 
     def draw_line(self, painter: QPainter, points: Sequence[Point], colour: QColor, markers: bool = False) -> None:

@@ -101,7 +101,7 @@ class FineTuneWidget(DockedWidget):
         if self.busy or inputs is None or not self.panel.learn_row.is_enabled:
             return
         self._stop = Event()
-        self._run = FineTuneRun(self.panel, inputs.preset, inputs.device)
+        self._run = FineTuneRun(self.panel, inputs.device)
         self._learner.start(partial(iter_from_corrections, inputs, self._stop.is_set))
 
     def stop(self) -> None:
@@ -140,6 +140,7 @@ class FineTuneWidget(DockedWidget):
         except WaveGMSError as error:
             self._say_problem(str(error))
         else:
+            self._offer(None)
             self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
         self._refresh_versions()
 
@@ -230,6 +231,7 @@ class FineTuneWidget(DockedWidget):
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
         panel.look_requested.connect(self.compare)
+        panel.choice_made.connect(self._on_choice)
         panel.versions.use_requested.connect(self.use)
         panel.model_row.chosen.connect(self._check_start)
         panel.device_row.chosen.connect(self._check_start)
@@ -335,13 +337,30 @@ class FineTuneWidget(DockedWidget):
         result = outcome.result
         if isinstance(result, FineTuneResult):
             self._last = result
-            self.panel.set_outcome(result.comparison, can_look=bool(result.comparison))
+            unsure = result.version is not None and result.verdict is not None and result.verdict.unsure
+            self._offer((result.version.name, result.compared_with.stem) if result.version and unsure else None)
             self.panel.set_status(result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:
             self.panel.set_status("Stopped. What was learned by then is in the list of versions, unscored.")
         self._refresh_versions()
+
+    def _offer(self, choice: tuple[str, str] | None) -> None:
+        last = self._last
+        self.panel.set_outcome(last is not None and last.version is not None and bool(last.held_out), choice)
+
+    def _on_choice(self, wants_new: bool) -> None:
+        last = self._last
+        if last is None or last.version is None:
+            return
+        if wants_new:
+            self.use(last.version.number)
+            return
+        self._offer(None)
+        self.panel.set_status(
+            f"{last.compared_with.stem} stays in use; {last.version.name} is in the list of versions."
+        )
 
     # The helpers
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from napari_wavegms.errors import CheckpointError, InputError
-from napari_wavegms.finetune.split import worth
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
 
@@ -34,8 +33,7 @@ def models_to_start_from(
         return known, str(error)
     if current is None:
         return [*known, *learned], ""
-    score = "not measured yet" if current.dsc is None else f"Dice {current.dsc:.2f} {worth(len(current.after))}"
-    return [*learned, *known], f"{current.name} is in use: {score}."
+    return [*learned, *known], f"{current.name} is in use: {current.score}."
 
 
 def models_for_segmenting() -> list[ModelChoice]:
