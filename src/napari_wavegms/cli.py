@@ -8,13 +8,23 @@ import sys
 from collections.abc import Sequence
 
 from napari_wavegms import __version__
-from napari_wavegms.commands import demo, evaluate, finetune, import_official, info, models, segment, train
+from napari_wavegms.commands import (
+    corrections,
+    demo,
+    evaluate,
+    finetune,
+    import_official,
+    info,
+    models,
+    segment,
+    train,
+)
 from napari_wavegms.commands.bench import command as bench
 from napari_wavegms.commands.common.arguments import SentenceParser
 from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
-COMMANDS = (segment, finetune, train, evaluate, models, info, import_official, demo, bench)
+COMMANDS = (segment, finetune, train, evaluate, corrections, models, info, import_official, demo, bench)
 
 _DESCRIPTION = (
     "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "

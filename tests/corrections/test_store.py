@@ -267,7 +267,7 @@ def test_an_export_is_read_by_load_pairs(tmp_path: Path) -> None:
     wanted = [approval(0, "a/b", **details), approval(1, "A_B"), approval(2, "CON"), approval(3, ".hidden")]
     for each in wanted:
         store.approve(each)
-    assert store.export(tmp_path / "out") == store.corrections()
+    assert store.export(tmp_path / "out", keep_names=True) == store.corrections()
     pairs = {pair.name: pair for pair in load_pairs(tmp_path / "out" / "images", tmp_path / "out" / "masks")}
     assert set(pairs) == {"a_b", "A_B (2)", "_CON", "hidden"}
     for stem, each in zip(["a_b", "A_B (2)", "_CON", "hidden"], wanted, strict=True):

@@ -26,8 +26,12 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST = 80  # characters; four bytes each at most, of the 255 that a file name may have
 
 
-def export_corrections(kept: Sequence[tuple[Correction, Kept]], folder: Path) -> list[Correction]:
+def export_corrections(
+    kept: Sequence[tuple[Correction, Kept]], folder: Path, *, keep_names: bool = False
+) -> list[Correction]:
     """Write ``images/NAME.tif``, ``masks/NAME.tif`` and ``corrections.jsonl``; the folder appears when all is written.
+
+    Folders, editors and content hashes stay at home unless `keep_names`.
 
     Raises
     ------
@@ -37,15 +41,15 @@ def export_corrections(kept: Sequence[tuple[Correction, Kept]], folder: Path) ->
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder, and an export overwrites nothing. Choose another one.")
     stems = file_stems([correction.name for correction, _ in kept])
+    groups = list(dict.fromkeys(correction.group for correction, _ in kept))
     with explain_os_error("The corrections were not exported", folder):
         unfinished = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
         unfinished.mkdir(parents=True)
         try:
             for stem, (correction, pixels) in zip(stems, kept, strict=True):
-                _write_one(unfinished, stem, correction, pixels)
-            lines = [
-                {"file": f"{stem}.tif", **asdict(correction)} for stem, (correction, _) in zip(stems, kept, strict=True)
-            ]
+                _write_one(unfinished, stem, correction, pixels, keep_names)
+            told = [asdict(one) if keep_names else _without_names(one, groups) for one, _ in kept]
+            lines = [{"file": f"{stem}.tif", **about} for stem, about in zip(stems, told, strict=True)]
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (unfinished / "corrections.jsonl").write_text(text, encoding="utf-8")
             if folder.exists():
@@ -84,24 +88,37 @@ def _key(stem: str) -> str:
     return unicodedata.normalize("NFKD", stem).casefold()
 
 
-def _write_one(folder: Path, stem: str, correction: Correction, kept: Kept) -> None:
+def _without_names(correction: Correction, groups: list[str]) -> dict[str, Any]:
+    """What a stranger may know: no folders, no editor, no hashes; groups, which a split needs, as numbers."""
+    known = asdict(correction)
+    for name in ("image", "mask", "prediction", "editor"):
+        del known[name]
+    return known | {"source": file_name(correction.source), "group": str(groups.index(correction.group) + 1)}
+
+
+def file_name(source: str) -> str:
+    """The last part of a path of this system or another one."""
+    return re.split(r"[/\\]", source)[-1]
+
+
+def _write_one(folder: Path, stem: str, correction: Correction, kept: Kept, keep_names: bool) -> None:
     from napari_wavegms.files.mask_writer import write_mask
 
-    provenance = _provenance(correction)
+    provenance = provenance_of(correction, keep_names=keep_names)
     write_mask(folder / "masks" / f"{stem}.tif", kept.mask, correction.spacing, provenance=provenance)
     _write_image(folder / "images" / f"{stem}.tif", kept.image, correction.spacing)
 
 
-def _provenance(correction: Correction) -> Provenance | None:
+def provenance_of(correction: Correction, *, keep_names: bool = False) -> Provenance | None:
     """Where the mask came from; nothing is made up for a mask that no model began."""
     if not correction.model or correction.threshold is None:
         return None
-    source = correction.source or correction.name
+    source = (correction.source if keep_names else file_name(correction.source)) or correction.name
     return replace(
         Provenance.now(correction.model, correction.threshold, source),
         created="",
         approved=correction.time,
-        editor=correction.editor or None,
+        editor=(correction.editor or None) if keep_names else None,
     )
 
 

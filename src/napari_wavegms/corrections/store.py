@@ -123,6 +123,39 @@ class CorrectionStore:
             record = to_json({"editor": editor, "time": now()})
             connection.execute("INSERT INTO withdrawals (correction, record) VALUES (?, ?)", (*row, record))
 
+    def forget(self, image: str) -> None:
+        """Remove every correction of the image with this content hash for good: records, image and masks.
+
+        The pixels of its edits are in the journal, see `napari_wavegms.journal.compaction.forget`.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the disk refuses; then nothing has changed, or files without a record stay behind.
+        """
+        failure = "The correction was not forgotten"
+        with self.database.write(failure) as connection:
+            rows = connection.execute("SELECT number, record FROM corrections WHERE image = ?", (image,)).fetchall()
+            if not rows:
+                raise InputError("This image has no correction that could be forgotten.")
+            for number, _ in rows:
+                connection.execute("DELETE FROM withdrawals WHERE correction = ?", (number,))
+            connection.execute("DELETE FROM corrections WHERE image = ?", (image,))
+            others = connection.execute("SELECT record FROM corrections").fetchall()
+        gone = {image} | _contents(record for _, record in rows)
+        with explain_os_error(failure, self.folder):
+            self._arrays.remove(gone - _contents(record for (record,) in others))
+        self._unreadable.pop(image, None)
+
+    def verify(self) -> list[str]:
+        """A sentence for each correction whose pixels are gone or damaged, and for pixels that no record knows."""
+        self._readable()
+        with self.database.read() as connection:
+            records = [record for (record,) in connection.execute("SELECT record FROM corrections")]
+        unknown = len(self._arrays.contents() - _contents(records))
+        there = [f"{unknown} files in {self._arrays.folder} belong to no correction."] if unknown else []
+        return [*self.warnings, *there]
+
     def load(self, correction: Correction) -> Kept:
         """The pixels of a correction, of the history too."""
         prediction = correction.prediction
@@ -135,7 +168,7 @@ class CorrectionStore:
         except InputError as cause:
             raise InputError(f"The correction of {correction.name} cannot be read. {cause}") from cause
 
-    def export(self, folder: str | os.PathLike[str]) -> list[Correction]:
+    def export(self, folder: str | os.PathLike[str], *, keep_names: bool = False) -> list[Correction]:
         """Write the corrections in force to ``images/`` and ``masks/``, for `load_pairs` and every other program.
 
         Parameters
@@ -143,6 +176,8 @@ class CorrectionStore:
         folder : path-like
             New or empty; appears when all is written. Every image and its mask become TIFF files of one name, the
             masks with their provenance; ``corrections.jsonl`` tells the rest.
+        keep_names : bool
+            Also tell the folders of the sources, who approved, and content hashes.
 
         Returns
         -------
@@ -156,7 +191,7 @@ class CorrectionStore:
         """
         if not self.corrections():
             raise InputError(f"There is no approved correction in {self.folder}. Approve a mask first.")
-        return export_corrections(self._readable(), Path(folder).resolve())
+        return export_corrections(self._readable(), Path(folder).resolve(), keep_names=keep_names)
 
     def _readable(self) -> list[tuple[Correction, Kept]]:
         found = []
@@ -227,6 +262,12 @@ def _read(record: str) -> Correction | str:
         return from_json(Correction, record)
     except InputError as cause:
         return str(cause)
+
+
+def _contents(records: Iterable[str]) -> set[str]:
+    """The arrays that records refer to."""
+    read = [one for record in records if isinstance(one := _read(record), Correction)]
+    return {content for one in read for content in (one.image, one.mask, one.prediction) if content}
 
 
 def _free_name(connection: sqlite3.Connection, wanted: str, image: str) -> str:

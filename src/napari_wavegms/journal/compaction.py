@@ -6,6 +6,7 @@ hash chain contains a digest of the pixels, so it still verifies. Unapproved and
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 
@@ -54,9 +55,24 @@ def _compact(journal: Journal, image: str, approved: str) -> bool:
         is_done = all(ending and from_json(Edit, record).time <= approved for record, ending in edits)
         if not is_done or complaints(connection, image):
             return False
-        append(connection, image, session, "compact", {"time": now()})
-        # Deleted and inserted again, because SQLite does not reclaim space from rows that only get shorter.
-        rows = connection.execute(f"SELECT {_KEPT} FROM journal WHERE image = ?", (image,)).fetchall()
-        connection.execute("DELETE FROM journal WHERE image = ?", (image,))
-        connection.executemany(f"INSERT INTO journal ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        _drop_pixels(connection, image, session)
     return True
+
+
+def forget(journal: Journal, image: str) -> None:
+    """Remove the pixels of all edits of an image at once, unfinished ones included; that there were edits stays."""
+    with journal.database.write("The edits were not forgotten") as connection:
+        (session,) = connection.execute(_PIXELS, (image,)).fetchone()
+        if session is not None:
+            connection.execute(
+                "UPDATE journal_sessions SET ending = 'discarded' WHERE image = ? AND ending IS NULL", (image,)
+            )
+            _drop_pixels(connection, image, session)
+
+
+def _drop_pixels(connection: sqlite3.Connection, image: str, session: int) -> None:
+    append(connection, image, session, "compact", {"time": now()})
+    # Deleted and inserted again, because SQLite does not reclaim space from rows that only get shorter.
+    rows = connection.execute(f"SELECT {_KEPT} FROM journal WHERE image = ?", (image,)).fetchall()
+    connection.execute("DELETE FROM journal WHERE image = ?", (image,))
+    connection.executemany(f"INSERT INTO journal ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

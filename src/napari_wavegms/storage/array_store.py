@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,15 @@ class ArrayStore:
         if content_hash(values) != content:
             raise _damaged(path)
         return np.asarray(values, values.dtype.newbyteorder("="))
+
+    def contents(self) -> set[str]:
+        """The content hashes of all arrays that are there."""
+        return {path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}") if path.name[0] != "."}
+
+    def remove(self, contents: Iterable[str]) -> None:
+        """Remove arrays, where they are there; raises OSError if the disk refuses."""
+        for content in contents:
+            self.path(content).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Once, remove temporary files of killed programs that are over an hour old."""

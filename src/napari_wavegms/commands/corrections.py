@@ -1,0 +1,217 @@
+"""`wavegms corrections` and `wavegms export-masks`: what was approved, out of the program and out of the account."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from napari_wavegms.commands.common.arguments import (
+    Commands,
+    a_path,
+    add_command,
+    add_json,
+    add_max_memory,
+    one_of,
+)
+from napari_wavegms.commands.common.console import about, note, show, show_json
+from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED
+from napari_wavegms.commands.common.output_paths import (
+    checked_output_folder,
+    distinct,
+    refuse_overwriting,
+    result_names,
+)
+from napari_wavegms.corrections.export import file_stems, provenance_of
+from napari_wavegms.corrections.records import Correction
+from napari_wavegms.corrections.store import CorrectionStore, approved_mask
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import find_images
+from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.reading import LoadedImage, read_image
+from napari_wavegms.journal.compaction import forget
+from napari_wavegms.journal.journal import Journal
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
+from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.storage.memory import set_memory_limit
+from napari_wavegms.wording import counted, listed, moment, percent
+
+_EPILOG = """\
+Approved images and masks are stored in the account's data folder ($WAVEGMS_HOME, if it is set), for learning.
+list shows them; export writes images, masks and a table to an empty folder; forget removes some of them for good, with
+the pixels of the edits that led to them; verify reads everything once and says what is damaged."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Register both commands with argparse."""
+    parser = add_command(commands, "corrections", run, "List, export, forget or verify approved masks", epilog=_EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = add_command(actions, "list", run_list, "List the approved masks")
+    add_json(listing)
+    export = add_command(actions, "export", run_export, "Write images and masks to a new folder")
+    export.add_argument("folder", metavar="DIR", type=a_path, help="a new or empty folder")
+    _add_keep_names(export)
+    forget = add_command(actions, "forget", run_forget, "Remove approved images and masks for good")
+    forget.add_argument("names", metavar="NAME|NUMBER", nargs="+", help="as 'wavegms corrections list' shows them")
+    add_command(actions, "verify", run_verify, "Read everything that is stored and say what is damaged")
+
+    masks = add_command(commands, "export-masks", run_masks, "Write approved masks under the names of their images")
+    masks.add_argument("input", metavar="INPUT", nargs="*", help="images or folders (default: all that is approved)")
+    masks.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
+    masks.add_argument("--format", type=one_of("tiff", "png", "nii.gz"), default="tiff", metavar="tiff|png|nii.gz")
+    masks.add_argument("--all", action="store_true", help="also masks whose approval was withdrawn")
+    masks.add_argument("--recursive", action="store_true", help="also look into folders within folders")
+    masks.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
+    _add_keep_names(masks)
+    add_max_memory(masks)
+
+
+def _add_keep_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-names", action="store_true", help="also tell the folders of the images and who approved the masks"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do nothing: an action is required, and it has a function of its own."""
+    return BAD_INPUT
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """Print the table."""
+    store = CorrectionStore()
+    corrections = store.corrections()
+    if options.json:
+        show_json([asdict(correction) for correction in corrections])
+    elif corrections:
+        width = max(len(correction.name) for correction in corrections)
+        for one in corrections:
+            changed = "" if one.changed_share is None else f", {percent(one.changed_share)} changed"
+            labelled = percent(one.labelled / (one.shape[0] * one.shape[1]))
+            size = " x ".join(map(str, one.shape))
+            show(f"{one.number:4}  {one.name:{width}}  {size}  {labelled} labelled{changed}  {moment(one.time)}")
+    else:
+        show(f"No mask is approved in {store.folder}.")
+    return _told(store.warnings)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write images, masks and their table."""
+    store = CorrectionStore()
+    written = store.export(options.folder, keep_names=options.keep_names)
+    show(f"{counted(len(written), 'image')} with masks in {options.folder}.")
+    return _told(store.warnings)
+
+
+def run_forget(options: argparse.Namespace) -> int:
+    """Forget the named corrections; none of them if one does not exist."""
+    store = CorrectionStore()
+    journal = Journal(store.folder)
+    for one in [_named(store, name) for name in options.names]:
+        forget(journal, one.image)
+        store.forget(one.image)
+        show(f"Forgotten: {one.name}, with its image and the pixels of its edits.")
+    return DONE
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Read everything; the exit code is 1 if something is damaged."""
+    store = CorrectionStore()
+    wrong = store.verify()
+    journal = Journal(store.folder)
+    images = journal.images()
+    for image in images:
+        wrong += journal.verify(image)
+    if not wrong:
+        kept = counted(len(store.corrections()), "correction")
+        show(f"{kept} and the edits of {counted(len(images), 'image')}: intact.")
+    return _told(wrong)
+
+
+def run_masks(options: argparse.Namespace) -> int:
+    """Write the masks, and say what has none."""
+    set_memory_limit(options.max_memory)
+    checked_output_folder(options.output)
+    store = CorrectionStore()
+    written, failed, kept = 0, 0, []
+    for path, write in _of_images(store, options) if options.input else _of_store(store, options):
+        if path.exists() and not options.overwrite:
+            kept.append(path.name)
+            continue
+        try:
+            written += write(path)
+        except InputError as error:
+            failed += 1
+            note(about(path.name, str(error)))
+    if kept:
+        note(f"Kept {counted(len(kept), 'mask')} that exist already: {listed(kept)}. Replace them with --overwrite.")
+    show(f"{counted(written, 'mask')} in {options.output}.")
+    return FAILED if failed else DONE if written or kept else BAD_INPUT
+
+
+def _of_store(store: CorrectionStore, options: argparse.Namespace) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
+    """A file for each stored mask, and what writes it."""
+    latest = {one.image: one for one in store.history()} if options.all else {}
+    corrections = list((latest | {one.image: one for one in store.corrections()}).values())
+    if not corrections:
+        raise InputError(f"No mask is approved in {store.folder}. Approve one first.")
+    for one, stem in zip(corrections, file_stems([one.name for one in corrections]), strict=True):
+        yield options.output / f"{stem}_mask.{options.format}", partial(_write_stored, store, options, one)
+
+
+def _write_stored(store: CorrectionStore, options: argparse.Namespace, one: Correction, path: Path) -> bool:
+    provenance = provenance_of(one, keep_names=options.keep_names)
+    write_mask(path, store.load(one).mask, one.spacing, provenance=provenance)
+    return True
+
+
+def _of_images(store: CorrectionStore, options: argparse.Namespace) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
+    """A file for each image, and what writes its mask, that of all planes of a stack in one."""
+    files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
+    targets = [options.output / f"{name}_mask.{options.format}" for name in result_names(files)]
+    refuse_overwriting(targets, files)
+    for file, path in zip(files, targets, strict=True):
+        yield path, partial(_write_of_image, store, options, file)
+
+
+def _write_of_image(store: CorrectionStore, options: argparse.Namespace, file: Path, path: Path) -> bool:
+    loaded = read_image(file)
+    for plan in _plans(loaded):
+        planes = [(index, plan.label_index(number)) for number, index in enumerate(plan.indices)]
+        mask = approved_mask(loaded.pixels, planes, plan.labels_shape, store, former=options.all)
+        if mask is not None:
+            found = (store.find(content_hash(loaded.pixels[index])) for index, _ in planes)
+            first = next((one for one in found if one is not None), None)
+            provenance = None if first is None else provenance_of(first, keep_names=options.keep_names)
+            axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
+            write_mask(path, mask, loaded.spacing, axes, provenance, like=file)
+            return True
+    note(f"{file.name} has no approved mask.")
+    return False
+
+
+def _plans(loaded: LoadedImage) -> Iterator[StackPlan]:
+    """The planes of an image, channel by channel: a mask belongs to one of them."""
+    shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
+    rgb = loaded.axes.endswith("S")
+    try:
+        yield plan_stack(shape, dtype, rgb, labels, every=True)
+    except ChannelNeeded as needed:
+        for channel in needed.choices:
+            yield plan_stack(shape, dtype, rgb, labels, every=True, channel=channel)
+
+
+def _told(sentences: Sequence[str]) -> int:
+    for sentence in sentences:
+        note(sentence)
+    return FAILED if sentences else DONE
+
+
+def _named(store: CorrectionStore, name: str) -> Correction:
+    """A correction by its name or number, also one that was withdrawn."""
+    for one in reversed(store.history()):
+        if name in (one.name, str(one.number)):
+            return one
+    raise InputError(f"There is no correction '{name}'. 'wavegms corrections list' shows their names and numbers.")
