@@ -12,7 +12,19 @@ from napari_wavegms.cli import COMMANDS, main
 from napari_wavegms.commands.common.exit_codes import verdict
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WeightsNotFoundError
 
-NAMES = ("segment", "train", "evaluate", "corrections", "export-masks", "models", "info", "import", "demo", "bench")
+NAMES = (
+    "segment",
+    "finetune",
+    "train",
+    "evaluate",
+    "corrections",
+    "export-masks",
+    "models",
+    "info",
+    "import",
+    "demo",
+    "bench",
+)
 
 
 def fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
