@@ -42,12 +42,8 @@ def make_files(folder: Path, count: int) -> None:
 def note_all(folder: Path) -> None:
     worklist, random = Worklist.of_folder(folder), np.random.default_rng(2333)
     values = random.random(len(worklist))
-    worklist.set_all(
-        {
-            item.key: {"state": "predicted", "uncertainty": float(value)}
-            for item, value in zip(worklist.items(), values, strict=True)
-        }
-    )
+    for item, value in zip(worklist.items(), values, strict=True):
+        worklist.set(item.key, state="predicted", uncertainty=float(value))
 
 
 def open_view(app: QApplication, folder: Path) -> tuple[WorklistView, dict[str, float]]:
