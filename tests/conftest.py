@@ -85,11 +85,12 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
             del sys.modules[name]
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector what was imported.
+@pytest.fixture(autouse=True, scope="module")
+def spared_garbage_collector() -> None:
+    """Have the garbage collector leave alone what is there before each file of tests.
 
-    napari has it look through everything whenever a layer goes, and so does each training at its end: a third of a
-    second of processor time for the half million objects of torch, napari and their kin, hundreds of times over.
+    napari has it look through everything whenever a layer goes, and so does each training at its end: a tenth of a
+    second of processor time and more for the half million objects of torch, napari and their kin, hundreds of times.
     """
     gc.collect()
     gc.freeze()

@@ -317,8 +317,8 @@ def test_commands_without_a_window_leave_napari_and_scipy_alone() -> None:
     assert loaded_by(fetch(windowless)) & (NETWORKS | WINDOWS | {"scipy", "skimage"}) == set()
 
 
-def test_a_fresh_interpreter_tells_when_torch_is_loaded() -> None:
-    assert "torch" in loaded_by("import torch")
+def test_a_fresh_interpreter_tells_what_is_loaded() -> None:
+    assert "numpy" in loaded_by("import numpy")
 
 
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6"}

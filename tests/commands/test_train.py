@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
@@ -17,6 +18,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from napari_wavegms.cli import main
 from napari_wavegms.commands.train_plan import hold_out
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint
@@ -244,40 +246,49 @@ def test_a_rate_that_breaks_the_run_is_failed_work(train: Run, folders: Folders,
     load_checkpoint(tmp_path / "run" / "best.safetensors")
 
 
-def stopped_after_an_epoch(arguments: list[str]) -> tuple[int, list[str], str]:
-    """Start the command line in a process of its own and press Ctrl-C there when the first epoch is told."""
+class Impatient(io.StringIO):
+    """A terminal where Ctrl-C is pressed when the first epoch is told."""
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if text.startswith("epoch "):
+            signal.raise_signal(signal.SIGINT)
+        return written
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
+def test_ctrl_c_keeps_the_best_and_the_run_can_go_on(
+    folders: Folders, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, masks = folders(5)
+    places = ["train", "--images", images, "--masks", masks, "--output", tmp_path / "run", "--from", model]
+    command = [str(word) for word in places]
     run = subprocess.Popen(
-        [sys.executable, "-m", "napari_wavegms.cli", *arguments],
+        [sys.executable, "-m", "napari_wavegms.cli", *command, *SMALL, "--epochs", "5000"],
         stderr=subprocess.PIPE,
         text=True,
         # A shell may have started the tests with Ctrl-C switched off, which children inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert run.stderr is not None
-    said = []
-    while line := run.stderr.readline():
-        said.append(line)
-        if line.startswith("epoch "):
-            run.send_signal(signal.SIGINT)
-            break
+    while (line := run.stderr.readline()) and not line.startswith("epoch "):
+        pass
+    run.send_signal(signal.SIGINT)
     rest = run.communicate(timeout=300)[1]
-    return run.returncode, said, rest
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
-def test_ctrl_c_keeps_the_best_and_the_run_can_go_on(folders: Folders, model: Path, tmp_path: Path) -> None:
-    images, masks = folders(5)
-    places = ["train", "--images", images, "--masks", masks, "--output", tmp_path / "run", "--from", model]
-    command = [str(word) for word in places]
-    code, _, rest = stopped_after_an_epoch([*command, *SMALL, "--epochs", "5000"])
-    assert code == 130, rest
+    assert run.returncode == 130, rest
     assert f"The best model so far is {tmp_path / 'run' / 'best.safetensors'}, DSC " in rest
     assert "Continue with --resume." in rest
     assert "Traceback" not in rest
     load_checkpoint(tmp_path / "run" / "best.safetensors")
     done = len(history(tmp_path / "run"))
 
-    code, said, rest = stopped_after_an_epoch([*command, "--resume"])
-    assert code == 130, rest
+    monkeypatch.setattr(sys, "stderr", Impatient())
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code = main([*command, "--resume"])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    said = sys.stderr.getvalue().splitlines()
+    assert code == 130, said
     assert any("5,000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in said)
     assert [line["epoch"] for line in history(tmp_path / "run")][: done + 1] == list(range(done + 1))

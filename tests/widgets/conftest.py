@@ -251,7 +251,9 @@ def shared_viewer(qapp: Any) -> Iterator[Any]:
         _initialize_plugins.cache_clear()
         init_qactions.cache_clear()
         viewer = Viewer(show=False, show_welcome_screen=False)
+        gc.freeze()  # each removal of a layer has the collector look through everything that is not frozen
         yield viewer
+        gc.unfreeze()
         viewer.close()
         del viewer
     Application.destroy("shared_app")
@@ -467,7 +469,9 @@ def scans(tmp_path: Path) -> Callable[..., Path]:
 def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
     """One viewer for all tests of a file that open rooms, one room at a time; it takes a second to make."""
     viewer = napari.Viewer(show=False)
+    gc.freeze()
     yield viewer
+    gc.unfreeze()
     viewer.close()
     gc.collect()  # napari's own fixture refuses to begin while a viewer is left
     qapp.processEvents()

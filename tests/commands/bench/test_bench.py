@@ -15,7 +15,7 @@ import pytest
 
 from napari_wavegms.commands.bench import speed as bench_speed
 from napari_wavegms.commands.bench.command import Machine
-from napari_wavegms.commands.bench.first_mask import peak_mib
+from napari_wavegms.commands.bench.first_mask import peak_mib, random_image
 from napari_wavegms.commands.bench.speed import Cost, Effort, Measured, first_mask, table, timed
 from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.model.checkpoint import load_checkpoint
@@ -27,6 +27,7 @@ def test_the_speed_is_measured_and_printed_as_nothing_but_json(
     wavegms: Callable[..., Any], model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_speed, "Effort", partial(Effort, seconds=0.0, least=1, most=1))
+    monkeypatch.setattr(bench_speed, "random_image", lambda side: random_image(min(side, 32)))
     said = wavegms("bench", "--model", model, "--device", "cpu", "--json")
     assert said.code == 0
     told = json.loads(said.out)
