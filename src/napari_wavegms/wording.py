@@ -113,6 +113,17 @@ def percent(part: float) -> str:
     return "less than 0.1 %" if 0 < part < 0.0005 else f"{part * 100:.1f} %"
 
 
+def shortened(text: str, most: int = 300) -> str:
+    """Write no more than so many characters of what a stranger's file says.
+
+    Examples
+    --------
+    >>> shortened("abcdefgh", 5)
+    'abcd…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def listed(names: Iterable[str], shown: int = 3) -> str:
     """Write the first few names.
 

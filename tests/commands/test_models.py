@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,28 @@ def test_nothing_is_in_use_before_anything_was_learned(wavegms: Run) -> None:
     said = wavegms("info", "in-use")
     assert said.code == 2
     assert said.err == ("No fine-tuned version is in use yet. Fine-tune a model first, or name another model.\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "x" * 200_000},
+        {"title": "\x1b[2J\x07"},
+        {"scores": {"val": {"dsc": 10**400, "n": []}}},
+        {"scores": {str(number): {"dsc": 0.5} for number in range(5000)}},
+        {"format_version": 10**400},
+        {"name": "\ud800"},
+        {"preprocessing": {"size": 1e30, "aspect": "squash", "percentiles": [0, 100]}},
+    ],
+)
+def test_no_card_of_a_stranger_stops_the_list_or_speaks_to_the_terminal(
+    wavegms: Callable[..., Any], change: dict[str, Any]
+) -> None:
+    header = json.dumps({"__metadata__": {"wavegms": json.dumps(ModelCard("odd").as_dict() | change)}}).encode()
+    user_models_folder().mkdir(parents=True)
+    (user_models_folder() / "odd.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    for arguments in (("models",), ("models", "--json"), ("info", "odd")):
+        said = wavegms(*arguments)
+        assert "generalist" in said.out or arguments[0] == "info"
+        assert "\x1b" not in said.out + said.err
+        assert "--json" in arguments or max(map(len, (said.out + said.err).splitlines())) < 1000

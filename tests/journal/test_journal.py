@@ -409,7 +409,7 @@ def test_the_table_has_a_row_for_each_edit_and_each_end(folder: Path, edited: li
     journal.begin(target('Müller, "left"', other), edited[0], editor="Zoë")
     journal.record(other, edited[1], editor="Zoë")
     path = tmp_path / "table.csv"
-    assert export_csv(journal, path) == 6
+    assert export_csv(journal, path, keep_names=True) == 6
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["event"] for row in rows) == ["approved", *["edit"] * 5]
@@ -418,6 +418,19 @@ def test_the_table_has_a_row_for_each_edit_and_each_end(folder: Path, edited: li
     assert (last["image"], last["editor"], last["added"], last["threshold"]) == ('Müller, "left"', "Zoë", "9", "")
     first = next(row for row in rows if row["number"] == "1")
     assert (first["model"], first["threshold"], first["active_seconds"]) == ("generalist", "0.5", "1.0")
+
+
+def test_a_table_tells_no_person_and_no_folder_and_holds_no_formula(folder: Path, tmp_path: Path) -> None:
+    journal, empty = Journal(folder), np.zeros((8, 10), np.uint8)
+    for number, name in enumerate(('=HYPERLINK("x")', "+1", "-1", "@x")):
+        image = f"{number:032x}"
+        journal.begin(EditTarget(image, name, (8, 10), source="/ward 7/Miller/a.png"), empty, editor="Ann")
+        journal.record(image, empty + 1, editor="Ann")
+    export_csv(journal, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ['\'=HYPERLINK("x")', "'+1", "'-1", "'@x"]
+    assert {(row["source"], row["editor"], row["content"]) for row in rows} == {("a.png", "", "")}
 
 
 def test_a_journal_of_thousands_of_finished_images_is_looked_through_at_once(

@@ -13,8 +13,10 @@ from napari_wavegms.commands.common.console import show, show_json
 from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.wording import shortened
 
 _WIDTH = 100
+_LONGEST = 2000  # characters of a field
 _LABEL = 13  # width of the left column
 _CONFIG = {
     "epochs": "{} epochs",
@@ -49,12 +51,14 @@ def run(options: argparse.Namespace) -> int:
 
 def card_lines(card: ModelCard, path: Path) -> Iterator[str]:
     """A card for a person to read."""
-    yield f"{card.name}: {card.title}" if card.title else card.name
+    yield shortened(f"{card.name}: {card.title}" if card.title else card.name)
     if card.description:
-        yield from ("", *textwrap.wrap(card.description, _WIDTH))
+        yield from ("", *textwrap.wrap(shortened(card.description, _LONGEST), _WIDTH))
     yield ""
     for label, text in _rows(card, path):
-        lines = textwrap.wrap(text, _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False)
+        lines = textwrap.wrap(
+            shortened(text, _LONGEST), _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False
+        )
         yield from (f"{label if i == 0 else '':{_LABEL}}{line}" for i, line in enumerate(lines))
     yield from ("", card.disclaimer)
 

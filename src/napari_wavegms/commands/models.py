@@ -14,6 +14,7 @@ from napari_wavegms.finetune.versions import ModelVersions, VersionEntry
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, DEFAULT_MODEL, ModelEntry, list_models, resolve, user_models
 from napari_wavegms.storage.user_data import user_models_folder
+from napari_wavegms.wording import shortened
 
 
 def add_parser(commands: Commands) -> None:
@@ -69,7 +70,7 @@ def scores_of(card: ModelCard) -> list[Score]:
     """
     found = []
     for where, values in card.scores.items():
-        if isinstance(values, dict) and isinstance(values.get("dsc"), (int, float)):
+        if isinstance(values, dict) and isinstance(values.get("dsc"), (int, float)) and 0 <= values["dsc"] <= 1:
             count = f" ({values['n']} images)" if "n" in values else ""
             found.append(Score(float(values["dsc"]), f"{where}{count}"))
     return found
@@ -95,7 +96,8 @@ def _is_default(entry: ModelEntry) -> bool:
 def _row(entry: ModelEntry) -> tuple[str, ...]:
     scores = ", ".join(map(str, scores_of(entry.card)))
     mark = "*" if _is_default(entry) else " "
-    return f"{mark} {entry.name}", f"{entry.path.stat().st_size / 1e6:.1f} MB", scores or "–", entry.card.title
+    size = f"{entry.path.stat().st_size / 1e6:.1f} MB"
+    return f"{mark} {entry.name}", size, shortened(scores) or "–", shortened(entry.card.title)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

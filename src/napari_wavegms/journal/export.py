@@ -7,6 +7,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from napari_wavegms.corrections.export import file_name
 from napari_wavegms.journal.history import target_of
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
@@ -18,8 +19,10 @@ _FROM_EDIT = (
 COLUMNS = ("image", "source", "content", "event", *_FROM_EDIT)
 
 
-def export_csv(journal: Journal, path: Path) -> int:
+def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int:
     """Write all edits and how they ended, in the order of time, as a table that spreadsheets open.
+
+    The folders of the images, who edited them and content hashes are left out unless `keep_names`.
 
     Returns
     -------
@@ -44,6 +47,10 @@ def export_csv(journal: Journal, path: Path) -> int:
             record = json.loads(text)
             place = {} if target is None else {"image": target.name, "source": target.source, "content": target.image}
             values = {name: record[name] for name in _FROM_EDIT if record.get(name) is not None}
+            if not keep_names:
+                values.pop("editor", None)
+                place.pop("content", None)
+                place["source"] = file_name(place.get("source", ""))
             rows.append(place | {"event": kind if kind == "edit" else record.get("action")} | values)
     rows.sort(key=lambda row: str(row.get("time")))
     # With the mark by which Excel knows UTF-8; every other program passes over it.
@@ -54,5 +61,10 @@ def export_csv(journal: Journal, path: Path) -> int:
     ):
         table = csv.DictWriter(file, COLUMNS, restval="")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return len(rows)
+
+
+def _cell(value: object) -> object:
+    """A value that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

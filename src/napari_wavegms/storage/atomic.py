@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,13 +46,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     make_folder(target.parent)
     stem = os.fsdecode(os.fsencode(target.stem)[:_LONGEST_PREFIX])
-    handle, name = tempfile.mkstemp(prefix=f".{stem}-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    neighbour = Path(name)
+    neighbour = target.with_name(f".{stem}-{secrets.token_hex(4)}{target.suffix}")
+    create_file(neighbour)
     try:
         yield neighbour
-        # mkstemp makes files private; a mask or model gets the rights any new file would get.
-        neighbour.chmod(_new_file_mode())
         with neighbour.open("rb+") as written:
             os.fsync(written.fileno())
         neighbour.replace(target)
@@ -80,8 +77,20 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is nested too deeply") from cause
 
 
-def make_folder(folder: Path) -> None:
+def create_file(path: Path) -> None:
+    """Create an empty file, which others may read if they may open its folder; raises OSError if it is there."""
+    mode = 0o666 & path.parent.stat().st_mode if os.name == "posix" else 0o666
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+
+
+def make_folder(folder: Path, *, private: bool = False) -> None:
     """Create a folder and its parents, so that they survive a power failure.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    private : bool
+        Let nobody else open a folder that is created, nor what is created in it later.
 
     Raises
     ------
@@ -90,7 +99,7 @@ def make_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(0o700 if private else 0o777 & folder.parent.stat().st_mode, exist_ok=True)
         sync_folder(folder.parent)
 
 
@@ -161,9 +170,3 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _new_file_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

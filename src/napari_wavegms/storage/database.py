@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import make_folder
+from napari_wavegms.storage.atomic import create_file, make_folder
 from napari_wavegms.storage.user_data import user_folder
 
 FILE = "wavegms.sqlite3"
@@ -180,8 +180,10 @@ class Database:
             As in `read`; and if the disk fails or another program writes for 20 seconds.
         """
         with self._explained(failure, "written"):
-            if not self.folder.is_dir():
-                make_folder(self.folder)
+            make_folder(self.folder, private=True)
+            if not self.path.exists():
+                with suppress(FileExistsError):
+                    create_file(self.path)
             with closing(self._connect()) as connection:
                 connection.execute("BEGIN")
                 is_begun = self._is_begun(connection)

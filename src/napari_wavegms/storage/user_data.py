@@ -11,7 +11,7 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, make_folder, read_json
 
 HOME_VARIABLE = "WAVEGMS_HOME"
 _EDITOR = "editor"
@@ -80,14 +80,15 @@ def note_folder(folder: Path) -> None:
 
 def _read() -> dict[str, Any]:
     """What stands in the file; a file that is damaged or cannot be read stops nobody."""
-    with suppress(OSError, ValueError, RecursionError):
-        values = json.loads(settings_file().read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):
+        values = read_json(settings_file())
         if isinstance(values, dict):
             return values
     return {}
 
 
 def _write(values: dict[str, Any]) -> None:
+    make_folder(user_folder(), private=True)
     with atomic_write(settings_file()) as neighbour:
         neighbour.write_text(json.dumps(_read() | values, indent=2) + "\n", encoding="utf-8")
 

@@ -1,0 +1,62 @@
+"""Files that appear whole: their rights, their names, and JSON from anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_wavegms.storage.atomic import atomic_write, make_folder, read_json
+from napari_wavegms.storage.database import Database
+from napari_wavegms.storage.user_data import set_editor_name, settings_file, user_folder
+
+
+def rights(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX")
+def test_only_the_user_can_read_what_is_kept_of_patients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WAVEGMS_HOME", str(tmp_path / "home"))
+    database = Database()
+    with database.write("not written"):
+        pass
+    set_editor_name("Ann")
+    with atomic_write(user_folder() / "pixels" / "a.npy"):
+        pass
+    assert rights(user_folder()) == 0o700
+    assert rights(user_folder() / "pixels") == 0o700
+    assert [rights(path) for path in (database.path, settings_file(), user_folder() / "pixels" / "a.npy")] == [
+        0o600
+    ] * 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX")
+def test_other_files_have_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    make_folder(tmp_path / "shared")
+    (tmp_path / "shared").chmod(0o755)
+    with atomic_write(tmp_path / "shared" / "mask.tif"):
+        pass
+    (tmp_path / "shared" / "plain").touch()
+    assert rights(tmp_path / "shared" / "mask.tif") == rights(tmp_path / "shared" / "plain")
+
+
+@pytest.mark.parametrize("stem", ["x" * 250, "ü" * 125])
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path, stem: str) -> None:
+    with atomic_write(tmp_path / f"{stem}.tif") as file:
+        file.write_text("done")
+    assert [path.name for path in tmp_path.iterdir()] == [f"{stem}.tif"]
+
+
+def test_json_from_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": "ü"}', "utf-8-sig")
+    assert read_json(path) == {"a": "ü"}
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="is not a file"):
+        read_json(path)
