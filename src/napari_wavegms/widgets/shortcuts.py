@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ReferenceType, ref
 
 from app_model.backends.qt import QKeyBindingSequence
 from app_model.types import KeyBinding
+from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QShortcut
 from qtpy.QtWidgets import QWidget
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
 
 # Alt+S, the obvious letter, is napari's own "Save Screenshot"; the g of seGment is free on every platform.
 SEGMENT_KEY = "Alt-G"
@@ -99,6 +96,7 @@ ACTIONS = (
     Action("undo", "Undo", "Ctrl+Z", "Undo the last step, yours or the model's.", overrides_napari=True),
 )
 
+_BY_NAME = {action.name: action for action in ACTIONS}
 _NO_KEYS = {"", "Unknown", "Alt", "Ctrl", "Meta", "Shift"}
 
 
@@ -160,12 +158,11 @@ class ReviewKeys(QObject):
         """An action's key as a button shows it; empty where it has none."""
         if name in self._bound:
             return _printed(self._bound[name].key)
-        return next((action.key for action in ACTIONS if action.name == name and action.overrides_napari), "")
+        return _BY_NAME[name].key if _BY_NAME[name].overrides_napari else ""
 
     def label(self, name: str) -> str:
         """An action's title with its key."""
-        title = next(action.title for action in ACTIONS if action.name == name)
-        return f"{title}  {self.printed(name)}".rstrip()
+        return f"{_BY_NAME[name].title}  {self.printed(name)}".rstrip()
 
     def _on_settings(self) -> None:
         self._bind()
@@ -183,7 +180,7 @@ class ReviewKeys(QObject):
                 self._bound[name] = bound
                 self._bind_in_panel(key, self._actions[name])
             else:
-                title = next(action.title for action in ACTIONS if action.name == name)
+                title = _BY_NAME[name].title
                 self.problems.append(f"{_printed(key)} belongs to another plugin, so {title} has no key now.")
 
     def _unbind(self) -> None:

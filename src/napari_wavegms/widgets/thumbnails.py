@@ -220,7 +220,11 @@ class Thumbnails(QObject):
         if wanted is not self._wanted:
             return  # asked for before `forget`
         self._asked.discard(key)
-        self._pictures[key] = picture if isinstance(picture, str) else _fine(QPixmap.fromImage(picture))
+        if isinstance(picture, QImage):
+            self._pictures[key] = shown = QPixmap.fromImage(picture)
+            shown.setDevicePixelRatio(SIDE / SHOWN)
+        else:
+            self._pictures[key] = picture
         while len(self._pictures) > _MOST_KEPT:
             self._pictures.popitem(last=False)
         self.arrived.emit([key])
@@ -232,15 +236,6 @@ def paint_picture(painter: QPainter, square: QRect, picture: QPixmap | None) -> 
         painter.fillRect(square, QColor(128, 128, 128, 40))
         return
     size = picture.deviceIndependentSize()
+    margins = QPointF(square.width() - size.width(), square.height() - size.height()) / 2
     painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-    painter.drawPixmap(
-        QPointF(
-            square.left() + (square.width() - size.width()) / 2, square.top() + (square.height() - size.height()) / 2
-        ),
-        picture,
-    )
-
-
-def _fine(pixmap: QPixmap) -> QPixmap:
-    pixmap.setDevicePixelRatio(SIDE / SHOWN)
-    return pixmap
+    painter.drawPixmap(QPointF(square.topLeft()) + margins, picture)

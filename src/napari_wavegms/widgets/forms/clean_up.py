@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
@@ -13,19 +16,25 @@ from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, read_plan
 from napari_wavegms.widgets.layers.mask_layers import active_mask, plane_on_screen, why_not_write
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
 from napari_wavegms.widgets.qt.collapsible import Fold
+from napari_wavegms.widgets.qt.layout import fill, push_button
 
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels
+Step = Literal["fill_holes", "remove_islands", "keep_largest", "smooth"]
 
 _SMOOTHING_RADIUS = 2  # pixels
+# The buttons, each with what it does; the number of pixels stands beside that of the islands.
+_BUTTONS: tuple[tuple[Step, str, str, tuple[int, int]], ...] = (
+    ("fill_holes", "Fill holes", "Label what the mask encloses.", (0, 0)),
+    ("keep_largest", "Keep largest", "Keep only the largest piece of each label.", (0, 1)),
+    ("remove_islands", "Remove islands below", "Remove pieces with fewer pixels than this number.", (1, 0)),
+    ("smooth", "Smooth", "Round off the outline by two pixels.", (2, 0)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
     """What to do; islands of fewer than `smallest` pixels are removed."""
 
-    step: Literal["fill_holes", "remove_islands", "keep_largest", "smooth"]
+    step: Step
     smallest: int = 0
 
     def apply(self, plane: Mask) -> Mask:
@@ -91,20 +100,12 @@ class CleanUpRow(QWidget):
         grid = QGridLayout(body)
         grid.setContentsMargins(12, 0, 0, 0)
         grid.setSpacing(4)
-        grid.addWidget(self._button("Fill holes", "fill_holes", "Label what the mask encloses."), 0, 0)
-        grid.addWidget(self._button("Keep largest", "keep_largest", "Keep only the largest piece of each label."), 0, 1)
-        grid.addWidget(self._button("Smooth", "smooth", "Round off the outline by two pixels."), 0, 2)
-        islands = "Remove pieces with fewer pixels than this number."
-        grid.addWidget(self._button("Remove islands below", "remove_islands", islands), 1, 0, 1, 2)
-        grid.addWidget(self._smallest, 1, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(Fold("Clean up", body))
+        for step, text, tooltip, place in _BUTTONS:
+            button = push_button(text, tooltip, partial(self._ask_for, step))
+            self.buttons[button] = tooltip
+            grid.addWidget(button, *place)
+        grid.addWidget(self._smallest, 1, 1)
+        fill(QVBoxLayout(self), Fold("Clean up", body))
 
-    def _button(
-        self, text: str, step: Literal["fill_holes", "remove_islands", "keep_largest", "smooth"], tooltip: str
-    ) -> QPushButton:
-        button = QPushButton(text)
-        button.clicked.connect(lambda: self.requested.emit(CleanUp(step, self._smallest.value())))
-        self.buttons[button] = tooltip
-        return button
+    def _ask_for(self, step: Step) -> None:
+        self.requested.emit(CleanUp(step, self._smallest.value()))

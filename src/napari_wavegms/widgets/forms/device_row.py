@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_wavegms.model.registry import CPU_CHOSEN, CPU_NO_CUDA, DEVICES
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.layout import fill
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 
@@ -86,11 +87,7 @@ class DeviceRow(QWidget):
         self.devices = ChoiceList()
         self.devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
         self._words = WrappedLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.devices)
-        column.addWidget(self._words)
+        fill(QVBoxLayout(self), self.devices, self._words, spacing=2)
         self.devices.chosen.connect(self._on_chosen)
         self._show()
 

@@ -15,6 +15,7 @@ from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT_MODEL, list_models
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.layout import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,8 @@ def card_html(choice: ModelChoice) -> str:
         for name, text in rows.items()
         if text
     )
-    title = html.escape(card.title or card.name)
     paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in (card.description, card.disclaimer) if text)
-    return f"<h3>{title}</h3>{paragraphs}<table>{table}</table>"
+    return f"<h3>{html.escape(card.title or card.name)}</h3>{paragraphs}<table>{table}</table>"
 
 
 def _step(step: Mapping[str, object]) -> str:
@@ -76,10 +76,8 @@ def _flat(scores: Mapping[str, object], prefix: str = "") -> Iterable[str]:
         label = f"{prefix} {name}".strip()
         if isinstance(value, Mapping):
             yield from _flat(value, label)
-        elif isinstance(value, float):
-            yield f"{label} {value:.3g}"
         else:
-            yield f"{label} {value}"
+            yield f"{label} {value:.3g}" if isinstance(value, float) else f"{label} {value}"
 
 
 class ModelRow(QWidget):
@@ -107,17 +105,13 @@ class ModelRow(QWidget):
         more.setFixedWidth(28)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setMenu(menu)
-        self._about = QAction("About this model…", menu)
+        self._about, open_file = QAction("About this model…", menu), QAction("Open model file…", menu)
         self._about.triggered.connect(self._show_card)
-        open_file = QAction("Open model file…", menu)
+        self._about.setEnabled(False)
         open_file.triggered.connect(self._ask_for_file)
         menu.addActions([self._about, open_file])
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.combo, 1)
-        row.addWidget(more)
+        fill(QHBoxLayout(self), self.combo, more).setStretch(0, 1)
         self.combo.chosen.connect(self.chosen)
-        self._about.setEnabled(False)
 
     @property
     def choice(self) -> ModelChoice | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
+from napari_wavegms.widgets.qt.layout import fill
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 _STEPS = 100
@@ -40,10 +41,7 @@ class ThresholdRow(QWidget):
         self._number.setKeyboardTracking(False)
         self._number.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self._number.setFixedWidth(48)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._slider, 1)
-        row.addWidget(self._number)
+        fill(QHBoxLayout(self), self._slider, self._number)
         self._pause = single_shot(self, _PAUSE, self._settle)
         self.set_value(0.5)
         self._slider.valueChanged.connect(self._on_slider)

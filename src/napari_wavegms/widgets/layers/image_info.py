@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
-
-if TYPE_CHECKING:
-    from napari.layers import Image
 
 _MOST_CHANNELS = 8  # a longer axis is never offered as channels
 

@@ -10,17 +10,15 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Labels
 
 from napari_wavegms.segment.merging import Overwrite, merged
 from napari_wavegms.segment.postprocess import threshold_probability
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
 
 # Where a plane lies in an array of labels: a number along each leading axis, None along its rows and its columns.
 # (None, None) is the only plane of a 2-D mask. Slices, which numpy wants there, cannot be keys of a dict.

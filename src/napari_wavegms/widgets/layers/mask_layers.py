@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
 
 from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.segment.planes import StackPlan
@@ -23,10 +24,6 @@ from napari_wavegms.widgets.layers.mask_history import (
 )
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.undoable import write_planes
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
 
 NO_MASK = "No mask is selected. Select a Labels layer, or press Segment to make one."
 NOT_FLAT = "This works in the 2-D view only. Press Ctrl+Y to leave the 3-D view."
@@ -199,17 +196,18 @@ def has_probability(viewer: ViewerModel, mask: Labels) -> bool:
     return _probability_of(viewer, mask) is not None
 
 
-def show_probability(viewer: ViewerModel, mask: Labels) -> None:
-    """Add the probability of a mask under it, or bring the layer that is there up to date."""
-    memory = memory_of(mask)
-    if memory is None:
+def show_probability(viewer: ViewerModel, mask: Labels, wanted: bool = True) -> None:
+    """Show the probability behind a mask as a layer, up to date, or remove the layer."""
+    layer, memory = _probability_of(viewer, mask), memory_of(mask)
+    if layer is not None and not wanted:
+        viewer.layers.remove(layer)
+    if memory is None or not wanted:
         return
     data = np.zeros(mask.data.shape, np.float32)
     for key, plane in memory.planes.items():
         ours = plane.ours(read_plane(mask, key))
         if ours is not None:
             data[selection(key)] = ours.probability
-    layer = _probability_of(viewer, mask)
     if layer is not None:
         layer.data = data  # an image layer has no undo history to upset
         return
@@ -217,13 +215,6 @@ def show_probability(viewer: ViewerModel, mask: Labels) -> None:
     add_overlay(viewer, mask, "probability", data, mask.unique_id, **look)
     row = next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)
     viewer.layers.move(len(viewer.layers) - 1, row)
-
-
-def hide_probability(viewer: ViewerModel, mask: Labels) -> None:
-    """Remove the probability layer that we made for a mask."""
-    layer = _probability_of(viewer, mask)
-    if layer is not None:
-        viewer.layers.remove(layer)
 
 
 def _probability_of(viewer: ViewerModel, mask: Labels) -> Image | None:

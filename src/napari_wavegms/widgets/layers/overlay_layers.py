@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
 
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, selection
 from napari_wavegms.widgets.layers.mask_layers import add_overlay
 from napari_wavegms.widgets.layers.placement import Placement
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image, Labels
 
 
 class Overlay:

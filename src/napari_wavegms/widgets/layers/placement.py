@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pint
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
+from napari.layers import Layer
 
 Matrix = npt.NDArray[np.float64]
 

@@ -7,12 +7,11 @@ Ctrl+Z would undo both.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from napari.layers import Labels
 
 from napari_wavegms.widgets.qt.lifetime import single_shot
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
 
 
 class DragWatch:

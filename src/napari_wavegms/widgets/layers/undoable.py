@@ -7,14 +7,11 @@ history at all. `Labels.data_setitem` is the way that does neither.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Labels
 
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, read_plane
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
 
 
 def write_planes(layer: Labels, planes: Mapping[PlaneKey, Mask]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
+from napari_wavegms.widgets.qt.layout import fill
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 
@@ -30,11 +31,7 @@ class Fold(QWidget):
         self._heading.setCheckable(True)
         self._heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._heading.setStyleSheet("QToolButton { border: none; background: transparent; padding: 2px; }")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self._heading)
-        column.addWidget(body)
+        fill(QVBoxLayout(self), self._heading, body, spacing=2)
         self._settled = single_shot(self, 0, self.unfolded.emit)
         self._heading.toggled.connect(self.unfold)
         self.unfold(unfolded)

@@ -30,7 +30,8 @@ class ChoiceList(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         self._values: list[Any] = []
-        self.activated.connect(self._on_activated)
+        self.activated.connect(self._show_whole_name)
+        self.activated.connect(self.chosen)
 
     @property
     def value(self) -> Any:
@@ -54,10 +55,6 @@ class ChoiceList(QComboBox):
             self.setItemData(row, tooltip, Qt.ItemDataRole.ToolTipRole)
         self.setCurrentIndex(values.index(chosen) if chosen in values else min(0, len(values) - 1))
         self._show_whole_name()
-
-    def _on_activated(self, _row: int) -> None:
-        self._show_whole_name()
-        self.chosen.emit()
 
     def _show_whole_name(self) -> None:
         """Use the entry's own tooltip, or else its name, which may be cut off."""

@@ -39,10 +39,7 @@ class DockedWidget(QWidget):
         """Notice when napari closes the dock, or opens it again."""
         # A closed dock gets no close event: napari takes its widget out, and that is all that can be seen of it.
         if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self._close()
-            else:
-                self._open()
+            (self._close if self.parent() is None else self._open)()
         super().changeEvent(event)
 
     def _open(self) -> None:

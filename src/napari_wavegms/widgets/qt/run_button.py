@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_wavegms.widgets.qt.layout import fill
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 
@@ -17,8 +18,6 @@ class RunRow(QWidget):
         What the button does.
     cancel, cancel_tooltip : str
         The same of the button that it becomes.
-    key : str
-        The key that does the same, shown on the button; empty for none.
 
     Signals
     -------
@@ -29,24 +28,17 @@ class RunRow(QWidget):
     start_requested = Signal()
     cancel_requested = Signal()
 
-    def __init__(self, label: str, tooltip: str, cancel: str, cancel_tooltip: str, key: str = "") -> None:
+    def __init__(self, label: str, tooltip: str, cancel: str, cancel_tooltip: str) -> None:
         super().__init__()
         self._label, self._tooltip = label, tooltip
-        self._cancel, self._cancel_tooltip = cancel, cancel_tooltip
-        self._key = key
-        self._busy = False
-        self._why_not, self._say = "", False
-        self._button = QPushButton()
+        self._cancel = (cancel, cancel_tooltip)
+        self._key = self._why_not = ""
+        self._busy = self._say = False
+        self._button, self._bar, self._words = QPushButton(), QProgressBar(), WrappedLabel()
         self._button.setMinimumHeight(32)
-        self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.setMaximumHeight(8)
-        self._words = WrappedLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        for widget in (self._button, self._bar, self._words):
-            column.addWidget(widget)
+        fill(QVBoxLayout(self), self._button, self._bar, self._words, spacing=3)
         self._button.clicked.connect(self._on_click)
         self.set_idle()
 
@@ -56,7 +48,7 @@ class RunRow(QWidget):
         return self._button.isEnabled()
 
     def set_key(self, key: str) -> None:
-        """Show another key on the button, or none."""
+        """Show the key that does the same on the button; empty for none."""
         self._key = key
         if not self._busy:
             self.set_idle()
@@ -78,7 +70,7 @@ class RunRow(QWidget):
     def set_busy(self, words: str) -> None:
         """Show that work has begun whose length is not known yet."""
         self._busy = True
-        self.offer(self._cancel, self._cancel_tooltip)
+        self.offer(*self._cancel)
         self._bar.setRange(0, 0)
         self._bar.show()
         self.set_words(words)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
+from napari_wavegms.widgets.qt.layout import fill, push_button
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+
+_KEEP = "Use the new mask except where you changed the old one."
+_REPLACE = "Use the new mask everywhere. Ctrl+Z brings your edits back."
 
 
 class EditsQuestion(QFrame):
-    """Keep a person's edits, or replace the mask.
+    """Keep a person's edits, or replace the mask; Escape leaves everything as it is.
 
     Signals
     -------
@@ -24,21 +29,10 @@ class EditsQuestion(QFrame):
         self.setObjectName("wavegmsQuestion")
         self.setStyleSheet("#wavegmsQuestion { border: 1px solid #d0a53c; border-radius: 3px; }")
         self._words = WrappedLabel()
-        keep = QPushButton("Keep my edits")
-        replace = QPushButton("Replace")
-        keep.setToolTip("Use the new mask except where you changed the old one.")
-        replace.setToolTip("Use the new mask everywhere. Ctrl+Z brings your edits back.")
-        buttons = QHBoxLayout()
-        buttons.addWidget(keep)
-        buttons.addWidget(replace)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 6, 6, 6)
-        column.setSpacing(4)
-        column.addWidget(self._words)
-        column.addLayout(buttons)
-        keep.clicked.connect(lambda: self._answer(True))
-        replace.clicked.connect(lambda: self._answer(False))
-        self._keep = keep
+        self._keep = push_button("Keep my edits", _KEEP, lambda: self._answer(True))
+        replace = push_button("Replace", _REPLACE, lambda: self._answer(False))
+        buttons = fill(QHBoxLayout(), self._keep, replace)
+        fill(QVBoxLayout(self), self._words, buttons, margin=6)
         self.hide()
 
     def ask(self, sentence: str) -> None:
@@ -46,6 +40,13 @@ class EditsQuestion(QFrame):
         self._words.say(sentence)
         self.show()
         self._keep.setFocus()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Escape take the question back."""
+        if event is not None and event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)
 
     def _answer(self, keep: bool) -> None:
         self.hide()

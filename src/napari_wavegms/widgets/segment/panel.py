@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from magicgui.widgets import CheckBox, RadioButtons
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QApplication, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QApplication, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
@@ -14,6 +14,7 @@ from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.layout import fill, push_button
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.validation import mark
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
@@ -48,17 +49,12 @@ class SegmentPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._image = ChoiceList("no image is open")
-        self._channel = ChoiceList()
+        self._image, self._channel = ChoiceList("no image is open"), ChoiceList()
         self._frames = RadioButtons(choices=(THIS_FRAME, ALL_FRAMES), orientation="horizontal")
         self._frames.value = THIS_FRAME
         self.model_row, self.device_row = ModelRow(), DeviceRow()
-        self.run_row = RunRow(
-            "Segment",
-            "Find the lesion; the result is an ordinary Labels layer.",
-            "Cancel",
-            "Stop; what is finished stays.",
-        )
+        segment, cancel = "Find the lesion; the result is an ordinary Labels layer.", "Stop; what is finished stays."
+        self.run_row = RunRow("Segment", segment, "Cancel", cancel)
         self.question = EditsQuestion()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
@@ -68,10 +64,11 @@ class SegmentPanel(QWidget):
             text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
         )
         self.clean_up_row = CleanUpRow()
-        self._save = QPushButton("Save mask…")
+        self._save = push_button("Save mask…", "", self.save_requested.emit)
         self._need_mask = {**self.clean_up_row.buttons, self._save: "Save as TIFF with spacing and origin, or as PNG."}
-        self._copy = QPushButton("Copy details")
-        self._copy.setToolTip("Copy what a developer needs to know about this problem.")
+        self._copy = push_button(
+            "Copy details", "Copy what a developer needs to know about this problem.", self._on_copy
+        )
         self._copy.hide()
         self.status = self._details = ""
         self._description, self._plan, self._status = (WrappedLabel() for _ in range(3))
@@ -84,8 +81,14 @@ class SegmentPanel(QWidget):
         }
         for name, field in self._fields.items():
             field.setAccessibleName(name.capitalize())
-        self._lay_out()
-        self._connect()
+        self._form = self._lay_out()
+        for field in (self._image, self._channel, self.device_row):
+            field.chosen.connect(self.options_changed)
+        self._frames.changed.connect(lambda: self.options_changed.emit())
+        self.model_row.chosen.connect(self.model_changed)
+        self.model_row.chosen.connect(self.options_changed)
+        self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
+        self._probability.changed.connect(lambda wanted: self.probability_toggled.emit(wanted))
 
     @property
     def options(self) -> SegmentOptions:
@@ -111,12 +114,13 @@ class SegmentPanel(QWidget):
     def set_request(self, request: SegmentRequest) -> None:
         """Show what is understood of the image, which channels there are, and what is wrong with which field."""
         self._description.say(request.description)
-        self._frames_label.setVisible(request.has_frames)
-        self._frames.native.setVisible(request.has_frames)
         self._plan.say(request.preview)
         self._channel.set_choices(request.channels, request.options.channel)
-        self._channel_label.setVisible(bool(request.channels))
-        self._channel.setVisible(bool(request.channels))
+        for field, is_shown in ((self._frames.native, request.has_frames), (self._channel, bool(request.channels))):
+            label = self._form.labelForField(field)
+            assert label is not None
+            label.setVisible(is_shown)
+            field.setVisible(is_shown)
         sentences = {problem.field: problem.sentence for problem in reversed(request.problems)}
         for name, field in self._fields.items():
             mark(field, sentences.get(name, ""))
@@ -142,63 +146,27 @@ class SegmentPanel(QWidget):
         self._details = details
         self._copy.setVisible(bool(details))
 
-    def _lay_out(self) -> None:
-        self._frames_label, self._channel_label = QLabel("Frames"), QLabel("Channel")
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(4)
-        grid.setColumnStretch(1, 1)
-        rows: list[tuple[QLabel | None, QWidget]] = [
-            (QLabel("Image"), self._image),
-            (None, self._description),
-            (self._frames_label, self._frames.native),
-            (None, self._plan),
-            (self._channel_label, self._channel),
-            (QLabel("Model"), self.model_row),
-            (QLabel("Device"), self.device_row),
-        ]
-        for row, (label, field) in enumerate(rows):
-            if label is not None:
-                # Beside the list of devices, not beside the sentence below it.
-                top = Qt.AlignmentFlag.AlignTop if field is self.device_row else Qt.AlignmentFlag(0)
-                grid.addWidget(label, row, 0, top)
-            grid.addWidget(field, row, 1)
-        threshold = QHBoxLayout()
-        threshold.addWidget(QLabel("Threshold"))
-        threshold.addWidget(self.threshold_row, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
-        column.addLayout(grid)
-        column.addWidget(self.run_row)
-        column.addWidget(self.question)
-        column.addLayout(threshold)
+    def _lay_out(self) -> QFormLayout:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setHorizontalSpacing(8)
+        form.setVerticalSpacing(4)
+        for label, field in (
+            ("Image", self._image),
+            ("", self._description),
+            ("Frames", self._frames.native),
+            ("", self._plan),
+            ("Channel", self._channel),
+            ("Model", self.model_row),
+            ("Device", self.device_row),
+        ):
+            form.addRow(label, field)
+        threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
+        column = fill(QVBoxLayout(self), form, self.run_row, self.question, threshold, margin=8, spacing=8)
         for widget in (self._probability.native, self.clean_up_row, self._save, self._status, self._copy):
             column.addWidget(widget)
         column.addStretch(1)
-
-    def _connect(self) -> None:
-        for field in (self._image, self._channel, self.device_row):
-            field.chosen.connect(self.options_changed)
-        self._frames.changed.connect(self._on_frames)
-        self.model_row.chosen.connect(self.model_changed)
-        self.model_row.chosen.connect(self.options_changed)
-        self.model_row.failed.connect(self._on_failed)
-        self._probability.changed.connect(self._on_probability)
-        self._save.clicked.connect(self._on_save)
-        self._copy.clicked.connect(self._on_copy)
-
-    def _on_frames(self) -> None:
-        self.options_changed.emit()
-
-    def _on_probability(self, wanted: bool) -> None:
-        self.probability_toggled.emit(wanted)
-
-    def _on_failed(self, sentence: str) -> None:
-        self.set_status(sentence, "problem")
-
-    def _on_save(self) -> None:
-        self.save_requested.emit()
+        return form
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()

@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
 
 from napari_wavegms.segment.planes import SliceDone, segment_planes
-from napari_wavegms.segment.segmenter_cache import (
-    SEGMENTER_CACHE,
-    LoadSegmenter,
-    Progress,
-    SegmenterCache,
-    load_segmenter,
-)
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import add_mask, fill_plane, layer_by_id, mask_for, update_mask
 from napari_wavegms.widgets.segment.request import SegmentRequest
 from napari_wavegms.wording import TimeLeft, counted, duration, percent
 
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels
-
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Progress):
     """The model is loaded; `device_reason` says where it computes for the device `wish`, and why."""
 
     wish: str
@@ -44,11 +36,11 @@ class Finished:
     device: str
 
 
-Event = Progress | Ready | SliceDone[Any]
+Event = Progress | SliceDone[Any]
 
 
 def segment_job(
-    request: SegmentRequest, load: LoadSegmenter = load_segmenter, cache: SegmenterCache = SEGMENTER_CACHE
+    request: SegmentRequest, load: LoadSegmenter, cache: SegmenterCache
 ) -> Generator[Event, None, Finished]:
     """Load the model where needed and segment the planned planes; runs in the worker's thread.
 
@@ -70,7 +62,7 @@ def segment_job(
     assert request.plan is not None
     segmenter = yield from cached_segmenter(request.options.model.path, request.options.device, load, cache)
     preload_napari_imports()
-    yield Ready(request.options.device, segmenter.device.reason)
+    yield Ready("Segmenting…", request.options.device, segmenter.device.reason)
     start = monotonic()
     yield from segment_planes(segmenter, request.pixels, request.plan)
     return Finished(monotonic() - start, segmenter.device.name)

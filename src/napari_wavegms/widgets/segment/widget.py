@@ -6,48 +6,31 @@ import sys
 from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.planes import SliceDone
-from napari_wavegms.segment.segmenter_cache import (
-    SEGMENTER_CACHE,
-    LoadSegmenter,
-    Progress,
-    SegmenterCache,
-    load_segmenter,
-)
+from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
-from napari_wavegms.widgets.layers.mask_layers import (
-    hand_to_painter,
-    has_probability,
-    hide_probability,
-    layer_by_id,
-    mask_for,
-    masks_of,
-    open_images,
-    show_probability,
-)
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
-from napari_wavegms.widgets.segment.run import Finished, Ready, SegmentRun, segment_job
+from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, segment_job
 from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key
 from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
 from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path
 from napari_wavegms.wording import counted
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
 
 
 class SegmentWidget(DockedWidget):
@@ -105,7 +88,7 @@ class SegmentWidget(DockedWidget):
         if request.plan is None or request.problems:
             self._say_problem(request.problems[0].sentence)
             return
-        mask = mask_for(self._viewer, request.options.image, request.plan)
+        mask = mask_layers.mask_for(self._viewer, request.options.image, request.plan)
         memory = memory_of(mask)
         if mask is not None and memory is not None:
             keys = (plane_key(request.plan.label_index(number)) for number in range(request.plan.total))
@@ -176,7 +159,7 @@ class SegmentWidget(DockedWidget):
     def _on_layers(self) -> None:
         if self._run is not None and (sentence := self._run.lost()):
             self._drop(sentence)
-        images = [(str(layer.name), layer.unique_id) for layer in open_images(self._viewer)]
+        images = [(str(layer.name), layer.unique_id) for layer in mask_layers.open_images(self._viewer)]
         if images == self._images:
             self._find_mask()
             return
@@ -199,14 +182,14 @@ class SegmentWidget(DockedWidget):
         if image_id != self._image_id:
             self.panel.question.hide()
         self._image_id = image_id
-        self._events.watch(layer_by_id(self._viewer, image_id))
+        self._events.watch(mask_layers.layer_by_id(self._viewer, image_id))
         self.panel.set_images(self._images, image_id)
         self._make_request()
         self._find_mask()
 
     def _make_request(self) -> None:
         """Find out what a press would do now, and show it where it is something else."""
-        image = layer_by_id(self._viewer, self._image_id)
+        image = mask_layers.layer_by_id(self._viewer, self._image_id)
         facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
         before, self._request = self._request, make_request(facts, self.panel.options, self._refused)
         if self._request != before:
@@ -216,13 +199,13 @@ class SegmentWidget(DockedWidget):
     def _find_mask(self) -> None:
         """Work on the mask that a run would update, or else on the newest of the image."""
         before, plan = self._tools.mask, self._request.plan
-        mask = None if plan is None else mask_for(self._viewer, self._image_id, plan)
-        mask = mask or next((layer for layer, _ in masks_of(self._viewer, self._image_id)), None)
+        mask = None if plan is None else mask_layers.mask_for(self._viewer, self._image_id, plan)
+        mask = mask or next((layer for layer, _ in mask_layers.masks_of(self._viewer, self._image_id)), None)
         same = before is not None and mask is not None and mask.unique_id == before.unique_id
         if not same:
             self._tools.set_mask(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
-        shown = mask is not None and has_probability(self._viewer, mask)
+        shown = mask is not None and mask_layers.has_probability(self._viewer, mask)
         # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
         if shown or (self._probability_shown if same else before is not None):
             self.panel.set_probability(shown)
@@ -249,10 +232,10 @@ class SegmentWidget(DockedWidget):
         self._tools.end_movement()
         mask = self._tools.mask
         if mask is not None:
-            (show_probability if self.panel.wants_probability else hide_probability)(self._viewer, mask)
+            mask_layers.show_probability(self._viewer, mask, self.panel.wants_probability)
 
     def _ask_where_to_save(self) -> None:
-        image = layer_by_id(self._viewer, self._image_id)
+        image = mask_layers.layer_by_id(self._viewer, self._image_id)
         if image is not None:
             dialog = SaveDialog(suggested_path(str(image.name), image.source.path), self)
             dialog.chosen.connect(self.save_mask)
@@ -270,20 +253,18 @@ class SegmentWidget(DockedWidget):
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
         self._runner.start(partial(segment_job, request, self._load, self._cache))
 
-    def _on_progress(self, event: object) -> None:
-        run, row = self._run, self.panel.run_row
-        if run is None:
+    def _on_progress(self, event: Event) -> None:
+        if self._run is None:
             return
-        if isinstance(event, Progress):
-            row.set_words(event.sentence)
-        elif isinstance(event, Ready):
+        if isinstance(event, SliceDone):
+            self._on_slice(self._run, event)
+            return
+        self.panel.run_row.set_words(event.sentence)
+        if isinstance(event, Ready):
             self._is_loaded = True
             if event != self._ready:
                 self._ready = event
                 self.panel.device_row.tell(event.wish, event.device_reason)
-            row.set_words("Segmenting…")
-        elif isinstance(event, SliceDone):
-            self._on_slice(run, event)
 
     def _on_slice(self, run: SegmentRun, event: SliceDone[Any]) -> None:
         if sentence := run.lost():
@@ -314,7 +295,7 @@ class SegmentWidget(DockedWidget):
         if run.mask is not None and report is not None:
             self._tools.note_provenance()
             self._show_probability()
-            hand_to_painter(self._viewer, run.mask)
+            mask_layers.hand_to_painter(self._viewer, run.mask)
 
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):

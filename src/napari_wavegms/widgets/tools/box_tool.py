@@ -6,44 +6,27 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted
+from napari_wavegms.segment.box_prompt import Box, BoxResult, Segments, pasted, segment_box
 from napari_wavegms.segment.planes import StackPlan
-from napari_wavegms.segment.segmenter_cache import (
-    SEGMENTER_CACHE,
-    LoadSegmenter,
-    Progress,
-    SegmenterCache,
-    load_segmenter,
-)
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
+from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key, read_plane
-from napari_wavegms.widgets.layers.mask_layers import (
-    NO_MASK,
-    active_mask,
-    layer_by_id,
-    open_images,
-    plane_on_screen,
-    why_not_write,
-)
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.qt.lifetime import single_shot
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_wavegms.segment.box_prompt import Segments
 
 State = Literal["idle", "drawing", "running"]
 DRAW = "Drag a box around the structure. Press Escape to cancel."
@@ -104,27 +87,21 @@ class _Target:
         return None if ours is None else ours.probability
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _BoxRequest:
-    """What the worker needs: `index` is the plane's in `pixels`."""
-
-    pixels: Any
-    index: tuple[int | slice, ...]
-    box: Box
-    choices: BoxChoices
-    whole: Probability | None
-
-
-def _box_job(request: _BoxRequest, load: LoadSegmenter, cache: SegmenterCache) -> Generator[Progress, None, BoxResult]:
-    """Load the model where needed and segment the box; runs in the worker's thread."""
-    choices = request.choices
+def _box_job(
+    pixels: Any,
+    index: tuple[int | slice, ...],
+    box: Box,
+    choices: BoxChoices,
+    whole: Probability | None,
+    load: LoadSegmenter,
+    cache: SegmenterCache,
+) -> Generator[Progress, None, BoxResult]:
+    """Load the model where needed and segment the box in a plane of `pixels`; runs in the worker's thread."""
     segmenter = yield from cached_segmenter(choices.model, choices.device, load, cache)
     yield Progress("Segmenting the box…")
-    from napari_wavegms.segment.box_prompt import segment_box
-
-    plane = np.asarray(request.pixels[request.index])
-    whole = None if request.whole is None else np.asarray(request.whole, np.float32)
-    return segment_box(cast("Segments", segmenter), plane, request.box, threshold=choices.threshold, whole=whole)
+    whole = None if whole is None else np.asarray(whole, np.float32)
+    plane = np.asarray(pixels[index])
+    return segment_box(cast("Segments", segmenter), plane, box, threshold=choices.threshold, whole=whole)
 
 
 class BoxTool(QObject):
@@ -160,8 +137,8 @@ class BoxTool(QObject):
         choices: Callable[[], BoxChoices | None],
         *,
         why_not: Callable[[Labels], str] = lambda _mask: "",
-        load: LoadSegmenter = load_segmenter,
-        cache: SegmenterCache = SEGMENTER_CACHE,
+        load: LoadSegmenter,
+        cache: SegmenterCache,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -171,7 +148,6 @@ class BoxTool(QObject):
         self._load, self._cache = load, cache
         self._state: State = "idle"
         self._target: _Target | None = None
-        self._box: Box | None = None
         self._sketch: Shapes | None = None
         self._corners = np.zeros((2, 2))
         self._watch: DragWatch | None = None
@@ -216,16 +192,16 @@ class BoxTool(QObject):
     # Drawing
 
     def _find_target(self) -> _Target:
-        choices, mask = self._choices(), active_mask(self._viewer)
+        choices, mask = self._choices(), mask_layers.active_mask(self._viewer)
         if choices is None:
             raise InputError(NO_MODEL)
         if mask is None:
-            raise InputError(NO_MASK)
-        if sentence := why_not_write(self._viewer, mask) or self._why_not(mask):
+            raise InputError(mask_layers.NO_MASK)
+        if sentence := mask_layers.why_not_write(self._viewer, mask) or self._why_not(mask):
             raise InputError(sentence)
         facts, plan = self._image_of(mask, choices.channel)
         key = plane_key(plan.label_index(0))
-        if key != plane_on_screen(self._viewer, mask):
+        if key != mask_layers.plane_on_screen(self._viewer, mask):
             raise InputError(
                 "This view shows the image from the side. Press Ctrl+E until it shows rows and columns, "
                 "then draw the box."
@@ -235,7 +211,7 @@ class BoxTool(QObject):
     def _image_of(self, mask: Labels, channel: ChannelChoice | None) -> tuple[ImageFacts, StackPlan]:
         """Find the image under a mask: the one it was made from, or else the topmost that it covers."""
         memory = memory_of(mask)
-        images = open_images(self._viewer)
+        images = mask_layers.open_images(self._viewer)
         if memory is not None:
             images = [layer for layer in images if layer.unique_id == memory.image_id] or images
         refused: InputError | None = None
@@ -267,8 +243,13 @@ class BoxTool(QObject):
         sketch.mouse_drag_callbacks.append(self._on_drag)
         self._sketch = sketch
         self._viewer.layers.selection.active = sketch
-        self._viewer.layers.selection.events.active.connect(self._on_left)
-        self._viewer.dims.events.ndisplay.connect(self._on_left)
+        for emitter in self._leaving:
+            emitter.connect(self._on_left)
+
+    @property
+    def _leaving(self) -> tuple[Any, Any]:
+        """What in the viewer may take the sketch out of reach."""
+        return self._viewer.layers.selection.events.active, self._viewer.dims.events.ndisplay
 
     def _on_drag(self, sketch: Shapes, event: Any) -> Generator[None, None, None]:
         start = sketch.world_to_data(event.position)
@@ -293,7 +274,7 @@ class BoxTool(QObject):
             return
         in_plane = [axis for axis, at in enumerate(target.key) if at is None]
         try:
-            self._box = Box.around(self._corners[:, in_plane], target.shape)
+            box = Box.around(self._corners[:, in_plane], target.shape)
         except InputError as error:
             sketch.data = []
             self.said.emit(str(error), "problem")
@@ -301,8 +282,8 @@ class BoxTool(QObject):
         self._close_sketch()
         self._watch = DragWatch(target.mask)
         self._set_state("running")
-        request = _BoxRequest(target.pixels, target.index, self._box, target.choices, target.whole())
-        self._runner.start(partial(_box_job, request, self._load, self._cache))
+        what = (target.pixels, target.index, box, target.choices, target.whole())
+        self._runner.start(partial(_box_job, *what, self._load, self._cache))
 
     def _close_sketch(self) -> None:
         """Take the temporary layer out, and give the brush back."""
@@ -311,12 +292,12 @@ class BoxTool(QObject):
         self._leave_soon.stop()
         if sketch is None:
             return
-        self._viewer.layers.selection.events.active.disconnect(self._on_left)
-        self._viewer.dims.events.ndisplay.disconnect(self._on_left)
+        for emitter in self._leaving:
+            emitter.disconnect(self._on_left)
         was_active = self._viewer.layers.selection.active in (sketch, None)
         if sketch in self._viewer.layers:
             self._viewer.layers.remove(sketch)
-        mask = None if self._target is None else layer_by_id(self._viewer, self._target.mask.unique_id)
+        mask = None if self._target is None else mask_layers.layer_by_id(self._viewer, self._target.mask.unique_id)
         if mask is not None and was_active:
             self._viewer.layers.selection.active = mask
             if mask.mode not in _PAINTING:
@@ -329,20 +310,18 @@ class BoxTool(QObject):
             self.said.emit(event.sentence, "")
 
     def _on_end(self, outcome: Outcome) -> None:
-        if outcome.error is not None or not isinstance(outcome.result, BoxResult) or self._watch is None:
-            self._end()
-            if outcome.error is not None:
-                self.said.emit(str(outcome.error), "problem")
-            return
-        self._watch.when_free(partial(self._paste, outcome.result))
-
-    def _paste(self, result: BoxResult) -> None:
         target = self._target
-        self._end()
-        if target is None:
+        if target is not None and self._watch is not None and isinstance(outcome.result, BoxResult):
+            self._watch.when_free(partial(self._paste, target, outcome.result))
             return
+        self._end()
+        if outcome.error is not None:
+            self.said.emit(str(outcome.error), "problem")
+
+    def _paste(self, target: _Target, result: BoxResult) -> None:
+        self._end()
         mask = target.mask
-        if layer_by_id(self._viewer, mask.unique_id) is None or mask.data.shape != target.mask_shape:
+        if mask_layers.layer_by_id(self._viewer, mask.unique_id) is None or mask.data.shape != target.mask_shape:
             self.said.emit(LOST, "problem")
         elif sentence := self._why_not(mask):  # it may have been approved meanwhile
             self.said.emit(sentence, "problem")
@@ -359,7 +338,7 @@ class BoxTool(QObject):
         self._close_sketch()
         if self._watch is not None:
             self._watch.close()
-        self._watch = self._target = self._box = None
+        self._watch = self._target = None
         self._set_state("idle")
 
     def _set_state(self, state: State) -> None:

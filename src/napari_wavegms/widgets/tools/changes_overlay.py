@@ -6,10 +6,11 @@ Solid is added, striped is removed, dotted has another label: the pattern says i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Labels
 from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
 
@@ -17,10 +18,6 @@ from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, 
 from napari_wavegms.widgets.layers.mask_layers import plane_on_screen
 from napari_wavegms.widgets.layers.overlay_layers import Overlay
 from napari_wavegms.widgets.qt.lifetime import single_shot
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels
 
 ADDED, REMOVED, RELABELLED = 1, 2, 3
 NO_PREDICTION = "There is no prediction of this mask to compare with. Press Segment first."
@@ -105,10 +102,7 @@ class ChangesOverlay(QObject):
             return NO_PREDICTION
         self.rest()
         self._mask, self._shape, self._given = mask, mask.data.shape, prediction
-        for emitter in (mask.events.paint, mask.events.set_data):  # undo and redo emit the second alone
-            emitter.connect(self._on_change)
-        self._viewer.dims.events.point.connect(self._on_change)
-        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._connect(mask, True)
         self.refresh()
         return ""
 
@@ -125,13 +119,9 @@ class ChangesOverlay(QObject):
         mask, self._mask, self._given = self._mask, None, None
         self._refresh_soon.stop()
         self._last = {}
-        if mask is None:
-            return
-        for emitter in (mask.events.paint, mask.events.set_data):
-            emitter.disconnect(self._on_change)
-        self._viewer.dims.events.point.disconnect(self._on_change)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._overlay.rest()
+        if mask is not None:
+            self._connect(mask, False)
+            self._overlay.rest()
 
     close = hide
 
@@ -163,6 +153,13 @@ class ChangesOverlay(QObject):
         # A mask erased to the last pixel looks as it did before we wrote; it is still compared with what we wrote.
         last = self._last.get(key)
         return None if last is None else last.mask()
+
+    def _connect(self, mask: Labels, connect: bool) -> None:
+        dims, layers = self._viewer.dims.events, self._viewer.layers.events
+        # Undo and redo emit `set_data` alone.
+        for emitter in (mask.events.paint, mask.events.set_data, dims.point):
+            (emitter.connect if connect else emitter.disconnect)(self._on_change)
+        (layers.removed.connect if connect else layers.removed.disconnect)(self._on_removed)
 
     def _on_change(self) -> None:
         self._refresh_soon.start()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Labels
 
 from napari_wavegms.widgets.layers.mask_history import Mask, MaskMemory, PlaneKey, Probability, Written, read_plane
 from napari_wavegms.widgets.layers.undoable import OneStep
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

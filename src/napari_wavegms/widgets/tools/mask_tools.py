@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
@@ -18,10 +19,6 @@ from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.tools.live_threshold import LiveThreshold
 from napari_wavegms.widgets.tools.save_mask import SaveRequest
 from napari_wavegms.wording import percent
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels
 
 NO_MASK = "There is no mask yet. Press Segment first."
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Labels
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -18,10 +19,6 @@ from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
 from napari_wavegms.files.provenance import Provenance
-
-if TYPE_CHECKING:
-    from napari.layers import Labels
-
 
 FILTERS = {"TIFF mask with spacing (*.tif *.tiff)": ".tif", "PNG mask (*.png)": ".png"}
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -18,9 +20,6 @@ from napari_wavegms.widgets.layers.overlay_layers import Overlay
 from napari_wavegms.widgets.layers.viewer import look_at
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Labels
-
     from napari_wavegms.segment.uncertainty import UncertainRegion
 
 AT_ONCE = 1 << 20
