@@ -306,6 +306,14 @@ def test_it_is_said_how_values_were_scaled(segment: Run, tmp_path: Path) -> None
     assert 895 < high <= 900
 
 
+def test_an_image_whose_pixels_are_all_alike_gets_an_empty_mask(segment: Run, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "blank.tif", np.full((2, 30, 40), 9, np.uint16), metadata={"axes": "TYX"})
+    ran = segment(tmp_path / "blank.tif", "--output", tmp_path / "masks")
+    assert ran.code == 0
+    assert "nothing to segment, all pixels are alike; the mask is empty" in ran.out
+    assert not tifffile.imread(tmp_path / "masks" / "blank_mask.tiff").any()
+
+
 def test_wrong_models_and_weights_have_their_sentences(wavegms: Run, folders: Folders, model: Path) -> None:
     images, _ = folders(1)
     said = wavegms("segment", images, "--output", images, "--model", images / "scan0.png")

@@ -254,3 +254,21 @@ def test_plans_are_values() -> None:
     plan = plan_stack((3, 8, 9), np.uint8, rgb=False, every=True)
     assert isinstance(plan, StackPlan)
     assert {plan: 1}[plan_stack([3, 8, 9], "uint8", rgb=False, every=True)] == 1
+
+
+@steady
+@given(lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3), data=st.data())
+def test_the_plane_on_screen_comes_first_and_every_plane_once(lengths: list[int], data: st.DataObject) -> None:
+    current = tuple(data.draw(st.integers(0, length - 1)) for length in lengths)
+    plan = plan_stack((*lengths, 9, 8), "uint8", rgb=False, every=True)
+    order = plan.order_from((*current, 0, 0))
+    assert plan.indices[order[0]] == (*current, slice(None), slice(None))
+    assert sorted(order) == list(range(plan.total))
+
+
+def test_some_planes_can_be_segmented_in_any_order() -> None:
+    stack = frames(4, 9, 8)
+    plan = plan_stack(stack.shape, stack.dtype, rgb=False, every=True)
+    done = list(segment_planes(Brightness(), stack, plan, order=(3, 1)))
+    assert [(one.index[0], one.number, one.total) for one in done] == [(3, 1, 2), (1, 2, 2)]
+    np.testing.assert_array_equal(done[0].segmentation, stack[3] >= 0.5)

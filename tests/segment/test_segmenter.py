@@ -79,6 +79,29 @@ def test_constant_and_senseless_images_are_no_error(segmenter: Segmenter, image:
     assert segmenter.segment(image).mask.shape == (9, 9)
 
 
+@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 3), (9, 9, 4)])
+@pytest.mark.parametrize("value", [0, 7, 255, np.nan, -1e30])
+def test_where_all_pixels_are_alike_there_is_nothing_to_segment(
+    segmenter: Segmenter, shape: tuple[int, ...], value: float
+) -> None:
+    image = np.full(shape, value, np.uint8 if value in (0, 7, 255) else np.float32)
+    if len(shape) == 3:
+        image[..., :3] *= np.array([1, 0, 1], image.dtype)  # one colour all over
+        image[..., 3:] = np.arange(9)[:, None]  # transparency is no content
+    result = segmenter.segment(image)
+    assert result.is_uniform
+    assert not result.probability.any()
+    image[4, 4, ...] = 3
+    assert not segmenter.segment(image).is_uniform
+
+
+def test_a_stack_is_uniform_where_each_of_its_planes_is(segmenter: Segmenter) -> None:
+    stack = np.broadcast_to(np.arange(3, dtype=np.uint8)[:, None, None], (3, 8, 9)).copy()
+    assert segment_stack(segmenter, stack).is_uniform
+    stack[1, 0, 0] = 9
+    assert not segment_stack(segmenter, stack).is_uniform
+
+
 def test_what_cannot_be_segmented(segmenter: Segmenter) -> None:
     with pytest.raises(InputError, match="2 channels"):
         segmenter.segment(np.zeros((9, 9, 2)))

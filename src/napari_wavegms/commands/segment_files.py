@@ -47,7 +47,8 @@ class Done:
     """What became of one file.
 
     `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
-    shown to the network as black and white where one plane was scaled; `notes` are sentences on what was left out.
+    shown to the network as black and white where one plane was scaled; `notes` are sentences on what was left out;
+    `is_uniform` where all pixels of each plane are alike.
     """
 
     job: Job
@@ -58,6 +59,7 @@ class Done:
     intensity: tuple[float, float] | None
     seconds: float
     notes: tuple[str, ...] = ()
+    is_uniform: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -76,6 +78,8 @@ class Done:
 
     def __str__(self) -> str:
         found = f"{self.labelled:.1%} labelled" if self.labelled else f"nothing labelled, highest {self.highest:.2f}"
+        if self.is_uniform:
+            found = "nothing to segment, all pixels are alike; the mask is empty,"
         scaled = "" if self.intensity is None else ", {:g} to {:g} shown as black to white".format(*self.intensity)
         planes = f"{self.planes} planes, " if self.planes > 1 else ""
         return f"{self.job.mask}  {planes}{found} in {duration(self.seconds)}{scaled}"
@@ -110,7 +114,7 @@ def segment_file(
     if plan.total > 1 and job.mask.suffix == ".png":
         raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
-    seconds, intensity = 0.0, None
+    seconds, intensity, is_uniform = 0.0, None, True
     with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
         for plane in segment_planes(segmenter, loaded.pixels, plan):
             if stop is not None and stop.is_set():
@@ -118,6 +122,7 @@ def segment_file(
             probability[plane.index] = plane.segmentation.probability
             seconds += plane.segmentation.seconds
             intensity = plane.segmentation.intensity
+            is_uniform = is_uniform and plane.segmentation.is_uniform
             progress.update()
     mask = threshold_probability(probability, threshold)
     provenance = Provenance.now(segmenter.card.name, threshold, job.source.name)
@@ -136,6 +141,7 @@ def segment_file(
         intensity=intensity if plan.total == 1 else None,
         seconds=seconds,
         notes=tuple(filter(None, (loaded.note, ignored))),
+        is_uniform=is_uniform,
     )
 
 

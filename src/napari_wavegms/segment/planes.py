@@ -74,6 +74,20 @@ class StackPlan:
         """Shape of the labels of the whole array; axes of length one are kept."""
         return tuple(self.shape[axis] for axis in self.kept_axes)
 
+    def order_from(self, current: Sequence[int]) -> tuple[int, ...]:
+        """Number all planes from the one at `current`, an index along each axis, to the last and on from the first.
+
+        Examples
+        --------
+        >>> plan_stack((4, 512, 512), "uint8", rgb=False, every=True).order_from((2, 0, 0))
+        (2, 3, 0, 1)
+        """
+        first = 0
+        if self.position is None:
+            for axis in self.frame_axes:
+                first = first * self.shape[axis] + min(max(0, current[axis]), self.shape[axis] - 1)
+        return (*range(first, self.total), *range(first))
+
     def label_index(self, i: int) -> Index:
         """Index of the mask of plane ``indices[i]`` within labels of shape `labels_shape`."""
         index = self._index(i)
@@ -116,7 +130,7 @@ class StackPlan:
 
 @dataclass(frozen=True, slots=True)
 class SliceDone(Generic[S]):
-    """Plane `number` of `total` is segmented; `index` is where its mask goes in labels of the plan's `labels_shape`."""
+    """A plane is segmented, the `number`-th of `total`; its mask goes to `index` in labels of the plan's shape."""
 
     index: Index
     number: int
@@ -124,7 +138,9 @@ class SliceDone(Generic[S]):
     segmentation: S
 
 
-def segment_planes(segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan) -> Generator[SliceDone[S], None, None]:
+def segment_planes(
+    segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan, order: Sequence[int] | None = None
+) -> Generator[SliceDone[S], None, None]:
     """Segment the planned planes one by one; closing the generator stops it between two planes.
 
     Parameters
@@ -136,6 +152,8 @@ def segment_planes(segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan) ->
         when its turn comes.
     plan : StackPlan
         What `plan_stack` made for an array of this shape.
+    order : sequence of int, optional
+        The numbers of the planes to segment, from 0, one after another; by default all as they lie in the array.
 
     Raises
     ------
@@ -146,13 +164,14 @@ def segment_planes(segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan) ->
         raise InputError(
             f"This image has the shape {tuple(array.shape)}, but the plan was made for {plan.shape}. Plan it again."
         )
-    total = plan.total
-    for i, index in enumerate(plan.indices):
+    indices, total = plan.indices, plan.total
+    order = range(total) if order is None else order
+    for done, i in enumerate(order, start=1):
         try:
-            segmentation = segmenter.segment(np.asarray(array[index]))
+            segmentation = segmenter.segment(np.asarray(array[indices[i]]))
         except InputError as error:
             raise InputError(f"Plane {i + 1} of {total}: {error}" if total > 1 else str(error)) from error
-        yield SliceDone(plan.label_index(i), i + 1, total, segmentation)
+        yield SliceDone(plan.label_index(i), done, len(order), segmentation)
 
 
 def plan_stack(

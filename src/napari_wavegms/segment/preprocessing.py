@@ -83,6 +83,8 @@ class Prepared:
         The source values that became 0 and 1; None where the dtype itself says it (bool, uint8).
     box : tuple of int or None
         Top, left, height and width of the part of the source that is in the frame; None where that is all of it.
+    is_uniform : bool
+        All pixels of the source are alike, so that there is nothing to segment.
     """
 
     pixels: FloatArray
@@ -90,6 +92,7 @@ class Prepared:
     frame: tuple[int, int, int, int]
     intensity: tuple[float, float] | None
     box: Box | None = None
+    is_uniform: bool = False
 
 
 def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
@@ -116,7 +119,8 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
     pixels = np.zeros((3, preprocessing.size, preprocessing.size), np.float32)
     pixels[:, *_inside(frame)] = resize(np.moveaxis(scaled[_inside(box)], 2, 0), frame[2:])
     np.clip(pixels, 0, 1, out=pixels)  # weights of a resized pixel may sum to a little more than 1
-    return Prepared(pixels, shape, frame, intensity, None if box == (0, 0, *shape) else box)
+    is_uniform = np.array_equal(array, np.broadcast_to(array[:1, :1], array.shape), equal_nan=array.dtype.kind == "f")
+    return Prepared(pixels, shape, frame, intensity, None if box == (0, 0, *shape) else box, is_uniform)
 
 
 def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:

@@ -44,6 +44,8 @@ class Segmentation:
         Time taken.
     model, device : str
         Name of the model and of the torch device.
+    is_uniform : bool
+        All pixels are alike, in each plane of a stack: there is nothing to segment, and the mask is empty.
     """
 
     mask: npt.NDArray[np.uint8]
@@ -53,6 +55,7 @@ class Segmentation:
     seconds: float
     model: str
     device: str
+    is_uniform: bool = False
 
     def at(self, threshold: float) -> Segmentation:
         """The same result with another threshold; the network does not run again.
@@ -145,6 +148,8 @@ class Segmenter:
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
         prepared = prepare(image, self.preprocessing)
         probability = restore(self._predict(prepared), prepared)
+        if prepared.is_uniform:  # of which the network would make a mask all the same
+            probability = np.zeros_like(probability)
         return Segmentation(
             mask=threshold_probability(probability, threshold),
             probability=probability,
@@ -153,6 +158,7 @@ class Segmenter:
             seconds=time.perf_counter() - started,
             model=self.card.name,
             device=self.device.name,
+            is_uniform=prepared.is_uniform,
         )
 
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
@@ -224,9 +230,10 @@ def segment_stack(
     segmenter = model if isinstance(model, Segmenter) else Segmenter.from_checkpoint(model)
     plan = plan_stack(image.shape, image.dtype, rgb, axis_labels, every=True, channel=channel)
     started = time.perf_counter()
-    probability = np.zeros(plan.labels_shape, np.float32)
+    probability, is_uniform = np.zeros(plan.labels_shape, np.float32), True
     for plane in segment_planes(segmenter, image, plan):
         probability[plane.index] = plane.segmentation.probability
+        is_uniform = is_uniform and plane.segmentation.is_uniform
         if on_event is not None:
             on_event(plane)
     level = segmenter.threshold if threshold is None else threshold
@@ -238,6 +245,7 @@ def segment_stack(
         seconds=time.perf_counter() - started,
         model=segmenter.card.name,
         device=segmenter.device.name,
+        is_uniform=is_uniform,
     )
 
 
