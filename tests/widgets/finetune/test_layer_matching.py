@@ -37,11 +37,14 @@ def test_each_layer_is_matched_once_or_left_over_with_a_sentence(
     assert all(sentence.endswith(".") for sentence in sentences(matching))
 
 
-@given(images=image_layers, masks=mask_layers, names=st.lists(st.text(), min_size=10, max_size=10))
-def test_names_do_not_matter(images: list[ImageLayer], masks: list[LabelsLayer], names: list[str]) -> None:
-    renamed_images = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
-    renamed_masks = [replace(mask, name=name) for mask, name in zip(masks, names[5:], strict=False)]
-    assert match_layers(images, masks).proposals == match_layers(renamed_images, renamed_masks).proposals
+@given(images=image_layers, masks=mask_layers, names=st.lists(st.sampled_from("abc"), min_size=10, max_size=10))
+def test_names_settle_only_what_sizes_leave_open(
+    images: list[ImageLayer], masks: list[LabelsLayer], names: list[str]
+) -> None:
+    called = [replace(image, name=name) for image, name in zip(images, names, strict=False)]
+    marked = [replace(mask, name=f"{name} mask") for mask, name in zip(masks, names[5:], strict=False)]
+    unnamed = match_layers([replace(image, name="") for image in images], [replace(mask, name="") for mask in masks])
+    assert unnamed.proposals.items() <= match_layers(called, marked).proposals.items()
 
 
 @given(images=image_layers, masks=mask_layers)
@@ -75,6 +78,16 @@ def test_two_that_fit_are_a_question() -> None:
     assert both.proposals == {}
     assert sentences(both)[0] == "a: 2 open masks fit. Choose one."
     assert sentences(both)[1] == "m: another mask fits its image too. Choose one of the two."
+
+
+def test_among_masks_of_one_size_the_name_tells() -> None:
+    images = [ImageLayer(1, "a", (4, 4)), ImageLayer(2, "a_2", (4, 4))]
+    masks = [LabelsLayer(11, "a_2 mask", (4, 4)), LabelsLayer(12, "a_truth [1]", (4, 4))]
+    assert match_layers(images, masks) == Matching({1: 12, 2: 11}, {})
+    twice = match_layers([*images, ImageLayer(3, "a", (4, 4))], masks)
+    assert twice.proposals == {2: 11}  # of two images with one name neither is guessed
+    twins = [LabelsLayer(11, "a mask", (4, 4)), LabelsLayer(12, "a_mask", (4, 4))]
+    assert match_layers(images, twins).proposals == {}
 
 
 def test_a_second_mask_beside_ours_is_not_given_to_another_image() -> None:

@@ -1,10 +1,13 @@
-"""Which open mask belongs to which open image: by who made it, then by size where only one fits, never by name."""
+"""Which open mask belongs to which open image: by who made it, then by size, and by name where sizes leave a choice."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+
+_MASK_WORD = re.compile(r"[ _-](mask|truth|segmentation|seg|labels?|annotation)( \[\d+\])?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +15,7 @@ class ImageLayer:
     """An open image, described without napari."""
 
     layer_id: Hashable
-    name: str  # only for the sentences
+    name: str
     shape: tuple[int, ...]  # without the colours of an RGB image
     scale: tuple[float, ...] = ()  # world units per pixel along each axis; empty where it is not known
 
@@ -37,7 +40,8 @@ def match_layers(images: Sequence[ImageLayer], masks: Sequence[LabelsLayer]) -> 
 
     A mask that Wave-GMS made belongs to its image. Any other belongs to an image if it is the only such mask of that
     image's size and place, and the image the only one of the mask's, those that are matched already included: a
-    question is better than a wrong guess. Layers come in the order of the layer list, the topmost last; each ends in
+    question is better than a wrong guess. Where several fit, the only one that is called after the image, such as
+    "scan mask" after "scan", is its mask. Layers come in the order of the layer list, the topmost last; each ends in
     one proposal or one leftover.
     """
     known = {image.layer_id for image in images}
@@ -57,11 +61,19 @@ def _by_size(
     found = {}
     for image in images:
         fitting = _fitting(image, masks)
-        if image.layer_id not in made and len(fitting) == 1:
-            (mask,) = fitting
-            if sum(_same_place(other, mask) for other in images) == 1:
-                found[image.layer_id] = mask.layer_id
+        named = [mask for mask in fitting if _is_named_after(image, mask)]
+        for belongs, chosen in ((_same_place, fitting), (_is_named_after, named)):
+            if image.layer_id not in made and len(chosen) == 1:
+                rivals = [other for other in images if _same_place(other, chosen[0]) and belongs(other, chosen[0])]
+                if len(rivals) == 1:
+                    found[image.layer_id] = chosen[0].layer_id
     return found
+
+
+def _is_named_after(image: ImageLayer, mask: LabelsLayer) -> bool:
+    """Whether a mask has its image's name and a word for what it is; napari counts layers of one name in brackets."""
+    rest = mask.name.removeprefix(image.name)
+    return rest != mask.name and _MASK_WORD.fullmatch(rest) is not None
 
 
 def _fitting(image: ImageLayer, masks: Sequence[LabelsLayer]) -> list[LabelsLayer]:
