@@ -8,6 +8,8 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox
 
+_LEAST_WIDTH = 48  # pixels of the screen
+
 
 class ChoiceList(QComboBox):
     """Entries with a name and a value; `nothing` is shown while there is no entry.
@@ -26,9 +28,10 @@ class ChoiceList(QComboBox):
     def __init__(self, nothing: str = "") -> None:
         super().__init__()
         self.setPlaceholderText(nothing)
-        # A long layer name must not widen the dock.
+        # Neither a long layer name nor the placeholder may widen the dock.
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
+        self.setMinimumWidth(_LEAST_WIDTH)
         self._values: list[Any] = []
         self.activated.connect(self._show_whole_name)
         self.activated.connect(self.chosen)

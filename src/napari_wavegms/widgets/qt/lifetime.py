@@ -6,7 +6,8 @@ from collections.abc import Callable
 from weakref import ReferenceType, finalize, ref
 
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QWidget
 
 
 def on_destroyed(watched: QObject, callback: Callable[..., object], *arguments: object) -> None:
@@ -35,10 +36,40 @@ def single_shot(parent: QObject | None, milliseconds: int, action: Callable[[], 
 class DockedWidget(QWidget):
     """What napari puts into a dock. `_open` and `_close` may be called more than once in a row."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_placed = False
+        self._place_soon = single_shot(self, 0, self._place)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Notice when napari shows a dock that it has opened."""
+        super().showEvent(event)
+        self._place_soon.start()
+
+    def _place(self) -> None:
+        """Stand behind a panel of ours that is open in the same column, which is too low for both; once."""
+        dock: QWidget | None = self
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parentWidget()
+        window = None if dock is None else dock.parentWidget()
+        if self._is_placed or dock is None or dock.isFloating() or not isinstance(window, QMainWindow):
+            return
+        # napari's theme has made our parts smaller meanwhile, but a dock only ever raises the minimum that it has.
+        for part in (*self.findChildren(QScrollArea), self):
+            part.updateGeometry()
+        dock.setMinimumWidth(1)
+        self._is_placed, area = True, window.dockWidgetArea(dock)
+        for other in window.findChildren(QDockWidget):
+            if other is not dock and window.dockWidgetArea(other) == area and other.findChild(DockedWidget) is not None:
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
+
     def changeEvent(self, event: QEvent | None) -> None:
         """Notice when napari closes the dock, or opens it again."""
         # A closed dock gets no close event: napari takes its widget out, and that is all that can be seen of it.
         if event is not None and event.type() == QEvent.Type.ParentChange:
+            self._is_placed = False
             (self._close if self.parent() is None else self._open)()
         super().changeEvent(event)
 
