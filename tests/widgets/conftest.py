@@ -66,7 +66,8 @@ class BrightnessSegmenter:
             raise self.failure
         self.calls.append(image.shape)
         grey = image if image.ndim == 2 else image[..., :3].mean(axis=-1)
-        return SimpleNamespace(probability=np.asarray(grey, np.float32) / 255)
+        is_uniform = bool((grey == grey.flat[0]).all())
+        return SimpleNamespace(probability=np.asarray(grey, np.float32) / 255 * (not is_uniform), is_uniform=is_uniform)
 
 
 class Form:

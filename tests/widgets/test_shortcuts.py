@@ -14,6 +14,7 @@ from npe2 import PluginManifest
 from napari_wavegms.widgets.shortcuts import (
     ACTIONS,
     CATEGORY,
+    MASK_KEY,
     PLUGIN,
     SEGMENT_KEY,
     ReviewKeys,
@@ -22,7 +23,7 @@ from napari_wavegms.widgets.shortcuts import (
     napari_keys,
 )
 
-OURS = [action for action in ACTIONS if not action.overrides_napari]
+OURS = [action for action in ACTIONS if not action.is_fixed]
 DEFAULTS = {action.name: action.key for action in ACTIONS}
 
 
@@ -54,7 +55,9 @@ def test_no_key_is_napari_s_nor_ours_twice(make_napari_viewer: Any) -> None:
     ours = [str(KeyBinding.from_str(action.key)) for action in OURS]
     assert ours == [action.key for action in OURS]  # written as napari writes them
     assert theirs.isdisjoint(ours)
-    assert len({*ours, SEGMENT_KEY.replace("-", "+")}) == len(ours) + 1
+    fixed = {SEGMENT_KEY.replace("-", "+"), MASK_KEY.replace("-", "+")}
+    assert theirs.isdisjoint(fixed)
+    assert len({*ours, *fixed}) == len(ours) + 2
 
 
 @pytest.mark.parametrize("active", ["labels painting", "image", "points", "nothing"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import ReferenceType, ref
@@ -16,6 +17,20 @@ from qtpy.QtWidgets import QWidget
 
 # Alt+S, the obvious letter, is napari's own "Save Screenshot"; the g of seGment is free on every platform.
 SEGMENT_KEY = "Alt-G"
+
+
+MASK_KEY = "Alt-T"
+
+
+def bind_mask_key(viewer: ViewerModel, toggle: Callable[[ViewerModel], None]) -> bool:
+    """Bind the key that shows or hides the mask, unless it is somebody else's; return whether it is ours.
+
+    All panels share it and bring the same function, and it stays for as long as the viewer, as masks do.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)  # a plugin may be handed a passing proxy
+    with suppress(ValueError):  # napari's word for "already used"
+        viewer.bind_key(MASK_KEY, toggle)
+    return toggle in viewer.keymap.values()
 
 
 class Key:
@@ -60,7 +75,7 @@ PLUGIN, CATEGORY = "napari-wavegms", "review_keys"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a button or a key does; all but napari's own are settings in the manifest, too.
+    """Something that a button or a key does; all but those with fixed keys are settings in the manifest, too.
 
     Attributes
     ----------
@@ -68,15 +83,15 @@ class Action:
         Its setting's name, what the button says, and a sentence for the tooltip.
     key : str
         By default; as napari shows it.
-    overrides_napari : bool
-        The key is napari's own: printed, not bound, not to be changed here.
+    is_fixed : bool
+        The key is napari's own or that of all panels: printed, not bound, not to be changed here.
     """
 
     name: str
     title: str
     key: str
     explained: str
-    overrides_napari: bool = False
+    is_fixed: bool = False
 
 
 ACTIONS = (
@@ -93,7 +108,8 @@ ACTIONS = (
     Action("keep_largest", "Keep largest", "Alt+R", "Keep only the largest piece of each label."),
     Action("remove_islands", "Remove islands", "Alt+X", "Remove small pieces of each label."),
     Action("smooth", "Smooth", "Alt+M", "Round off the outline by two pixels."),
-    Action("undo", "Undo", "Ctrl+Z", "Undo the last step, yours or the model's.", overrides_napari=True),
+    Action("undo", "Undo", "Ctrl+Z", "Undo the last step, yours or the model's.", is_fixed=True),
+    Action("mask", "Mask on/off", "Alt+T", "Show or hide the mask.", is_fixed=True),
 )
 
 _BY_NAME = {action.name: action for action in ACTIONS}
@@ -158,7 +174,7 @@ class ReviewKeys(QObject):
         """An action's key as a button shows it; empty where it has none."""
         if name in self._bound:
             return _printed(self._bound[name].key)
-        return _BY_NAME[name].key if _BY_NAME[name].overrides_napari else ""
+        return _BY_NAME[name].key if _BY_NAME[name].is_fixed else ""
 
     def label(self, name: str) -> str:
         """An action's title with its key."""
@@ -219,10 +235,10 @@ def assign_keys(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[
         Why a wish was not met.
     """
     taken = dict.fromkeys(theirs, "napari")
-    taken[_normal(SEGMENT_KEY.replace("-", "+"))] = "Segment"
+    taken |= {_normal(SEGMENT_KEY.replace("-", "+")): "Segment", _normal(MASK_KEY.replace("-", "+")): "Mask on/off"}
     keys: dict[str, str] = {}
     problems: list[str] = []
-    ours = [action for action in ACTIONS if not action.overrides_napari]
+    ours = [action for action in ACTIONS if not action.is_fixed]
     # Keys that stand as they were come first, so that nobody loses one to somebody's new wish.
     for action in sorted(ours, key=lambda action: _normal(wishes.get(action.name, "")) != _normal(action.key)):
         wish = wishes.get(action.name, action.key).strip()

@@ -31,6 +31,19 @@ def test_the_threshold_s_slider_and_number_move_together(qtbot: Any) -> None:
         row.settle()
 
 
+def test_beside_another_threshold_stands_the_model_s_own(qtbot: Any) -> None:
+    row = ThresholdRow()
+    qtbot.addWidget(row)
+    row.set_default(0.35)
+    back = row.findChild(QPushButton)
+    assert (row.value, back.isHidden()) == (0.35, True)
+    row.set_value(0.5)
+    assert (back.text(), back.isHidden()) == ("↺ 0.35", False)
+    with qtbot.waitSignals([row.moved, row.settled]):
+        back.click()
+    assert (row.value, back.isHidden()) == (0.35, True)
+
+
 def test_clean_up_buttons_ask_for_their_step(qtbot: Any) -> None:
     row = CleanUpRow()
     qtbot.addWidget(row)

@@ -45,6 +45,7 @@ def test_all_frames_come_one_by_one_and_cancel_keeps_the_finished_ones(
     desk: Any, loop: np.ndarray, slow: Semaphore
 ) -> None:
     desk.viewer.add_image(loop, name="loop")
+    desk.viewer.dims.set_current_step(0, 0)
     desk.every_frame()
     desk.widget.segment()
     slow.release(2)
@@ -59,6 +60,66 @@ def test_all_frames_come_one_by_one_and_cancel_keeps_the_finished_ones(
     np.testing.assert_array_equal(desk.mask.data[:2], loop[:2] == 200)
     assert not desk.mask.data[2:].any()
     assert desk.mask.mode == "paint"
+
+
+def test_the_frame_on_screen_comes_first_and_continue_goes_on_with_the_frames_left(
+    desk: Any, loop: np.ndarray, slow: Semaphore
+) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.viewer.dims.set_current_step(0, 3)
+    desk.widget.segment()
+    slow.release(2)
+    desk.wait_for(calls=2)
+    assert [bool(plane.any()) for plane in desk.mask.data] == [False, False, False, True, True]
+    desk.button("Cancel").click()
+    slow.release()
+    desk.finish()
+    assert desk.button("Continue: 3 frames left    Alt+G").isEnabled()
+    assert desk.button("Start again").isVisibleTo(desk.panel)
+    desk.mask.data_setitem((np.array([1]), np.array([0]), np.array([0])), 2)
+    desk.button("this frame").click()
+    assert desk.button("Segment    Alt+G")  # something else would be done
+    desk.every_frame()
+    desk.viewer.dims.set_current_step(0, 0)
+    done = len(desk.segmenter.calls)
+    desk.button("Continue").click()
+    slow.release()
+    desk.wait_for(calls=done + 1)
+    assert desk.mask.data[0].any()  # frames are shown as they come
+    assert desk.says("3 of 5 done")
+    slow.release(2)
+    desk.finish()
+    assert len(desk.segmenter.calls) == done + 3
+    expected = (loop == 200).astype(np.uint8)
+    expected[1, 0, 0] = 2
+    np.testing.assert_array_equal(desk.mask.data, expected)
+    assert desk.panel.status.startswith("5 frames of loop segmented in")
+    assert desk.button("Segment    Alt+G")
+    assert not desk.button("Start again").isVisibleTo(desk.panel)
+
+
+@pytest.mark.parametrize("reason", ["start again", "other pixels", "no mask"])
+def test_a_run_that_was_stopped_can_begin_again(desk: Any, loop: np.ndarray, slow: Semaphore, reason: str) -> None:
+    image = desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.widget.segment()
+    slow.release()
+    desk.wait_for(calls=1)
+    desk.widget.cancel()
+    slow.release()
+    desk.finish()
+    assert desk.button("Continue: ")
+    if reason == "other pixels":
+        image.data = loop[::-1].copy()
+    elif reason == "no mask":
+        desk.viewer.layers.remove(desk.mask)
+    done = len(desk.segmenter.calls)
+    slow.release(5)
+    desk.button("Start again" if reason == "start again" else "Segment").click()
+    desk.finish()
+    assert len(desk.segmenter.calls) == done + 5
+    np.testing.assert_array_equal(desk.mask.data, image.data == 200)
 
 
 def test_a_second_run_over_all_frames_is_one_undo_step(desk: Any, loop: np.ndarray) -> None:
@@ -78,6 +139,7 @@ def test_cancelling_a_second_run_keeps_the_finished_frames_as_one_step(
     desk: Any, loop: np.ndarray, slow: Semaphore
 ) -> None:
     image = desk.viewer.add_image(loop, name="loop")
+    desk.viewer.dims.set_current_step(0, 0)
     desk.every_frame()
     slow.release(5)
     desk.run()
@@ -98,6 +160,7 @@ def test_cancelling_a_second_run_keeps_the_finished_frames_as_one_step(
 
 def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.ndarray, slow: Semaphore) -> None:
     desk.viewer.add_image(loop, name="loop")
+    desk.viewer.dims.set_current_step(0, 0)
     desk.every_frame()
     desk.widget.segment()
     slow.release(2)
@@ -112,6 +175,7 @@ def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.n
 
 def test_what_is_painted_in_a_frame_to_come_stays(desk: Any, loop: np.ndarray, slow: Semaphore) -> None:
     desk.viewer.add_image(loop, name="loop")
+    desk.viewer.dims.set_current_step(0, 0)
     desk.every_frame()
     desk.widget.segment()
     slow.release()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_wavegms.errors import CheckpointError, InputError
@@ -179,7 +180,7 @@ def test_the_probability_layer_comes_goes_and_is_no_image_to_segment(desk: Any, 
     np.testing.assert_allclose(probability.data, ramp / np.float32(255))
     assert probability.scale.tolist() == [2, 2]
     assert shown_images(desk) == ["ramp"]
-    assert desk.viewer.layers.index(probability) < desk.viewer.layers.index(desk.mask)
+    assert desk.viewer.layers.index(probability) > desk.viewer.layers.index(desk.mask)  # seen through nothing
     assert desk.viewer.layers.selection.active is desk.mask
     assert desk.panel.status.endswith("on CPU.")  # no layer of ours is taken for an image that somebody turned to
     desk.button("Probability").click()
@@ -226,6 +227,35 @@ def test_a_mask_is_saved_with_spacing_and_provenance(desk: Any, disc: np.ndarray
     desk.qtbot.waitUntil(lambda: "does not end in .tif, .tiff or .png" in desk.panel.status)
 
 
+def test_a_mask_is_never_saved_over_an_open_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
+    for name in ("scan.tif", "other.tif"):
+        tifffile.imwrite(tmp_path / name, disc)
+        desk.viewer.open(tmp_path / name, plugin="napari")
+    (tmp_path / "alias.tif").symlink_to(tmp_path / "scan.tif")
+    desk.run()
+    for name, layer in (("other.tif", "other"), ("scan.tif", "scan"), ("alias.tif", "scan")):
+        desk.widget.save_mask(tmp_path / name)
+        sentence = f"{name} is the file of the open image {layer}. Choose another name for the mask."
+        assert desk.panel.status == sentence
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan.tif"), disc)
+    desk.widget.save_mask(tmp_path / "new.tif")
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved new.tif"))
+
+
+def test_no_plane_of_a_stack_that_was_opened_as_a_folder_is_overwritten(
+    desk: Any, disc: np.ndarray, tmp_path: Path
+) -> None:
+    for name in ("plane_1.tif", "plane_2.tif"):
+        tifffile.imwrite(tmp_path / name, disc)
+    desk.viewer.open(tmp_path, stack=True, plugin="napari")
+    desk.run()
+    desk.widget.save_mask(tmp_path / "plane_2.tif")
+    assert desk.panel.status.startswith("plane_2.tif is the file of the open image")
+    for _ in range(2):  # the second one replaces the first
+        desk.widget.save_mask(tmp_path / "plane_mask.tif")
+        desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved plane_mask.tif"))
+
+
 def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "scan.tif", disc)
     desk.viewer.open(tmp_path / "scan.tif", plugin="napari")
@@ -238,6 +268,96 @@ def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_
     dialog.fileSelected.emit(str(tmp_path / "other.png"))
     desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved other.png"))
     dialog.close()
+
+
+# What is seen
+
+
+def test_a_mask_is_bright_and_looks_as_the_last_one_was_made_to_look(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="first")
+    desk.run()
+    assert desk.mask.get_color(1)[:3] == pytest.approx((0, 0.9, 1))
+    assert not np.allclose(desk.mask.get_color(2), desk.mask.get_color(1))
+    desk.mask.opacity, desk.mask.contour = 0.9, 3
+    desk.viewer.add_image(disc, name="second")
+    desk.run()
+    second = desk.viewer.layers["second mask"]
+    assert (second.opacity, second.contour) == (0.9, 3)
+    second.opacity, second.contour = 0.4, 0  # for the tests to come
+
+
+def test_a_key_and_a_button_show_and_hide_the_mask_whatever_is_selected(
+    desk: Any, disc: np.ndarray, hand_over: Any
+) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    assert desk.button("Mask on/off").text() == "Mask on/off  Alt+T"
+    for active in (desk.mask, image, None):
+        desk.viewer.layers.selection.active = active
+        hand_over(desk.viewer).key("Alt+T")
+        assert not desk.mask.visible
+        desk.button("Mask on/off").click()
+        assert desk.mask.visible
+
+
+def test_the_uncertain_spot_is_ringed_above_the_mask(desk: Any) -> None:
+    blurred = np.zeros((80, 90), np.uint8)
+    blurred[20:40, 20:40] = 120
+    desk.viewer.add_image(blurred, name="lesion", scale=(2, 2))
+    desk.run()
+    desk.button("Uncertain spot").click()
+    ring = desk.viewer.layers["lesion uncertain spot"]
+    assert desk.viewer.layers.index(ring) > desk.viewer.layers.index(desk.mask)
+    assert ((ring.data >= 20) & (ring.data < 40)).all()
+    assert ring.scale.tolist() == [2, 2]
+    assert float(ring.size[0]) >= 12
+    assert desk.viewer.layers.selection.active is desk.mask
+    assert desk.panel.status.startswith("Uncertain spot 1 of")
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    assert ring not in desk.viewer.layers
+
+
+def test_the_status_goes_with_what_it_was_about(desk: Any, disc: np.ndarray) -> None:
+    first = desk.viewer.add_image(disc, name="first")
+    second = desk.viewer.add_image(disc, name="second")
+    for what in (second, "mask", first):
+        desk.viewer.layers.selection.active = second if second in desk.viewer.layers else first
+        desk.run()
+        assert desk.panel.status
+        desk.viewer.layers.remove(desk.masks[-1] if what == "mask" else what)
+        assert desk.panel.status == ""
+
+
+def test_a_threshold_that_is_not_the_model_s_is_said_and_taken_back(desk: Any, ramp: np.ndarray) -> None:
+    desk.viewer.add_image(ramp, name="ramp")
+    back = desk.button("↺ 0.50")
+    assert not back.isVisibleTo(desk.panel)
+    desk.drag(0.8)
+    desk.run()
+    assert desk.panel.status.endswith("on CPU. The threshold is 0.80; the model's own is 0.50.")
+    assert back.isVisibleTo(desk.panel)
+    back.click()
+    assert not back.isVisibleTo(desk.panel)
+    np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.5)
+    desk.run()
+    assert desk.panel.status.endswith("on CPU.")
+
+
+def test_an_image_whose_pixels_are_all_alike_has_nothing_to_segment(desk: Any) -> None:
+    desk.viewer.add_image(np.full((40, 60), 200, np.uint8), name="blank")
+    desk.run()
+    assert not desk.mask.data.any()
+    assert desk.panel.status == ("There is nothing to segment in blank: all its pixels are alike. The mask is empty.")
+
+
+def test_escape_takes_the_question_about_edits_back(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    desk.mask.data_setitem((np.array([1]), np.array([1])), 1)
+    desk.widget.segment()
+    desk.qtbot.keyClick(desk.button("Keep my edits"), Qt.Key.Key_Escape)
+    assert desk.panel.question.isHidden()
+    assert len(desk.segmenter.calls) == 1
 
 
 # When something goes wrong

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Points
 
 from napari_wavegms.segment.planes import plan_stack
 from napari_wavegms.segment.uncertainty import uncertain_regions
@@ -73,6 +73,25 @@ def test_the_spot_is_centred_and_near_and_wholly_in_view(viewer: Any, tool: Unce
     assert camera.zoom < canvas.height() / (seen[0] * 0.5)
 
 
+def test_one_ring_lies_around_the_spot_in_its_plane_and_goes_with_the_mask(
+    viewer: Any, tool: UncertaintyTool, mask: Labels
+) -> None:
+    for spot in [tool.next() for _ in range(2)][1:]:
+        assert spot is not None
+        (ring,) = (layer for layer in viewer.layers if isinstance(layer, Points))
+        np.testing.assert_allclose(ring.data, [[spot.row, spot.col]])
+        assert float(ring.size[0]) >= max(spot.bottom - spot.top, spot.right - spot.left)
+        assert (tuple(ring.scale), tuple(ring.translate)) == ((0.5, 0.25), (7.0, -3.0))
+        assert viewer.layers.selection.active is mask
+    tool.rest()
+    assert ring not in viewer.layers
+    tool.next()
+    viewer.layers.remove("lesion uncertain spot")  # a person may remove it
+    tool.next()
+    tool.close()
+    assert list(viewer.layers) == [viewer.layers["lesion"], mask]
+
+
 def test_a_new_prediction_has_new_spots(tool: UncertaintyTool, mask: Labels) -> None:
     tool.next()
     probability = np.zeros((200, 300), np.float32)
@@ -101,7 +120,7 @@ def test_why_not(viewer: Any, tool: UncertaintyTool, mask: Labels) -> None:
     assert [sentence for sentence, _ in tool.heard] == [NO_SPOT, NOT_FLAT, NO_PREDICTION, NO_MASK]
 
 
-def test_the_uncertainty_is_a_layer_under_the_mask_that_nobody_takes_for_an_image(
+def test_the_uncertainty_is_a_layer_over_the_mask_that_nobody_takes_for_an_image(
     viewer: Any, tool: UncertaintyTool, mask: Labels
 ) -> None:
     tool.show_layer()
@@ -109,7 +128,7 @@ def test_the_uncertainty_is_a_layer_under_the_mask_that_nobody_takes_for_an_imag
     layer = viewer.layers["lesion uncertainty"]
     assert isinstance(layer, Image)
     assert is_overlay(layer)
-    assert list(viewer.layers).index(layer) == list(viewer.layers).index(mask) - 1
+    assert list(viewer.layers).index(layer) == list(viewer.layers).index(mask) + 1
     assert viewer.layers.selection.active is mask
     assert tuple(layer.scale) == (0.5, 0.25)
     assert layer.data[100, 130] == 0  # sure
@@ -156,6 +175,6 @@ def test_the_layer_rests_and_is_taken_for_the_next_mask(viewer: Any, tool: Uncer
     tool.show_layer()
     assert viewer.layers["second uncertainty"] is layer
     assert (layer.visible, layer.data.shape, (layer.data == 1).all()) == (True, (100, 90), True)
-    assert viewer.layers.index(layer) == viewer.layers.index(other) - 1
+    assert viewer.layers.index(layer) > viewer.layers.index(other)
     tool.close()
     assert layer not in viewer.layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
-from napari_wavegms.widgets.qt.layout import fill
+from napari_wavegms.widgets.qt.layout import fill, push_button
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 _STEPS = 100
@@ -41,7 +41,10 @@ class ThresholdRow(QWidget):
         self._number.setKeyboardTracking(False)
         self._number.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self._number.setFixedWidth(48)
-        fill(QHBoxLayout(self), self._slider, self._number)
+        self._default: float | None = None
+        self._reset = push_button("", "", self._use_default)
+        self._reset.hide()
+        fill(QHBoxLayout(self), self._slider, self._number, self._reset)
         self._pause = single_shot(self, _PAUSE, self._settle)
         self.set_value(0.5)
         self._slider.valueChanged.connect(self._on_slider)
@@ -64,6 +67,14 @@ class ThresholdRow(QWidget):
         with QSignalBlocker(self._slider), QSignalBlocker(self._number):
             self._slider.setValue(step)
             self._number.setValue(step / _STEPS)
+        self._offer_default()
+
+    def set_default(self, value: float) -> None:
+        """Show the model's own threshold, without a signal; beside another one stands a button that goes back to it."""
+        self._default = value
+        self._reset.setText(f"↺ {value:.2f}")
+        self._reset.setToolTip(f"The model's own threshold is {value:.2f}. Press to use it.")
+        self.set_value(value)
 
     def settle(self) -> None:
         """Settle now what would settle after a pause."""
@@ -78,6 +89,14 @@ class ThresholdRow(QWidget):
         self.moved.emit(self.value)
         if not self._slider.isSliderDown():
             self._pause.start()
+
+    def _offer_default(self) -> None:
+        self._reset.setVisible(self._default is not None and round(self._default * _STEPS) != self._slider.value())
+
+    def _use_default(self) -> None:
+        if self._default is not None:
+            self._change(self._default)
+            self._settle()
 
     def _settle(self) -> None:
         self._pause.stop()

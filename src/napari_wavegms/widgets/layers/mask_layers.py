@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.segment.planes import StackPlan
@@ -55,6 +56,43 @@ def mask_for(viewer: ViewerModel, image_id: Hashable | None, plan: StackPlan) ->
     return next((layer for layer, _ in masks_of(viewer, image_id) if layer.data.shape == plan.labels_shape), None)
 
 
+# How a new mask looks: as a person last made another one look in this session.
+_LOOK: dict[str, Any] = {"opacity": 0.4, "contour": 0}
+_COLOURS = {1: (0.0, 0.9, 1.0, 1.0), 2: (1.0, 0.6, 0.0, 1.0)}  # seen on tissue and skin; napari's own 1 is dark brown
+
+
+def new_mask(data: npt.NDArray[Any], name: str, place: Placement, memory: MaskMemory) -> Labels:
+    """Make a mask layer of ours, which is in no viewer yet."""
+    layer = Labels(data, name=name, opacity=_LOOK["opacity"], **place.as_arguments())
+    layer.contour = _LOOK["contour"]
+    colours = np.array(layer.colormap.colors)
+    for label, colour in _COLOURS.items():
+        colours[label] = colour
+    layer.colormap = CyclicLabelColormap(colors=colours, background_value=0)
+    layer.events.opacity.connect(_remember_look)
+    layer.events.contour.connect(_remember_look)
+    remember_mask(layer, memory)  # before anybody hears of it
+    return layer
+
+
+def chosen_opacity() -> float:
+    """The opacity of masks that a person chose last."""
+    return float(_LOOK["opacity"])
+
+
+def _remember_look(event: Any) -> None:
+    if event.source.editable:  # a locked mask is paler, which nobody chose
+        _LOOK.update(opacity=event.source.opacity, contour=event.source.contour)
+
+
+def toggle_mask(viewer: ViewerModel) -> None:
+    """Show or hide the selected mask, or that of the selected image, or else the newest one."""
+    ours = (layer for layer in reversed(viewer.layers) if isinstance(layer, Labels) and memory_of(layer) is not None)
+    mask = active_mask(viewer) or next(ours, None)
+    if mask is not None:
+        mask.visible = not mask.visible
+
+
 def add_mask(
     viewer: ViewerModel, image: Image, plan: StackPlan, model: str, planes: Mapping[PlaneKey, Written]
 ) -> Labels:
@@ -66,8 +104,7 @@ def add_mask(
         data[selection(key)] = mask
         memory.plane(key).note(written, np.zeros_like(mask), mask)
     dropped = [axis for axis in range(image.ndim) if axis not in plan.kept_axes]
-    layer = Labels(data, name=f"{image.name} mask", **Placement.of(image).without(dropped).as_arguments())
-    remember_mask(layer, memory)  # before anybody hears of it
+    layer = new_mask(data, f"{image.name} mask", Placement.of(image).without(dropped), memory)
     viewer.add_layer(layer)
     return layer
 
@@ -213,8 +250,6 @@ def show_probability(viewer: ViewerModel, mask: Labels, wanted: bool = True) -> 
         return
     look = {"contrast_limits": (0, 1), "colormap": "magma", "blending": "additive", "opacity": 0.6}
     add_overlay(viewer, mask, "probability", data, mask.unique_id, **look)
-    row = next(row for row, layer in enumerate(viewer.layers) if layer.unique_id == mask.unique_id)
-    viewer.layers.move(len(viewer.layers) - 1, row)
 
 
 def _probability_of(viewer: ViewerModel, mask: Labels) -> Image | None:

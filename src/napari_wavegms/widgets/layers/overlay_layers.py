@@ -15,7 +15,7 @@ from napari_wavegms.widgets.layers.placement import Placement
 
 
 class Overlay:
-    """An image layer beside a mask, which hides while it rests and is used again for the next mask.
+    """An image layer over a mask, which hides while it rests and is used again for the next mask.
 
     It is no Labels layer, so that nobody paints into it and nothing of ours takes it for a mask.
 
@@ -24,15 +24,13 @@ class Overlay:
     viewer : ViewerModel
     what : str
         The end of its name.
-    above : bool
-        Whether it lies over its mask or under it.
     **look
         How napari shows it.
     """
 
-    def __init__(self, viewer: ViewerModel, what: str, above: bool, **look: Any) -> None:
+    def __init__(self, viewer: ViewerModel, what: str, **look: Any) -> None:
         self._viewer = viewer
-        self._what, self._above, self._look = what, above, look
+        self._what, self._look = what, look
         self._mask: Labels | None = None
         self.layer: Image | None = None
 
@@ -62,7 +60,7 @@ class Overlay:
             self._viewer.layers.remove(layer)
 
     def _layer_for(self, mask: Labels, dtype: npt.DTypeLike) -> Image:
-        """An empty layer beside the mask: the one that is there, where it fits."""
+        """An empty layer over the mask: the one that is there, where it fits."""
         layers, layer = self._viewer.layers, self.layer
         data, place = np.zeros(mask.data.shape, dtype), Placement.of(mask)
         if layer is None or layer not in layers or not place.fits(layer, data):
@@ -71,8 +69,8 @@ class Overlay:
         else:
             place.refill(layer, data, f"{str(mask.name).removesuffix(' mask')} {self._what}")
         row, its_row, active = layers.index(layer), layers.index(mask), layers.selection.active
-        if row < its_row if self._above else row != its_row - 1:
-            layers.move(row, its_row + self._above)
+        if row < its_row:
+            layers.move(row, its_row + 1)
             layers.selection.active = active
         self.layer, self._mask = layer, mask
         return layer

@@ -53,6 +53,13 @@ class RunRow(QWidget):
         if not self._busy:
             self.set_idle()
 
+    def set_label(self, label: str, tooltip: str) -> None:
+        """Name what the button does now."""
+        if (label, tooltip) != (self._label, self._tooltip):
+            self._label, self._tooltip = label, tooltip
+            if not self._busy:
+                self.set_idle()
+
     def set_why_not(self, sentence: str, say: bool = True) -> None:
         """Disable the button and say why, on hover and with `say` below it; an empty sentence enables it."""
         if (sentence, say) != (self._why_not, self._say):

@@ -19,7 +19,7 @@ from napari_wavegms.widgets.layers.mask_history import (
     remember_mask,
     selection,
 )
-from napari_wavegms.widgets.layers.mask_layers import hand_to_painter, update_mask
+from napari_wavegms.widgets.layers.mask_layers import chosen_opacity, hand_to_painter, new_mask, update_mask
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import write_planes
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-_OPACITY = 0.7  # napari's own
-_LOCKED_OPACITY = 0.45
+_LOCKED = 0.6  # of the opacity that a mask has otherwise
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +114,7 @@ class Shown:
         """Lock the mask, or let it be painted again."""
         self.approved = approved
         self.mask.editable = not approved
-        opacity = _LOCKED_OPACITY if approved else _OPACITY
+        opacity = chosen_opacity() * (_LOCKED if approved else 1)
         if self.mask.opacity != opacity:  # napari draws everything again at each setting
             self.mask.opacity = opacity
 
@@ -217,8 +216,7 @@ class LayerPair:
         layer, layers = self._mask, self._viewer.layers
         is_there = layer is not None and layer in layers and layers.index(layer) > layers.index(image)
         if layer is None or not (is_there and self._is_fresh and place.fits(layer, data)):
-            layer = Labels(data, name=name, opacity=_OPACITY, **place.as_arguments())
-            remember_mask(layer, memory)  # before anybody hears of it
+            layer = new_mask(data, name, place, memory)
             self._viewer.add_layer(layer)
         else:
             layer.editable = False  # has napari forget the undo steps, whose pixels are those of the image before

@@ -59,7 +59,7 @@ _OVERWRITE: dict[Overwrite, str] = {
 _ACTIONS = {action.name: action for action in ACTIONS}
 LAYERS = ("uncertainty", "changes")  # what is shown while its button is checked
 # What may be done with a mask that is approved.
-_HARMLESS = ("next", "previous", "skip", "next_uncertain", "withdraw", *LAYERS)
+_HARMLESS = ("next", "previous", "skip", "next_uncertain", "withdraw", "mask", *LAYERS)
 _SHORT = {"next_uncertain": "Uncertain spot"}
 # Buttons of actions that have no key: text and tooltip.
 _KEYLESS = {
@@ -297,8 +297,8 @@ class ReviewPanel(QWidget):
         threshold.setStretch(1, 1)
         islands = _fill(QHBoxLayout(), self._buttons["remove_islands"], QLabel("below"), self._smallest)
         islands.setStretch(0, 1)
-        grid = self._grid(("box", "next_uncertain"), LAYERS, ("fill_holes", "keep_largest"), ("smooth", "undo"))
-        _fill(column, threshold, grid, islands)
+        rows = (("box", "next_uncertain"), LAYERS, ("mask", "undo"), ("fill_holes", "keep_largest"), ("smooth",))
+        _fill(column, threshold, self._grid(*rows), islands)
         return body
 
     def _more(self) -> QWidget:

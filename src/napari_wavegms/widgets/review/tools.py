@@ -14,6 +14,7 @@ from napari_wavegms.segment.segmenter_cache import LoadSegmenter, SegmenterCache
 from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.layers.mask_layers import toggle_mask
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import LAYERS, LOCKED, ReviewPanel
@@ -70,6 +71,7 @@ class ReviewTools(QObject):
             "next_uncertain": self.next_uncertain,
             "undo": self.undo,
             **{name: partial(self._show_layer, name) for name in LAYERS},
+            "mask": partial(toggle_mask, self._viewer),
             **{name: partial(self.clean_up, name) for name in get_args(Step)},
         }
 

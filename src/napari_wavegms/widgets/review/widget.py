@@ -16,6 +16,7 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
 from napari_wavegms.storage.writer import process_writer
+from napari_wavegms.widgets.layers.mask_layers import toggle_mask
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
 from napari_wavegms.widgets.recording.recorder import JournalWatch, in_window
@@ -27,7 +28,7 @@ from napari_wavegms.widgets.review.panel import LAYERS, ReviewPanel
 from napari_wavegms.widgets.review.prefetch import Prefetch
 from napari_wavegms.widgets.review.recovery import Recovery
 from napari_wavegms.widgets.review.tools import ReviewTools
-from napari_wavegms.widgets.shortcuts import ACTIONS, ReviewKeys
+from napari_wavegms.widgets.shortcuts import ACTIONS, ReviewKeys, bind_mask_key
 from napari_wavegms.worklist.item import WorklistStates
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class ReviewWidget(DockedWidget):
             **self.tools.actions(),
         }
         keyed = actions | {name: partial(self.panel.click, name) for name in LAYERS}
+        bind_mask_key(napari_viewer, toggle_mask)
         self._keys = ReviewKeys(napari_viewer, keyed, self, self.panel)
         self._pressed: dict[str, Callable[[], object]] = {
             **actions,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 
 from magicgui.widgets import CheckBox, RadioButtons
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
@@ -20,8 +21,16 @@ from napari_wavegms.widgets.qt.validation import mark
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
+from napari_wavegms.wording import counted
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
+# The buttons that need a mask, with what they do.
+_TOOLS = {
+    "mask": ("Mask on/off", "Show or hide the mask."),
+    "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
+    "save": ("Save mask…", "Save as TIFF with spacing and origin, or as PNG."),
+}
+SEGMENT = ("Segment", "Find the lesion; the result is an ordinary Labels layer.")
 
 
 class SegmentPanel(QWidget):
@@ -34,7 +43,8 @@ class SegmentPanel(QWidget):
     model_changed()
         Another model was chosen; `options_changed` follows.
     probability_toggled(bool)
-    save_requested()
+    pressed(str)
+        A plain button: ``"save"``, ``"restart"``, ``"mask"`` (show or hide it) or ``"spot"`` (an uncertain one).
 
     Attributes
     ----------
@@ -45,7 +55,7 @@ class SegmentPanel(QWidget):
     options_changed = Signal()
     model_changed = Signal()
     probability_toggled = Signal(bool)
-    save_requested = Signal()
+    pressed = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,8 +63,8 @@ class SegmentPanel(QWidget):
         self._frames = RadioButtons(choices=(THIS_FRAME, ALL_FRAMES), orientation="horizontal")
         self._frames.value = THIS_FRAME
         self.model_row, self.device_row = ModelRow(), DeviceRow()
-        segment, cancel = "Find the lesion; the result is an ordinary Labels layer.", "Stop; what is finished stays."
-        self.run_row = RunRow("Segment", segment, "Cancel", cancel)
+        self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
+        self._again = push_button("Start again", "Segment all frames again.", lambda: self.pressed.emit("restart"))
         self.question = EditsQuestion()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
@@ -64,8 +74,10 @@ class SegmentPanel(QWidget):
             text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
         )
         self.clean_up_row = CleanUpRow()
-        self._save = push_button("Save mask…", "", self.save_requested.emit)
-        self._need_mask = {**self.clean_up_row.buttons, self._save: "Save as TIFF with spacing and origin, or as PNG."}
+        self._tools = {
+            name: push_button(text, "", partial(self.pressed.emit, name)) for name, (text, _) in _TOOLS.items()
+        }
+        self._need_mask = {button: _TOOLS[name][1] for name, button in self._tools.items()} | self.clean_up_row.buttons
         self._copy = push_button(
             "Copy details", "Copy what a developer needs to know about this problem.", self._on_copy
         )
@@ -128,10 +140,20 @@ class SegmentPanel(QWidget):
         # What is wrong with the device stands under the device already.
         self.run_row.set_why_not(first.sentence if first else "", say=first is not None and first.field != "device")
 
+    def set_left(self, frames: int) -> None:
+        """Offer to go on with the frames that a stopped run has left, or to segment as usual where there are none."""
+        go_on = (f"Continue: {counted(frames, 'frame')} left", "Segment the frames that are left.")
+        self.run_row.set_label(*(go_on if frames else SEGMENT))
+        self._again.setVisible(bool(frames))
+
     def set_probability(self, wanted: bool) -> None:
         """Tick the box or not."""
         with self._probability.changed.blocked():
             self._probability.value = wanted
+
+    def set_mask_key(self, key: str) -> None:
+        """Show the key that shows or hides the mask; empty for none."""
+        self._tools["mask"].setText(f"{_TOOLS['mask'][0]}  {key}".rstrip())
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
@@ -162,10 +184,12 @@ class SegmentPanel(QWidget):
         ):
             form.addRow(label, field)
         threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
-        column = fill(QVBoxLayout(self), form, self.run_row, self.question, threshold, margin=8, spacing=8)
-        for widget in (self._probability.native, self.clean_up_row, self._save, self._status, self._copy):
-            column.addWidget(widget)
-        column.addStretch(1)
+        see = fill(QHBoxLayout(), self._tools["mask"], self._tools["spot"])
+        for button in (self._tools["mask"], self._tools["spot"]):
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        mask = (threshold, self._probability.native, see, self.clean_up_row, self._tools["save"])
+        parts = (form, self.run_row, self._again, self.question, *mask, self._status, self._copy)
+        fill(QVBoxLayout(self), *parts, margin=8, spacing=8).addStretch(1)
         return form
 
     def _on_copy(self) -> None:

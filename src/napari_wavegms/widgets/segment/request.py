@@ -68,6 +68,8 @@ class SegmentRequest:
         The planes to segment; None where there are none.
     pixels : array-like
         The image layer's array, read plane by plane; not compared.
+    order : tuple of int
+        The planned planes in the order to segment them, the one on screen first; not compared.
     """
 
     options: SegmentOptions
@@ -77,6 +79,7 @@ class SegmentRequest:
     channels: tuple[tuple[str, ChannelChoice | None], ...] = ()
     plan: StackPlan | None = None
     pixels: Any = field(default=None, compare=False, repr=False)
+    order: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def has_frames(self) -> bool:
@@ -112,4 +115,5 @@ def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Pro
     if hint.impossible:
         problems.append(Problem("device", hint.sentence))
     options = SegmentOptions(facts.layer_id, options.every, channel, options.model, options.device)
-    return SegmentRequest(options, tuple(problems), facts.name, facts.description, channels, plan, facts.pixels)
+    order = () if plan is None else plan.order_from(facts.current)
+    return SegmentRequest(options, tuple(problems), facts.name, facts.description, channels, plan, facts.pixels, order)

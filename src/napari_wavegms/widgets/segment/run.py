@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -40,9 +40,9 @@ Event = Progress | SliceDone[Any]
 
 
 def segment_job(
-    request: SegmentRequest, load: LoadSegmenter, cache: SegmenterCache
+    request: SegmentRequest, load: LoadSegmenter, cache: SegmenterCache, order: Sequence[int] | None = None
 ) -> Generator[Event, None, Finished]:
-    """Load the model where needed and segment the planned planes; runs in the worker's thread.
+    """Load the model where needed and segment the planned planes, or some of them; runs in the worker's thread.
 
     Yields
     ------
@@ -64,7 +64,7 @@ def segment_job(
     preload_napari_imports()
     yield Ready("Segmenting…", request.options.device, segmenter.device.reason)
     start = monotonic()
-    yield from segment_planes(segmenter, request.pixels, request.plan)
+    yield from segment_planes(segmenter, request.pixels, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
 
 
@@ -83,28 +83,55 @@ class SegmentRun:
         Whether a person's edits of an earlier mask stay.
     threshold : callable
         Returns the threshold of the moment; it may be moved during the run.
+    before : SegmentRun, optional
+        The run of the same request that was stopped, and whose other planes this one segments.
+
+    Attributes
+    ----------
+    keep_edits : bool
+    left : list of int
+        The numbers of the planes that are still to be segmented, in order.
     """
 
     def __init__(
-        self, viewer: ViewerModel, request: SegmentRequest, keep_edits: bool, threshold: Callable[[], float]
+        self,
+        viewer: ViewerModel,
+        request: SegmentRequest,
+        keep_edits: bool,
+        threshold: Callable[[], float],
+        before: SegmentRun | None = None,
     ) -> None:
         self.request = request
+        self.left: list[int] = list(request.order if before is None else before.left)
         self.time_left = TimeLeft()
         assert request.options.model is not None
         assert request.plan is not None
         self._model, self._plan = request.options.model.name, request.plan
+        self._own_threshold = request.options.model.card.threshold
         self._viewer = viewer
-        self._keep_edits = keep_edits
+        self.keep_edits = keep_edits
         self._threshold = threshold
         self._probabilities: dict[PlaneKey, Probability] = {}
-        target = mask_for(viewer, request.options.image, self._plan)
-        self._makes_mask = target is None
+        target = before.mask if before is not None else mask_for(viewer, request.options.image, self._plan)
+        self._makes_mask: bool = target is None if before is None else before._makes_mask
         self._mask_id = None if target is None else target.unique_id
+        self._segmented: dict[PlaneKey, int] = {} if before is None else dict(before._segmented)  # and their pixels
+        self._is_uniform: bool = before is None or before._is_uniform
 
     @property
     def mask(self) -> Labels | None:
         """The layer that the run writes to; None before it exists and after somebody removed it."""
         return layer_by_id(self._viewer, self._mask_id)
+
+    @property
+    def done(self) -> int:
+        """How many planes are segmented, those of the run before included."""
+        return len(self._segmented)
+
+    def goes_on_with(self, request: SegmentRequest) -> bool:
+        """Whether a press on Segment would only segment what this run, which was stopped, has left."""
+        same = request == self.request and request.pixels is self.request.pixels
+        return same and bool(self.left) and self.mask is not None
 
     def lost(self) -> str:
         """Say why the result has nowhere to go any more; empty while it has."""
@@ -120,7 +147,10 @@ class SegmentRun:
     def take(self, done: SliceDone[Any]) -> None:
         """Receive one plane."""
         key = plane_key(done.index)
+        self.left.pop(0)
         self._probabilities[key] = done.segmentation.probability
+        self._segmented[key] = done.segmentation.probability.size
+        self._is_uniform = self._is_uniform and done.segmentation.is_uniform
         if not self._makes_mask:
             return
         written = Written(done.segmentation.probability, self._threshold())
@@ -139,17 +169,18 @@ class SegmentRun:
         threshold, kept = self._threshold(), 0
         if not self._makes_mask:
             planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
-            kept = update_mask(mask, self._model, planes, "keep mine" if self._keep_edits else "replace")
-        labelled = [np.count_nonzero(mask.data[selection(key)]) for key in self._probabilities]
-        pixels = sum(probability.size for probability in self._probabilities.values())
+            kept = update_mask(mask, self._model, planes, "keep mine" if self.keep_edits else "replace")
+        labelled = sum(int(np.count_nonzero(mask.data[selection(key)])) for key in self._segmented)
         return RunReport(
             image=self.request.image_name,
-            labelled=sum(labelled) / pixels,
-            planes=len(self._probabilities),
+            labelled=labelled / sum(self._segmented.values()),
+            planes=self.done,
             total=self._plan.total,
             threshold=threshold,
             kept=kept,
             finished=finished,
+            own_threshold=self._own_threshold,
+            is_uniform=self._is_uniform,
         )
 
     def _image(self) -> Any:
@@ -173,6 +204,10 @@ class RunReport:
         How many of a person's edited pixels stayed.
     finished : Finished or None
         None for a run that was stopped.
+    own_threshold : float or None
+        The model's own, which is said where another one was used.
+    is_uniform : bool
+        All pixels of each plane are alike.
     """
 
     image: str
@@ -182,6 +217,8 @@ class RunReport:
     threshold: float
     kept: int = 0
     finished: Finished | None = None
+    own_threshold: float | None = None
+    is_uniform: bool = False
 
     @property
     def sentence(self) -> str:
@@ -197,6 +234,12 @@ class RunReport:
         if self.finished is None:
             done = f"{self.planes} of {self.total} frames of {self.image}"
             return f"Cancelled after {done}; the finished frames are kept.{kept}"
+        if self.is_uniform:
+            return (
+                f"There is nothing to segment in {self.image}: all its pixels are alike.{kept or ' The mask is empty.'}"
+            )
+        if self.own_threshold is not None and round(self.own_threshold, 2) != round(self.threshold, 2):
+            kept = f" The threshold is {self.threshold:.2f}; the model's own is {self.own_threshold:.2f}.{kept}"
         took = f"{duration(self.finished.seconds)} on {self.finished.device.upper()}"
         what = f"{self.planes} frames of {self.image}" if self.planes > 1 else self.image
         if not self.labelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
 from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, segment_job
-from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key
+from napari_wavegms.widgets.shortcuts import MASK_KEY, SEGMENT_KEY, Key, bind_mask_key
 from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
-from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path
+from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path, why_not_overwrite
+from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 from napari_wavegms.wording import counted
 
 
@@ -57,12 +58,20 @@ class SegmentWidget(DockedWidget):
         self._refused: Problem | None = None  # what the last run found wrong with an option that stands unchanged
         self._request = SegmentRequest(SegmentOptions(), ())
         self._run: SegmentRun | None = None
+        self._stopped: SegmentRun | None = None  # the last run, where it was stopped: its other planes can be segmented
         self._is_loaded = False  # the model of the running job
         self._ready: Ready | None = None  # what was told last
         self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
         self._tools = MaskTools(napari_viewer, self.panel.threshold_row, self)
+        self._uncertainty = UncertaintyTool(napari_viewer, self)
+        self._buttons: dict[str, Callable[[], object]] = {
+            "mask": lambda: mask_layers.toggle_mask(napari_viewer),
+            "restart": self.restart,
+            "save": self._ask_where_to_save,
+            "spot": self._next_spot,
+        }
         self._runner, self._saver = JobRunner(self), JobRunner(self)
         self._events = ViewerEvents(
             napari_viewer, layers=self._on_layers, active=self._on_active, view=self._make_request
@@ -88,6 +97,9 @@ class SegmentWidget(DockedWidget):
         if request.plan is None or request.problems:
             self._say_problem(request.problems[0].sentence)
             return
+        if self._stopped is not None and self._stopped.goes_on_with(request):
+            self._start(self._stopped.keep_edits, self._stopped)
+            return
         mask = mask_layers.mask_for(self._viewer, request.options.image, request.plan)
         memory = memory_of(mask)
         if mask is not None and memory is not None:
@@ -97,6 +109,12 @@ class SegmentWidget(DockedWidget):
                 self.panel.question.ask(question)
                 return
         self._start(keep_edits=True)
+
+    def restart(self) -> None:
+        """Segment all planes again, those of a stopped run that are finished too."""
+        self._stopped = None
+        self._offer_rest()
+        self.segment()
 
     def cancel(self) -> None:
         """Stop the running segmentation; what is finished stays."""
@@ -108,6 +126,9 @@ class SegmentWidget(DockedWidget):
         """Write the chosen image's mask to a file."""
         request = self._tools.save_request(path)
         if request is None or self._saver.busy:
+            return
+        if sentence := why_not_overwrite(self._viewer, path):
+            self._say_problem(sentence)
             return
         self.panel.set_status(f"Saving {path.name}…")
         self._saver.start(partial(save_job, request))
@@ -125,13 +146,14 @@ class SegmentWidget(DockedWidget):
         panel = self.panel
         panel.run_row.start_requested.connect(self.segment)
         panel.run_row.cancel_requested.connect(self.cancel)
-        panel.question.answered.connect(self._start)
+        panel.pressed.connect(lambda name: self._buttons[name]())
+        panel.question.answered.connect(lambda keep: self._start(keep))
         panel.options_changed.connect(self._on_options)
         panel.model_changed.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
         panel.probability_toggled.connect(self._show_probability)
-        panel.save_requested.connect(self._ask_where_to_save)
         self._tools.said.connect(panel.set_status)
+        self._uncertainty.said.connect(panel.set_status)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
@@ -141,6 +163,9 @@ class SegmentWidget(DockedWidget):
             return
         self._events.open()
         self.panel.run_row.set_key(self._key.printed if self._key.bind(self._viewer) else "")
+        self.panel.set_mask_key(
+            MASK_KEY.replace("-", "+") if bind_mask_key(self._viewer, mask_layers.toggle_mask) else ""
+        )
         self.refresh_models()
         self._on_layers()
         self._on_active()
@@ -152,13 +177,19 @@ class SegmentWidget(DockedWidget):
         self._runner.abandon()
         self._run = None
         self._tools.close()
+        self._uncertainty.close()
         self.panel.run_row.set_idle()
 
     # What is seen in the viewer
 
     def _on_layers(self) -> None:
-        if self._run is not None and (sentence := self._run.lost()):
-            self._drop(sentence)
+        lost = "" if self._run is None else self._run.lost()
+        self._list_images()
+        if lost:
+            self._drop(lost)
+        self._offer_rest()
+
+    def _list_images(self) -> None:
         images = [(str(layer.name), layer.unique_id) for layer in mask_layers.open_images(self._viewer)]
         if images == self._images:
             self._find_mask()
@@ -173,13 +204,13 @@ class SegmentWidget(DockedWidget):
         self._turn_to(memory.image_id if memory is not None else getattr(active, "unique_id", None))
 
     def _turn_to(self, image_id: Hashable | None) -> None:
-        """Choose the image that a person turned to; what was said about another is over."""
+        """Choose the image that a person turned to."""
         if image_id != self._image_id and image_id in [known for _, known in self._images]:
-            self.panel.set_status("")
             self._choose(image_id)
 
     def _choose(self, image_id: Hashable | None) -> None:
-        if image_id != self._image_id:
+        if image_id != self._image_id:  # what was said and asked about another is over
+            self.panel.set_status("")
             self.panel.question.hide()
         self._image_id = image_id
         self._events.watch(mask_layers.layer_by_id(self._viewer, image_id))
@@ -195,6 +226,12 @@ class SegmentWidget(DockedWidget):
         if self._request != before:
             self.panel.set_request(self._request)
             self._find_mask()
+        self._offer_rest()
+
+    def _offer_rest(self) -> None:
+        """Offer to go on with a run that was stopped, as long as that is what a press would do."""
+        stopped = self._stopped
+        self.panel.set_left(len(stopped.left) if stopped is not None and stopped.goes_on_with(self._request) else 0)
 
     def _find_mask(self) -> None:
         """Work on the mask that a run would update, or else on the newest of the image."""
@@ -203,6 +240,10 @@ class SegmentWidget(DockedWidget):
         mask = mask or next((layer for layer, _ in mask_layers.masks_of(self._viewer, self._image_id)), None)
         same = before is not None and mask is not None and mask.unique_id == before.unique_id
         if not same:
+            if before is not None:
+                self._uncertainty.rest()
+                if self._run is None:
+                    self.panel.set_status("")  # it was about that mask
             self._tools.set_mask(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
         shown = mask is not None and mask_layers.has_probability(self._viewer, mask)
@@ -225,7 +266,7 @@ class SegmentWidget(DockedWidget):
     def _on_model(self) -> None:
         choice = self.panel.model_row.choice
         if choice is not None:
-            self.panel.threshold_row.set_value(choice.card.threshold)
+            self.panel.threshold_row.set_default(choice.card.threshold)
 
     def _show_probability(self) -> None:
         """Make the probability layer agree with the box in the panel."""
@@ -233,6 +274,11 @@ class SegmentWidget(DockedWidget):
         mask = self._tools.mask
         if mask is not None:
             mask_layers.show_probability(self._viewer, mask, self.panel.wants_probability)
+
+    def _next_spot(self) -> None:
+        self._tools.end_movement()
+        self._viewer.layers.selection.active = self._tools.mask
+        self._uncertainty.next()
 
     def _ask_where_to_save(self) -> None:
         image = mask_layers.layer_by_id(self._viewer, self._image_id)
@@ -243,15 +289,16 @@ class SegmentWidget(DockedWidget):
 
     # The run
 
-    def _start(self, keep_edits: bool) -> None:
+    def _start(self, keep_edits: bool, before: SegmentRun | None = None) -> None:
         request, threshold = self._request, self.panel.threshold_row
         if self._runner.busy or request.problems:
             return
-        self._run = SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value)
-        self._is_loaded = False
+        self._run = run = SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value, before)
+        self._is_loaded, self._stopped = False, None
+        self._offer_rest()
         self.panel.set_status("")
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-        self._runner.start(partial(segment_job, request, self._load, self._cache))
+        self._runner.start(partial(segment_job, request, self._load, self._cache, tuple(run.left)))
 
     def _on_progress(self, event: Event) -> None:
         if self._run is None:
@@ -272,10 +319,12 @@ class SegmentWidget(DockedWidget):
             return
         self._tools.end_movement()
         run.take(event)
-        if event.total > 1:
-            left = run.time_left.text(event.number, event.total)
-            words = f"{event.number} of {event.total} done" + (f", {left}" if left else "")
-            self.panel.run_row.set_progress(event.number, event.total, words)
+        total = run.done + len(run.left)
+        if total > 1:
+            left = run.time_left.text(run.done, total)
+            self.panel.run_row.set_progress(
+                run.done, total, f"{run.done} of {total} done" + (f", {left}" if left else "")
+            )
 
     def _on_end(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
@@ -292,6 +341,8 @@ class SegmentWidget(DockedWidget):
             self._on_failure(outcome.error, kept, outcome.details)
         else:
             self.panel.set_status(report.sentence if report else "Cancelled. Nothing was changed.")
+        self._stopped = run if report is not None and run.left else None
+        self._offer_rest()
         if run.mask is not None and report is not None:
             self._tools.note_provenance()
             self._show_probability()

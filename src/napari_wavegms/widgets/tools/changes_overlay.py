@@ -21,8 +21,8 @@ from napari_wavegms.widgets.qt.lifetime import single_shot
 
 ADDED, REMOVED, RELABELLED = 1, 2, 3
 NO_PREDICTION = "There is no prediction of this mask to compare with. Press Segment first."
-# Blue, vermillion and purple of Okabe and Ito, which are told apart with every kind of colour vision.
-_COLOURS = [(0, 0, 0, 0), (0.34, 0.71, 0.91, 0.75), (0.84, 0.37, 0, 0.75), (0.8, 0.47, 0.65, 0.75)]
+# Yellow, vermillion and purple of Okabe and Ito: told apart with every kind of colour vision, and from a mask.
+_COLOURS = [(0, 0, 0, 0), (0.94, 0.89, 0.26, 0.75), (0.84, 0.37, 0, 0.75), (0.8, 0.47, 0.65, 0.75)]
 _QUIET = 60  # ms; a stroke emits an event at every step of the brush
 
 
@@ -67,7 +67,6 @@ class ChangesOverlay(QObject):
         self._overlay = Overlay(
             viewer,
             "changes",
-            above=True,
             colormap=Colormap(_COLOURS, name="wavegms changes", interpolation="zero"),
             contrast_limits=(-0.5, RELABELLED + 0.5),  # each code in the middle of its colour
             interpolation2d="nearest",

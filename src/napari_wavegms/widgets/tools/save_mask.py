@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -57,6 +58,19 @@ def suggested_path(image_name: str, source: str | None, folder: Path | None = No
         return file.parent / f"{file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name}_mask.tif"
     safe = re.sub(r"[^\w.-]+", "_", image_name).strip("._") or "image"
     return (folder or Path.cwd()) / f"{safe}_mask.tif"
+
+
+def why_not_overwrite(viewer: ViewerModel, path: Path) -> str:
+    """Say which open image a file belongs to, so that a mask may not be written over it; empty for any other file."""
+    for layer in viewer.layers:
+        source = Path(layer.source.path) if isinstance(layer, Image) and layer.source.path else None
+        if source is None or not path.exists() or not source.exists():
+            continue
+        # Of a folder that was opened as a stack any file may be a plane, but for masks.
+        is_plane = source.is_dir() and source.samefile(path.parent) and not path.stem.endswith("_mask")
+        if is_plane or source.samefile(path):
+            return f"{path.name} is the file of the open image {layer.name}. Choose another name for the mask."
+    return ""
 
 
 def with_suffix(path: Path, chosen_filter: str) -> Path:

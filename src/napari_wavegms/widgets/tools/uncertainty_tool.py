@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Labels, Points
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Written, memory_of, read_plane
 from napari_wavegms.widgets.layers.mask_layers import NO_MASK, NOT_FLAT, active_mask, plane_on_screen
 from napari_wavegms.widgets.layers.overlay_layers import Overlay
+from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.viewer import look_at
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ SEARCHING = "Looking for uncertain spots…"
 NO_SPOT = "The model has no uncertain spot here."
 
 _SURROUNDINGS = 2.0  # the view is this many times as wide as the region
+_RING, _LEAST_RING = 1.5, 12  # times the region's longer side, and pixels
 _LEAST_VIEW = 64  # pixels; closer than that nobody knows where in the image they are
 
 
@@ -81,12 +83,12 @@ class UncertaintyTool(QObject):
         self._overlay = Overlay(
             viewer,
             "uncertainty",
-            above=False,
             contrast_limits=(0, 1),
             colormap="magma",
             blending="additive",
             opacity=0.8,
         )
+        self._ring: Points | None = None
         self._runner = JobRunner(self)
         self._runner.ended.connect(self._on_end)
 
@@ -113,11 +115,12 @@ class UncertaintyTool(QObject):
         self._at = (self._at + 1) % count
         region = uncertainty.regions[self._at]
         self._centre(plane, region)
+        self._ring_around(plane, region)
         self.said.emit(f"Uncertain spot {self._at + 1} of {count}, the most uncertain first.", "")
         return region
 
     def show_layer(self, wanted: bool = True) -> None:
-        """Show the uncertainty of the plane on screen as a layer under the mask, or remove it."""
+        """Show the uncertainty of the plane on screen as a layer over the mask, or remove it."""
         if not wanted:
             self.close()
             return
@@ -143,11 +146,13 @@ class UncertaintyTool(QObject):
         self._of = self._known = None
         self._next_wanted = self._layer_wanted = False
         self._overlay.rest()
+        self._remove_ring()
 
     def close(self) -> None:
-        """Remove the layer."""
+        """Remove the layers."""
         self._layer_wanted = False
         self._overlay.remove()
+        self._remove_ring()
 
     def _plane(self) -> _Plane | str:
         """The plane on screen with its probability, or why there is none."""
@@ -192,10 +197,35 @@ class UncertaintyTool(QObject):
         corner = self._world(plane, region.row - height / 2, region.col - width / 2)
         look_at(self._viewer, middle, 2 * np.abs(middle - corner))
 
+    def _ring_around(self, plane: _Plane, region: UncertainRegion) -> None:
+        """Ring the region; the active layer stays active."""
+        self._remove_ring()
+        active = self._viewer.layers.selection.active
+        self._ring = Points(
+            [_in_layer(plane, region.row, region.col)],
+            name=f"{str(plane.mask.name).removesuffix(' mask')} uncertain spot",
+            size=max(_RING * max(region.bottom - region.top, region.right - region.left), _LEAST_RING),
+            face_color="transparent",
+            border_color="yellow",
+            border_width=0.06,  # of the size
+            **Placement.of(plane.mask).as_arguments(),
+        )
+        self._viewer.add_layer(self._ring)
+        self._viewer.layers.selection.active = active
+
+    def _remove_ring(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is not None and ring in self._viewer.layers:
+            self._viewer.layers.remove(ring)
+
     def _world(self, plane: _Plane, row: float, column: float) -> npt.NDArray[np.float64]:
         """Bring a place in the plane to the viewer's world, with all its axes."""
-        in_plane = iter((row, column))
-        place = [next(in_plane) if at is None else at for at in plane.key]
         world = np.array(self._viewer.dims.point, float)
-        world[self._viewer.dims.ndim - plane.mask.ndim :] = plane.mask.data_to_world(place)
+        world[self._viewer.dims.ndim - plane.mask.ndim :] = plane.mask.data_to_world(_in_layer(plane, row, column))
         return world
+
+
+def _in_layer(plane: _Plane, row: float, column: float) -> list[float]:
+    """Write a place in the plane with all axes of the mask."""
+    in_plane = iter((row, column))
+    return [next(in_plane) if at is None else at for at in plane.key]
