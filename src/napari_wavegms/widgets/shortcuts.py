@@ -19,18 +19,19 @@ from qtpy.QtWidgets import QWidget
 SEGMENT_KEY = "Alt-G"
 
 
-MASK_KEY = "Alt-T"
+# V shows and hides what is selected; Alt+T is napari's too, and letters such as E and N are accents on a Mac.
+MASK_KEY = "Alt-Y"
 
 
-def bind_mask_key(viewer: ViewerModel, toggle: Callable[[ViewerModel], None]) -> bool:
-    """Bind the key that shows or hides the mask, unless it is somebody else's; return whether it is ours.
+def bind_mask_key(viewer: ViewerModel, toggle: Callable[[ViewerModel], None]) -> str:
+    """Bind the key that shows or hides the mask; return it as a button shows it, or "" where it is somebody else's.
 
     All panels share it and bring the same function, and it stays for as long as the viewer, as masks do.
     """
     viewer = getattr(viewer, "__wrapped__", viewer)  # a plugin may be handed a passing proxy
     with suppress(ValueError):  # napari's word for "already used"
         viewer.bind_key(MASK_KEY, toggle)
-    return toggle in viewer.keymap.values()
+    return MASK_KEY.replace("-", "+") if toggle in viewer.keymap.values() else ""
 
 
 class Key:
@@ -109,7 +110,7 @@ ACTIONS = (
     Action("remove_islands", "Remove islands", "Alt+X", "Remove small pieces of each label."),
     Action("smooth", "Smooth", "Alt+M", "Round off the outline by two pixels."),
     Action("undo", "Undo", "Ctrl+Z", "Undo the last step, yours or the model's.", is_fixed=True),
-    Action("mask", "Mask on/off", "Alt+T", "Show or hide the mask.", is_fixed=True),
+    Action("mask", "Mask on/off", "Alt+Y", "Show or hide the mask.", is_fixed=True),
 )
 
 _BY_NAME = {action.name: action for action in ACTIONS}

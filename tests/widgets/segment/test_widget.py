@@ -224,7 +224,7 @@ def test_a_mask_is_saved_with_spacing_and_provenance(desk: Any, disc: np.ndarray
         description = file.pages[0].description
     assert '"model": "tiny' in description
     desk.widget.save_mask(tmp_path / "lesion_mask.bmp")
-    desk.qtbot.waitUntil(lambda: "does not end in .tif, .tiff or .png" in desk.panel.status)
+    desk.qtbot.waitUntil(lambda: "does not end in .tif, .tiff, .png" in desk.panel.status)
 
 
 def test_a_mask_is_never_saved_over_an_open_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
@@ -291,10 +291,10 @@ def test_a_key_and_a_button_show_and_hide_the_mask_whatever_is_selected(
 ) -> None:
     image = desk.viewer.add_image(disc, name="lesion")
     desk.run()
-    assert desk.button("Mask on/off").text() == "Mask on/off  Alt+T"
+    assert desk.button("Mask on/off").text() == "Mask on/off  Alt+Y"
     for active in (desk.mask, image, None):
         desk.viewer.layers.selection.active = active
-        hand_over(desk.viewer).key("Alt+T")
+        hand_over(desk.viewer).key("Alt+Y")
         assert not desk.mask.visible
         desk.button("Mask on/off").click()
         assert desk.mask.visible

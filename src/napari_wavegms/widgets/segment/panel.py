@@ -185,8 +185,7 @@ class SegmentPanel(QWidget):
             form.addRow(label, field)
         threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
         see = fill(QHBoxLayout(), self._tools["mask"], self._tools["spot"])
-        for button in (self._tools["mask"], self._tools["spot"]):
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._tools["spot"].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         mask = (threshold, self._probability.native, see, self.clean_up_row, self._tools["save"])
         parts = (form, self.run_row, self._again, self.question, *mask, self._status, self._copy)
         fill(QVBoxLayout(self), *parts, margin=8, spacing=8).addStretch(1)

@@ -27,7 +27,7 @@ from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
 from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, segment_job
-from napari_wavegms.widgets.shortcuts import MASK_KEY, SEGMENT_KEY, Key, bind_mask_key
+from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key, bind_mask_key
 from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
 from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path, why_not_overwrite
 from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
@@ -147,7 +147,7 @@ class SegmentWidget(DockedWidget):
         panel.run_row.start_requested.connect(self.segment)
         panel.run_row.cancel_requested.connect(self.cancel)
         panel.pressed.connect(lambda name: self._buttons[name]())
-        panel.question.answered.connect(lambda keep: self._start(keep))
+        panel.question.answered.connect(self._start)
         panel.options_changed.connect(self._on_options)
         panel.model_changed.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
@@ -163,9 +163,7 @@ class SegmentWidget(DockedWidget):
             return
         self._events.open()
         self.panel.run_row.set_key(self._key.printed if self._key.bind(self._viewer) else "")
-        self.panel.set_mask_key(
-            MASK_KEY.replace("-", "+") if bind_mask_key(self._viewer, mask_layers.toggle_mask) else ""
-        )
+        self.panel.set_mask_key(bind_mask_key(self._viewer, mask_layers.toggle_mask))
         self.refresh_models()
         self._on_layers()
         self._on_active()
@@ -322,9 +320,8 @@ class SegmentWidget(DockedWidget):
         total = run.done + len(run.left)
         if total > 1:
             left = run.time_left.text(run.done, total)
-            self.panel.run_row.set_progress(
-                run.done, total, f"{run.done} of {total} done" + (f", {left}" if left else "")
-            )
+            words = f"{run.done} of {total} done" + (f", {left}" if left else "")
+            self.panel.run_row.set_progress(run.done, total, words)
 
     def _on_end(self, outcome: Outcome) -> None:
         run, self._run = self._run, None
