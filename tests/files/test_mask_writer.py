@@ -244,7 +244,7 @@ def test_what_a_png_cannot_hold_is_sent_to_tiff(tmp_path: Path) -> None:
 
 
 def test_the_ending_names_the_format(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'mask\.jpg' does not end in \.tif, \.tiff or \.png"):
+    with pytest.raises(InputError, match=r"'mask\.jpg' does not end in \.tif, \.tiff, \.png"):
         write_mask(tmp_path / "mask.jpg", SMALL)
     with pytest.raises(InputError, match=r"'p\.png' does not end in \.tif or \.tiff"):
         write_probability_tiff(tmp_path / "p.png", SMALL > 0)

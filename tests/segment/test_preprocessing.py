@@ -90,12 +90,17 @@ def test_the_widest_range_of_floats_does_not_overflow() -> None:
     assert scaled[0].tolist() == pytest.approx([0, 0.5, 1])
 
 
-def test_grey_is_repeated_and_alpha_left_out() -> None:
+def test_grey_is_repeated_and_transparent_pixels_lie_over_black() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
     frame = prepare(grey, SMALL).pixels
     np.testing.assert_array_equal(frame[0], frame[2])
-    rgba = np.dstack([grey, grey, grey, 255 - grey])
-    np.testing.assert_array_equal(prepare(rgba, SMALL).pixels, frame)
+    alpha = np.where(np.arange(16) < 8, 255, 0).astype(np.uint8)
+    rgba = np.dstack([grey, grey, grey, np.broadcast_to(alpha, grey.shape)])
+    np.testing.assert_array_equal(
+        prepare(rgba, SMALL).pixels, prepare(np.where(alpha, grey, 0).astype("u1"), SMALL).pixels
+    )
+    opaque = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    np.testing.assert_array_equal(prepare(opaque, SMALL).pixels, frame)
     np.testing.assert_array_equal(prepare(grey[..., None], SMALL).pixels, frame)
 
 

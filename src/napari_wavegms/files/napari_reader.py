@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.files.discovery import looks_like_mask, stem_of
+from PIL import Image
+
+from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
+from napari_wavegms.files.provenance import KEY
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image_or_mask
 from napari_wavegms.files.spacing import PIXEL, Spacing
+
+_PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _ZERO_IS_WHITE = 262, 270, 274, 0
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -35,6 +40,19 @@ def read_layers(path: str) -> list[LayerData]:
     if isinstance(found, LoadedImage):
         return [(found.pixels, meta | {"rgb": found.axes.endswith("S")}, "image")]
     return [(found.labels, meta | {"metadata": _metadata(found)}, "labels")]
+
+
+def differs_in_napari(path: Path) -> bool:
+    """Whether napari's own reader gives another array or layer than `read_layers`, by the file's header alone."""
+    if not path.name.lower().endswith(SUFFIXES) or not path.is_file():
+        return False
+    try:
+        with Image.open(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            is_ours = KEY in image.info or f"{KEY}=" in str(tags.get(_DESCRIPTION, ""))
+            return is_ours or image.getexif().get(_ORIENTATION, 1) != 1 or tags.get(_PHOTOMETRIC) == _ZERO_IS_WHITE
+    except Exception:  # whatever is wrong with it, napari has opened it
+        return False
 
 
 def _metadata(mask: MaskDetails) -> dict[str, Any]:

@@ -30,3 +30,8 @@ def test_a_name_without_an_ending_gets_that_of_the_chosen_type() -> None:
     assert with_suffix(Path("a"), "PNG mask (*.png)") == Path("a.png")
     assert with_suffix(Path("a"), "All files (*)") == Path("a.tif")
     assert with_suffix(Path("a.tiff"), "PNG mask (*.png)") == Path("a.tiff")
+
+
+@pytest.mark.parametrize("source", ["http://host/x/scan.png", "https:/host/scan.png"])
+def test_a_web_address_is_no_folder(source: str) -> None:
+    assert suggested_path("scan", source, Path("/here")) == Path("/here/scan_mask.tif")

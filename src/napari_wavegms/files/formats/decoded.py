@@ -49,8 +49,7 @@ def alpha_of(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """The opacity of pixels (..., 2 or 4), 0 to 1; integers are opaque at the largest value of their type."""
     alpha = pixels[..., -1]
     full = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "ui" else 1.0
-    opacity: NDArray[np.float32] = np.nan_to_num(alpha.astype(np.float32)) / np.float32(full)
-    return np.clip(opacity, 0, 1, out=opacity)
+    return np.asarray(np.clip(np.nan_to_num(alpha), 0, full) / full, np.float32)
 
 
 def over_black(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -64,5 +63,6 @@ def over_black(pixels: NDArray[Any]) -> NDArray[Any]:
     colours, alpha = pixels[..., :-1], alpha_of(pixels)
     if (alpha == 1).all():
         return colours
-    seen = colours * alpha[..., np.newaxis]
+    with np.errstate(invalid="ignore"):  # an infinite colour that cannot be seen
+        seen = np.where(alpha[..., np.newaxis] == 0, 0, colours * alpha[..., np.newaxis])
     return np.rint(seen).astype(pixels.dtype) if pixels.dtype.kind in "bui" else seen.astype(pixels.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
@@ -21,6 +22,7 @@ from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
+from napari_wavegms.widgets.layers.reopened import read_again
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
@@ -180,7 +182,11 @@ class SegmentWidget(DockedWidget):
 
     # What is seen in the viewer
 
+    def _read_again(self) -> None:
+        read_again(self._viewer)
+
     def _on_layers(self) -> None:
+        QTimer.singleShot(0, self._read_again)  # later, because napari is in the middle of adding a layer
         lost = "" if self._run is None else self._run.lost()
         self._list_images()
         if lost:

@@ -52,7 +52,7 @@ class SaveRequest:
 
 def suggested_path(image_name: str, source: str | None, folder: Path | None = None) -> Path:
     """Suggest a file beside the image's `source`: ``scan.png`` gives ``scan_mask.tif``; otherwise one in `folder`."""
-    if source:
+    if source and not re.match(r"\w{2,}:/", source):  # an address is no folder; one letter is a Windows drive
         file = Path(source)
         ending = next((ending for ending in _DOUBLE_ENDINGS if file.name.lower().endswith(ending)), file.suffix)
         return file.parent / f"{file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name}_mask.tif"
