@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,27 @@ def test_parameter_counts_are_the_papers() -> None:
     assert count(WaveEncoder()) == 1_035_692
     assert count(LatentMapper()) == 1_564_976
     assert count(WaveGMS()) == 2_600_668
+
+
+def test_a_copy_has_the_same_weights_and_shares_none() -> None:
+    network = WaveGMS(context=True).eval().requires_grad_(False)
+    network.mapper.stem.weight.requires_grad_(True)
+    twin = copy.deepcopy(network)
+    tensors = [dict([*model.named_parameters(), *model.named_buffers()]) for model in (network, twin)]
+    assert list(tensors[0]) == list(tensors[1])
+    assert {name for name, tensor in tensors[1].items() if tensor.requires_grad} == {"mapper.stem.weight"}
+    assert not any(module.training for module in twin.modules())
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        before = twin(image).mask.out
+        for tensor in tensors[0].values():
+            tensor.zero_()
+        assert torch.equal(twin(image).mask.out, before)
+        assert not torch.equal(network(image).mask.out, before)
+    calls: list[torch.Tensor] = []
+    network.encoder.register_forward_hook(lambda *arguments: calls.append(arguments[1]))
+    twin(image)
+    assert calls == [], "what is hung on one is not on the other"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ The Tiny-VAE around it is in `codec`.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -87,7 +88,27 @@ class FlatUNet(nn.Module):
         return self.head(x)  # type: ignore[no-any-return]
 
 
-class WaveEncoder(nn.Module):
+class _QuickCopy(nn.Module):
+    """A module that `copy.deepcopy` copies without looking into the dozen empty tables of each of its parts."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> nn.Module:
+        return _copied(self, memo)
+
+
+def _copied(module: nn.Module, memo: dict[int, object]) -> nn.Module:
+    if isinstance(known := memo.get(id(module)), nn.Module):
+        return known
+    twin: nn.Module = object.__new__(type(module))
+    memo[id(module)] = twin
+    for name, value in vars(module).items():
+        vars(twin)[name] = value.copy() if isinstance(value, dict | set) else value
+    for tensors in (twin._parameters, twin._buffers):
+        tensors.update(copy.deepcopy(dict(tensors), memo))  # type: ignore[arg-type]
+    twin._modules.update({name: part and _copied(part, memo) for name, part in module._modules.items()})
+    return twin
+
+
+class WaveEncoder(_QuickCopy):
     """E_wave: one `FlatUNet` per Haar level, pooled to H/8, aggregated by a fourth one."""
 
     def __init__(self) -> None:
@@ -249,7 +270,7 @@ class Prediction(NamedTuple):
     mask: MaskLatents
 
 
-class WaveGMS(nn.Module):
+class WaveGMS(_QuickCopy):
     """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1).
 
     With `context`, features of the frozen `ContextTrunk` enter the mapper, which the paper's network does not have.
