@@ -162,6 +162,18 @@ def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_pat
     assert (tmp_path / "run" / "best.safetensors").read_text() == "precious"
 
 
+def test_a_run_stopped_in_its_first_epoch_begins_anew_with_resume(train: Run, folders: Folders, tmp_path: Path) -> None:
+    made = folders(1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").write_text("as it was at the stop")
+    (tmp_path / "run" / "history.jsonl").touch()
+    assert "Continue it with --resume" in train(made, *SMALL).err
+    said = train(made, *SMALL, "--resume")
+    assert said.code == 0
+    assert "was stopped in its first epoch; it begins anew" in said.err
+    assert read_card(tmp_path / "run" / "best.safetensors").name == "run"
+
+
 def test_bad_pairs_are_left_out_and_named(train: Run, folders: Folders, tmp_path: Path) -> None:
     images, masks = folders(7)
     (images / "scan0.png").write_text("no picture")

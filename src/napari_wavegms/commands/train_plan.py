@@ -17,7 +17,7 @@ from napari_wavegms.files.discovery import PairPaths, pair_by_stem
 from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.finetune.split import FEW, to_hold_out
 from napari_wavegms.learn.config import TrainConfig
-from napari_wavegms.learn.events import BEST, LAST
+from napari_wavegms.learn.events import BEST, HISTORY, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
 from napari_wavegms.storage.atomic import read_json
@@ -90,6 +90,9 @@ def hold_out(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 def _previous(options: argparse.Namespace) -> ModelCard | None:
     last, best = options.output / LAST, options.output / BEST
     if options.resume:
+        if not last.is_file() and best.is_file() and _stopped_at_once(options.output):
+            note(f"The run in {options.output} was stopped in its first epoch; it begins anew.")
+            return None
         if not last.is_file():
             raise InputError(
                 f"There is no {LAST} in {options.output} to resume from. Check --output, or drop --resume."
@@ -102,6 +105,12 @@ def _previous(options: argparse.Namespace) -> ModelCard | None:
                 "choose another --output."
             )
     return None
+
+
+def _stopped_at_once(folder: Path) -> bool:
+    """Whether a run began in a folder, and finished no epoch."""
+    history = folder / HISTORY
+    return history.is_file() and not history.stat().st_size
 
 
 def _start(options: argparse.Namespace, previous: ModelCard | None) -> Start:
