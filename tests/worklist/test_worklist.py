@@ -322,3 +322,9 @@ def test_a_file_whose_name_is_no_text_is_noted_like_any_other(tmp_path: Path) ->
     item = Worklist.of_folder(folder).items()[0]
     Worklist.of_folder(folder).set(item.key, state="skipped")
     assert Worklist.of_folder(folder).item(item.key).state == "skipped"
+
+
+def test_masks_beside_the_images_are_no_images(tmp_path: Path) -> None:
+    for name in ("scan0.png", "scan1.png", "scan0_mask.tif", "scan1_mask.tiff", "scan1_probability.tiff"):
+        (tmp_path / name).touch()
+    assert [item.name for item in Worklist.of_folder(tmp_path).items()] == ["scan0", "scan1"]
