@@ -65,7 +65,7 @@ def test_no_command_prints_the_help_as_a_complaint(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("segmnt x", "There is no command 'segmnt'. Choose one of segment, train,"),
+        ("segmnt x", "There is no command 'segmnt'. Choose one of segment, finetune, train,"),
         ("segment", "wavegms segment needs INPUT, --output."),
         ("segment x --output", "--output needs a value."),
         ("segment x --output y --bright", "wavegms segment has no option '--bright'."),
