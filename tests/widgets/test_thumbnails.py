@@ -122,6 +122,7 @@ def test_any_plane_becomes_a_picture_of_its_proportions(plane: np.ndarray) -> No
 
 def test_a_large_image_keeps_its_look() -> None:
     plane = np.zeros((2000, 3000, 4), np.uint8)
+    plane[..., 3] = 255
     plane[:1000, :, 0] = 200
     picture = small_picture(plane)
     assert (picture.width(), picture.height()) == (SIDE, 58)

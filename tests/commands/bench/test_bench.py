@@ -39,8 +39,8 @@ def test_the_speed_is_measured_and_printed_as_nothing_but_json(
     assert set(rows) <= set(measured)
     assert all(one["median"] > 0 for one in measured.values())
     assert sum(measured[stage]["median"] for stage in stages) < measured["first_mask"]["median"]
-    # Ten corrections are five steps an epoch, all of them new views at first; the very first is not measured.
-    assert measured.pop("quick_step_new")["rounds"] == 4
+    # Ten corrections are ten steps an epoch, all of them new views at first; the very first is not measured.
+    assert measured.pop("quick_step_new")["rounds"] == 9
     assert {one["rounds"] for one in measured.values()} == {1}
 
 
