@@ -70,7 +70,7 @@ _HEART = (
 )
 SOURCES = (
     # The two kinds of image that the program is asked about most; by the root of its size each would get an eighth.
-    Source("busi", "Al-Dhabyani et al., Data in Brief 28, 2020", "CC0", upright=True, ultrasound=True, weight=2.5),
+    Source("busi", "Al-Dhabyani et al., Data in Brief 28, 2020", "CC0", upright=True, ultrasound=True, weight=4),
     Source("isic2017", "Codella et al., ISBI 2018", "CC-0", weight=2.5),
     Source("ccaus_carotid_us", "Momot, Mendeley Data V1, 2022", group=r"^(\d+)VAS", upright=True, ultrasound=True),
     # Hand-drawn and rough, some over a whole region.

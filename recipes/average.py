@@ -46,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def mean(models: Sequence[WaveGMS]) -> WaveGMS:
-    """The mean of the weights, in float64."""
-    states = [model.state_dict() for model in models]
-    averaged = WaveGMS()
+    """The mean of the weights, in float64; a model without context has context weights of zero."""
+    averaged = WaveGMS(context=any(model.mapper.context is not None for model in models))
+    states = [{name: tensor.double() for name, tensor in model.state_dict().items()} for model in models]
     averaged.load_state_dict(
-        {name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[0]}
+        {
+            name: torch.stack([state.get(name, torch.zeros_like(tensor).double()) for state in states]).mean(0)
+            for name, tensor in averaged.state_dict().items()
+        }
     )
     return averaged
 

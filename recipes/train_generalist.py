@@ -417,7 +417,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     divided = {source: read(options.data, source, Preprocessing(SIDE)) for source in sources}
     learned = {source: few(train, options.limit or len(train)) for source, (train, _) in divided.items()}
     held_out = {source: few(val, 57 if source.name == "busi" else options.val) for source, (_, val) in divided.items()}
-    trainer = Trainer(Data(learned), load_codec(), Taesd.from_file(options.taesd), options.seed, Strength())
+    trainer = Trainer(
+        Data(learned), load_codec(), Taesd.from_file(options.taesd), options.seed, Strength(plain=options.plain)
+    )
     options.run.mkdir(parents=True, exist_ok=True)
     last = options.run / "last.safetensors"
     trainer.rate = options.rate
@@ -446,6 +448,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--begin-with", metavar="MODEL", help="name or file of a model without context")
     parser.add_argument("--rate", type=float, default=1.0, help="multiplies the stages' rates")
     parser.add_argument("--cooldown", type=int, default=0, help="lower the rate to nothing over so many steps, and end")
+    parser.add_argument(
+        "--plain", type=float, default=Strength.plain, help="share of the views that are hardly changed"
+    )
     parser.add_argument("--ship", type=Path, metavar="FILE", help="write the averaged weights as a model, and end")
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps")
     parser.add_argument("--sets", nargs="+", help="only these sets, for a try")
