@@ -1,11 +1,15 @@
 """The generalist: the mean of the weights of models that went on from one and the same.
 
     python recipes/average.py --models runs/both.safetensors breast-ultrasound skin-lesion --data BUSI ISIC \
+        --output runs/two-kinds.safetensors
+    python recipes/train_generalist.py --begin-with runs/two-kinds.safetensors --run runs/many ...
+    python recipes/average.py --models runs/many/averaged.safetensors runs/two-kinds.safetensors --data BUSI ISIC \
         --output src/napari_wavegms/assets/generalist.safetensors
 
 Models that were fine-tuned from common weights lie in one valley of the loss, and their mean in its middle (model
-soups: Wortsman et al., ICML 2022, arXiv 2203.05482). What is written is the first model's card, with the recipe's words
-and the scores of the mean.
+soups: Wortsman et al., ICML 2022, arXiv 2203.05482); the mean of a model and its start forgets less (WiSE-FT: Wortsman
+et al., CVPR 2022, arXiv 2109.01903). A model named twice counts twice. What is written is the first model's card, with
+the recipe's words and the scores of the mean.
 """
 
 from __future__ import annotations

@@ -111,10 +111,10 @@ RECIPES = {
         start="runs/both.safetensors",
     ),
     "generalist": Recipe(
-        "Lesions in breast ultrasound and dermoscopy",
-        "Wave-GMS trained on breast ultrasound (BUSI) and dermoscopic photographs (ISIC-2017) together: a start for "
+        "Many kinds of image: ultrasound, skin, microscopy, MRI and more",
+        "Wave-GMS with context features, trained on fourteen sets of medical images: the default, and the start for "
         "fine-tuning on other kinds of image.",
         (BUSI, ISIC),
-        {},  # nothing is trained: recipes/average.py
+        {},  # nothing is trained here: recipes/train_generalist.py and recipes/average.py
     ),
 }

@@ -5,9 +5,8 @@
 goes on where the run folder's `last.safetensors` stands, until it is stopped (SIGTERM and Ctrl+C write it first). Where
 the folder is lost, `--start recipes/checkpoints/FILE.safetensors` goes on from averaged weights with a fresh optimiser;
 `--begin-with MODEL` begins in the last stage with the weights of a model that has no context yet. `--cooldown STEPS`
-lowers the rate to nothing over as many steps and ends, and `--ship FILE` writes the averaged weights as a model, scored
-on the val parts of BUSI and ISIC-2017 (`recipes/familiarity.py` then adds the kinds of image that it knows). DATA holds
-busi/, isic2017/ and atlas/train/.
+lowers the rate to nothing over as many steps and ends. DATA holds busi/, isic2017/ and atlas/train/. What ships is made
+of its averaged weights by `recipes/average.py`, and `recipes/familiarity.py` adds the kinds of image that it knows.
 
 Meant to be cut at any time: the rate is constant, and what counts is an exponential average of the weights, written
 beside as `averaged.safetensors` (float16, with its card) every ten minutes; cooling down is a short stage of its own.
@@ -30,7 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,8 @@ import torch
 import torch.nn.functional as F
 from atlas import SOURCES, TASKS, Framed, Source, read
 from draws import Data, Sample, few
-from sets import read_set
 from strong_views import Strength
 from torch import Tensor, nn
-from train_shipped import ship
 
 from napari_wavegms.learn.learner import pack_state, unpack_state
 from napari_wavegms.learn.losses import alignment_loss, cross_entropy
@@ -85,12 +82,6 @@ STAGES = (
     Stage("full", 0, 4, 1e-3, {224: 1.0}),
 )
 WARMUP = 150
-WORDS = {
-    "title": "Many kinds of image: ultrasound, skin, microscopy, MRI and more",
-    "description": "Wave-GMS with context features, trained on fourteen sets of medical images: the default, and the "
-    "start for fine-tuning on other kinds of image.",
-}
-"""What the card of the shipped model says."""
 
 
 class Tasks(nn.Module):
@@ -429,12 +420,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         trainer.begin_with(resolve(options.begin_with))
     counts = {source.name: [len(frames), len(held_out[source])] for source, frames in learned.items()}
     begun = time.strftime("%Y-%m-%d %H:%M:%S")
-    if options.ship:
-        named = (("BUSI", "busi"), ("ISIC-2017", "isic2017"))
-        pairs = [(name, read_set(options.data / folder, "val", options.limit)) for name, folder in named]
-        card = replace(trainer.card(), **WORDS, name=options.ship.stem)
-        ship(trainer.averaged, card, trainer.codec, pairs, options.ship)
-        return
     tell(options.run, trainer.progress, begun=begun, sets=counts, start=str(options.start or ""))
     run(trainer, held_out, options)
 
@@ -451,7 +436,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--plain", type=float, default=Strength.plain, help="share of the views that are hardly changed"
     )
-    parser.add_argument("--ship", type=Path, metavar="FILE", help="write the averaged weights as a model, and end")
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps")
     parser.add_argument("--sets", nargs="+", help="only these sets, for a try")
     parser.add_argument("--limit", type=int, help="only so many images of each set, for a try")
