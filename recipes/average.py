@@ -3,7 +3,8 @@
     python recipes/average.py --models runs/both.safetensors breast-ultrasound skin-lesion --data BUSI ISIC \
         --output runs/two-kinds.safetensors
     python recipes/train_generalist.py --begin-with runs/two-kinds.safetensors --run runs/many ...
-    python recipes/average.py --models runs/many/averaged.safetensors runs/two-kinds.safetensors --data BUSI ISIC \
+    cp runs/many/averaged.safetensors runs/many-kinds.safetensors
+    python recipes/average.py --models runs/many-kinds.safetensors runs/two-kinds.safetensors --data BUSI ISIC \
         --output src/napari_wavegms/assets/generalist.safetensors
 
 Models that were fine-tuned from common weights lie in one valley of the loss, and their mean in its middle (model
@@ -42,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "name": options.output.stem,
         "title": recipe.title,
         "description": recipe.description,
-        "data": f"{cards[0].data} Its weights are the mean of those of {', '.join(card.name for card in cards)}.",
-        "terms": recipe.terms,
+        "data": f"{cards[0].data.rstrip('.')}. Its weights are the mean of those of "
+        f"{', '.join(Path(name).stem for name in options.models)}.",
         "command": command(options.arguments),
     }
     ship(mean(models), replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_wavegms.errors import CheckpointError
-from napari_wavegms.model.card import FORMAT_VERSION, HEADER_KEY, ModelCard
-from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
+from napari_wavegms.model.card import FORMAT_VERSION, HEADER_KEY, ModelCard, read_card
+from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card, save_checkpoint
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.official import import_official
 
@@ -217,3 +218,15 @@ def test_another_pytorch_checkpoint_is_not_imported(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"the entries \['state_dict'\]; an official"):
         import_official(tmp_path / "other.pth", tmp_path / "out.safetensors")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+def test_who_may_read_a_file_in_its_folder_may_read_a_model_there(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "plain").touch()
+    saved = save_checkpoint(folder / "m.safetensors", WaveGMS(), ModelCard("m"))
+    assert saved.stat().st_mode == (folder / "plain").stat().st_mode
+    rewrite_card(saved, read_card(saved))
+    assert saved.stat().st_mode == (folder / "plain").stat().st_mode

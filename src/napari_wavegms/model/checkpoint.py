@@ -65,7 +65,9 @@ def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: Model
     """Replace the file; raises `OSError` where the disk fails, which safetensors says in words only."""
     try:
         with atomic_write(path) as file:
+            mode = file.stat().st_mode
             save_file(tensors, file, metadata={HEADER_KEY: json.dumps(card.as_dict())})
+            file.chmod(mode)  # safetensors puts a file of its own there, which nobody else may read
     except SafetensorError as error:
         told = re.search(r"([^:]*) \(os error (\d+)\)", str(error))
         if told is None:
