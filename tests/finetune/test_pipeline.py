@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_wavegms.errors import CheckpointError, InputError, TrainingError
+from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scored, Stage
 from napari_wavegms.finetune.gate import UNSURE
 from napari_wavegms.finetune.pipeline import iter_fine_tune, recover
@@ -221,7 +221,7 @@ def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of:
     for event in run:
         if isinstance(event, TrainEpoch):
             break
-    with disk_with_room_for(100_000), pytest.raises(TrainingError, match="could not be written"):
+    with disk_with_room_for(100_000), pytest.raises(WaveGMSError, match="written"):
         drain(run)
     assert ModelVersions(tmp_path).versions() == []
     version = recover(tmp_path)
