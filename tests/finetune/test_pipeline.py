@@ -104,7 +104,7 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert left_in_work(tmp_path) == ["training.lock"]
     card = read_card(ModelVersions(tmp_path).path(1))
     assert card.lineage[-1][LEARNED] == sorted(content_hash(pair.image) for pair in request.pairs)
-    assert card.scores["held-out corrections"]["n"] == 2
+    assert card.scores["test images"]["n"] == 2
 
 
 def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class _Run:
     def _score(
         self, stage: StageName, load: Callable[[], Segmenter]
     ) -> Generator[FineTuneEvent, None, dict[str, float]]:
-        """DSC of every held-out image; a stop takes effect only before the learning."""
+        """DSC of every test image; a stop takes effect only before the learning."""
         held_out = self.request.held_out
         if not held_out:
             return {}
@@ -206,7 +206,7 @@ class _Run:
         after = self.after
         # The start's scores are not its own.
         dsc = math.fsum(after.values()) / max(1, len(after))
-        card = replace(card, scores={"held-out corrections": {"dsc": dsc, "n": len(after)}} if after else {})
+        card = replace(card, scores={"test images": {"dsc": dsc, "n": len(after)}} if after else {})
         save = partial(save_checkpoint, model=self.trained.model, card=card)
         version = self.versions.add(save, verdict, self.parent, card.title, self.before, after)
         self.kept = True

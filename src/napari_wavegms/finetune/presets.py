@@ -96,4 +96,4 @@ def preset_named(key: str) -> Preset:
 
 
 WATCHED = 8
-"""At most so many held-out images are scored after an epoch, for the curve; all of them before and after the run."""
+"""At most so many test images are scored after an epoch, for the curve; all of them before and after the run."""
