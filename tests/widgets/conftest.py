@@ -161,7 +161,7 @@ class Hand:
         self._send(QEvent.Type.MouseButtonPress, layer, place, LEFT, LEFT)
 
     def move(self, layer: Any, place: tuple[float, ...]) -> None:
-        QTest.qWait(12)  # vispy drops movements that follow each other within 10 ms; no hand is as quick
+        QTest.qWait(25)  # vispy drops movements that follow each other within 10 ms; no hand is as quick
         self._send(QEvent.Type.MouseMove, layer, place, NONE, LEFT)
 
     def release(self, layer: Any, place: tuple[float, ...]) -> None:
