@@ -164,7 +164,7 @@ def learned(model: Path, *promotions: bool) -> list[Path]:
     versions = ModelVersions()
     for promote in promotions:
         versions.add(
-            model, judge({"a": 0.5}, {"a": 1.0 if promote else 0.4}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
+            model, judge({"a": 0.3}, {"a": 1.0 if promote else 0.2}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
         )
     return [versions.path(version.number) for version in versions.versions()]
 

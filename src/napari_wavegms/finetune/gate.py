@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_wavegms.segment.segmenter import Segmenter
 
 BETTER, WORSE, UNSURE = "clearly better", "clearly worse", "cannot tell yet"
-SPREAD = 0.2
+SPREAD = 0.28
 """Standard deviation of an image's change in DSC over fine-tunings (docs/fine-tuning.md)."""
 PRIOR_IMAGES = 4
 """As how many images that measurement counts."""
@@ -114,7 +114,7 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
     Examples
     --------
     >>> [round(end, 2) for end in interval([0.3, 0.6])]
-    [0.16, 0.74]
+    [0.07, 0.83]
     """
     from scipy.special import stdtrit
 
