@@ -38,7 +38,8 @@ def main() -> None:
     learned = {source.name: read(options.data, source, FRAME)[0] for source in sources}
     if options.projection:
         trunk = ContextTrunk.from_file()
-        features = [trunk.pooled(torch.cat(list(map(pixels, frames)))).double().numpy() for frames in learned.values()]
+        batches = [torch.cat(list(map(pixels, frames))) for frames in learned.values()]
+        features = [trunk(images).mean(dim=(2, 3)).double().numpy() for images in batches]
         np.save(options.projection, projection(features).astype(np.float32))
     kinds = [
         ImageKind.of(np.concatenate([describe_frames(pixels(frame)) for frame in each])) for each in learned.values()

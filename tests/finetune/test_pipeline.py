@@ -24,6 +24,8 @@ from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep, run_to_end
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.registry import resolve
+from napari_wavegms.samples import ultrasound_phantom
 from napari_wavegms.storage.content_hash import content_hash
 
 SIZE = 16
@@ -119,6 +121,26 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
     assert result.version.reason == result.verdict.word
     assert result.verdict.measured in result.sentence
     assert ModelVersions(tmp_path).current() is None
+
+
+def test_a_version_brings_the_start_of_all_fine_tunings(tmp_path: Path) -> None:
+    from napari_wavegms.model.checkpoint import load_checkpoint, load_start
+
+    def lesions(seed: int) -> tuple[Pair, ...]:
+        phantom = ultrasound_phantom(seed)
+        return (Pair(phantom.name, phantom.image, phantom.mask != 0),)
+
+    once = replace(TINY, config=replace(TINY.config, epochs=1, learning_rate=0.01))
+    request = FineTuneRequest(lesions(0), resolve("default"), preset=once, home=tmp_path)
+    _, first = drain(iter_fine_tune(request))
+    _, second = drain(iter_fine_tune(replace(request, pairs=lesions(1), start=first.path)))
+    weights = load_checkpoint(request.start)[0].state_dict()
+    learned = [load_checkpoint(result.path)[0] for result in (first, second)]
+    for result, network in zip((first, second), learned, strict=True):
+        start = load_start(result.path, network)
+        assert start is not None
+        assert all((tensor == weights[name]).all() for name, tensor in start.state_dict().items())
+    assert (learned[0].mapper.stem.weight != learned[1].mapper.stem.weight).any()
 
 
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:

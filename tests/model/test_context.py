@@ -52,11 +52,6 @@ def test_features_stand_at_an_eighth_of_any_frame(side: tuple[int, int]) -> None
     assert ContextTrunk.from_file()(torch.rand(2, 3, *side)).shape == (2, 256, side[0] // 8, side[1] // 8)
 
 
-def test_pooled_features_are_means_over_positions() -> None:
-    trunk = ContextTrunk.from_file()
-    torch.testing.assert_close(trunk.pooled(ramps()), trunk(ramps()).mean(dim=(2, 3)))
-
-
 def unfolded(state: dict[str, torch.Tensor], image: torch.Tensor) -> list[torch.Tensor]:
     """The original network as its authors wrote it: convolution, BatchNorm, ReLU6, "same" padding."""
 

@@ -84,6 +84,25 @@ def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: Im
     assert len(known.with_corrections([]).corrected) == 0
 
 
+def test_a_kind_is_uncorrected_until_a_correction_falls_in_it(known: ImageKinds) -> None:
+    first, second, between = np.zeros(NUMBERS), np.full(NUMBERS, 9.0), np.full(NUMBERS, 4.5)
+    assert known.is_uncorrected(first)
+    assert known.is_uncorrected(second)
+    assert not known.is_uncorrected(between), "of no kind"
+    taught = known.with_corrections([second + 0.5, between])
+    assert taught.is_uncorrected(first), "corrections of other kinds change nothing"
+    assert not taught.is_uncorrected(second), "of the corrected kind"
+    beside = first + 1.1 * known.kinds[0].limit
+    assert known.is_uncorrected(beside)
+    assert not known.with_corrections([beside]).is_uncorrected(beside)
+    # A hundred later corrections of something else do not make a kind uncorrected again.
+    later = taught.with_corrections(cloud(MOST_CORRECTIONS, 7, 4.5))
+    read = ImageKinds.from_dict(later.as_dict())
+    assert read is not None
+    assert [kind.corrected for kind in read.kinds] == [False, True]
+    assert not read.is_uncorrected(second)
+
+
 def test_too_few_images_have_their_sentence() -> None:
     with pytest.raises(InputError, match=f"are 9 training images of a kind, but {LEAST_IMAGES} are needed"):
         ImageKind.of(cloud(9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from napari_wavegms.errors import CheckpointError, InputError
+from napari_wavegms.files.reading import read_image
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import save_checkpoint
+from napari_wavegms.model.checkpoint import load_checkpoint, save_checkpoint
 from napari_wavegms.model.device import choose_device, computes_bfloat16
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import list_models, resolve, shipped
+from napari_wavegms.segment.ood import ImageKinds, describe
 from napari_wavegms.segment.segmenter import Segmenter, segment_stack
 from napari_wavegms.storage.user_data import user_models_folder
 
@@ -49,6 +52,26 @@ def test_the_same_image_gives_the_same_mask(segmenter: Segmenter) -> None:
     image = np.random.default_rng(0).random((50, 40))
     first, second = segmenter.segment(image), segmenter.segment(image)
     assert np.array_equal(first.probability, second.probability)
+
+
+def test_images_of_which_nothing_was_corrected_are_answered_by_the_start(shared: Path, tmp_path: Path) -> None:
+    def image(data: str) -> np.ndarray:
+        return read_image(min((shared / "data" / data / "images").iterdir())).pixels
+
+    polyp, nodule, mole = image("kvasir_seg"), image("busi"), image("isic2017")
+    start, card = load_checkpoint(resolve("default"))
+    learned = load_checkpoint(resolve("default"))[0]
+    with torch.no_grad():
+        learned.mapper.heads["out"][2].weight *= 0.5
+    kinds = ImageKinds.from_dict(card.familiarity)
+    assert kinds is not None
+    card = replace(card, familiarity=kinds.with_corrections([describe(polyp), describe(mole)]).as_dict())
+    file = save_checkpoint(tmp_path / "learned.safetensors", learned, card, start=start)
+    plain = save_checkpoint(tmp_path / "plain.safetensors", learned, card)
+    routed, before, after = (Segmenter.from_checkpoint(path, "cpu") for path in (file, resolve("default"), plain))
+    for picture, expected in ((polyp, after), (mole, after), (nodule, before)):
+        assert np.array_equal(routed.segment(picture).probability, expected.segment(picture).probability)
+        assert torch.equal(routed.mask_latents(picture), expected.mask_latents(picture))
 
 
 def test_a_stack_is_segmented_plane_by_plane(segmenter: Segmenter, model_file: Path) -> None:

@@ -33,7 +33,8 @@ from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.segment.ood import MOST_CORRECTIONS, ImageKinds, describe
+from napari_wavegms.segment.ood import FRAME, MOST_CORRECTIONS, ImageKinds, describe
+from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.wording import counted, duration
@@ -41,6 +42,7 @@ from napari_wavegms.wording import counted, duration
 if TYPE_CHECKING:
     from napari_wavegms.learn.events import TrainResult
     from napari_wavegms.learn.pairs import Pair
+    from napari_wavegms.model.network import WaveGMS
     from napari_wavegms.segment.segmenter import Segmenter
 
 _LOCK = "training.lock"
@@ -147,10 +149,12 @@ class _Run:
         if self.trained is None or not self.trained.steps:
             return self._result(None, None)
         network, card = self.trained.model, self.trained.card
-        self.after = yield from self._score("after", partial(Segmenter, network, card, self.codec, self.device))
         card = replace(card, familiarity=_with_corrections(card.familiarity, request.pairs))
+        start = _start_of(request.start) if _tells_kinds_apart(card) else None
+        new = partial(Segmenter, network, card, self.codec, self.device, start)
+        self.after = yield from self._score("after", new)
         verdict = judge(self.before, self.after)
-        return self._result(self._keep(card, verdict), verdict)
+        return self._result(self._keep(card, verdict, start), verdict)
 
     def _score(
         self, stage: StageName, load: Callable[[], Segmenter]
@@ -198,7 +202,7 @@ class _Run:
         self.stopped = self.stopped or self.stop()
         return self.stopped
 
-    def _keep(self, card: ModelCard, verdict: Verdict) -> Version:
+    def _keep(self, card: ModelCard, verdict: Verdict, start: WaveGMS | None = None) -> Version:
         """Write the network in memory as a version."""
         from napari_wavegms.model.checkpoint import save_checkpoint
 
@@ -207,7 +211,7 @@ class _Run:
         # The start's scores are not its own.
         dsc = math.fsum(after.values()) / max(1, len(after))
         card = replace(card, scores={"test images": {"dsc": dsc, "n": len(after)}} if after else {})
-        save = partial(save_checkpoint, model=self.trained.model, card=card)
+        save = partial(save_checkpoint, model=self.trained.model, card=card, start=start)
         version = self.versions.add(save, verdict, self.parent, card.title, self.before, after)
         self.kept = True
         _clear(self.work)
@@ -254,6 +258,19 @@ class _Run:
             stopped=self.stopped,
             sentence=sentence,
         )
+
+
+def _tells_kinds_apart(card: ModelCard) -> bool:
+    """Whether the network sees images as the statistics of its kinds do."""
+    return bool(card.context and card.familiarity) and Preprocessing.from_dict(card.preprocessing) == FRAME
+
+
+def _start_of(path: Path) -> WaveGMS:
+    """The network of a model file before all fine-tuning that it went through."""
+    from napari_wavegms.model.checkpoint import load_checkpoint, load_start
+
+    network = load_checkpoint(path)[0]
+    return load_start(path, network) or network
 
 
 def _with_corrections(familiarity: dict[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:

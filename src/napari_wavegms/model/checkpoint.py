@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,7 +21,8 @@ from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.storage.atomic import atomic_write
 
-_TRAINING = "training."  # prefix of an unfinished run's tensors (optimiser, averages), which are not part of the model
+# Prefixes of tensors that are not the network's own: an unfinished run's (optimiser, averages), and those of its start.
+_TRAINING, _START = "training.", "start."
 
 
 def save_checkpoint(
@@ -30,6 +32,7 @@ def save_checkpoint(
     *,
     half: bool = False,
     training: Mapping[str, Tensor] | None = None,
+    start: WaveGMS | None = None,
 ) -> Path:
     """Write a model file, replacing an existing one in one step.
 
@@ -43,9 +46,15 @@ def save_checkpoint(
         Store float16, about 5 MB, instead of float32.
     training : mapping of str to torch.Tensor, optional
         State of a run that may be resumed.
+    start : WaveGMS, optional
+        The network that this one was fine-tuned from, for `load_start`.
     """
     tensors = {name: tensor.half() if half else tensor for name, tensor in model.state_dict().items()}
+    learned = dict(tensors)
     tensors |= {_TRAINING + name: tensor for name, tensor in (training or {}).items()}
+    if start is not None:
+        weights = start.state_dict().items()
+        tensors |= {_START + name: _shortest(t) for name, t in weights if not torch.equal(t, learned[name])}
     # Copies on the CPU: safetensors refuses tensors that share memory or lie in another layout.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -53,6 +62,11 @@ def save_checkpoint(
     card = replace(card, parameters=count, context=trunk, created=card.created or date.today().isoformat())
     _write(path, plain, card)
     return Path(path)
+
+
+def _shortest(tensor: Tensor) -> Tensor:
+    """The same values as float16 where those have room for them, as in shipped models."""
+    return half if torch.equal((half := tensor.half()).float(), tensor) else tensor
 
 
 def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
@@ -86,7 +100,7 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     """Read a model file with the state of its unfinished run, which is empty in a finished model."""
     card = read_card(path)
     tensors = _tensors_of(path)
-    weights = {name: t.float() for name, t in tensors.items() if not name.startswith(_TRAINING)}
+    weights = {name: t.float() for name, t in tensors.items() if not name.startswith((_TRAINING, _START))}
     training = {name.removeprefix(_TRAINING): t for name, t in tensors.items() if name.startswith(_TRAINING)}
     model = network_of(weights, Path(path).name)
     shipped = "" if model.trunk is None else model.trunk.fingerprint
@@ -96,6 +110,14 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
             "Install the version that it was made with, or choose another model."
         )
     return model, card, training
+
+
+def load_start(path: str | os.PathLike[str], model: WaveGMS) -> WaveGMS | None:
+    """The network that `model`, read from the same file, was fine-tuned from; None where the file has none."""
+    weights = {name.removeprefix(_START): t for name, t in _tensors_of(path).items() if name.startswith(_START)}
+    if not weights:
+        return None
+    return network_of(model.state_dict() | {name: t.float() for name, t in weights.items()}, Path(path).name).eval()
 
 
 def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:

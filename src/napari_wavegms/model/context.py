@@ -90,11 +90,6 @@ class ContextTrunk(nn.Module):
                 features.append(_brought_to(x, side))
         return torch.cat(features, dim=1)
 
-    def pooled(self, image: Tensor) -> Tensor:
-        """Means of the features over all positions (B, 256), which tell kinds of image apart."""
-        features: Tensor = self(image)
-        return features.float().mean(dim=(2, 3))
-
     def _block(self, x: Tensor, number: int, block: Block) -> Tensor:
         name = f"blocks.{number}"
         h = _clipped(self._convolve(x, f"{name}.expand")) if block.expand > 1 else x

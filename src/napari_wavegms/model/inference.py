@@ -32,11 +32,19 @@ class Inference:
             self._model.load_state_dict(self._source.state_dict())
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
-        """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
-        return self._codec.decode(self._model(images.to(self._device)).mask.out.float())
+    def context(self, images: Tensor) -> Tensor | None:
+        """Context features (B, 256, H/8, W/8) of images as `predict` takes them; None in a network without context."""
+        return self._model.context(images.to(self._device))
 
     @torch.inference_mode()
-    def mask_latents(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor, context: Tensor | None = None) -> Tensor:
+        """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) in [0, 1], H and W multiples of 8.
+
+        `context` is what `context(images)` gives, where somebody has it already.
+        """
+        return self._codec.decode(self.mask_latents(images, context))
+
+    @torch.inference_mode()
+    def mask_latents(self, images: Tensor, context: Tensor | None = None) -> Tensor:
         """The masks' latents (B, 4, H/8, W/8), float32."""
-        return self._model(images.to(self._device)).mask.out.float()  # type: ignore[no-any-return]
+        return self._model(images.to(self._device), context).mask.out.float()  # type: ignore[no-any-return]

@@ -286,7 +286,11 @@ class WaveGMS(_QuickCopy):
         """Context features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1]; None in a network without context."""
         return None if self.trunk is None else self.trunk(image)
 
-    def forward(self, image: Tensor) -> Prediction:
-        """Predict mask latents of images (B, 3, H, W) in [0, 1]; in training mode the image's latent is sampled."""
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Prediction:
+        """Predict mask latents of images (B, 3, H, W) in [0, 1]; in training mode the image's latent is sampled.
+
+        `context` is what `context(image)` gives, where somebody has it already.
+        """
         latent = self.encoder(image)
-        return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean, self.context(image)))
+        context = self.context(image) if context is None else context
+        return Prediction(latent, self.mapper(latent.sample() if self.training else latent.mean, context))

@@ -15,6 +15,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -73,11 +74,19 @@ UNKNOWN = OODLevel(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageKind:
-    """Training images of one kind: their number, their mean (NUMBERS,), and how far from it they lie."""
+    """Training images of one kind: their number, their mean (NUMBERS,), and how far from it they lie.
+
+    `corrected` once images of this kind were corrected and learned from.
+    """
 
     count: int
     mean: Array
     limit: float
+    corrected: bool = False
+
+    def distance(self, point: Array) -> float:
+        """Distance of an image to this kind; at most 1 is green."""
+        return float(_distances(point, self.mean)) / self.limit
 
     @classmethod
     def of(cls, points: Array) -> ImageKind:
@@ -110,10 +119,19 @@ class ImageKinds:
 
     def distance(self, point: Array) -> float:
         """Distance of an image (see `describe`) to the nearest kind or correction; at most 1 is green."""
-        distances = [float(_distances(point, kind.mean)) / kind.limit for kind in self.kinds]
-        if len(self.corrected):
-            distances.append(float(_distances(point, self.corrected).min()) / USUAL_LIMIT)
-        return min(distances)
+        return min(self._nearest(point).distance(point), self._from_corrections(point))
+
+    def is_uncorrected(self, point: Array) -> bool:
+        """Whether an image is of a kind of which nothing was corrected, so that the start's weights answer it best."""
+        kind = self._nearest(point)
+        distance = kind.distance(point)
+        return not kind.corrected and distance <= AMBER and distance < self._from_corrections(point)
+
+    def _nearest(self, point: Array) -> ImageKind:
+        return min(self.kinds, key=lambda kind: kind.distance(point))
+
+    def _from_corrections(self, point: Array) -> float:
+        return float(_distances(point, self.corrected).min(initial=math.inf)) / USUAL_LIMIT
 
     def level(self, distance: float) -> OODLevel:
         """The level of a distance; NaN is red."""
@@ -131,11 +149,17 @@ class ImageKinds:
     def with_corrections(self, points: Iterable[Array]) -> ImageKinds:
         """Add images that a later model learned from, in place of earlier corrections that are too many."""
         added = np.array([*points], np.float64).reshape(-1, NUMBERS)
-        return replace(self, corrected=np.concatenate([self.corrected, added])[-MOST_CORRECTIONS:])
+        hit = {id(kind) for point in added if (kind := self._nearest(point)).distance(point) <= AMBER}
+        kinds = tuple(replace(kind, corrected=kind.corrected or id(kind) in hit) for kind in self.kinds)
+        return ImageKinds(kinds, np.concatenate([self.corrected, added])[-MOST_CORRECTIONS:])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `ModelCard.familiarity`."""
-        kinds = [{"count": k.count, "mean": _short(k.mean), "limit": _short(k.limit)} for k in self.kinds]
+        kinds = [
+            {"count": kind.count, "mean": _short(kind.mean), "limit": _short(kind.limit)}
+            | ({"corrected": True} if kind.corrected else {})
+            for kind in self.kinds
+        ]
         return {"trunk": _space().trunk.fingerprint, "kinds": kinds, "corrected": [_short(p) for p in self.corrected]}
 
     @classmethod
@@ -151,13 +175,14 @@ class ImageKinds:
         """
         try:
             kinds = tuple(
-                ImageKind(int(kind["count"]), _point(kind["mean"]), float(kind["limit"])) for kind in values["kinds"]
+                ImageKind(int(kind["count"]), _point(kind["mean"]), float(kind["limit"]), kind.get("corrected") is True)
+                for kind in values["kinds"]
             )
             corrected = np.array([_point(point) for point in values["corrected"]]).reshape(-1, NUMBERS)
             if not kinds or not all(kind.limit > 0 and kind.count > 0 for kind in kinds):
                 return None
             return cls(kinds, corrected) if values["trunk"] == _space().trunk.fingerprint else None
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
 
@@ -181,9 +206,12 @@ def describe(image: npt.ArrayLike) -> Array:
 
 def describe_frames(frames: torch.Tensor) -> Array:
     """Points (B, NUMBERS) of images (B, 3, S, S) in [0, 1] that are prepared like `FRAME`."""
-    space = _space()
-    pooled = space.trunk.pooled(frames).double().numpy()
-    points: Array = pooled @ space.projection.T
+    return points_of(_space().trunk(frames))
+
+
+def points_of(features: torch.Tensor) -> Array:
+    """Points (B, NUMBERS) of context features (B, 256, h, w) of images that are prepared like `FRAME`."""
+    points: Array = features.float().mean(dim=(2, 3)).double().cpu().numpy() @ _space().projection.T
     return points
 
 

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import load_checkpoint
+from napari_wavegms.model.checkpoint import load_checkpoint, load_start
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device
 from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.ood import ImageKinds, points_of
 from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
@@ -81,6 +82,9 @@ class Segmenter:
     codec : TinyVAE
         Decodes the mask latents.
     device : Device
+    start : WaveGMS, optional
+        The network that `model` was fine-tuned from, which goes on answering images of the kinds of which nothing was
+        corrected: what was learned about others is not at their cost.
 
     Examples
     --------
@@ -89,7 +93,9 @@ class Segmenter:
     (40, 60)
     """
 
-    def __init__(self, model: WaveGMS, card: ModelCard, codec: TinyVAE, device: Device) -> None:
+    def __init__(
+        self, model: WaveGMS, card: ModelCard, codec: TinyVAE, device: Device, start: WaveGMS | None = None
+    ) -> None:
         self.model = model.to(device.name).eval()
         self.card = card
         self.codec = codec.to(device.name)
@@ -97,6 +103,10 @@ class Segmenter:
         self.preprocessing = Preprocessing.from_dict(card.preprocessing)
         self.threshold = card.threshold
         self._inference = Inference(self.model, self.codec, device.name)
+        self._start: Inference | None = None
+        self._kinds = ImageKinds.from_dict(card.familiarity) if start is not None else None
+        if start is not None and self._kinds is not None:
+            self._start = Inference(start.to(device.name).eval(), self.codec, device.name)
 
     @classmethod
     def from_checkpoint(
@@ -125,7 +135,8 @@ class Segmenter:
         """
         chosen = choose_device(device)
         network, card = load_checkpoint(resolve(model))
-        return cls(network, card, load_codec(codec) if isinstance(codec, str) else codec, chosen)
+        codec = load_codec(codec) if isinstance(codec, str) else codec
+        return cls(network, card, codec, chosen, load_start(resolve(model), network))
 
     def segment(self, image: npt.ArrayLike, threshold: float | None = None) -> Segmentation:
         """Segment one image; the same image always gives the same mask.
@@ -163,7 +174,8 @@ class Segmenter:
 
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
-        return self._inference.mask_latents(_pixels(prepare(image, self.preprocessing)))[0].cpu()
+        inference, pixels, context = self._answering(prepare(image, self.preprocessing))
+        return inference.mask_latents(pixels, context)[0].cpu()
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
@@ -172,13 +184,23 @@ class Segmenter:
 
     def _predict(self, prepared: Prepared) -> FloatArray:
         """The mask's probability (S, S)."""
-        probability: FloatArray = self._inference.predict(_pixels(prepared))[0, 0].cpu().numpy()
+        inference, pixels, context = self._answering(prepared)
+        probability: FloatArray = inference.predict(pixels, context)[0, 0].cpu().numpy()
         if not np.isfinite(probability).all():
             raise CheckpointError(
                 f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
                 "Choose another model."
             )
         return probability
+
+    def _answering(self, prepared: Prepared) -> tuple[Inference, Tensor, Tensor | None]:
+        """Which network answers, the image as it takes it, and the image's context."""
+        pixels = torch.from_numpy(prepared.pixels)[None]
+        context = self._inference.context(pixels)
+        if self._start is None or self._kinds is None or context is None:
+            return self._inference, pixels, context
+        uncorrected = self._kinds.is_uncorrected(points_of(context)[0])
+        return self._start if uncorrected else self._inference, pixels, context
 
 
 def segment_stack(
@@ -247,7 +269,3 @@ def segment_stack(
         device=segmenter.device.name,
         is_uniform=is_uniform,
     )
-
-
-def _pixels(prepared: Prepared) -> Tensor:
-    return torch.from_numpy(prepared.pixels)[None]
