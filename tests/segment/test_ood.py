@@ -88,8 +88,9 @@ def test_a_kind_is_uncorrected_until_a_correction_falls_in_it(known: ImageKinds)
     first, second, between = np.zeros(NUMBERS), np.full(NUMBERS, 9.0), np.full(NUMBERS, 4.5)
     assert known.is_uncorrected(first)
     assert known.is_uncorrected(second)
-    assert not known.is_uncorrected(between), "of no kind"
     taught = known.with_corrections([second + 0.5, between])
+    assert not taught.is_uncorrected(between), "like a correction"
+    assert not taught.is_uncorrected(between - 2), "about as far from a correction as from the kind"
     assert taught.is_uncorrected(first), "corrections of other kinds change nothing"
     assert not taught.is_uncorrected(second), "of the corrected kind"
     beside = first + 1.1 * known.kinds[0].limit

@@ -48,6 +48,9 @@ GREEN_SHARE = 0.95  # of the training images of a kind, each left out of its mea
 AMBER = 1.2
 """Distance up to which an image is amber: 99 % of the training images lie nearer."""
 
+NEARER = 0.7
+"""An image is of an uncorrected kind if it lies so much nearer to it than to any correction (docs/fine-tuning.md)."""
+
 USUAL_LIMIT = 1.3
 """The mean limit of the fourteen kinds that the generalist learns from, for images that have no limit of their own."""
 
@@ -124,8 +127,7 @@ class ImageKinds:
     def is_uncorrected(self, point: Array) -> bool:
         """Whether an image is of a kind of which nothing was corrected, so that the start's weights answer it best."""
         kind = self._nearest(point)
-        distance = kind.distance(point)
-        return not kind.corrected and distance <= AMBER and distance < self._from_corrections(point)
+        return not kind.corrected and kind.distance(point) < NEARER * self._from_corrections(point)
 
     def _nearest(self, point: Array) -> ImageKind:
         return min(self.kinds, key=lambda kind: kind.distance(point))
