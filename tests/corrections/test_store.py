@@ -150,10 +150,12 @@ def test_a_file_that_vanished_is_told_and_the_rest_works(tmp_path: Path) -> None
 @pytest.mark.parametrize("damage", ["{", '{"name": "x"}', '{"number": 1e400}', "[" * 10_000])
 def test_a_damaged_record_is_told_and_the_rest_works(tmp_path: Path, damage: str) -> None:
     store = CorrectionStore(tmp_path)
-    store.approve(approval(0))
-    other = store.approve(approval(1))
+    first, other = store.approve(approval(0)), store.approve(approval(1))
     with store.database.write("not damaged") as connection:
         connection.execute("UPDATE corrections SET record = ? WHERE number = 1", (damage,))
+    assert CorrectionStore(tmp_path).corrections() == [first, other]  # from the copy beside the pixels
+    assert CorrectionStore(tmp_path).warnings == ()
+    (tmp_path / "pixels" / f"{first.image}.json").unlink()
     assert CorrectionStore(tmp_path).corrections() == [other]
     [sentence] = CorrectionStore(tmp_path).warnings
     assert sentence.startswith("A record of Correction in the database is damaged: ")
@@ -162,11 +164,36 @@ def test_a_damaged_record_is_told_and_the_rest_works(tmp_path: Path, damage: str
 
 def test_a_database_that_is_gone_while_its_files_are_there_is_told(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path)
-    store.approve(approval())
+    kept = store.approve(approval())
     store.database.path.unlink()
+    (tmp_path / "pixels" / f"{kept.image}.json").unlink()
     assert store.warnings == (
         f"{store.database.path} is gone, but {tmp_path / 'pixels'} holds masks that it knew; copy it from a backup.",
     )
+
+
+@pytest.mark.parametrize("loss", ["emptied", "gone"])
+def test_lost_records_are_told_and_made_again_from_the_files(tmp_path: Path, loss: str) -> None:
+    store = CorrectionStore(tmp_path)
+    store.approve(approval(0))
+    kept = [store.approve(approval(0)), store.approve(approval(1))]
+    store.withdraw(store.approve(approval(2)).image)
+    store.forget(store.approve(approval(3)).image)
+    if loss == "gone":
+        store.database.path.unlink()
+    else:
+        with store.database.write("not emptied") as connection:
+            connection.execute("DELETE FROM withdrawals")
+            connection.execute("DELETE FROM corrections")
+    store = CorrectionStore(tmp_path)
+    assert store.corrections() == kept
+    assert store.find(kept[1].image) == kept[1]
+    [sentence] = store.warnings
+    assert "has lost its corrections; 2 were taken up again from" in sentence
+    fourth = store.approve(approval(4))
+    assert store.corrections() == [*kept, fourth]
+    assert fourth.number > kept[1].number
+    assert store.warnings == ()
 
 
 def test_a_folder_of_the_old_form_is_told(tmp_path: Path) -> None:

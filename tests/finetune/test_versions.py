@@ -167,9 +167,11 @@ def test_no_file_is_ever_written_over_and_a_lost_database_is_told(versions: Mode
     add(versions, tmp_path)
     first = versions.path(1).read_bytes()
     versions.database.path.unlink()
-    assert versions.warnings == (
-        f"{versions.database.path} is gone, but {versions.folder} holds models that it knew; copy it from a backup.",
-    )
+    [sentence] = versions.warnings
+    assert "has lost v1, taken up again from" in sentence
+    assert [entry.sentence for entry in versions.listing()] == ["v1: not measured; its record was lost"]
+    assert versions.promote(1).number == 1
+    assert (in_use(versions), versions.warnings) == ("v1", ())
     assert add(versions, tmp_path).name == "v2"
     assert versions.path(1).read_bytes() == first
 
@@ -186,6 +188,9 @@ def test_a_damaged_record_takes_only_its_version(versions: ModelVersions, tmp_pa
     add(versions, tmp_path)
     with versions.database.write("not damaged") as connection:
         connection.execute("UPDATE versions SET record = ? WHERE number = 2", (damage,))
+    assert in_use(versions) == "v2"  # by its file
+    assert [version.reason for version in versions.versions()] == ["clearly better", "its record was lost"]
+    versions.path(2).unlink()
     assert in_use(versions) == "v1"
     assert len(versions.versions()) == 1
     assert add(versions, tmp_path).number == 3

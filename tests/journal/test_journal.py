@@ -8,6 +8,7 @@ import random
 import sqlite3
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_every_state_comes_back_and_the_counts_are_those_of_brute_force(
 @given(was=hnp.arrays(np.uint16, (6, 11), fill=st.just(0)), now=hnp.arrays(np.uint16, (6, 11), fill=st.just(0)))
 def test_a_patch_survives_its_bytes(was: np.ndarray, now: np.ndarray) -> None:
     state = MaskState(was)
-    state.apply(unpack(pack(state.patches_to({Band((), 0, 6): now})), np.uint16))
+    state.apply(unpack(pack(state.patches_to({Band((), 0, 6): now})), np.uint16, now.size))
     np.testing.assert_array_equal(state.mask, now)
 
 
@@ -509,3 +510,41 @@ def test_settings_of_others_stay_and_damage_stops_nobody(monkeypatch: pytest.Mon
     for damaged in ("{", "[1]", '{"editor": 3}', "\0"):
         settings_file().write_text(damaged)
         assert editor_name() == "ann"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE journal SET number = 9e999 WHERE number = 2",
+        "UPDATE journal SET pixels = 1.5 WHERE number = 2",
+        "UPDATE journal SET record = '[1]' WHERE number = 2",
+        "UPDATE journal SET position = 'x' WHERE number = 2",
+        "UPDATE journal_heads SET entries = '[]'",
+        "DELETE FROM journal_heads",
+        "DELETE FROM journal WHERE number = 3",
+    ],
+)
+def test_whatever_is_damaged_is_told_and_strokes_are_still_kept(tmp_path: Path, damage: str) -> None:
+    journal, mask = Journal(tmp_path), np.zeros((5, 7), np.uint8)
+    journal.begin(target(shape=mask.shape), mask, editor="Ann")
+    for row in range(3):
+        mask[row] = 1
+        ann(journal, mask)
+    with journal.database.write("not damaged") as connection:
+        connection.execute(damage)
+    assert journal.images() == [IMAGE]
+    assert journal.verify(IMAGE)
+    mask[4] = 1
+    assert ann(journal, mask) is not None
+    assert Journal(tmp_path).edits(IMAGE)
+
+
+def test_pixels_that_unfold_to_more_than_the_mask_are_refused(tmp_path: Path) -> None:
+    journal, mask = Journal(tmp_path), np.zeros((5, 7), np.uint8)
+    journal.begin(target(shape=mask.shape), mask, editor="Ann")
+    mask[0] = 1
+    ann(journal, mask)
+    with journal.database.write("not damaged") as connection:
+        connection.execute("UPDATE journal SET pixels = ?", (zlib.compress(b" " * 50_000_000),))
+    with pytest.raises(InputError, match="cannot be restored"):
+        Journal(tmp_path).restore(IMAGE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -38,7 +40,7 @@ def test_weights_and_card_come_back(model: WaveGMS, saved: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
     )
-    assert card == replace(CARD, parameters=2_600_668, created=card.created)
+    assert card == replace(CARD, parameters=2_600_668, created=card.created, checksum=card.checksum)
     assert not loaded.training
 
 
@@ -198,6 +200,18 @@ def test_a_network_of_another_build(saved: Path, change: str) -> None:
     assert told[change] in refusal(saved)
 
 
+def test_a_flipped_bit_is_told_and_a_file_without_a_checksum_loads(saved: Path) -> None:
+    data = saved.read_bytes()
+    assert re.fullmatch("[0-9a-f]{8}", read_card(saved).checksum)
+    for place in (len(data) - 1, len(data) // 2):
+        flipped = bytearray(data)
+        flipped[place] ^= 1
+        saved.write_bytes(flipped)
+        assert "is damaged (its weights are not those that were saved)" in refusal(saved)
+    saved.write_bytes(flipped.replace(b"checksum", b"unknown."))
+    load_checkpoint(saved)
+
+
 def test_an_official_checkpoint_becomes_a_model(shared: Path, tmp_path: Path) -> None:
     source = shared / "reference" / "wave_gms_official_format.pth"
     card = import_official(source, tmp_path / "imported.safetensors")
@@ -227,12 +241,34 @@ def test_importing_runs_no_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [{"x": 1}, {5: torch.zeros(1)}, {"x": torch.zeros(2).to_sparse()}, {"x": torch.zeros(2, dtype=torch.int8)}]
+    "entry",
+    [
+        {"x": 1},
+        {5: torch.zeros(1)},
+        {"\x1b" * 10_000: 1},
+        {"x": torch.zeros(2).to_sparse()},
+        {"x": torch.zeros(2, dtype=torch.int8)},
+        {"x": torch.zeros(2, device="meta")},
+        {"x": torch.zeros(1, dtype=torch.float16).expand(10**6, 10**6)},
+    ],
 )
 def test_only_plain_tensors_are_imported(tmp_path: Path, entry: dict[object, object]) -> None:
     torch.save({"model": entry, "vae_model": {}}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match="is not a plain tensor of floats"):
         import_official(tmp_path / "odd.pth", tmp_path / "out.safetensors")
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    file, rng = tmp_path / "damaged.pth", random.Random(3)
+    torch.save({"model": {"a": torch.ones(3)}, "vae_model": {}}, file, _use_new_zipfile_serialization=False)
+    data = file.read_bytes()
+    for _ in range(200):
+        flipped = bytearray(data)
+        flipped[rng.randrange(len(data))] = rng.randrange(256)
+        file.write_bytes(flipped)
+        with pytest.raises(CheckpointError) as told:
+            import_official(file, tmp_path / "out.safetensors")
+        assert len(str(told.value)) < 600
 
 
 def test_another_pytorch_checkpoint_is_not_imported(tmp_path: Path) -> None:

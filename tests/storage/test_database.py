@@ -318,7 +318,7 @@ def test_a_record_comes_back_as_it_was() -> None:
         ("[]", "it: "),
         ("{}", "name: Field required"),
         ('{"name": 3}', "name: Input should be a valid string"),
-        ('{"name": "x", "plane": [1e400]}', "plane.0: "),
+        ('{"name": "x", "plane": [1e400]}', "it contains '1e400'"),
         ('{"name": "x", "spacing": {"size": [0, 1], "unit": "mm"}}', "spacing: "),
         ('{"name": "x", "plane": [' + "9" * 5000 + "]}", "it is not JSON"),
     ],
@@ -335,3 +335,48 @@ def test_numbers_of_numpy_are_refused_rather_than_written_wrongly() -> None:
         to_json({"score": float("nan")})
     with pytest.raises(TypeError):
         to_json({"score": np.float32(1)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER theirs AFTER INSERT ON versions BEGIN DELETE FROM versions; END",
+        "CREATE VIEW theirs AS SELECT 1",
+        "DROP TABLE worklist",
+        "ALTER TABLE versions ADD COLUMN theirs",
+    ],
+)
+def test_other_tables_than_ours_are_told(database: Database, change: str) -> None:
+    add(database, 1)
+    with sqlite3.connect(database.path) as connection:
+        connection.execute(change)
+    connection.close()
+    for look in (numbers, lambda it: add(it, 2)):
+        with pytest.raises(InputError, match="has other tables than napari-wavegms makes; copy it from a backup"):
+            look(database)
+
+
+def test_a_text_of_damaged_bytes_and_a_list_of_statistics_stop_nothing(database: Database) -> None:
+    add(database, 1, 2)
+    with sqlite3.connect(database.path) as connection:
+        connection.execute("UPDATE versions SET record = CAST(x'ff00' AS TEXT) WHERE number = 1")
+        connection.execute("ANALYZE")
+    connection.close()
+    with database.read() as connection:
+        assert [text for (text,) in connection.execute("SELECT record FROM versions")] == ["\ufffd\0", "{}"]
+
+
+def test_rows_that_are_lost_are_told(database: Database) -> None:
+    add(database, 1)
+    choose(database, 1)
+    assert database.verify() == []
+    with sqlite3.connect(database.path) as connection:
+        connection.execute("DELETE FROM versions")
+    connection.close()
+    [sentence] = database.verify()
+    assert "has lost rows that its version_choices refer to" in sentence
+
+
+def test_the_last_number_is_told(database: Database) -> None:
+    with pytest.raises(InputError, match="is damaged"):
+        add(database, 2**63)

@@ -119,7 +119,7 @@ def run_forget(options: argparse.Namespace) -> int:
 def run_verify(options: argparse.Namespace) -> int:
     """Read everything; the exit code is 1 if something is damaged."""
     store = CorrectionStore()
-    wrong = store.verify()
+    wrong = store.database.verify() + store.verify()
     journal = Journal(store.folder)
     images = journal.images()
     for image in images:

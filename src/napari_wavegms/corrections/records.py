@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import smallest_labels
@@ -96,6 +97,9 @@ class Approval:
         return None if self.prediction is None else smallest_labels(self.prediction)
 
 
+_Length = Annotated[int, Field(gt=0)]
+
+
 @dataclass(frozen=True, slots=True)
 class Correction:
     """One approval in the store, without its pixels.
@@ -130,7 +134,7 @@ class Correction:
     mask: str
     prediction: str | None
     group: str
-    shape: tuple[int, int]
+    shape: tuple[_Length, _Length]
     labelled: int
     changed: int | None
     source: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from napari_wavegms.corrections.export import export_corrections
 from napari_wavegms.corrections.records import Approval, Correction, Kept, described
 from napari_wavegms.errors import InputError
 from napari_wavegms.storage.array_store import ArrayStore
-from napari_wavegms.storage.atomic import explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.database import Database, from_json, now, to_json
 
 __all__ = ["Approval", "Correction", "CorrectionStore", "Kept"]
 
 _ARRAYS = "pixels"
+_ROWS = "SELECT number, image, record FROM corrections"
+
+Row = tuple[int, str, str]
 Index = tuple[int | slice, ...]
 
 
@@ -62,10 +66,13 @@ class CorrectionStore:
     def warnings(self) -> tuple[str, ...]:
         """Sentences about damaged or missing data, including what `export` could not read."""
         with self.database.read() as connection:
-            rows = connection.execute("SELECT record FROM corrections").fetchall()
-        damaged = [problem for (record,) in rows if isinstance(problem := _read(record), str)]
-        if not self.database.path.exists() and any(self._arrays.folder.glob("*.npy.gz")):
-            folder = self._arrays.folder
+            rows = connection.execute(_ROWS).fetchall()
+        damaged = [problem for row in rows if isinstance(problem := self._read(row), str)]
+        folder = self._arrays.folder
+        if not rows and (copies := self._copies()):
+            lost = f"{self.database.path} has lost its corrections; {len(copies)} were taken up again from {folder}."
+            damaged = [f"{lost} What was approved before them is gone, unless you copy the database from a backup."]
+        elif not self.database.path.exists() and any(folder.glob("*.npy.gz")):
             damaged = [f"{self.database.path} is gone, but {folder} holds masks that it knew; copy it from a backup."]
         return (*self.database.warnings, *damaged, *self._unreadable.values())
 
@@ -100,8 +107,9 @@ class CorrectionStore:
             image, mask = self._arrays.put(approval.image), self._arrays.put(labels)
             prediction = None if predicted is None else self._arrays.put(predicted)
         with self.database.write(failure) as connection:
+            self._take_up(connection)
             number = 1 + connection.execute("SELECT coalesce(max(number), 0) FROM corrections").fetchone()[0]
-            name = _free_name(connection, approval.name, image)
+            name = _free_name(self._read_all(connection.execute(f"{_ROWS} ORDER BY number")), approval.name, image)
             correction = described(approval, number, name, image, mask, prediction)
             in_force = connection.execute("SELECT place FROM corrections WHERE in_force AND image = ?", (image,))
             (place,) = in_force.fetchone() or (number,)
@@ -110,15 +118,20 @@ class CorrectionStore:
                 "INSERT INTO corrections (number, image, place, in_force, record) VALUES (?, ?, ?, 1, ?)",
                 (number, image, place, to_json(correction)),
             )
+        with suppress(OSError), atomic_write(self._copy(image)) as neighbour:  # it is kept without a copy, too
+            neighbour.write_text(to_json(correction), encoding="utf-8")
         self._unreadable.pop(image, None)
         return correction
 
     def withdraw(self, image: str, editor: str = "") -> None:
         """Withdraw the approval of the image with this content hash; its history stays."""
-        with self.database.write("The approval was not withdrawn") as connection:
+        failure = "The approval was not withdrawn"
+        with self.database.write(failure) as connection, explain_os_error(failure, self.folder):
+            self._take_up(connection)
             row = connection.execute("SELECT number FROM corrections WHERE in_force AND image = ?", (image,)).fetchone()
             if row is None:
                 raise InputError("This image has no approved mask that could be withdrawn. Approve it first.")
+            self._copy(image).unlink(missing_ok=True)
             connection.execute("UPDATE corrections SET in_force = 0 WHERE number = ?", row)
             record = to_json({"editor": editor, "time": now()})
             connection.execute("INSERT INTO withdrawals (correction, record) VALUES (?, ?)", (*row, record))
@@ -134,25 +147,25 @@ class CorrectionStore:
             If there is none, or the disk refuses; then nothing has changed, or files without a record stay behind.
         """
         failure = "The correction was not forgotten"
-        with self.database.write(failure) as connection:
-            rows = connection.execute("SELECT number, record FROM corrections WHERE image = ?", (image,)).fetchall()
+        with self.database.write(failure) as connection, explain_os_error(failure, self.folder):
+            self._take_up(connection)
+            rows = connection.execute(f"{_ROWS} WHERE image = ?", (image,)).fetchall()
             if not rows:
                 raise InputError("This image has no correction that could be forgotten.")
-            for number, _ in rows:
+            self._copy(image).unlink(missing_ok=True)
+            gone = {image} | _contents(self._read_all(rows))
+            for number, *_ in rows:
                 connection.execute("DELETE FROM withdrawals WHERE correction = ?", (number,))
             connection.execute("DELETE FROM corrections WHERE image = ?", (image,))
-            others = connection.execute("SELECT record FROM corrections").fetchall()
-        gone = {image} | _contents(record for _, record in rows)
+            others = connection.execute(_ROWS).fetchall()
         with explain_os_error(failure, self.folder):
-            self._arrays.remove(gone - _contents(record for (record,) in others))
+            self._arrays.remove(gone - _contents(self._read_all(others)))
         self._unreadable.pop(image, None)
 
     def verify(self) -> list[str]:
         """A sentence for each correction whose pixels are gone or damaged, and for pixels that no record knows."""
         self._readable()
-        with self.database.read() as connection:
-            records = [record for (record,) in connection.execute("SELECT record FROM corrections")]
-        unknown = len(self._arrays.contents() - _contents(records))
+        unknown = len(self._arrays.contents() - _contents(self.history()))
         there = [f"{unknown} files in {self._arrays.folder} belong to no correction."] if unknown else []
         return [*self.warnings, *there]
 
@@ -206,8 +219,39 @@ class CorrectionStore:
     def _select(self, where: str, *values: object) -> list[Correction]:
         """The readable ones; `warnings` reports the others."""
         with self.database.read() as connection:
-            rows = connection.execute(f"SELECT record FROM corrections {where}", values).fetchall()
-        return [read for (record,) in rows if isinstance(read := _read(record), Correction)]
+            self._take_up(connection, "CREATE TEMP TABLE corrections AS SELECT * FROM main.corrections")
+            rows = connection.execute(f"{_ROWS} {where}", values).fetchall()
+        return self._read_all(rows)
+
+    def _read_all(self, rows: Iterable[Row]) -> list[Correction]:
+        return [one for row in rows if isinstance(one := self._read(row), Correction)]
+
+    def _read(self, row: Row) -> Correction | str:
+        """A correction, its copy if that is intact, or a sentence on why it cannot be read."""
+        number, image, record = row
+        try:
+            return from_json(Correction, record)
+        except InputError as cause:
+            copies = (one for one in self._copies(image) if one.number == number)
+            return next(copies, str(cause))
+
+    def _copy(self, image: str) -> Path:
+        """The record of a correction in force, beside its pixels, in case the database is lost."""
+        return self._arrays.path(image).with_name(f"{image}.json")
+
+    def _copies(self, image: str = "*") -> list[Correction]:
+        copies = []
+        for path in self._arrays.folder.glob(f"{image}.json"):
+            with suppress(OSError, ValueError):
+                copies.append(from_json(Correction, path.read_text(encoding="utf-8")))
+        return sorted((one for one in copies if self._copy(one.image).is_file()), key=lambda one: one.number)
+
+    def _take_up(self, connection: sqlite3.Connection, before: str = "") -> None:
+        """Fill an empty table from the copies."""
+        if connection.execute("SELECT 1 FROM corrections").fetchone() is None and (copies := self._copies()):
+            connection.execute(before)
+            rows = [(one.number, one.image, one.number, to_json(one)) for one in copies]
+            connection.executemany("INSERT OR IGNORE INTO corrections VALUES (?, ?, ?, 1, ?)", rows)
 
 
 def approved_mask(
@@ -256,24 +300,14 @@ def approved_mask(
     return mask
 
 
-def _read(record: str) -> Correction | str:
-    """A correction, or a sentence on why it cannot be read."""
-    try:
-        return from_json(Correction, record)
-    except InputError as cause:
-        return str(cause)
+def _contents(corrections: Iterable[Correction]) -> set[str]:
+    """The arrays that corrections refer to."""
+    return {content for one in corrections for content in (one.image, one.mask, one.prediction) if content}
 
 
-def _contents(records: Iterable[str]) -> set[str]:
-    """The arrays that records refer to."""
-    read = [one for record in records if isinstance(one := _read(record), Correction)]
-    return {content for one in read for content in (one.image, one.mask, one.prediction) if content}
-
-
-def _free_name(connection: sqlite3.Connection, wanted: str, image: str) -> str:
+def _free_name(corrections: Iterable[Correction], wanted: str, image: str) -> str:
     """The name itself if it is free or belongs to this image, otherwise with the first free number."""
-    rows = connection.execute("SELECT record FROM corrections ORDER BY number").fetchall()
-    taken = {read.name: read.image for (record,) in rows if isinstance(read := _read(record), Correction)}
+    taken = {one.name: one.image for one in corrections}
     name, number = wanted, 1
     while taken.get(name, image) != image:
         number += 1

@@ -20,7 +20,7 @@ from napari_wavegms.finetune.gate import Verdict
 from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder
 from napari_wavegms.storage.database import Database, from_json, now, to_json
-from napari_wavegms.wording import counted
+from napari_wavegms.wording import counted, listed, shortened
 
 STARTING_MODEL = 0
 """The number that stands for the model before the first version: going back to it puts no version in use."""
@@ -112,11 +112,13 @@ class ModelVersions:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what is damaged or gone, empty when all is well."""
-        in_use = self._chain()[1]
+        _, in_use, found = self._chain()
         sentences = [*self.database.warnings]
-        if self._lying() and not self.database.path.exists() and not sentences:
-            path, folder = self.database.path, self.folder
-            sentences.append(f"{path} is gone, but {folder} holds models that it knew; copy it from a backup.")
+        if found:
+            sentences.append(
+                f"{self.database.path} has lost {listed(version.name for version in found)}, taken up again from "
+                f"{self.folder} without scores. Choose the version to use, or copy the database from a backup."
+            )
         current = self.current()
         if in_use and (current is None or current.number != in_use[-1]):
             instead = f"{current.name} is" if current else "the model before the first version is"
@@ -135,7 +137,7 @@ class ModelVersions:
 
     def current(self) -> Version | None:
         """The version in use, or the last one before it whose file is there; None for the model before the first."""
-        versions, in_use = self._chain()
+        versions, in_use, _ = self._chain()
         return next((versions[number] for number in reversed(in_use) if self._is_there(versions[number])), None)
 
     def listing(self) -> list[VersionEntry]:
@@ -193,7 +195,9 @@ class ModelVersions:
                 self._sweep()
                 write(neighbour)
             with self.database.write(failure) as connection:
-                number = max([*self._lying(), *self._chain(connection)[0]], default=0) + 1
+                self._take_up(connection)
+                (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM versions").fetchone()
+                number = max([*self._lying(), last]) + 1
                 version = replace(version, number=number, size=draft.stat().st_size)
                 kept = draft.replace(self.path(number))
                 sync_folder(self.folder)
@@ -231,13 +235,14 @@ class ModelVersions:
         return None
 
     def _choice(self, action: str, number: int) -> Version:
-        versions, _ = self._chain()
+        versions = self._chain()[0]
         if number not in versions:
             names = ", ".join(version.name for version in versions.values()) or "none"
             raise CheckpointError(f"There is no version v{number}; there are {names}.")
         if not self._is_there(versions[number]):
             raise CheckpointError(f"{self._gone(number)}. Copy the file back, or choose another version.")
         with self.database.write("The choice of the model was not kept") as connection:
+            self._take_up(connection)
             _choose(connection, action, number)
         return versions[number]
 
@@ -256,6 +261,19 @@ class ModelVersions:
         found = (_NAME.fullmatch(path.name) for path in self.folder.glob("v*.safetensors"))
         return sorted(int(match[1]) for match in found if match)
 
+    def _found(self, number: int) -> Version | None:
+        """A version of which nothing but the file is left."""
+        path = self.path(number)
+        with suppress(CheckpointError, OSError):
+            card = read_card(path)
+            return Version(number, "", card.title, card.created, False, "its record was lost", size=path.stat().st_size)
+        return None
+
+    def _take_up(self, connection: sqlite3.Connection) -> None:
+        """Make the records again that were lost."""
+        for version in self._chain(connection)[2]:
+            connection.execute("INSERT OR REPLACE INTO versions VALUES (?, ?)", (version.number, to_json(version)))
+
     def _sweep(self) -> None:
         """Remove what killed writers left unfinished an hour ago or earlier."""
         for leftover in self.folder.glob(".v-*.safetensors"):
@@ -263,8 +281,10 @@ class ModelVersions:
                 if leftover.stat().st_mtime < time.time() - 3600:
                     leftover.unlink()
 
-    def _chain(self, connection: sqlite3.Connection | None = None) -> tuple[dict[int, Version], list[int]]:
-        """The versions by number, and those in use with the way back below the last."""
+    def _chain(
+        self, connection: sqlite3.Connection | None = None
+    ) -> tuple[dict[int, Version], list[int], list[Version]]:
+        """The versions by number, those in use with the way back below the last, and those without a record."""
         with self.database.read() if connection is None else nullcontext(connection) as opened:
             rows = opened.execute("SELECT record FROM versions ORDER BY number").fetchall()
             choices = opened.execute("SELECT action, version FROM version_choices ORDER BY id").fetchall()
@@ -273,6 +293,9 @@ class ModelVersions:
             with suppress(InputError):
                 version = from_json(Version, record)
                 versions[version.number] = version
+        found = [self._found(number) for number in self._lying() if number not in versions]
+        versions |= {version.number: version for version in found if version}
+        versions = dict(sorted(versions.items()))
         in_use: list[int] = []
         for action, number in choices:
             if number is None:
@@ -283,7 +306,7 @@ class ModelVersions:
                     # Going back forgets what came after; using again an earlier one puts it on top.
                     in_use = in_use[:keep] if action == "back" else [n for n in in_use if n != number]
                 in_use.append(number)
-        return versions, in_use
+        return versions, in_use, [version for version in found if version]
 
 
 def _choose(connection: sqlite3.Connection, action: str, number: int | None) -> None:
@@ -297,4 +320,4 @@ def _scores(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _sentence(version: Version, in_use: bool, missing: bool) -> str:
     state = "its file is gone or cut short" if missing else "in use" if in_use else version.reason
-    return f"{version.name}: {version.score}; {state}"
+    return f"{version.name}: {version.score}; {shortened(state)}"

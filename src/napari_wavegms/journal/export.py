@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from contextlib import suppress
 from pathlib import Path
 
 from napari_wavegms.corrections.export import file_name
 from napari_wavegms.journal.history import target_of
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, parse_json
 
 _FROM_EDIT = (
     *("number", "time", "editor", "model", "threshold", "added", "removed", "relabelled", "differing"),
@@ -43,8 +42,8 @@ def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int
             targets[session] = target_of(connection, session)
     for session, kind, text in entries:
         target = targets[session]
-        with suppress(ValueError):  # said by `Journal.verify`
-            record = json.loads(text)
+        with suppress(ValueError, AttributeError):  # said by `Journal.verify`
+            record = parse_json(text)
             place = {} if target is None else {"image": target.name, "source": target.source, "content": target.image}
             values = {name: record[name] for name in _FROM_EDIT if record.get(name) is not None}
             if not keep_names:

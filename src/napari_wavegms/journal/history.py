@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,9 @@ import numpy as np
 from napari_wavegms.errors import InputError
 from napari_wavegms.journal.patches import MaskState, bands_of, pack, unpack
 from napari_wavegms.journal.records import Beginning, EditTarget
+from napari_wavegms.storage.atomic import parse_json
 from napari_wavegms.storage.database import from_json, to_json
+from napari_wavegms.storage.memory import ask_for_memory
 
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError, zlib.error)
 
@@ -66,21 +68,28 @@ def complaints(connection: sqlite3.Connection, image: str) -> list[str]:
         (image,),
     ):
         _, position, _, kind, number, _, digest = entry
-        pixels_fit = _digest(pixels) == digest or (pixels is None and position < compacted)
-        if link != _link(previous, entry) or not pixels_fit:
+        is_whole = False
+        with suppress(*_UNREADABLE):  # columns of other types
+            pixels_fit = _digest(pixels) == digest or (pixels is None and position < compacted)
+            is_whole = pixels_fit and link == _link(previous, entry)
+        if not is_whole:
             what = f"Edit {number}" if kind == "edit" else f"An entry on {kind!r}"
             broken.append(f"{what} of {name} or the entry before it was changed or lost after it was saved")
         previous = link
-    if _head(connection, image) != (position, previous):
+    noted = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
+    if (noted or (0, "")) != (position, previous):
         broken.append(f"The last entries of the journal of {name} were changed or lost after they were saved")
     advice = "so a restored mask may lack pixels; compare it with the image before you approve it."
     return [f"{what}, {advice}" for what in broken]
 
 
 def _head(connection: sqlite3.Connection, image: str) -> tuple[int, str]:
-    """How many entries the chain of an image has, and the last link."""
-    row = connection.execute("SELECT entries, link FROM journal_heads WHERE image = ?", (image,)).fetchone()
-    return row or (0, "")
+    """How many entries the chain of an image has, and the last link: as noted, or else as the entries have it."""
+    for table in ("entries, link FROM journal_heads", "position, link FROM journal"):
+        for entries, link in connection.execute(f"SELECT {table} WHERE image = ? ORDER BY 1 DESC LIMIT 1", (image,)):
+            if isinstance(entries, int) and isinstance(link, str):
+                return entries, link
+    return 0, ""
 
 
 def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
@@ -106,7 +115,7 @@ def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
                 "approval. The mask itself is kept: open the image in Review."
             )
         try:
-            state = _followed(state, kind, json.loads(record), pixels)
+            state = _followed(state, kind, parse_json(record), pixels)
         except _UNREADABLE:
             if state is None:
                 break
@@ -130,6 +139,7 @@ def _followed(state: MaskState | None, kind: str, record: dict[str, Any], pixels
         if dtype.kind not in "bui":
             raise ValueError("a mask of no whole numbers")
         if state is None or kind == "begin":
+            ask_for_memory("The mask of a journal", 3 * math.prod(shape) * dtype.itemsize)
             start = MaskState.empty(shape, dtype)
             return MaskState(_applied(start, pixels).mask)
         state = state.reformed(shape, dtype)
@@ -137,7 +147,7 @@ def _followed(state: MaskState | None, kind: str, record: dict[str, Any], pixels
 
 
 def _applied(state: MaskState, pixels: bytes) -> MaskState:
-    patches = unpack(pixels, state.mask.dtype)
+    patches = unpack(pixels, state.mask.dtype, state.mask.size)
     for patch in patches:
         if patch.of(state.mask).shape != patch.changed.shape:
             raise ValueError("a patch outside the mask")

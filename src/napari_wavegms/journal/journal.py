@@ -35,6 +35,7 @@ _UNFINISHED = (
     "SELECT s.id, s.owner, count(*), max(j.number) FROM journal_sessions s JOIN journal j ON j.session = s.id"
     " WHERE s.ending IS NULL AND j.kind = 'edit' {} GROUP BY s.id ORDER BY s.id"
 )
+_LAST = "SELECT max(number) FROM journal WHERE image = ? AND typeof(number) = 'integer'"
 _STEPS = "SELECT kind, record, pixels FROM journal WHERE session = ? AND kind IN ('begin', 'edit')"
 
 
@@ -220,7 +221,7 @@ class Journal:
             with self.database.write(f"The last edits of {known.target.name} are not on disk") as connection:
                 self._owner.hold()
                 session = self._write_beginning(connection, known)
-                (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
+                (last,) = connection.execute(_LAST, (image,)).fetchone()
                 edit = Edit(
                     *(image, known.target.name, (last or 0) + 1, now(), editor, model, threshold),
                     *(change.added, change.removed, change.relabelled, change.differing),
@@ -247,7 +248,7 @@ class Journal:
             if upto is None and image in self._open:
                 return self._open[image].state.mask.copy()
         with self.database.read() as connection:
-            (last,) = connection.execute("SELECT max(number) FROM journal WHERE image = ?", (image,)).fetchone()
+            (last,) = connection.execute(_LAST, (image,)).fetchone()
             number = last if upto is None else upto
             place = connection.execute(
                 "SELECT session, position FROM journal WHERE image = ? AND "
@@ -327,12 +328,14 @@ class Journal:
     def has_edits(self, image: str) -> bool:
         """Whether an image was ever edited; fast enough for the window's thread."""
         with self.database.read() as connection:
-            return bool(connection.execute("SELECT 1 FROM journal_heads WHERE image = ?", (image,)).fetchone())
+            return bool(connection.execute("SELECT 1 FROM journal WHERE image = ?", (image,)).fetchone())
 
     def images(self) -> list[str]:
         """Content hashes of the images that were edited."""
         with self.database.read() as connection:
-            return [image for (image,) in connection.execute("SELECT image FROM journal_heads ORDER BY image")]
+            tables = ("journal_heads", "journal_sessions", "journal")  # of which damage may have emptied one
+            together = " UNION ".join(f"SELECT image FROM {table}" for table in tables)
+            return [str(image) for (image,) in connection.execute(f"{together} ORDER BY image")]
 
     def verify(self, image: str) -> list[str]:
         """A sentence for each entry of an image that was changed, lost or cut off; empty if the journal is intact."""

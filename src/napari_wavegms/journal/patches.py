@@ -24,6 +24,7 @@ Labels = npt.NDArray[Any]
 
 _BAND_PIXELS = 2**18  # as many as are copied and looked through in a fraction of a millisecond
 _WIDTHS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
+_MOST_BYTES = 24  # a pixel, packed: its value, and the run lengths before and after it
 
 
 class Band(NamedTuple):
@@ -329,17 +330,22 @@ def pack(patches: Iterable[Patch]) -> bytes:
     return zlib.compress(b"\n".join([head, b"".join(bodies)]), 9)
 
 
-def unpack(data: bytes, dtype: npt.DTypeLike) -> list[Patch]:
-    """Read what `pack` wrote.
+def unpack(data: bytes, dtype: npt.DTypeLike, most: int) -> list[Patch]:
+    """Read what `pack` wrote for a mask of at most so many pixels.
 
     Raises
     ------
     ValueError, TypeError, IndexError, zlib.error
         If it is something else.
     """
-    head, _, body = zlib.decompress(data).partition(b"\n")
+    unpacked = zlib.decompressobj()
+    head, _, body = unpacked.decompress(data, _MOST_BYTES * (most + 2**16)).partition(b"\n")
+    if not unpacked.eof:
+        raise ValueError("more than fits a mask")
     patches, place = [], 0
     for plane, top, left, rows, columns, one, runs, values in json.loads(head):
+        if not 0 <= rows * columns <= most:
+            raise ValueError("a patch that is larger than the mask")
         changed = _changed(body[place : place + runs], (rows, columns))
         place += runs
         count = int(np.count_nonzero(changed))

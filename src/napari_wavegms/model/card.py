@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import reprlib
 import zipfile
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from napari_wavegms.errors import CheckpointError
+from napari_wavegms.storage.atomic import parse_json
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -58,6 +57,8 @@ class ModelCard:
         Library versions at training.
     parameters : int
         Trainable parameters.
+    checksum : str
+        CRC-32 of the tensors, by which damage is noticed; empty in files of earlier versions.
     format_version : int
         Version of this file format.
     """
@@ -81,6 +82,7 @@ class ModelCard:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     parameters: int = 0
+    checksum: str = ""
     disclaimer: str = DISCLAIMER
     format_version: int = FORMAT_VERSION
 
@@ -146,7 +148,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
             "Choose a model that Wave-GMS saved, or import an official checkpoint with 'wavegms import'."
         )
     try:
-        values = _finite_json(text)
+        values = parse_json(text)
         version = values.get("format_version") if isinstance(values, dict) else None
         if not isinstance(version, int):
             raise ValueError(f"its format_version is {reprlib.repr(version)}")
@@ -156,21 +158,8 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
                 f"{FORMAT_VERSION}. Update napari-wavegms, or choose another model."
             )
         return ModelCard.from_dict(values)
-    except (ValueError, TypeError, RecursionError) as error:
-        said = "" if isinstance(error, RecursionError) else f" ({error})"
-        raise CheckpointError(f"The model card of {file.name} is damaged{said}. Get a fresh copy.") from error
-
-
-def _finite_json(text: str) -> Any:
-    """JSON whose numbers are all finite; NaN, Infinity and 1e999 are a ValueError."""
-
-    def finite(number: str) -> float:
-        value = float(number)
-        if not math.isfinite(value):
-            raise ValueError(f"it contains {reprlib.repr(number)}")
-        return value
-
-    return json.loads(text, parse_float=finite, parse_constant=finite)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"The model card of {file.name} is damaged ({error}). Get a fresh copy.") from error
 
 
 def _metadata(file: Path) -> dict[str, str]:

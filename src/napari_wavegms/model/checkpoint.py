@@ -6,6 +6,7 @@ import json
 import os
 import re
 import reprlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -71,12 +72,12 @@ def _shortest(tensor: Tensor) -> Tensor:
 
 def rewrite_card(path: str | os.PathLike[str], card: ModelCard) -> None:
     """Replace the card of a model file; its tensors stay the same. Raises `CheckpointError`, see `read_card`."""
-    read_card(path)
-    _write(path, _tensors_of(path), card)
+    _write(path, _tensors_of(path, read_card(path)), card)
 
 
 def _write(path: str | os.PathLike[str], tensors: dict[str, Tensor], card: ModelCard) -> None:
     """Replace the file; raises `OSError` where the disk fails, which safetensors says in words only."""
+    card = replace(card, checksum=_checksum(tensors))
     try:
         with atomic_write(path) as file:
             mode = file.stat().st_mode
@@ -99,7 +100,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
 def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dict[str, Tensor]]:
     """Read a model file with the state of its unfinished run, which is empty in a finished model."""
     card = read_card(path)
-    tensors = _tensors_of(path)
+    tensors = _tensors_of(path, card)
     weights = {name: t.float() for name, t in tensors.items() if not name.startswith((_TRAINING, _START))}
     training = {name.removeprefix(_TRAINING): t for name, t in tensors.items() if name.startswith(_TRAINING)}
     model = network_of(weights, Path(path).name)
@@ -114,17 +115,34 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
 
 def load_start(path: str | os.PathLike[str], model: WaveGMS) -> WaveGMS | None:
     """The network that `model`, read from the same file, was fine-tuned from; None where the file has none."""
-    weights = {name.removeprefix(_START): t for name, t in _tensors_of(path).items() if name.startswith(_START)}
+    weights = {
+        name.removeprefix(_START): t
+        for name, t in _tensors_of(path, read_card(path)).items()
+        if name.startswith(_START)
+    }
     if not weights:
         return None
     return network_of(model.state_dict() | {name: t.float() for name, t in weights.items()}, Path(path).name).eval()
 
 
-def _tensors_of(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def _tensors_of(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{Path(path).name} is damaged ({error}). Copy or download it again.") from error
+    if card.checksum and card.checksum != _checksum(tensors):
+        raise CheckpointError(
+            f"{Path(path).name} is damaged (its weights are not those that were saved). Copy or download it again."
+        )
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    value = 0
+    for name, tensor in sorted(tensors.items()):
+        value = zlib.crc32(name.encode(errors="surrogatepass"), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
 
 
 def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:

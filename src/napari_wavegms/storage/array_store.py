@@ -102,7 +102,7 @@ class ArrayStore:
         if self._is_swept:
             return
         self._is_swept = True
-        for leftover in self.folder.glob(".*.npy-*.gz"):
+        for leftover in (*self.folder.glob(".*.npy-*.gz"), *self.folder.glob(".*.json")):
             with suppress(OSError):
                 if leftover.stat().st_mtime < time.time() - _OLD:
                     leftover.unlink()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import reprlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,10 +73,35 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not a file")
     if path.stat().st_size > _LARGEST_JSON:
         raise ValueError(f"{path} is too large")
+    return parse_json(path.read_text(encoding="utf-8-sig"))
+
+
+def parse_json(text: object) -> Any:
+    """JSON of strangers; all that is no JSON, too deep, or has infinite or over-long numbers is a ValueError.
+
+    Examples
+    --------
+    >>> parse_json('{"size": [1, 2.5]}')
+    {'size': [1, 2.5]}
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"it is {type(text).__name__}, not text")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
     except RecursionError as cause:
-        raise ValueError(f"{path} is nested too deeply") from cause
+        raise ValueError("it is nested too deeply") from cause
+
+
+def _whole(digits: str) -> int:
+    if len(digits) < 20 and -(2**63) <= (value := int(digits)) < 2**63:
+        return value
+    raise ValueError(f"it contains {reprlib.repr(digits)}")
+
+
+def _finite(digits: str) -> float:
+    if math.isfinite(value := float(digits)):
+        return value
+    raise ValueError(f"it contains {reprlib.repr(digits)}")
 
 
 def create_file(path: Path) -> None:

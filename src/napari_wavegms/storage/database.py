@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import create_file, make_folder
+from napari_wavegms.storage.atomic import create_file, make_folder, parse_json
 from napari_wavegms.storage.user_data import user_folder
 
 FILE = "wavegms.sqlite3"
@@ -107,6 +108,8 @@ CREATE INDEX journal_by_session ON journal (session, position);
 # Files of earlier versions, which this one does not read.
 _OLD_FORM = ("corrections/*.jsonl", "versions/*.jsonl", "journal/*.jsonl", "reviews/*.jsonl")
 
+_REMEDY = "copy it from a backup, or move it away to begin a new one, while the masks and models beside it stay."
+
 T = TypeVar("T")
 
 
@@ -144,6 +147,15 @@ class Database:
             "is and not used; move it elsewhere to get rid of this message."
         )
         return (sentence,) if names else ()
+
+    def verify(self) -> list[str]:
+        """A sentence where the file is damaged, or rows refer to others that are gone; reads all of it."""
+        with self.read() as connection:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            lost = {str(table) for table, *_ in connection.execute("PRAGMA foreign_key_check")}
+        damage = [f"{self.path} is damaged ({said}); {_REMEDY}"] if said != "ok" else []
+        gone = f"{self.path} has lost rows that its {', '.join(sorted(lost))} refer to; copy it from a backup."
+        return damage + ([gone] if lost else [])
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -206,7 +218,10 @@ class Database:
                 connection.execute("COMMIT")  # without it, closing rolls back
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        # One text of damaged bytes does not stop the reading of all the others.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        return connection
 
     def _is_begun(self, connection: sqlite3.Connection) -> bool:
         """Whether it is ours and has tables; an empty file may become ours."""
@@ -219,6 +234,8 @@ class Database:
                 f"{_USER_VERSION}); update napari-wavegms, or set WAVEGMS_HOME to another folder."
             )
         if (application, version) == (_APPLICATION_ID, _USER_VERSION):
+            if _tables(connection) != _our_tables():
+                raise InputError(f"{self.path} has other tables than napari-wavegms makes; {_REMEDY}")
             return True
         if (application, version, tables) == (0, 0, 0):
             return False
@@ -230,6 +247,8 @@ class Database:
     def _explained(self, failure: str, action: str) -> Iterator[None]:
         try:
             yield
+        except OverflowError as cause:  # a number of 64 bits that was the last one
+            raise InputError(f"{failure}: {self.path} is damaged ({cause}); {_REMEDY}") from cause
         except (sqlite3.Error, OSError) as cause:
             raise InputError(f"{failure}: {_reason(cause, self.path, action)}") from cause
 
@@ -242,10 +261,7 @@ def _reason(cause: sqlite3.Error | OSError, path: Path, action: str) -> str:
             "wait, then try again."
         )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return (
-            f"{path} is damaged ({cause}); copy it from a backup, or move it away to begin a new one, while the masks "
-            "and models beside it stay."
-        )
+        return f"{path} is damaged ({cause}); {_REMEDY}"
     return (
         f"{path} cannot be {action} ({reason_of(cause)}); free some space, check the folder's permissions or choose "
         "another one, then try again."
@@ -273,11 +289,13 @@ def from_json(kind: type[T], text: str) -> T:
         If it does not fit.
     """
     try:
-        return from_plain(kind, json.loads(text))
-    except (ValueError, RecursionError) as cause:
+        return from_plain(kind, parse_json(text))
+    except ValueError as cause:
         if isinstance(cause, InputError):
             raise
-        raise InputError(f"A record of {kind.__name__} in the database is damaged: it is not JSON.") from cause
+        raise InputError(
+            f"A record of {kind.__name__} in the database is damaged: it is not JSON ({cause})."
+        ) from cause
 
 
 def from_plain(kind: type[T], values: object) -> T:
@@ -287,7 +305,7 @@ def from_plain(kind: type[T], values: object) -> T:
         return read
     except ValidationError as cause:
         problem = cause.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "it"
+        where = ".".join(map(str, problem["loc"]))[:80] or "it"
         raise InputError(
             f"A record of {kind.__name__} in the database is damaged: {where}: {problem['msg']}."
         ) from cause
@@ -306,6 +324,19 @@ def key_text(key: bytes) -> str:
 def now() -> str:
     """Current time, ISO 8601 in UTC to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    """What makes the tables, indices, views and triggers, without comments and spaces."""
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_stat%'")
+    return {re.sub(r"--.*|\s+", "", str(sql)) for (sql,) in rows}
+
+
+@cache
+def _our_tables() -> set[str]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return _tables(connection)
 
 
 @cache

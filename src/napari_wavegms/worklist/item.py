@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.storage.atomic import parse_json
 from napari_wavegms.storage.database import Database, from_plain, key_text, text_key, to_json
 from napari_wavegms.storage.writer import Writer
 
@@ -182,8 +182,8 @@ def _key(folder: str) -> bytes:
 
 def _plain(record: str) -> dict[str, Any]:
     """A record as plain values; for a damaged one, values that `Item` rejects."""
-    with suppress(ValueError, RecursionError):
-        values = json.loads(record)
+    with suppress(ValueError):
+        values = parse_json(record)
         if isinstance(values, dict):
             return values
     return {"state": None}

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from napari_wavegms.errors import plain
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -65,17 +67,6 @@ def about(name: str, sentence: str) -> str:
     ('scan.png: It is empty.', 'scans/scan.png is empty.')
     """
     return sentence if name in sentence else f"{name}: {sentence}"
-
-
-def plain(text: str) -> str:
-    r"""Text in which control characters, which a terminal would obey, are shown as escapes.
-
-    Examples
-    --------
-    >>> print(plain("scan" + chr(27) + "[2J.png"))
-    scan\x1b[2J.png
-    """
-    return "".join(one if one in "\n\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _write(text: str, stream: Any) -> None:
