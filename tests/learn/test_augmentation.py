@@ -41,6 +41,20 @@ def test_the_eight_turns_are_different_and_invertible() -> None:
         assert torch.equal(turn(turn(square, 4 + k), 4 + k), square)  # a reflection undoes itself
 
 
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (Augmentation(), set(range(8))),
+        (Augmentation(quarter_turns=False), {0, 2, 4, 6}),
+        (Augmentation(quarter_turns=False, upright=True), {0, 4}),
+        (Augmentation(upright=True), {0, 4}),
+    ],
+)
+def test_views_keep_their_height_or_their_up_where_asked(rules: Augmentation, expected: set[int]) -> None:
+    images, masks = torch.zeros(60, 3, 8, 8), torch.zeros(60, 1, 8, 8)
+    assert set(draw_views(images, masks, rules, np.random.default_rng(0)).turns) == expected
+
+
 def test_image_and_mask_move_together() -> None:
     images, masks = blobs()
     everything = Augmentation(jitter_probability=0, warp_probability=1.0)

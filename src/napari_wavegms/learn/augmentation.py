@@ -41,8 +41,9 @@ def draw_views(
     b = len(images)
     stand = [True] * b if augmentation.upright else upright or [False] * b
     drawn = rng.integers(TURNS, size=b) if augmentation.flips_and_turns else np.zeros(b, int)
-    # What stands upright keeps of its turn the mirror image only.
-    turns = [int(k - k % QUARTERS if stands else k) for k, stands in zip(drawn, stand, strict=True)]
+    # What stands upright keeps of its turn the mirror image only, and without quarter turns what is half a turn.
+    finest = 1 if augmentation.quarter_turns else 2
+    turns = [int(k - k % (QUARTERS if stands else finest)) for k, stands in zip(drawn, stand, strict=True)]
     images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
     masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
     warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)

@@ -35,6 +35,8 @@ class Augmentation:
     """Share of the samples that are shifted, scaled and rotated."""
     upright: bool = False
     """Of the flips and turns draw only the mirror image, for images that have an up and a down, such as ultrasound."""
+    quarter_turns: bool = True
+    """Of the flips and turns draw those by 90° and 270°, too, which swap height and width."""
 
 
 @dataclass(frozen=True, slots=True)
