@@ -37,6 +37,7 @@ from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
 from napari_wavegms.model.device import choose_device
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
+from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.segment.segmenter import Segmenter
 
 DONE = "done"  # in a stage's folder: what was done
@@ -120,7 +121,8 @@ def chosen_stages(recipe: Recipe, options: argparse.Namespace) -> dict[str, Trai
 
 def ship(model: WaveGMS, card: ModelCard, codec: TinyVAE, held_out: Sets, output: Path) -> None:
     """Write the model in half precision, with the scores that this very file reaches on each data set."""
-    card = replace(card, codec=codec.fingerprint, scores={})
+    rules = replace(Preprocessing.from_dict(card.preprocessing), margins=True)  # the scanner's frame says nothing
+    card = replace(card, codec=codec.fingerprint, scores={}, preprocessing=rules.as_dict())
     save_checkpoint(output, model, card, half=True)
     segmenter = Segmenter.from_checkpoint(output, codec=codec)
     scores = {f"{name} val": score(segmenter, pairs) for name, pairs in held_out}
