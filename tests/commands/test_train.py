@@ -158,16 +158,24 @@ def test_an_earlier_run_is_not_overwritten(train: Run, folders: Folders, tmp_pat
     (tmp_path / "run" / "best.safetensors").write_text("precious")
     said = train(made, *SMALL)
     assert said.code == 2
-    assert "already contains best.safetensors from an earlier run. Continue it with --resume, or" in said.err
+    assert "already contains best.safetensors from an earlier run. Choose another --output." in said.err
+    said = train(made, *SMALL, "--resume")
+    assert said.code == 2
+    assert "choose another one for a new run" in said.err
     assert (tmp_path / "run" / "best.safetensors").read_text() == "precious"
 
 
-def test_a_run_stopped_in_its_first_epoch_begins_anew_with_resume(train: Run, folders: Folders, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_run_stopped_in_its_first_epoch_begins_anew_with_resume(
+    train: Run, folders: Folders, tmp_path: Path, how: str
+) -> None:
     made = folders(1)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "best.safetensors").write_text("as it was at the stop")
-    (tmp_path / "run" / "history.jsonl").touch()
-    assert "Continue it with --resume" in train(made, *SMALL).err
+    left = {"killed": ["split.json"], "stopped": ["history.jsonl", "best.safetensors"]}[how]
+    for name in left:
+        (tmp_path / "run" / name).write_text('{"train": ["scan0"], "val": []}' if name == "split.json" else "")
+    if how == "stopped":
+        assert "Continue it with --resume" in train(made, *SMALL).err
     said = train(made, *SMALL, "--resume")
     assert said.code == 0
     assert "was stopped in its first epoch; it begins anew" in said.err

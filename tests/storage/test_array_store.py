@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,17 +63,6 @@ def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
 def test_only_hashes_name_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="not a content hash"):
         ArrayStore(tmp_path).path(name)
-
-
-def test_sweeping_removes_what_was_left_unfinished_long_ago(tmp_path: Path) -> None:
-    folder = ArrayStore(tmp_path)
-    content = folder.put(np.zeros(3))
-    for age, name in ((7200, "old"), (0, "new")):
-        path = tmp_path / f".{content}.npy-{name}.gz"
-        path.write_bytes(b"half")
-        os.utime(path, (time.time() - age,) * 2)
-    folder.sweep()
-    assert sorted(file.name for file in tmp_path.iterdir()) == [f".{content}.npy-new.gz", f"{content}.npy.gz"]
 
 
 def test_whatever_byte_is_damaged_is_told_in_a_sentence(tmp_path: Path) -> None:

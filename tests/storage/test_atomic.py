@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from napari_wavegms.storage.atomic import atomic_write, make_folder, read_json
+from napari_wavegms.storage.atomic import atomic_write, make_folder, read_json, unfinished
 from napari_wavegms.storage.database import Database
 from napari_wavegms.storage.user_data import set_editor_name, settings_file, user_folder
 
@@ -60,3 +63,33 @@ def test_json_from_anywhere(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ValueError, match="is not a file"):
         read_json(path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from napari_wavegms.storage.atomic import atomic_write, unfinished
+folder = unfinished(Path(sys.argv[1]) / "export")
+folder.mkdir()
+(folder / "patient.tif").touch()
+with atomic_write(Path(sys.argv[1]) / "mask.tif"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+LOOKS = "import sys; from napari_wavegms.storage.atomic import atomic_write\nwith atomic_write(sys.argv[1]): pass"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_what_a_killed_program_left_is_swept_at_the_next_start_and_nothing_else(tmp_path: Path) -> None:
+    others = {".mask-1234abcd.tif", ".notes.wavegms.txt", "mask-000000-1-1234abcd.wavegms.tif"}
+    for name in others:
+        (tmp_path / name).touch()
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert len(set(tmp_path.iterdir())) == len(others) + 2
+    living = unfinished(tmp_path / "we live")
+    living.touch()
+    elsewhere = [tmp_path / f".x-{host}-1-1234abcd.wavegms.tif" for host in ("fffff1", "fffff2")]
+    for path, age in zip(elsewhere, (2 * 24 * 3600, 0), strict=True):
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    subprocess.run([sys.executable, "-c", LOOKS, str(tmp_path / "new.tif")], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, living.name, elsewhere[1].name, "new.tif"}

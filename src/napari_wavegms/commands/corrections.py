@@ -36,7 +36,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.memory import set_memory_limit
-from napari_wavegms.wording import counted, listed, moment, percent
+from napari_wavegms.wording import counted, listed, moment, percent, shortened
 
 _EPILOG = """\
 Approved images and masks are stored in the account's data folder ($WAVEGMS_HOME, if it is set), for learning.
@@ -86,12 +86,13 @@ def run_list(options: argparse.Namespace) -> int:
     if options.json:
         show_json([asdict(correction) for correction in corrections])
     elif corrections:
-        width = max(len(correction.name) for correction in corrections)
-        for one in corrections:
+        names = [shortened(one.name) for one in corrections]
+        width = max(map(len, names))
+        for name, one in zip(names, corrections, strict=True):
             changed = "" if one.changed_share is None else f", {percent(one.changed_share)} changed"
             labelled = percent(one.labelled / (one.shape[0] * one.shape[1]))
             size = " x ".join(map(str, one.shape))
-            show(f"{one.number:4}  {one.name:{width}}  {size}  {labelled} labelled{changed}  {moment(one.time)}")
+            show(f"{one.number:4}  {name:{width}}  {size}  {labelled} labelled{changed}  {moment(one.time)}")
     else:
         show(f"No mask is approved in {store.folder}.")
     return _told(store.warnings)

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
 from napari_wavegms.commands.common.console import note, show, show_json
-from napari_wavegms.errors import CheckpointError
+from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.versions import ModelVersions, VersionEntry
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, DEFAULT_MODEL, ModelEntry, list_models, resolve, user_models
@@ -33,17 +33,23 @@ def run(options: argparse.Namespace) -> int:
     """Print the table."""
     entries = list_models()
     unreadable = _unreadable(entries)
+    versions: list[VersionEntry] = []
+    lost: tuple[str, ...] = ()
+    try:
+        known = ModelVersions()
+        versions, lost = known.listing(), known.warnings
+    except InputError as error:  # a damaged database does not hide the models
+        unreadable.append(str(error))
     if options.json:
-        versions = ModelVersions().listing()
         show_json([*(_as_dict(entry) for entry in entries), *(_version_as_dict(version) for version in versions)])
     elif entries:
         lines = _table([_row(entry) for entry in entries])
-        if versions := ModelVersions().listing():
+        if versions:
             lines += ["", "Fine-tuned versions:", *(f"  {entry.sentence}" for entry in versions)]
         show("\n".join([*lines, "", "* the default. See 'wavegms info NAME' for details."]))
     else:
         show(f"No model is installed. Copy .safetensors files to {user_models_folder()}, or give a file to --model.")
-    for sentence in unreadable:
+    for sentence in (*unreadable, *lost):
         note(sentence)
     return 1 if unreadable else 0
 

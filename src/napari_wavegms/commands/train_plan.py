@@ -90,27 +90,28 @@ def hold_out(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 def _previous(options: argparse.Namespace) -> ModelCard | None:
     last, best = options.output / LAST, options.output / BEST
     if options.resume:
-        if not last.is_file() and best.is_file() and _stopped_at_once(options.output):
+        if not last.is_file() and _stopped_at_once(options.output):
             note(f"The run in {options.output} was stopped in its first epoch; it begins anew.")
             return None
         if not last.is_file():
-            raise InputError(
-                f"There is no {LAST} in {options.output} to resume from. Check --output, or drop --resume."
-            )
+            remedy = "choose another one for a new run" if best.exists() else "drop --resume"
+            raise InputError(f"There is no {LAST} in {options.output} to resume from. Check --output, or {remedy}.")
         return read_card(last)
     for file in (last, best):
         if file.exists():
+            goes_on = last.is_file() or _stopped_at_once(options.output)
+            remedy = "Continue it with --resume, or choose" if goes_on else "Choose"
             raise InputError(
-                f"{options.output} already contains {file.name} from an earlier run. Continue it with --resume, or "
-                "choose another --output."
+                f"{options.output} already contains {file.name} from an earlier run. {remedy} another --output."
             )
     return None
 
 
 def _stopped_at_once(folder: Path) -> bool:
-    """Whether a run began in a folder, and finished no epoch."""
-    history = folder / HISTORY
-    return history.is_file() and not history.stat().st_size
+    """Whether a run began in a folder, and finished no epoch; what it left can go."""
+    history, split = folder / HISTORY, folder / _SPLIT
+    begun = history.is_file() or (split.is_file() and not (folder / BEST).is_file())
+    return begun and not (history.is_file() and history.stat().st_size)
 
 
 def _start(options: argparse.Namespace, previous: ModelCard | None) -> Start:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import unicodedata
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from napari_wavegms.corrections.records import Correction, Kept
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.storage.atomic import explain_os_error
+from napari_wavegms.storage.atomic import explain_os_error, unfinished
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -43,20 +42,20 @@ def export_corrections(
     stems = file_stems([correction.name for correction, _ in kept])
     groups = list(dict.fromkeys(correction.group for correction, _ in kept))
     with explain_os_error("The corrections were not exported", folder):
-        unfinished = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
-        unfinished.mkdir(parents=True)
+        draft = unfinished(folder)
+        draft.mkdir(parents=True)
         try:
             for stem, (correction, pixels) in zip(stems, kept, strict=True):
-                _write_one(unfinished, stem, correction, pixels, keep_names)
+                _write_one(draft, stem, correction, pixels, keep_names)
             told = [asdict(one) if keep_names else _without_names(one, groups) for one, _ in kept]
             lines = [{"file": f"{stem}.tif", **about} for stem, about in zip(stems, told, strict=True)]
             text = "".join(json.dumps(line) + "\n" for line in lines)
-            (unfinished / "corrections.jsonl").write_text(text, encoding="utf-8")
+            (draft / "corrections.jsonl").write_text(text, encoding="utf-8")
             if folder.exists():
                 folder.rmdir()
-            unfinished.replace(folder)
+            draft.replace(folder)
         except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
             raise
     return [correction for correction, _ in kept]
 

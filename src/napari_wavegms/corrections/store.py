@@ -103,7 +103,6 @@ class CorrectionStore:
                 pass
         with explain_os_error(failure, self.folder):
             # Before the transaction, so that strokes need not wait for a large image.
-            self._arrays.sweep()
             image, mask = self._arrays.put(approval.image), self._arrays.put(labels)
             prediction = None if predicted is None else self._arrays.put(predicted)
         with self.database.write(failure) as connection:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +16,7 @@ from pathlib import Path
 from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.gate import Verdict
 from napari_wavegms.model.card import read_card
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder, unfinished
 from napari_wavegms.storage.database import Database, from_json, now, to_json
 from napari_wavegms.wording import counted, listed, shortened
 
@@ -187,12 +185,11 @@ class ModelVersions:
             write = partial(shutil.copyfile, model)
         scores = _scores(before or {}), _scores(after or {})
         version = Version(0, parent, title, now(), verdict.promote, verdict.word, *scores)
-        draft, kept = self.folder / f".v-{secrets.token_hex(4)}.safetensors", None
+        draft, kept = unfinished(self.folder / "v.safetensors"), None
         failure = "The new model was not kept"
         try:
             # Before the transaction, so that strokes need not wait for it.
             with explain_os_error(failure, self.folder), atomic_write(draft) as neighbour:
-                self._sweep()
                 write(neighbour)
             with self.database.write(failure) as connection:
                 self._take_up(connection)
@@ -273,13 +270,6 @@ class ModelVersions:
         """Make the records again that were lost."""
         for version in self._chain(connection)[2]:
             connection.execute("INSERT OR REPLACE INTO versions VALUES (?, ?)", (version.number, to_json(version)))
-
-    def _sweep(self) -> None:
-        """Remove what killed writers left unfinished an hour ago or earlier."""
-        for leftover in self.folder.glob(".v-*.safetensors"):
-            with suppress(OSError):
-                if leftover.stat().st_mtime < time.time() - 3600:
-                    leftover.unlink()
 
     def _chain(
         self, connection: sqlite3.Connection | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,6 @@ from napari_wavegms.storage.content_hash import canonical, content_hash
 
 _SUFFIX = ".npy.gz"
 _HASH = re.compile(r"[0-9a-f]{32}")
-_OLD = 3600.0  # seconds
 _LEVEL = 1  # masks shrink a hundredfold at the fastest level, photographs at none
 
 
@@ -34,7 +32,6 @@ class ArrayStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._is_swept = False
 
     def path(self, content: str) -> Path:
         """The file of an array, whether it exists or not."""
@@ -96,16 +93,6 @@ class ArrayStore:
         """Remove arrays, where they are there; raises OSError if the disk refuses."""
         for content in contents:
             self.path(content).unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Once, remove temporary files of killed programs that are over an hour old."""
-        if self._is_swept:
-            return
-        self._is_swept = True
-        for leftover in (*self.folder.glob(".*.npy-*.gz"), *self.folder.glob(".*.json")):
-            with suppress(OSError):
-                if leftover.stat().st_mtime < time.time() - _OLD:
-                    leftover.unlink()
 
     def _holds(self, content: str) -> bool:
         if not self.path(content).is_file():

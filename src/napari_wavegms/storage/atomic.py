@@ -6,18 +6,30 @@ import errno
 import json
 import math
 import os
+import platform
+import re
 import reprlib
 import secrets
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from napari_wavegms.errors import InputError
 
 _PATIENCE = 20.0  # seconds
+_DAY = 24 * 3600.0  # seconds
+_HOST = blake2b(platform.node().encode(errors="replace"), digest_size=3).hexdigest()
+_UNFINISHED = re.compile(r"\..*-([0-9a-f]{6})-(\d{1,10})-[0-9a-f]{8}\.wavegms(\..*)?", re.DOTALL)
+_swept: set[Path] = set()
+_sweeping = threading.Lock()
 _LARGEST_JSON = 64 * 2**20  # bytes
 _LONGEST_PREFIX = 180  # bytes of the 255 that a file name may have; the rest is for what makes it unique
 
@@ -47,8 +59,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     make_folder(target.parent)
-    stem = os.fsdecode(os.fsencode(target.stem)[:_LONGEST_PREFIX])
-    neighbour = target.with_name(f".{stem}-{secrets.token_hex(4)}{target.suffix}")
+    neighbour = unfinished(target)
     create_file(neighbour)
     try:
         yield neighbour
@@ -59,6 +70,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         neighbour.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def unfinished(target: Path) -> Path:
+    """A new hidden name beside a file or folder, for what is being written; such of killed programs are removed.
+
+    The name tells whose it is: of a program of this computer that is gone, or of any other after a day.
+    """
+    folder = target.parent
+    with _sweeping:
+        if folder not in _swept:
+            _swept.add(folder)
+            _sweep(folder)
+    stem = os.fsdecode(os.fsencode(target.stem)[:_LONGEST_PREFIX])
+    return target.with_name(f".{stem}-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.wavegms{target.suffix}")
+
+
+def _sweep(folder: Path) -> None:
+    with suppress(OSError):
+        for path in folder.iterdir():
+            found = _UNFINISHED.fullmatch(path.name)
+            if found is None:
+                continue
+            host, process = found[1], int(found[2])
+            is_dead = host == _HOST and (process == os.getpid() or not psutil.pid_exists(process))
+            if is_dead or path.lstat().st_mtime < time.time() - _DAY:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
