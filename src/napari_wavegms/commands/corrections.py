@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,23 +18,17 @@ from napari_wavegms.commands.common.arguments import (
 )
 from napari_wavegms.commands.common.console import about, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED
-from napari_wavegms.commands.common.output_paths import (
-    checked_output_folder,
-    distinct,
-    refuse_overwriting,
-    result_names,
-)
+from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
 from napari_wavegms.corrections.export import file_stems, provenance_of
 from napari_wavegms.corrections.records import Correction
-from napari_wavegms.corrections.store import CorrectionStore, approved_mask
+from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images
-from napari_wavegms.files.mask_writer import write_mask
-from napari_wavegms.files.reading import LoadedImage, read_image
+from napari_wavegms.files.discovery import distinct, find_images, result_names
+from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.compaction import forget
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
-from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.journal.masks import DrawnMask, MaskFile, iter_export
+from napari_wavegms.learn.events import run_to_end
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, listed, moment, percent, shortened
 
@@ -61,7 +55,7 @@ def add_parser(commands: Commands) -> None:
     masks.add_argument("input", metavar="INPUT", nargs="*", help="images or folders (default: all that is approved)")
     masks.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
     masks.add_argument("--format", type=one_of("tiff", "png", "nii.gz"), default="tiff", metavar="tiff|png|nii.gz")
-    masks.add_argument("--all", action="store_true", help="also masks whose approval was withdrawn")
+    masks.add_argument("--all", action="store_true", help="also masks that are not, or no longer, approved")
     masks.add_argument("--recursive", action="store_true", help="also look into folders within folders")
     masks.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
     _add_keep_names(masks)
@@ -136,72 +130,48 @@ def run_masks(options: argparse.Namespace) -> int:
     set_memory_limit(options.max_memory)
     checked_output_folder(options.output)
     store = CorrectionStore()
-    written, failed, kept = 0, 0, []
-    for path, write in _of_images(store, options) if options.input else _of_store(store, options):
-        if path.exists() and not options.overwrite:
-            kept.append(path.name)
-            continue
-        try:
-            written += write(path)
-        except InputError as error:
-            failed += 1
-            note(about(path.name, str(error)))
-    if kept:
-        note(f"Kept {counted(len(kept), 'mask')} that exist already: {listed(kept)}. Replace them with --overwrite.")
-    show(f"{counted(written, 'mask')} in {options.output}.")
-    return FAILED if failed else DONE if written or kept else BAD_INPUT
+    files = _of_images(store, options) if options.input else _of_store(store, options)
+    done = run_to_end(iter_export(files, overwrite=options.overwrite))
+    for image in done.without:
+        note(f"{image} has no {'' if options.all else 'approved '}mask.")
+    for name, why in done.failed:
+        note(about(name, why))
+    if done.kept:
+        names = listed([file.path.name for file in done.kept])
+        note(f"Kept {counted(len(done.kept), 'mask')} that exist already: {names}. Replace them with --overwrite.")
+    show(f"{counted(done.written, 'mask')} in {options.output}.")
+    return FAILED if done.failed else DONE if done.written or done.kept else BAD_INPUT
 
 
-def _of_store(store: CorrectionStore, options: argparse.Namespace) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
-    """A file for each stored mask, and what writes it."""
+def _of_store(store: CorrectionStore, options: argparse.Namespace) -> list[MaskFile]:
+    """A file for each stored mask."""
     latest = {one.image: one for one in store.history()} if options.all else {}
     corrections = list((latest | {one.image: one for one in store.corrections()}).values())
     if not corrections:
         raise InputError(f"No mask is approved in {store.folder}. Approve one first.")
-    for one, stem in zip(corrections, file_stems([one.name for one in corrections]), strict=True):
-        yield options.output / f"{stem}_mask.{options.format}", partial(_write_stored, store, options, one)
+    return [
+        MaskFile(
+            one.name, options.output / f"{stem}_mask.{options.format}", partial(_stored, store, one, options.keep_names)
+        )
+        for one, stem in zip(corrections, file_stems([one.name for one in corrections]), strict=True)
+    ]
 
 
-def _write_stored(store: CorrectionStore, options: argparse.Namespace, one: Correction, path: Path) -> bool:
-    provenance = provenance_of(one, keep_names=options.keep_names)
-    write_mask(path, store.load(one).mask, one.spacing, provenance=provenance)
-    return True
+def _stored(store: CorrectionStore, one: Correction, keep_names: bool) -> DrawnMask:
+    return DrawnMask(store.load(one).mask, one.spacing, provenance=provenance_of(one, keep_names=keep_names))
 
 
-def _of_images(store: CorrectionStore, options: argparse.Namespace) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
-    """A file for each image, and what writes its mask, that of all planes of a stack in one."""
+def _of_images(store: CorrectionStore, options: argparse.Namespace) -> list[MaskFile]:
+    """A file for each image, with the mask of all planes of a stack in one."""
     files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
     targets = [options.output / f"{name}_mask.{options.format}" for name in result_names(files)]
     refuse_overwriting(targets, files)
-    for file, path in zip(files, targets, strict=True):
-        yield path, partial(_write_of_image, store, options, file)
+    journal = Journal(store.folder) if options.all else None
 
+    def find(file: Path) -> DrawnMask | None:
+        return DrawnMask.of(read_image(file), store, journal, keep_names=options.keep_names)
 
-def _write_of_image(store: CorrectionStore, options: argparse.Namespace, file: Path, path: Path) -> bool:
-    loaded = read_image(file)
-    for plan in _plans(loaded):
-        planes = [(index, plan.label_index(number)) for number, index in enumerate(plan.indices)]
-        mask = approved_mask(loaded.pixels, planes, plan.labels_shape, store, former=options.all)
-        if mask is not None:
-            found = (store.find(content_hash(loaded.pixels[index])) for index, _ in planes)
-            first = next((one for one in found if one is not None), None)
-            provenance = None if first is None else provenance_of(first, keep_names=options.keep_names)
-            axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-            write_mask(path, mask, loaded.spacing, axes, provenance, like=file)
-            return True
-    note(f"{file.name} has no approved mask.")
-    return False
-
-
-def _plans(loaded: LoadedImage) -> Iterator[StackPlan]:
-    """The planes of an image, channel by channel: a mask belongs to one of them."""
-    shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
-    rgb = loaded.axes.endswith("S")
-    try:
-        yield plan_stack(shape, dtype, rgb, labels, every=True)
-    except ChannelNeeded as needed:
-        for channel in needed.choices:
-            yield plan_stack(shape, dtype, rgb, labels, every=True, channel=channel)
+    return [MaskFile(file.name, path, partial(find, file)) for file, path in zip(files, targets, strict=True)]
 
 
 def _told(sentences: Sequence[str]) -> int:

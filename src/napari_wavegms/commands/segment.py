@@ -24,12 +24,7 @@ from napari_wavegms.commands.common.arguments import (
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
 from napari_wavegms.commands.common.models import load_segmenter
-from napari_wavegms.commands.common.output_paths import (
-    checked_output_folder,
-    distinct,
-    refuse_overwriting,
-    result_names,
-)
+from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, listed
 
@@ -123,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
     from napari_wavegms.commands.segment_files import Job
-    from napari_wavegms.files.discovery import find_images
+    from napari_wavegms.files.discovery import distinct, find_images, result_names
 
     files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
     jobs = [

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which image belongs to which mask."""
+"""Which files of a folder are images, which image belongs to which mask, and what the results of each are called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from napari_wavegms.errors import InputError
@@ -176,6 +176,37 @@ def masks_beside(image: Path, folder: Path | None = None) -> list[Path]:
     return _masks_by_name(others, {stem}, place).get(stem, [])
 
 
+def distinct(files: Iterable[Path]) -> list[Path]:
+    """Each file once, even when it was named in two ways, in order."""
+    found: dict[str, Path] = {}
+    for file in files:
+        found.setdefault(os.path.normcase(os.path.abspath(file)), file)  # noqa: PTH100 - links stay what they are
+    return list(found.values())
+
+
+def result_names(files: Sequence[Path]) -> list[str]:
+    """One name for the results of each file: its stem, with what tells it apart where stems are equal.
+
+    Files of one stem get the name of their folder before it, or their ending behind it, whichever tells them apart.
+    Capitals do not: some file systems ignore them.
+
+    Examples
+    --------
+    >>> result_names([Path("monday/scan.png"), Path("tuesday/scan.png"), Path("tuesday/other.png")])
+    ['monday_scan', 'tuesday_scan', 'other']
+    >>> result_names([Path("scan.png"), Path("scan.tif")])
+    ['scan_png', 'scan_tif']
+    """
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        groups.setdefault(stem_of(file).casefold(), []).append(file)
+    names = {group[0]: stem_of(group[0]) for group in groups.values() if len(group) == 1}
+    for group in groups.values():
+        if len(group) > 1:
+            names |= _distinguished(group, taken={name.casefold() for name in names.values()})
+    return [names[file] for file in files]
+
+
 def natural(name: str) -> tuple[list[tuple[str, int]], str]:
     """Sort key, text and numbers in turn: ``scan2`` before ``scan10``; the name itself settles ``a1`` and ``a01``."""
     parts = re.split(r"(\d+)", name.casefold())
@@ -311,3 +342,25 @@ def _listed(paths: Sequence[Path]) -> str:
 def _some(stems: Iterable[str]) -> str:
     names = [repr(stem) for stem in stems]
     return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") if names else "none"
+
+
+def _distinguished(group: list[Path], taken: set[str]) -> dict[Path, str]:
+    for candidates in _candidates(group):
+        folded = {name.casefold() for name in candidates}
+        if len(folded) == len(group) and not taken & folded:
+            break
+    return dict(zip(group, candidates, strict=True))
+
+
+def _candidates(group: list[Path]) -> Iterator[list[str]]:
+    """Ever longer names; the last ones are numbered and go on for ever."""
+    stems = [stem_of(file) for file in group]
+    endings = [file.name[len(stem) :].replace(".", "_") for file, stem in zip(group, stems, strict=True)]
+    folders = [Path(os.path.abspath(file)).parent.parts[1:] for file in group]  # noqa: PTH100 - as in `distinct`
+    yield [stem + ending for stem, ending in zip(stems, endings, strict=True)]
+    for depth in range(1, max(map(len, folders)) + 1):
+        placed = ["_".join([*folder[-depth:], stem]) for folder, stem in zip(folders, stems, strict=True)]
+        yield placed
+        yield [name + ending for name, ending in zip(placed, endings, strict=True)]
+    for first in count(1):
+        yield [f"{stem}_{number}" for number, stem in enumerate(stems, start=first)]

@@ -55,6 +55,11 @@ class StackPlan:
     position: tuple[int, ...] | None  # the one position along `frame_axes` to segment, or None for all
 
     @property
+    def planes(self) -> list[tuple[Index, Index]]:
+        """Where each plane lies in the image and in its labels."""
+        return [(index, self.label_index(number)) for number, index in enumerate(self.indices)]
+
+    @property
     def total(self) -> int:
         """Number of planes to segment."""
         return 1 if self.position is not None else math.prod(self.shape[axis] for axis in self.frame_axes)

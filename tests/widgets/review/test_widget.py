@@ -256,7 +256,7 @@ def test_a_file_that_cannot_be_read_says_so_and_the_next_one_opens(open_room: Ca
 def test_the_journal_is_exported_as_a_table(room: Any, tmp_path: Path) -> None:
     room.stroke((5, 5))
     room.wait(lambda: room.item.state == "corrected")
-    room.widget.lists.export(tmp_path / "journal.csv")
+    room.widget.exports.export_table(tmp_path / "journal.csv")
     room.wait(lambda: "written to" in room.panel.status)
     assert "scan_1" in (tmp_path / "journal.csv").read_text(encoding="utf-8")
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_wavegms.corrections.store import CorrectionStore, approved_mask
+from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
+from napari_wavegms.journal.masks import drawn_mask
 from napari_wavegms.journal.records import Edit, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -84,15 +85,8 @@ def open_job(
     loaded = known if isinstance(known, LoadedImage) else load_image(item, known)
     if writer.waits(loaded.content) and not writer.flush() and writer.waits(loaded.content):
         raise InputError(f"The last edits of {item.name} are not on disk yet. {writer.problem} Then open it again.")
-    shape = loaded.plan.labels_shape
-    mask = approved_mask(loaded.pixels, loaded.planes, shape, store)
-    is_approved = mask is not None
-    if mask is None:
-        mask = writer.journal.last_mask(loaded.content, without)
-    if mask is None:
-        mask = approved_mask(loaded.pixels, loaded.planes, shape, store, former=True)
-    # A mask that was brought to another shape meanwhile is no mask of this image.
-    return Opened(loaded, mask if mask is not None and mask.shape == shape else None, is_approved)
+    mask, is_approved = drawn_mask(loaded.pixels, loaded.plan, store, writer.journal, without)
+    return Opened(loaded, mask, is_approved)
 
 
 class CurrentImage(QObject):

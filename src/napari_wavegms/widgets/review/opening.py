@@ -14,15 +14,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.files.discovery import SUFFIXES
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
-from napari_wavegms.journal.export import export_csv
-from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_layers import is_overlay
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.prefetch import Pixels, Prefetch
-from napari_wavegms.wording import counted
 from napari_wavegms.worklist.item import WorklistStates
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
 
@@ -37,13 +34,6 @@ def list_job(make: Callable[[], Worklist]) -> Generator[None, None, Worklist]:
     if worklist.folder is not None:
         note_folder(worklist.folder)
     return worklist
-
-
-def export_job(writer: JournalWriter, path: Path) -> Generator[None, None, str]:
-    """Write the journal as a table, the last stroke included; give a sentence."""
-    yield
-    writer.flush()
-    return f"{counted(export_csv(writer.journal, path), 'row')} written to {path}."
 
 
 def pixels_of(layer: Image) -> Pixels:
@@ -71,13 +61,12 @@ class Lists(QObject):
         self, context: ReviewContext, states: WorklistStates, current: CurrentImage, prefetch: Prefetch
     ) -> None:
         super().__init__(context.panel)
-        self._panel, self._list, self._journal = context.panel, context.images, context.journal
+        self._panel, self._list = context.panel, context.images
         self._store, self._states, self._current, self._prefetch = context.store, states, current, prefetch
         self._before: str | None = None  # the image that was shown before the one on screen
         self._now: str | None = None
-        self._lister, self._exporter = JobRunner(self), JobRunner(self)
+        self._lister = JobRunner(self)
         self._lister.ended.connect(self._on_list)
-        self._exporter.ended.connect(self._on_exported)
         current.arrived.connect(self._on_arrived)
 
     @property
@@ -124,12 +113,6 @@ class Lists(QObject):
                 self._current.note_state(shown, "skipped")
             self.next()
 
-    def export(self, path: Path) -> None:
-        """Write the journal as a table."""
-        if not self._exporter.busy:
-            self._journal.settle()
-            self._exporter.start(partial(export_job, self._journal.writer, path))
-
     def ask_for_folder(self) -> None:
         """Ask for a folder of images."""
         dialog = self._dialog("Select a folder of images to review", _last_folder(above=True), self.open_folder)
@@ -142,17 +125,9 @@ class Lists(QObject):
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
         dialog.open()
 
-    def ask_for_table(self) -> None:
-        """Ask where to write the journal."""
-        dialog = self._dialog("Export the journal as a table", "journal.csv", self.export, "Tables (*.csv)")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("csv")
-        dialog.open()
-
     def close(self) -> None:
         """Stop."""
         self._lister.abandon()
-        self._exporter.abandon()
 
     def _dialog(self, title: str, start: str, then: Callable[..., None], kinds: str = "") -> QFileDialog:
         dialog = QFileDialog(self._panel, title, start, kinds)
@@ -187,12 +162,6 @@ class Lists(QObject):
         self._panel.set_recent(recent_folders(), worklist.folder)
         self._panel.list.set_worklist(worklist)
         self.opened.emit(worklist.current or next(iter(self._list.keys), worklist.items()[0].key))
-
-    def _on_exported(self, outcome: Outcome) -> None:
-        if outcome.error is None:
-            self._panel.say(str(outcome.result))
-        else:
-            self._panel.say_problem(str(outcome.error))
 
 
 def _last_folder(above: bool = False) -> str:

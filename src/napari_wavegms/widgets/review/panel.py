@@ -32,6 +32,8 @@ from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.viewer import notify_if_hidden
 from napari_wavegms.widgets.qt.collapsible import Fold
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.question import Question
+from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
@@ -71,8 +73,12 @@ _KEYLESS = {
         "Run on all images",
         "Predict every image in the background, so that the whole list can be sorted by uncertainty.",
     ),
+    "save": ("Save mask…", "Write the mask on screen to a TIFF or PNG file."),
     "export": ("Export journal…", "Write every edit with its author, time and duration to a table (CSV)."),
 }
+_EXPORT = "Export masks…", "Write the masks of this list to a folder, under the names of their images."
+_EXPORTED = (("approved masks", True), ("all masks that were worked on", False))
+_FORMATS = (("TIFF", ".tiff"), ("PNG", ".png"))
 
 
 class ReviewPanel(QWidget):
@@ -82,7 +88,7 @@ class ReviewPanel(QWidget):
     -------
     action(str)
         A button was pressed: a name in `shortcuts.ACTIONS`, or ``"folder"``, ``"files"``, ``"layers"``, ``"again"``,
-        ``"all"`` or ``"export"``.
+        ``"all"``, ``"save"`` or ``"export"``.
     folder_chosen(Path)
         One of the recent folders.
     name_given(str)
@@ -93,6 +99,10 @@ class ReviewPanel(QWidget):
     threshold_row : ThresholdRow
     model_row : ModelRow
     question : RestoreQuestion
+    masks_row : RunRow
+        *Export masks…*, with its progress.
+    replacing : Question
+        Whether to replace masks that exist already.
     saved, hint, retraining : WrappedLabel
         What changed and when it was saved, that the model cannot reproduce the mask, and how far retraining is.
     status : str
@@ -109,6 +119,7 @@ class ReviewPanel(QWidget):
         self.threshold_row = ThresholdRow()
         self.question = RestoreQuestion()
         self.model_row = ModelRow()
+        self.masks_row, self.replacing = RunRow(*_EXPORT, "Stop", "Stop; what is written stays"), Question()
         self.saved, self.hint, self.retraining = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.status = ""
         self._labels: dict[str, str] = {}
@@ -116,7 +127,7 @@ class ReviewPanel(QWidget):
         for name, (text, tooltip) in _KEYLESS.items():
             self._buttons[name] = _button(text, tooltip, partial(self.action.emit, name))
         self._recent = ChoiceList("recent folders")
-        self._overwrite = ChoiceList()
+        self._overwrite, self._exported, self._format = ChoiceList(), ChoiceList(), ChoiceList()
         self._smallest = _count(2, 1_000_000, 50, " px", "Islands with fewer pixels than this are removed.")
         self._every = _count(1, 999, 5, " approvals", "The number of approvals between two updates.")
         self._retrains = QCheckBox("Retrain after every")
@@ -150,6 +161,16 @@ class ReviewPanel(QWidget):
     def smallest(self) -> int:
         """The smallest island that stays, in pixels."""
         return self._smallest.value()
+
+    @property
+    def only_approved(self) -> bool:
+        """Whether only approved masks are exported, or all that somebody worked on."""
+        return bool(self._exported.value)
+
+    @property
+    def mask_ending(self) -> str:
+        """The ending of exported files."""
+        return str(self._format.value)
 
     def is_checked(self, name: str) -> bool:
         """Whether a layer of ours is to be shown: ``"uncertainty"`` or ``"changes"``."""
@@ -187,6 +208,7 @@ class ReviewPanel(QWidget):
         self._buttons["withdraw"].setVisible(approved)
         self.threshold_row.setEnabled(bool(name) and not approved)
         self._buttons["again"].setEnabled(bool(name) and not approved)
+        self._buttons["save"].setEnabled(bool(name))
         self._keep_focus(focus)
 
     def set_light(self, light: OODLevel | None) -> None:
@@ -255,7 +277,7 @@ class ReviewPanel(QWidget):
         above, column = _column(8, 8, 8, 4)
         column.addLayout(top)
         column.addWidget(self.list, 1)
-        more = Fold("Model, retraining, journal", self._more())
+        more = Fold("Model, retraining", self._more())
         scrolled = ScrolledPanel(self._lower_half(more))
         more.unfolded.connect(partial(scrolled.ensureWidgetVisible, more, 0, 0))
         splitter = QSplitter(Qt.Orientation.Vertical)
@@ -267,6 +289,7 @@ class ReviewPanel(QWidget):
         splitter.setSizes([420, 380])
         _fill(QVBoxLayout(self), splitter).setContentsMargins(0, 0, 0, 0)
         names = {"Recent folders": self._recent, "New results": self._overwrite, "Your name": self._editor}
+        names |= {"Exported masks": self._exported, "Format": self._format}
         for name, field in {**names, "Smallest island": self._smallest, "Approvals": self._every}.items():
             field.setAccessibleName(name)
 
@@ -283,7 +306,7 @@ class ReviewPanel(QWidget):
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
         _fill(column, self._name, self._light, self.question, steps)
         _fill(column, self.saved, self.hint, self._status, self.retraining)
-        _fill(column, Fold("Tools", self._tools(), unfolded=True), more)
+        _fill(column, Fold("Tools", self._tools(), unfolded=True), Fold("Save, export", self._exports()), more)
         column.addStretch(1)
         return half
 
@@ -301,6 +324,16 @@ class ReviewPanel(QWidget):
         _fill(column, threshold, self._grid(*rows), islands)
         return body
 
+    def _exports(self) -> QWidget:
+        body, column = _column()
+        column.setSpacing(4)
+        self._exported.set_choices(_EXPORTED, True)
+        self._format.set_choices(_FORMATS, ".tiff")
+        choices = _fill(QHBoxLayout(), self._exported, QLabel("as"), self._format)
+        choices.setStretch(0, 1)
+        _fill(column, self._grid(("save", "export")), choices, self.masks_row, self.replacing)
+        return body
+
     def _more(self) -> QWidget:
         body, form = QWidget(), QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -313,9 +346,9 @@ class ReviewPanel(QWidget):
         retraining = _fill(QHBoxLayout(), self._retrains, self._every)
         retraining.addStretch(1)
         buttons = QGridLayout()
-        for place, name in (((0, 0), "again"), ((0, 1), "all"), ((1, 0), "export")):
+        for at, name in enumerate(("again", "all")):
             self._buttons[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            buttons.addWidget(self._buttons[name], *place)
+            buttons.addWidget(self._buttons[name], 0, at)
         form.addRow("Model", self.model_row)
         form.addRow("New results", self._overwrite)
         form.addRow("Your name", self._editor)

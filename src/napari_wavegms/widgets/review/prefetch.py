@@ -76,7 +76,7 @@ class LoadedImage:
     @property
     def planes(self) -> list[tuple[Index, Index]]:
         """Where each plane lies in the pixels and in the mask."""
-        return [(index, self.plan.label_index(number)) for number, index in enumerate(self.plan.indices)]
+        return self.plan.planes
 
     @property
     def bytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_wavegms.widgets.review.panel import LAYERS, LOCKED, ReviewPanel
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
 from napari_wavegms.widgets.tools.changes_overlay import ChangesOverlay
 from napari_wavegms.widgets.tools.mask_tools import MaskTools
+from napari_wavegms.widgets.tools.save_mask import SaveRequest
 from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 
 if TYPE_CHECKING:
@@ -92,6 +94,11 @@ class ReviewTools(QObject):
         """End a threshold that is moving."""
         self._panel.threshold_row.settle()
         self._mask_tools.end_movement()
+
+    def save_request(self, path: Path) -> SaveRequest | None:
+        """Collect what a file of the mask on screen needs; None without a mask."""
+        self.settle()
+        return self._mask_tools.save_request(path)
 
     def predicted(self) -> None:
         """Update what depends on the prediction, which has come or is another."""

@@ -22,6 +22,7 @@ from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
 from napari_wavegms.widgets.recording.recorder import JournalWatch, in_window
 from napari_wavegms.widgets.review.approval import Approvals
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
+from napari_wavegms.widgets.review.export import Exports
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.opening import Lists
 from napari_wavegms.widgets.review.panel import LAYERS, ReviewPanel
@@ -59,6 +60,7 @@ class ReviewWidget(DockedWidget):
     lists : Lists
     recovery : Recovery
     approvals : Approvals
+    exports : Exports
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ReviewWidget(DockedWidget):
         self.lists = Lists(context, states, self.current, self.prefetch)
         self.recovery = Recovery(context, self.current, self.lists, self.tools)
         self.approvals = Approvals(context, self.current, self.tools, self.lists.next, preset)
+        self.exports = Exports(context, self.current, self.tools)
         actions: dict[str, Callable[[], object]] = {
             "approve": self.approvals.approve,
             "withdraw": self.approvals.withdraw,
@@ -104,7 +107,8 @@ class ReviewWidget(DockedWidget):
             "folder": self.lists.ask_for_folder,
             "files": self.lists.ask_for_files,
             "layers": self.lists.open_layers,
-            "export": self.lists.ask_for_table,
+            "save": self.exports.ask_for_mask,
+            "export": self.exports.ask_for_table,
             "again": self.prefetch.run_again,
             "all": lambda: self.prefetch.run(all_images=True),
         }
@@ -149,6 +153,7 @@ class ReviewWidget(DockedWidget):
         self.prefetch.forget()
         self.approvals.close()
         self.lists.close()
+        self.exports.close()
         self.recovery.close()
         self.journal.close()
 
