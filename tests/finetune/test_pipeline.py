@@ -18,7 +18,7 @@ from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scor
 from napari_wavegms.finetune.gate import UNSURE
 from napari_wavegms.finetune.pipeline import iter_fine_tune, recover
 from napari_wavegms.finetune.presets import PRESETS, Preset
-from napari_wavegms.finetune.replay import LEARNED, ReplaySet
+from napari_wavegms.finetune.replay import LEARNED, ReplaySet, learned, learned_mark
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.learn.events import TrainEpoch, TrainStarted, TrainStep, run_to_end
@@ -105,7 +105,8 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert start_file.read_bytes() == bytes_before
     assert left_in_work(tmp_path) == ["training.lock"]
     card = read_card(ModelVersions(tmp_path).path(1))
-    assert card.lineage[-1][LEARNED] == sorted(content_hash(pair.image) for pair in request.pairs)
+    assert card.lineage[-1][LEARNED] == sorted(learned_mark(pair) for pair in request.pairs)
+    assert not {content_hash(pair.image) for pair in request.pairs} & learned(card)
     assert card.scores["test images"]["n"] == 2
 
 
@@ -273,7 +274,8 @@ os._exit(9)
 
 def test_what_was_learned_from_is_replayed_and_never_scored_on() -> None:
     train, held_out = pairs(3), pairs(2, 10)
-    card = ModelCard("m", lineage=({LEARNED: [content_hash(train[0].image), content_hash(held_out[1].image)]},))
+    # The second as earlier versions wrote it.
+    card = ModelCard("m", lineage=({LEARNED: [learned_mark(train[0]), content_hash(held_out[1].image)]},))
     material = ReplaySet.of(train, held_out, card)
     assert [pair.name for pair in material.new] == ["p1", "p2"]
     assert [pair.name for pair in material.replay] == ["p0"]

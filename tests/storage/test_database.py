@@ -380,3 +380,13 @@ def test_rows_that_are_lost_are_told(database: Database) -> None:
 def test_the_last_number_is_told(database: Database) -> None:
     with pytest.raises(InputError, match="is damaged"):
         add(database, 2**63)
+
+
+def test_damaged_bytes_in_the_tables_themselves_are_told(database: Database) -> None:
+    add(database, 1)
+    database.path.write_bytes(database.path.read_bytes().replace(b"CREATE TABLE worklist", b"CREATE TABLE w\xb7rklist"))
+    with pytest.raises(InputError, match=r"is damaged|has other tables"):
+        numbers(database)
+    database.path.write_bytes(database.path.read_bytes().replace(b"CREATE TABLE w\xb7", b"CR\xb7ATE TABLE w\xb7"))
+    with pytest.raises(InputError, match=r"is damaged|has other tables"):
+        numbers(database)

@@ -77,6 +77,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--size", metavar="PIXELS", type=whole, help="side of the working frame, a multiple of 8")
     parser.add_argument("--seed", metavar="N", type=whole, help="the same seed gives the same run (default: 2333)")
     parser.add_argument("--resume", action="store_true", help="continue the run in DIR as if it had not been stopped")
+    parser.add_argument(
+        "--keep-names", action="store_true", help="name the folders of images and masks in the model's card"
+    )
     parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 15 seconds")
     add_device(parser)
     add_max_memory(parser)
@@ -179,12 +182,14 @@ def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
     from napari_wavegms.model.card import ModelCard
 
     config, start = plan.config, plan.start
-    images, masks = (folder.resolve().name for folder in (options.images, options.masks))
     name = plan.output.resolve().name or "model"
-    data = f"{counted(len(plan.train), 'pair')} of images and masks from '{images}'"
+    data, images, masks = f"{counted(len(plan.train), 'pair')} of images and masks", "IMAGES", "MASKS"
+    if options.keep_names:
+        images, masks = (folder.resolve().name for folder in (options.images, options.masks))
+        data += f" from '{images}'"
     verb = "Trained" if start.card is None else f"{start.label}, fine-tuned"
     before = start.card or ModelCard(name=name)
-    entry = {"start": start.label, "images": images, "teacher": teacher, "held out": len(plan.validation)}
+    entry = {"start": start.label, "teacher": teacher, "held out": len(plan.validation)}
     return replace(
         before,
         name=name,

@@ -98,6 +98,7 @@ class Approval:
 
 
 _Length = Annotated[int, Field(gt=0)]
+_Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,9 @@ class Correction:
 
     number: int
     name: str
-    image: str
-    mask: str
-    prediction: str | None
+    image: _Hash
+    mask: _Hash
+    prediction: _Hash | None
     group: str
     shape: tuple[_Length, _Length]
     labelled: int

@@ -28,7 +28,7 @@ from napari_wavegms.finetune.events import (
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
 from napari_wavegms.finetune.presets import WATCHED
-from napari_wavegms.finetune.replay import LEARNED
+from napari_wavegms.finetune.replay import LEARNED, learned_mark
 from napari_wavegms.finetune.split import FEW
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY
@@ -36,7 +36,6 @@ from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.segment.ood import FRAME, MOST_CORRECTIONS, ImageKinds, describe
 from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
-from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class _Run:
         title = f"{request.preset.title}, {counted(len(everything), 'correction')}"
         self.card = replace(read_card(request.start), title=title)
         self.parent = request.start_name or request.start.stem
-        self.learned = sorted({content_hash(pair.image) for pair in everything})
+        self.learned = sorted({learned_mark(pair) for pair in everything})
         self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
         self.clock = time.perf_counter()
         self.stopped = self.kept = False

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.storage.user_data import secret
 
 LEARNED = "learned"
-"""Key of a card's lineage entry under which the content hashes of the images stand that were learned from."""
+"""Key of a card's lineage entry under which the marks of the images stand that were learned from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,8 +29,13 @@ class ReplaySet:
 
         Where all are held out, they are learned from after all, because one pair is enough to start.
         """
-        known = {content for card in lineages for content in learned(card)}
-        seen = {id(pair) for pair in (*train, *held_out) if content_hash(pair.image) in known}
+        known = {mark for card in lineages for mark in learned(card)}
+        # Cards of earlier versions have the content hashes themselves.
+        seen = {
+            id(pair)
+            for pair in (*train, *held_out)
+            if known and not known.isdisjoint((learned_mark(pair), content_hash(pair.image)))
+        }
         clean = tuple(pair for pair in held_out if id(pair) not in seen)
         if not train:
             train, clean = held_out, ()
@@ -37,6 +44,12 @@ class ReplaySet:
         return cls(new or replay, replay if new else (), clean)
 
 
+def learned_mark(pair: Pair) -> str:
+    """What a card says of an image that was learned from: a hash that only this account can check."""
+    return blake2b(content_hash(pair.image).encode(), key=secret(), digest_size=16).hexdigest()
+
+
 def learned(card: ModelCard) -> set[str]:
-    """Content hashes of all images that a model and its forebears were fine-tuned on."""
-    return {str(content) for step in card.lineage for content in step.get(LEARNED, ())}
+    """Marks of all images that a model and its forebears were fine-tuned on, see `learned_mark`."""
+    lists = (step.get(LEARNED) for step in card.lineage)
+    return {str(mark) for marks in lists if isinstance(marks, list) for mark in marks}

@@ -56,7 +56,7 @@ def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int
     with (
         explain_os_error("The journal was not exported", path),
         atomic_write(path) as neighbour,
-        neighbour.open("w", encoding="utf-8-sig", newline="") as file,
+        neighbour.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file,
     ):
         table = csv.DictWriter(file, COLUMNS, restval="")
         table.writeheader()

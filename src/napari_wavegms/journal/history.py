@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_wavegms.errors import InputError
+from napari_wavegms.errors import InputError, harmless
 from napari_wavegms.journal.patches import MaskState, bands_of, pack, unpack
 from napari_wavegms.journal.records import Beginning, EditTarget
 from napari_wavegms.storage.atomic import parse_json
@@ -169,7 +169,7 @@ def name_of(connection: sqlite3.Connection, image: str) -> str:
     """What the user calls an image."""
     row = connection.execute("SELECT max(id) FROM journal_sessions WHERE image = ?", (image,)).fetchone()
     target = target_of(connection, row[0])
-    return "this image" if target is None else target.name
+    return "this image" if target is None else harmless(target.name)
 
 
 def _digest(pixels: bytes | None) -> str:

@@ -247,7 +247,7 @@ class Database:
     def _explained(self, failure: str, action: str) -> Iterator[None]:
         try:
             yield
-        except OverflowError as cause:  # a number of 64 bits that was the last one
+        except (OverflowError, UnicodeDecodeError) as cause:  # the last number of 64 bits; SQLite quotes damaged bytes
             raise InputError(f"{failure}: {self.path} is damaged ({cause}); {_REMEDY}") from cause
         except (sqlite3.Error, OSError) as cause:
             raise InputError(f"{failure}: {_reason(cause, self.path, action)}") from cause

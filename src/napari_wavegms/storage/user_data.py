@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ HOME_VARIABLE = "WAVEGMS_HOME"
 _EDITOR = "editor"
 _RECENT = "recent"
 _MOST = 8  # recent folders
+_SECRET = 32  # bytes
 
 
 def user_folder() -> Path:
@@ -61,6 +63,21 @@ def set_editor_name(name: str) -> None:
     """
     with explain_os_error("The name was not kept", settings_file()):
         _write({_EDITOR: " ".join(name.split())})
+
+
+def secret() -> bytes:
+    """Random bytes of this account, made once; hashes that are keyed with them tell nobody else anything."""
+    path = user_folder() / "secret"
+    with suppress(OSError):
+        if path.is_file() and len(key := path.read_bytes()) == _SECRET:
+            return key
+    key = secrets.token_bytes(_SECRET)
+    with explain_os_error("The account's secret was not kept", path):
+        make_folder(path.parent, private=True)
+        with atomic_write(path) as neighbour:
+            neighbour.chmod(0o600)
+            neighbour.write_bytes(key)
+    return key
 
 
 def recent_folders() -> list[Path]:
