@@ -6,6 +6,7 @@ import contextlib
 import os
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.mask_writer import write_mask
+from napari_wavegms.files.napari_reader import differs_in_napari
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.memory import set_memory_limit
@@ -507,3 +509,49 @@ def test_twelve_packed_bits_are_read(tmp_path: Path) -> None:
     assert len(content) == 122
     (tmp_path / "a.tif").write_bytes(content + packed.astype(np.uint8).tobytes())
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels, values)
+
+
+def deep_png(path: Path, values: np.ndarray, chunks: bytes = b"") -> Path:
+    """A PNG of 16 bits a sample, rows unfiltered and filtered by turns."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows, columns, samples = values.shape
+    raw = [values[row].astype(">u2").tobytes() for row in range(rows)]
+    wide = 2 * samples
+    sub = [bytes((b - (row[i - wide] if i >= wide else 0)) % 256 for i, b in enumerate(row)) for row in raw]
+    body = b"".join(b"\1" + sub[row] if row % 2 else b"\0" + raw[row] for row in range(rows))
+    head = struct.pack(">IIBBBBB", columns, rows, 16, {2: 4, 3: 2, 4: 6}[samples], 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunks, chunk(b"IDAT", zlib.compress(body)), chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_of_sixteen_bits_keep_all_of_them(tmp_path: Path, samples: int) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (5, 7, samples), dtype=np.uint16)
+    image = read_image(deep_png(tmp_path / "deep.png", values))
+    np.testing.assert_array_equal(image.pixels, values)
+    assert (image.axes, image.pixels.dtype) == ("YXS", np.uint16)
+    assert differs_in_napari(tmp_path / "deep.png"), "napari's own reader gives eight of them"
+
+
+def test_grey_and_alpha_of_sixteen_bits_lie_over_black(tmp_path: Path) -> None:
+    values = np.array([[[40_001, 65535], [40_001, 0], [513, 65535]]], np.uint16)
+    assert read_image(deep_png(tmp_path / "deep.png", values)).pixels.tolist() == [[40_001, 0, 513]]
+
+
+def test_one_clear_colour_of_sixteen_bits(tmp_path: Path) -> None:
+    values = np.array([[[1, 2, 3], [257, 2, 3]]], np.uint16)
+    name, data = b"tRNS", struct.pack(">HHH", 1, 2, 3)
+    clear = struct.pack(">I", 6) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    image = read_image(deep_png(tmp_path / "clear.png", values, clear))
+    assert image.pixels.tolist() == [[[1, 2, 3, 0], [257, 2, 3, 65535]]]
+
+
+def test_a_mask_of_sixteen_bit_colours(tmp_path: Path) -> None:
+    values = np.zeros((16, 24, 3), np.uint16)
+    values[4:9, 5:12] = 65535
+    mask = read_mask(deep_png(tmp_path / "m_mask.png", values))
+    np.testing.assert_array_equal(mask, values[..., 0] > 0)

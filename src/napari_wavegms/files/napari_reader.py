@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
+from napari_wavegms.files.formats.raster import is_deep
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.files.provenance import KEY
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image_or_mask
@@ -50,7 +51,12 @@ def differs_in_napari(path: Path) -> bool:
         with Image.open(path) as image:
             tags = getattr(image, "tag_v2", {})
             is_ours = KEY in image.info or f"{KEY}=" in str(tags.get(_DESCRIPTION, ""))
-            return is_ours or image.getexif().get(_ORIENTATION, 1) != 1 or tags.get(_PHOTOMETRIC) == _ZERO_IS_WHITE
+            return (
+                is_ours
+                or is_deep(image)
+                or image.getexif().get(_ORIENTATION, 1) != 1
+                or tags.get(_PHOTOMETRIC) == _ZERO_IS_WHITE
+            )
     except Exception:  # whatever is wrong with it, napari has opened it
         return False
 

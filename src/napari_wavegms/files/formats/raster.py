@@ -23,6 +23,8 @@ MAGIC = tuple(_OPENERS)
 
 _ORIENTATION = 0x0112
 _PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "F")
+# Pillow's unpacking of 16-bit colours, and those that give their upper and their lower byte, or both.
+_DEEP = {"RGB;16B": ("RGB;16B", "RGB;16L"), "RGBA;16B": ("RGBA;16B", "RGBA;16L"), "LA;16B": ("RGBA",)}
 _COPIES = 3  # Pillow's pixels, numpy's, and those that are turned upright
 
 
@@ -37,8 +39,7 @@ def decode(path: Path) -> Decoded:
         raise ForeignFile from cause
     with image:
         ask_for_memory(path, _COPIES * bytes_of(image))
-        image.load()
-        pixels, palette = stored_values(image)
+        pixels, palette = (_sixteen_bits(image), None) if is_deep(image) else stored_values(image)
         axes = "YX" if pixels.ndim == 2 else "YXS"
         record = Record.from_text(str(image.info[KEY])) if KEY in image.info else None
         frames = getattr(image, "n_frames", 1)
@@ -55,8 +56,31 @@ def decode(path: Path) -> Decoded:
 
 def bytes_of(image: Image.Image) -> int:
     """Memory of a Pillow image's pixels, before they are read."""
-    deep = 4 if image.mode in ("I", "F") else 2 if image.mode.startswith("I;16") else 1
+    deep = 4 if image.mode in ("I", "F") else 2 if image.mode.startswith("I;16") or is_deep(image) else 1
     return image.width * image.height * len(image.getbands()) * deep
+
+
+def is_deep(image: Any) -> bool:
+    """Whether a picture that is not loaded yet has colours of 16 bits, of which Pillow keeps the upper eight."""
+    return bool(image.tile) and image.tile[0].args in _DEEP
+
+
+def _sixteen_bits(image: Any) -> NDArray[np.uint16]:
+    """All the bits of a PNG's colours: Pillow unpacks one byte of each at a time."""
+    rawmode = image.tile[0].args
+    bytes_ = []
+    for part in _DEEP[rawmode]:
+        with type(image)(image.filename) as again:
+            again.tile = [again.tile[0]._replace(args=part)]
+            bytes_.append(np.asarray(again))
+    if len(bytes_) == 1:  # grey and alpha, both bytes of each
+        return np.ascontiguousarray(bytes_[0]).view(">u2").astype(np.uint16)
+    pixels: NDArray[np.uint16] = bytes_[0].astype(np.uint16) << 8 | bytes_[1]
+    clear = image.info.get("transparency")
+    if clear is None:
+        return pixels
+    alpha = np.where((pixels == np.asarray(clear)).all(axis=-1), 0, 65535).astype(np.uint16)
+    return np.dstack([pixels, alpha])
 
 
 def stored_values(image: Image.Image) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
