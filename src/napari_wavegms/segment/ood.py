@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
@@ -31,6 +31,7 @@ from napari_wavegms.segment.preprocessing import Preprocessing, prepare
 if TYPE_CHECKING:
     import torch
 
+    from napari_wavegms.model.card import ModelCard
     from napari_wavegms.model.context import ContextTrunk
 
 Colour = Literal["green", "amber", "red", ""]
@@ -186,6 +187,12 @@ class ImageKinds:
             return cls(kinds, corrected) if values["trunk"] == _space().trunk.fingerprint else None
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             return None
+
+
+def level_of(card: ModelCard) -> Callable[[npt.ArrayLike], OODLevel]:
+    """What tells how far an image is from the training images of a model."""
+    known = ImageKinds.from_dict(card.familiarity)
+    return lambda image: UNKNOWN if known is None else known.level(known.distance(describe(image)))
 
 
 def describe(image: npt.ArrayLike) -> Array:

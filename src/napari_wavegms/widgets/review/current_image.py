@@ -177,7 +177,7 @@ class CurrentImage(QObject):
         shown = self.shown
         if shown is None:
             self._panel.set_shown("", False)
-            self._panel.set_light(None)
+            self._panel.light.tell(None)
         else:
             loaded = shown.loaded
             self._panel.set_shown(loaded.name, shown.approved, loaded.source or loaded.name)
@@ -309,7 +309,7 @@ class CurrentImage(QObject):
         self.refresh()
 
     def _show_light(self, prediction: Prediction | None) -> None:
-        self._panel.set_light(None if prediction is None else prediction.light)
+        self._panel.light.tell(None if prediction is None else prediction.light)
 
 
 def _state_of(item: Item, opened: Opened) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wavegms.segment.merging import DEFAULT, EXPLAINED, Overwrite
+from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.viewer import notify_if_hidden
@@ -40,19 +41,9 @@ from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.shortcuts import ACTIONS
 from napari_wavegms.widgets.worklist.view import WorklistView
 
-if TYPE_CHECKING:
-    from napari_wavegms.segment.ood import OODLevel
-
 LOCKED = "This mask is approved and locked. Press Un-approve to change it."
 _NO_IMAGE = "No image is shown. Open a folder and select one."
 _WARNING = "⚠ "
-# Told apart by their signs too; the colours are those of the worklist.
-_LIGHTS = {
-    "green": ("●", "#2fbf91", "Similar to the training images"),
-    "amber": ("▲", "#e69f00", "Somewhat different from the training images"),
-    "red": ("■", "#d55e00", "Very different from the training images"),
-    "": ("○", "#9aa0a6", "Similarity to the training images is not known"),
-}
 _OVERWRITE: dict[Overwrite, str] = {
     "keep mine": "keep my edits",
     "fill empty": "fill empty areas",
@@ -103,6 +94,7 @@ class ReviewPanel(QWidget):
         *Export masks…*, with its progress.
     replacing : Question
         Whether to replace masks that exist already.
+    light : FamiliarityLabel
     saved, hint, retraining : WrappedLabel
         What changed and when it was saved, that the model cannot reproduce the mask, and how far retraining is.
     status : str
@@ -132,7 +124,7 @@ class ReviewPanel(QWidget):
         self._every = _count(1, 999, 5, " approvals", "The number of approvals between two updates.")
         self._retrains = QCheckBox("Retrain after every")
         self._editor = QLineEdit()
-        self._name, self._light = QLabel(), QLabel()
+        self._name, self.light = QLabel(), FamiliarityLabel()
         self._status = WrappedLabel()
         self._away: QWidget | None = None  # what had the focus, and cannot have it for a moment
         self._lay_out()
@@ -211,15 +203,6 @@ class ReviewPanel(QWidget):
         self._buttons["save"].setEnabled(bool(name))
         self._keep_focus(focus)
 
-    def set_light(self, light: OODLevel | None) -> None:
-        """Show how similar the image is to the training images; nothing for None."""
-        self._light.setVisible(light is not None)
-        if light is not None:
-            sign, ink, words = _LIGHTS[light.colour]
-            self._light.setText(f'<span style="color:{ink}">{sign}</span> {words}')
-            self._light.setToolTip(light.sentence)
-            self._light.setAccessibleDescription(light.sentence)
-
     def say(self, sentence: str, kind: str = "news") -> None:
         """Show what happened; `kind` is ``"problem"`` for what went wrong."""
         self.status = sentence
@@ -296,15 +279,14 @@ class ReviewPanel(QWidget):
     def _lower_half(self, more: QWidget) -> QWidget:
         half, column = _column(8, 4, 8, 8)
         column.setSpacing(6)
-        for label in (self._name, self._light):
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._name.setStyleSheet("font-weight: bold;")
         font = self._buttons["approve"].font()
         font.setBold(True)
         self._buttons["approve"].setFont(font)
         steps = self._grid(("previous", "next"), ("skip", "approve"))
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
-        _fill(column, self._name, self._light, self.question, steps)
+        _fill(column, self._name, self.light, self.question, steps)
         _fill(column, self.saved, self.hint, self._status, self.retraining)
         _fill(column, Fold("Tools", self._tools(), unfolded=True), Fold("Save, export", self._exports()), more)
         column.addStretch(1)

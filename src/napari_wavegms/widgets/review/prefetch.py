@@ -26,7 +26,6 @@ from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.worklist.item import Item
 
 if TYPE_CHECKING:
-    from napari_wavegms.model.card import ModelCard
     from napari_wavegms.segment.ood import OODLevel
 
 AHEAD = 3
@@ -141,7 +140,9 @@ def predict_job(
 ) -> Generator[Progress | LoadedImage | Prediction | tuple[str, str] | None, None, None]:
     """Predict everything in a queue; for an image that is refused, yields its key and why."""
     segmenter = yield from cached_segmenter(choice.path, "auto", load, cache)
-    level_of = _level_of(choice.card)
+    from napari_wavegms.segment.ood import level_of
+
+    level = level_of(choice.card)
     for item, known in _emptied(queue):
         try:
             loaded = known or load_image(item)
@@ -153,7 +154,7 @@ def predict_job(
         except WaveGMSError as error:
             yield item.key, str(error)
         else:
-            yield _prediction(loaded, choice, found, level_of)
+            yield _prediction(loaded, choice, found, level)
 
 
 def _emptied(queue: Queue) -> Iterator[tuple[Item, LoadedImage | None]]:
@@ -168,7 +169,7 @@ def _prediction(
     loaded: LoadedImage,
     choice: ModelChoice,
     found: Mapping[PlaneKey, Any],
-    level_of: Callable[[Any], OODLevel],
+    level: Callable[[Any], OODLevel],
 ) -> Prediction:
     from napari_wavegms.segment.uncertainty import image_uncertainty
 
@@ -184,16 +185,8 @@ def _prediction(
         planes=planes,
         uncertainty=image_uncertainty(stack, threshold),
         score=float(stack[inside].mean()) if inside.any() else None,
-        light=level_of(loaded.pixels[loaded.plan.indices[loaded.plan.total // 2]]),
+        light=level(loaded.pixels[loaded.plan.indices[loaded.plan.total // 2]]),
     )
-
-
-def _level_of(card: ModelCard) -> Callable[[Any], OODLevel]:
-    """What tells how far a plane is from a model's training images."""
-    from napari_wavegms.segment.ood import UNKNOWN, ImageKinds, describe
-
-    known = ImageKinds.from_dict(card.familiarity)
-    return lambda plane: UNKNOWN if known is None else known.level(known.distance(describe(plane)))
 
 
 class Prefetch(QObject):
