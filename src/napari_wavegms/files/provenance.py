@@ -45,6 +45,8 @@ class Provenance:
         When a person approved the mask, ISO 8601.
     editor : str or None
         Who approved or corrected it.
+    channel_axis, channel : int or None
+        The axis of the image that holds channels, and the channel that the mask belongs to, both counted from 0.
     """
 
     model: str
@@ -54,6 +56,8 @@ class Provenance:
     created: str = ""
     approved: str | None = None
     editor: str | None = None
+    channel_axis: int | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):

@@ -17,7 +17,7 @@ image_layers = st.lists(
     unique_by=lambda layer: layer.layer_id,
 )
 mask_layers = st.lists(
-    st.builds(LabelsLayer, st.integers(10, 19), st.text(), shapes, scales, st.none() | st.integers(0, 9)),
+    st.builds(LabelsLayer, st.integers(10, 19), st.text(), shapes, scales, made_from=st.none() | st.integers(0, 9)),
     max_size=5,
     unique_by=lambda layer: layer.layer_id,
 )
@@ -116,7 +116,14 @@ def test_another_scale_is_another_place() -> None:
     image, mask = ImageLayer(1, "a", (4, 4), (0.5, 0.5)), LabelsLayer(11, "m", (4, 4), (1.0, 1.0))
     assert match_layers([image], [mask]).proposals == {}
     assert sentences(match_layers([image], [mask]))[1] == (
-        "m fits no open image: none has its size and scale. Open its image."
+        "m fits no open image: none has its size, scale and position. Open its image."
     )
     assert len(match_layers([image], [replace(mask, scale=(0.5, 0.5 + 1e-9))]).proposals) == 1
     assert len(match_layers([image], [replace(mask, scale=())]).proposals) == 1
+
+
+def test_a_mask_that_lies_elsewhere_is_no_mask_of_the_image() -> None:
+    image = ImageLayer(1, "tile", (4, 4), (0.5, 0.5), (10.0, 20.0))
+    for shift, belongs in ((0.0, True), (0.25, True), (0.5, False), (2.0, False)):
+        mask = LabelsLayer(11, "truth", (4, 4), (0.5, 0.5), (10.0, 20.0 + shift))
+        assert (match_layers([image], [mask]).proposals == {1: 11}) is belongs

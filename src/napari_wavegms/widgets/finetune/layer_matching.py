@@ -18,6 +18,7 @@ class ImageLayer:
     name: str
     shape: tuple[int, ...]  # without the colours of an RGB image
     scale: tuple[float, ...] = ()  # world units per pixel along each axis; empty where it is not known
+    translate: tuple[float, ...] = ()  # world position of pixel 0, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ def _same_place(image: ImageLayer, mask: LabelsLayer) -> bool:
         return False
     if not image.scale or not mask.scale:
         return True
-    return len(image.scale) == len(mask.scale) and all(
-        math.isclose(a, b, rel_tol=1e-6) for a, b in zip(image.scale, mask.scale, strict=True)
-    )
+    if len(image.scale) != len(mask.scale):
+        return False
+    same_scale = all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(image.scale, mask.scale, strict=True))
+    # Half a pixel apart is how programs differ on where a pixel begins; more is another part of the slide.
+    shifts = zip(image.translate, mask.translate, image.scale, strict=False)
+    return same_scale and all(abs(a - b) <= 0.51 * abs(size) for a, b, size in shifts)
 
 
 def _why_image(image: ImageLayer, masks: Sequence[LabelsLayer]) -> str:
@@ -110,7 +114,7 @@ def _why_mask(
         return f"{mask.name} was made from an image that is no longer open. Choose its image."
     fitting = sum(_same_place(image, mask) for image in images)
     if not fitting:
-        return f"{mask.name} fits no open image: none has its size and scale. Open its image."
+        return f"{mask.name} fits no open image: none has its size, scale and position. Open its image."
     if fitting == 1:
         return f"{mask.name}: another mask fits its image too. Choose one of the two."
     return f"{mask.name}: {fitting} open images have its size. Choose its image."

@@ -25,7 +25,7 @@ from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLay
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
-from napari_wavegms.widgets.layers.mask_layers import is_overlay
+from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
 from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -144,13 +144,14 @@ def open_pairs(
 def _described(image: Image) -> ImageLayer:
     pixels = image.data[0] if image.multiscale else image.data
     shape = tuple(int(side) for side in pixels.shape)
-    return ImageLayer(image.unique_id, str(image.name), shape[:-1] if image.rgb else shape, tuple(image.scale))
+    sides, place = shape[:-1] if image.rgb else shape, (tuple(image.scale), tuple(image.translate))
+    return ImageLayer(image.unique_id, str(image.name), sides, *place)
 
 
 def _described_mask(mask: Labels) -> LabelsLayer:
     memory = memory_of(mask)
-    shape, scale = tuple(int(side) for side in mask.data.shape), tuple(mask.scale)
-    return LabelsLayer(mask.unique_id, str(mask.name), shape, scale, None if memory is None else memory.image_id)
+    shape, place = tuple(int(side) for side in mask.data.shape), (tuple(mask.scale), tuple(mask.translate))
+    return LabelsLayer(mask.unique_id, str(mask.name), shape, *place, None if memory is None else memory.image_id)
 
 
 def _read_pair(
@@ -186,7 +187,7 @@ def _picture(candidate: Candidate, content: str) -> PairPicture | None:
 def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Iterator[Drawn]:
     """The plane of a plain image, or the labelled planes of a stack."""
     facts = ImageFacts.of(image, world_point)
-    plan = facts.plan(every=True)
+    plan = facts.plan(every=True, channel=channel_of(mask))
     spacing = spacing_from_scale(tuple(image.scale)[-2:], tuple(str(unit) for unit in image.units)[-2:], "YX")
     plain = Drawn(Candidate(facts.name, np.zeros(0), np.zeros(0)), str(image.source.path or ""), (), spacing)
     if tuple(mask.data.shape) != plan.labels_shape:

@@ -22,6 +22,11 @@ class ChannelChoice:
     axis: int
     channel: int
 
+    @classmethod
+    def of(cls, plan: StackPlan) -> ChannelChoice | None:
+        """The channel that a plan reads; None for an image without channels."""
+        return None if plan.channel_axis is None else cls(plan.channel_axis, plan.channel)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageFacts:

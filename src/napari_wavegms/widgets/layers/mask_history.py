@@ -19,6 +19,7 @@ from napari.layers import Labels
 
 from napari_wavegms.segment.merging import Overwrite, merged
 from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.widgets.layers.image_info import ChannelChoice
 
 # Where a plane lies in an array of labels: a number along each leading axis, None along its rows and its columns.
 # (None, None) is the only plane of a 2-D mask. Slices, which numpy wants there, cannot be keys of a dict.
@@ -111,11 +112,14 @@ class MaskMemory:
         `unique_id` of the image layer that the mask belongs to.
     model : str
         Name of the model that made it last.
+    channel : ChannelChoice or None
+        The channel of the image that it belongs to.
     planes : dict of PlaneKey to PlaneMemory
     """
 
     image_id: Hashable
     model: str
+    channel: ChannelChoice | None = None
     planes: dict[PlaneKey, PlaneMemory] = field(default_factory=dict)
 
     def plane(self, key: PlaneKey) -> PlaneMemory:
@@ -127,6 +131,14 @@ class MaskMemory:
         nothing = PlaneMemory()
         edits = (self.planes.get(key, nothing).edits(np.asarray(data[selection(key)])) for key in keys)
         return sum(int(np.count_nonzero(marked)) for marked in edits)
+
+    def unedited(self, data: npt.NDArray[Any]) -> Mask:
+        """Make a mask's data as they are without a person's edits, which leaves what we wrote; a copy."""
+        made = np.zeros(data.shape, data.dtype)
+        for key, plane in self.planes.items():
+            if (ours := plane.ours(np.asarray(data[selection(key)]))) is not None:
+                made[selection(key)] = ours.mask()
+        return made
 
 
 # By the id that napari gives each layer: a duplicate or a renamed stranger is never taken for ours, and a panel that

@@ -12,8 +12,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.segment.planes import StackPlan
+from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
     PlaneKey,
@@ -53,7 +55,31 @@ def masks_of(viewer: ViewerModel, image_id: Hashable | None) -> Iterator[tuple[L
 
 def mask_for(viewer: ViewerModel, image_id: Hashable | None, plan: StackPlan) -> Labels | None:
     """Find the mask that a run with this plan would update; None if it would make a new one."""
-    return next((layer for layer, _ in masks_of(viewer, image_id) if layer.data.shape == plan.labels_shape), None)
+    channel = ChannelChoice.of(plan)
+    for layer, memory in masks_of(viewer, image_id):
+        if layer.data.shape == plan.labels_shape and memory.channel == channel:
+            return layer
+    return None
+
+
+def mask_place(image: Image, plan: StackPlan) -> Placement:
+    """Where the mask of an image lies in the world."""
+    return Placement.of(image).without([axis for axis in range(image.ndim) if axis not in plan.kept_axes])
+
+
+def channel_of(mask: Labels) -> ChannelChoice | None:
+    """The channel of its image that a mask belongs to, as we remember it or as its file says; None where none does."""
+    memory = memory_of(mask)
+    if memory is not None:
+        return memory.channel
+    kept = mask.metadata.get(PROVENANCE_KEY)
+    axis, channel = (kept.get(name) for name in ("channel_axis", "channel")) if isinstance(kept, dict) else (None, None)
+    return ChannelChoice(axis, channel) if isinstance(axis, int) and isinstance(channel, int) else None
+
+
+def mask_name(image: Image, channel: ChannelChoice | None) -> str:
+    """What the mask of an image, or of one of its channels, is called."""
+    return f"{image.name} mask" if channel is None else f"{image.name} channel {channel.channel + 1} mask"
 
 
 # How a new mask looks: as a person last made another one look in this session.
@@ -98,13 +124,12 @@ def add_mask(
 ) -> Labels:
     """Make a mask layer at the image's place in the world, with its first planes written."""
     data = np.zeros(plan.labels_shape, np.uint8)  # untouched pages of a large stack take no memory
-    memory = MaskMemory(image.unique_id, model)
+    memory = MaskMemory(image.unique_id, model, ChannelChoice.of(plan))
     for key, written in planes.items():
         mask = written.mask()
         data[selection(key)] = mask
         memory.plane(key).note(written, np.zeros_like(mask), mask)
-    dropped = [axis for axis in range(image.ndim) if axis not in plan.kept_axes]
-    layer = new_mask(data, f"{image.name} mask", Placement.of(image).without(dropped), memory)
+    layer = new_mask(data, mask_name(image, memory.channel), mask_place(image, plan), memory)
     viewer.add_layer(layer)
     return layer
 

@@ -12,6 +12,7 @@ from napari.layers import Labels
 from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.records import EditTarget
 from napari_wavegms.segment.merging import Overwrite
+from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
     PlaneKey,
@@ -19,7 +20,13 @@ from napari_wavegms.widgets.layers.mask_history import (
     remember_mask,
     selection,
 )
-from napari_wavegms.widgets.layers.mask_layers import chosen_opacity, hand_to_painter, new_mask, update_mask
+from napari_wavegms.widgets.layers.mask_layers import (
+    chosen_opacity,
+    hand_to_painter,
+    mask_place,
+    new_mask,
+    update_mask,
+)
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import write_planes
@@ -164,10 +171,9 @@ class LayerPair:
         """Show an image with what a person had drawn, in a layer of the user's own where there is one."""
         before = [layer for layer in (self._image, self._mask) if layer is not None]
         image = self._show_image(loaded) if own is None else own
-        dropped = [axis for axis in range(image.ndim) if axis not in loaded.plan.kept_axes]
         data = np.zeros(loaded.plan.labels_shape, np.uint8) if mask is None else mask
-        memory = MaskMemory(image.unique_id, "")
-        labels = self._show_mask(image, data, f"{loaded.name} mask", Placement.of(image).without(dropped), memory)
+        memory = MaskMemory(image.unique_id, "", ChannelChoice.of(loaded.plan))
+        labels = self._show_mask(image, data, f"{loaded.name} mask", mask_place(image, loaded.plan), memory)
         self._image, self._mask = image if own is None else None, labels
         for layer in before:
             if layer not in (self._image, labels):

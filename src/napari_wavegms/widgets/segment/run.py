@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -15,9 +15,19 @@ from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key, selection
-from napari_wavegms.widgets.layers.mask_layers import add_mask, fill_plane, layer_by_id, mask_for, update_mask
+from napari_wavegms.widgets.layers.mask_layers import (
+    add_mask,
+    fill_plane,
+    layer_by_id,
+    mask_for,
+    mask_place,
+    update_mask,
+)
 from napari_wavegms.widgets.segment.request import SegmentRequest
 from napari_wavegms.wording import TimeLeft, counted, duration, percent
+
+if TYPE_CHECKING:
+    from napari_wavegms.segment.ood import OODLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,17 @@ def segment_job(
     start = monotonic()
     yield from segment_planes(segmenter, request.pixels, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
+
+
+def light_job(request: SegmentRequest) -> Generator[None, None, tuple[SegmentRequest, OODLevel]]:
+    """Tell how similar the plane on screen is to the model's training images; runs in the worker's thread."""
+    yield
+    from napari_wavegms.segment.ood import level_of
+
+    assert request.options.model is not None
+    assert request.plan is not None
+    index = request.plan.indices[request.order[0]]
+    return request, level_of(request.options.model.card)(np.asarray(request.pixels[index]))
 
 
 class SegmentRun:
@@ -169,6 +190,7 @@ class SegmentRun:
         threshold, kept = self._threshold(), 0
         if not self._makes_mask:
             planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
+            mask_place(self._image(), self._plan).move(mask)
             kept = update_mask(mask, self._model, planes, "keep mine" if self.keep_edits else "replace")
         labelled = sum(int(np.count_nonzero(mask.data[selection(key)])) for key in self._segmented)
         return RunReport(

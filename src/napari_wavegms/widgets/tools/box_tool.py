@@ -199,7 +199,8 @@ class BoxTool(QObject):
             raise InputError(mask_layers.NO_MASK)
         if sentence := mask_layers.why_not_write(self._viewer, mask) or self._why_not(mask):
             raise InputError(sentence)
-        facts, plan = self._image_of(mask, choices.channel)
+        known = memory_of(mask) is not None
+        facts, plan = self._image_of(mask, mask_layers.channel_of(mask) if known else choices.channel)
         key = plane_key(plan.label_index(0))
         if key != mask_layers.plane_on_screen(self._viewer, mask):
             raise InputError(

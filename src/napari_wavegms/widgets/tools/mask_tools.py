@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.files.provenance import Provenance
-from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up
+from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, memory_of, read_plane
 from napari_wavegms.widgets.layers.mask_layers import layer_by_id, shown_key
@@ -70,11 +71,11 @@ class MaskTools(QObject):
     def clean_up(self, request: CleanUp) -> None:
         """Tidy the plane on screen, as one undo step."""
         self._threshold.settle()
-        key = self._shown()
-        if self._mask is None or key is None:
-            self.said.emit(NO_MASK if self._mask is None else "This frame has no mask yet.", "problem")
+        if self._mask is None:
+            self.said.emit(NO_MASK, "problem")
         else:
-            self.said.emit(clean_up(self._mask, key, request), "")
+            self._viewer.layers.selection.active = self._mask
+            self.said.emit(clean_up_active(self._viewer, request), "")
 
     def save_request(self, path: Path) -> SaveRequest | None:
         """Collect what a file of this mask needs; None without a mask."""
@@ -124,7 +125,9 @@ class MaskTools(QObject):
     def _provenance(self, memory: MaskMemory) -> Provenance:
         image = layer_by_id(self._viewer, memory.image_id)
         source = "" if image is None else Path(image.source.path or image.name).name
-        return Provenance.now(memory.model, self._threshold_in_mask(), source)
+        made = Provenance.now(memory.model, self._threshold_in_mask(), source)
+        channel = memory.channel
+        return made if channel is None else replace(made, channel_axis=channel.axis, channel=channel.channel)
 
     def _shown(self) -> PlaneKey | None:
         if self._mask is None or self._memory is None:
