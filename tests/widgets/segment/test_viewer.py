@@ -32,6 +32,8 @@ def test_the_panel_shows_what_the_segmenter_finds(make_napari_viewer: Any, qtbot
     assert np.abs(shown.probability - expected.probability).mean() < 2e-3
     assert dice(mask.data, expected.mask) > 0.99
     assert dice(mask.data, phantom.mask) > 0.9
+    qtbot.waitUntil(lambda: "training images" in widget.panel.light.text(), timeout=60_000)
+    assert "not known" not in widget.panel.light.text()
     np.testing.assert_array_equal(mask.data, shown.mask())
     threshold = float(np.median(expected.probability).clip(0.02, 0.98))
     widget.panel.threshold_row.moved.emit(threshold)

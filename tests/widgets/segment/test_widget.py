@@ -548,3 +548,27 @@ def test_a_run_that_ends_under_a_dragged_slider_is_a_step_of_its_own(
     np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
     desk.mask.undo()
     np.testing.assert_array_equal(desk.mask.data, first)
+
+
+def test_a_mask_follows_its_image_when_it_is_segmented_again(desk: Any, disc: np.ndarray) -> None:
+    image = desk.viewer.add_image(disc, name="lesion")
+    desk.run()
+    image.scale, image.translate, image.units = (0.2, 0.3), (3, 4), ("mm", "mm")
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.scale, image.scale)
+    np.testing.assert_array_equal(desk.mask.translate, image.translate)
+    assert desk.mask.units == image.units
+
+
+def test_the_light_stands_beside_its_own_image_only(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    assert not desk.says("training images")
+    desk.run()
+    words = "Similarity to the training images is not known"  # the tiny model has no statistics
+    desk.qtbot.waitUntil(lambda: desk.says(words), timeout=20_000)
+    desk.viewer.add_image(disc.T.copy(), name="other")
+    assert not desk.says(words)
+    desk.choose("Image", "lesion")
+    assert desk.says(words)
+    desk.viewer.layers["lesion"].data = 255 - disc
+    assert not desk.says(words)

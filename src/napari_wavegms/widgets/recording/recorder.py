@@ -6,7 +6,7 @@ The window's thread only copies the rows that changed; comparing, packing and wr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari_wavegms.journal.patches import ChangedBands
 from napari_wavegms.journal.records import Answer, Edit, EditTarget
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.storage.user_data import editor_name
+from napari_wavegms.widgets.layers.mask_history import Mask
 from napari_wavegms.widgets.qt.lifetime import on_destroyed, single_shot
 from napari_wavegms.wording import duration, rough_duration
 
@@ -27,6 +28,13 @@ _QUIET = 250  # ms without a change after which a burst is over
 _LONGEST = 0.75  # seconds after which a burst is written down that is not over
 _PAUSE = 30.0  # seconds; whoever does not edit for longer is away
 _PORTION = 0.003  # seconds that a search may keep the window at a time
+
+_WATCHED: set[Hashable] = set()  # ids of the layers that some watch of this program writes down
+
+
+def is_watched(layer: Labels) -> bool:
+    """Whether somebody writes down what happens to a mask; two panels may show the same one."""
+    return layer.unique_id in _WATCHED
 
 
 def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: str) -> str:
@@ -124,8 +132,9 @@ class JournalWatch(QObject):
         editor: str | None = None,
         model: str = "",
         threshold: float | None = None,
+        start: Mask | None = None,
     ) -> None:
-        """Begin to watch a mask; what it is now is what the edits begin with.
+        """Begin to watch a mask; what it is now is what the edits begin with, unless `start` was.
 
         Parameters
         ----------
@@ -136,6 +145,9 @@ class JournalWatch(QObject):
             Who edits; by default the one so far, or else the name from the settings.
         model, threshold
             What the mask was made with.
+        start : ndarray, optional
+            What the edits begin with, of the layer's shape and dtype; how the mask differs from it by now is the first
+            of them. The watch keeps it: pass a copy.
 
         Raises
         ------
@@ -145,7 +157,7 @@ class JournalWatch(QObject):
         self.detach()
         if layer.multiscale:
             raise InputError(f"{layer.name} has several resolutions, which cannot be painted. Choose a plain mask.")
-        start = np.array(layer.data)
+        is_late, start = start is not None, np.array(layer.data) if start is None else start
         # The name is asked for once: the settings are a file, and going on must not wait for the disk.
         self.editor = (self.editor or editor_name()) if editor is None else editor
         self.model, self.threshold = model, threshold
@@ -155,8 +167,11 @@ class JournalWatch(QObject):
         self._event_at = self._active_at = self._clock()
         for emitter, slot in self._sources():
             emitter.connect(slot)
+        _WATCHED.add(layer.unique_id)
         self._ticker.start()
         self._show_saved()
+        if is_late:
+            self._on_something()
 
     def detach(self) -> None:
         """Write down what is not yet written, and let go of the layer; without one nothing happens."""
@@ -164,6 +179,8 @@ class JournalWatch(QObject):
         for emitter, slot in self._sources():
             emitter.disconnect(slot)
         self._ticker.stop()
+        if self._layer is not None:
+            _WATCHED.discard(self._layer.unique_id)
         self._layer, self._image = None, ""
 
     def finish(self, answer: Answer) -> None:

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QObject
 
-from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.journal.compaction import compact
-from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.records import Answer, Unfinished
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
-from napari_wavegms.widgets.layers.placement import Placement
+from napari_wavegms.widgets.recording.unfinished import fitted, restore_job, show_beside, unfinished_job
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.opening import Lists
 from napari_wavegms.widgets.review.tools import ReviewTools
 from napari_wavegms.wording import counted
-
-
-def unfinished_job(journal: Journal, store: CorrectionStore) -> Generator[None, None, list[Unfinished]]:
-    """Find edits that a crash has left behind; what was approved after them is closed."""
-    yield
-    found = []
-    for left in journal.unfinished():
-        kept = store.find(left.target.image)
-        if kept is not None and kept.time >= left.time:
-            journal.close(left.target.image, "approved", left.upto)
-        else:
-            found.append(left)
-    return found
-
-
-def restore_job(journal: Journal, left: Unfinished) -> Generator[None, None, Any]:
-    """Replay unfinished edits; returns the mask."""
-    yield
-    return journal.restore(left.target.image, left.upto)
 
 
 class Recovery(QObject):
@@ -169,8 +146,7 @@ class Recovery(QObject):
 
     def _restore(self, shown: Shown, left: Unfinished, mask: Any) -> None:
         self._tools.settle()
-        dtype = shown.mask.data.dtype  # whichever of the two holds the labels
-        shown.restore(mask.astype(dtype) if mask.max(initial=0) <= np.iinfo(dtype).max else mask)
+        shown.restore(fitted(mask, shown.mask.data.dtype))
         shown.kept = True
         shown.drop_beside(self._context.viewer)
         self._context.journal.settle()  # on disk before the old edits are closed
@@ -183,10 +159,7 @@ class Recovery(QObject):
 
     def _show_beside(self, shown: Shown, left: Unfinished, mask: Any) -> None:
         if shown.beside is None:
-            name, place = f"{shown.loaded.name} unsaved edits", Placement.of(shown.mask).as_arguments()
-            shown.beside = self._context.viewer.add_labels(mask, name=name, **place)
-            shown.beside.contour = 2
-            shown.beside.editable = False
+            shown.beside = show_beside(self._context.viewer, shown.mask, shown.loaded.name, mask)
         self._current.select()
         self._panel.say("The outline shows the unsaved mask. Restore or discard it.")
         self._question.ask(left)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QFormLayout, QHBoxLayout, QLabel, QSize
 
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
+from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
@@ -19,16 +20,20 @@ from napari_wavegms.widgets.qt.layout import fill, push_button
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.validation import mark
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
-# The buttons that need a mask, with what they do.
+BOX = ("Box", "Draw a box around a structure; the model segments again inside it.")
+# The plain buttons, with what they do; all but the last need a mask.
 _TOOLS = {
     "mask": ("Mask on/off", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
+    "box": BOX,
     "save": ("Save mask…", "Save as TIFF with spacing and origin, or as PNG."),
+    "load": ("Load mask…", "Open a mask file, of ours or of another program, as the mask of this image."),
 }
 SEGMENT = ("Segment", "Find the lesion; the result is an ordinary Labels layer.")
 
@@ -44,7 +49,8 @@ class SegmentPanel(QWidget):
         Another model was chosen; `options_changed` follows.
     probability_toggled(bool)
     pressed(str)
-        A plain button: ``"save"``, ``"restart"``, ``"mask"`` (show or hide it) or ``"spot"`` (an uncertain one).
+        A plain button: ``"save"``, ``"load"``, ``"restart"``, ``"mask"`` (show or hide it), ``"spot"`` (an uncertain
+        one) or ``"box"``.
 
     Attributes
     ----------
@@ -65,7 +71,7 @@ class SegmentPanel(QWidget):
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
         self._again = push_button("Start again", "Segment all frames again.", lambda: self.pressed.emit("restart"))
-        self.question = EditsQuestion()
+        self.question, self.restore = EditsQuestion(), RestoreQuestion()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this. Moving it is quick: the network does not run."
@@ -77,13 +83,18 @@ class SegmentPanel(QWidget):
         self._tools = {
             name: push_button(text, "", partial(self.pressed.emit, name)) for name, (text, _) in _TOOLS.items()
         }
-        self._need_mask = {button: _TOOLS[name][1] for name, button in self._tools.items()} | self.clean_up_row.buttons
+        for name in self._tools.keys() - {"mask"}:  # whose key is to be read
+            self._tools[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._tools["load"].setToolTip(_TOOLS["load"][1])
+        need_mask = {button: _TOOLS[name][1] for name, button in self._tools.items() if name != "load"}
+        self._need_mask = need_mask | self.clean_up_row.buttons
+        self.light = FamiliarityLabel()
         self._copy = push_button(
             "Copy details", "Copy what a developer needs to know about this problem.", self._on_copy
         )
         self._copy.hide()
         self.status = self._details = ""
-        self._description, self._plan, self._status = (WrappedLabel() for _ in range(3))
+        self._description, self._plan, self._status, self.saved = (WrappedLabel() for _ in range(4))
         self._fields: dict[Field, QWidget] = {
             "image": self._image,
             "frames": self._frames.native,
@@ -126,6 +137,7 @@ class SegmentPanel(QWidget):
     def set_request(self, request: SegmentRequest) -> None:
         """Show what is understood of the image, which channels there are, and what is wrong with which field."""
         self._description.say(request.description)
+        self._tools["load"].setEnabled(bool(request.description))
         self._plan.say(request.preview)
         self._channel.set_choices(request.channels, request.options.channel)
         for field, is_shown in ((self._frames.native, request.has_frames), (self._channel, bool(request.channels))):
@@ -154,6 +166,10 @@ class SegmentPanel(QWidget):
     def set_mask_key(self, key: str) -> None:
         """Show the key that shows or hides the mask; empty for none."""
         self._tools["mask"].setText(f"{_TOOLS['mask'][0]}  {key}".rstrip())
+
+    def set_boxing(self, state: str) -> None:
+        """Show what the box is doing: ``"idle"``, ``"drawing"`` or ``"running"``."""
+        self._tools["box"].setText(BOX[0] if state == "idle" else "Cancel box")
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
@@ -184,14 +200,32 @@ class SegmentPanel(QWidget):
         ):
             form.addRow(label, field)
         threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
-        see = fill(QHBoxLayout(), self._tools["mask"], self._tools["spot"])
-        self._tools["spot"].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        mask = (threshold, self._probability.native, see, self.clean_up_row, self._tools["save"])
-        parts = (form, self.run_row, self._again, self.question, *mask, self._status, self._copy)
-        fill(QVBoxLayout(self), *parts, margin=8, spacing=8).addStretch(1)
+        tools = (
+            _heading("Look"),
+            self._row("mask", "spot"),
+            self._probability.native,
+            _heading("Correct"),
+            threshold,
+            self._row("box"),
+            self.clean_up_row,
+            self._row("save", "load"),
+        )
+        asked = (self._again, self.question, self.restore)
+        said = (self.light, self._status, self.saved, self._copy)
+        fill(QVBoxLayout(self), form, self.run_row, *asked, *said, *tools, margin=8, spacing=5).addStretch(1)
         return form
+
+    def _row(self, *names: str) -> QHBoxLayout:
+        return fill(QHBoxLayout(), *(self._tools[name] for name in names))
 
     def _on_copy(self) -> None:
         clipboard = QApplication.clipboard()
         if clipboard is not None:
             clipboard.setText(self._details)
+
+
+def _heading(text: str) -> QLabel:
+    """The name of a group of tools."""
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold;")
+    return label

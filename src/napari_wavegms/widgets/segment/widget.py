@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -20,20 +20,26 @@ from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmente
 from napari_wavegms.widgets.forms.model_list import models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers import mask_layers
-from napari_wavegms.widgets.layers.image_info import ImageFacts
+from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.reopened import read_again
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
-from napari_wavegms.widgets.qt.lifetime import DockedWidget
+from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
-from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, segment_job
+from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, light_job, segment_job
+from napari_wavegms.widgets.segment.strokes import Strokes
 from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key, bind_mask_key
+from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
+from napari_wavegms.widgets.tools.load_mask import MaskLoader
 from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
-from napari_wavegms.widgets.tools.save_mask import SaveDialog, save_job, suggested_path, why_not_overwrite
+from napari_wavegms.widgets.tools.save_mask import SaveDialog, SaveRequest, save_job, suggested_path, why_not_overwrite
 from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
 from napari_wavegms.wording import counted
+
+if TYPE_CHECKING:
+    from napari_wavegms.segment.ood import OODLevel
 
 
 class SegmentWidget(DockedWidget):
@@ -62,19 +68,27 @@ class SegmentWidget(DockedWidget):
         self._run: SegmentRun | None = None
         self._stopped: SegmentRun | None = None  # the last run, where it was stopped: its other planes can be segmented
         self._is_loaded = False  # the model of the running job
+        self._saving: SaveRequest | None = None
         self._ready: Ready | None = None  # what was told last
         self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
         self._tools = MaskTools(napari_viewer, self.panel.threshold_row, self)
         self._uncertainty = UncertaintyTool(napari_viewer, self)
+        self._box = BoxTool(napari_viewer, self._box_choices, load=load, cache=cache, parent=self)
+        self._masks = MaskLoader(napari_viewer, self)
+        self._lights: dict[Hashable, tuple[SegmentRequest, OODLevel]] = {}  # by the image
         self._buttons: dict[str, Callable[[], object]] = {
+            "box": self._start_box,
+            "load": lambda: self._masks.ask(self._image_id, self._channel),
             "mask": lambda: mask_layers.toggle_mask(napari_viewer),
             "restart": self.restart,
             "save": self._ask_where_to_save,
             "spot": self._next_spot,
         }
-        self._runner, self._saver = JobRunner(self), JobRunner(self)
+        self._strokes = Strokes(napari_viewer, self.panel)
+        self._window = WindowWatch(self)
+        self._runner, self._saver, self._lighter = JobRunner(self), JobRunner(self), JobRunner(self)
         self._events = ViewerEvents(
             napari_viewer, layers=self._on_layers, active=self._on_active, view=self._make_request
         )
@@ -133,7 +147,13 @@ class SegmentWidget(DockedWidget):
             self._say_problem(sentence)
             return
         self.panel.set_status(f"Saving {path.name}…")
+        self._saving = request
         self._saver.start(partial(save_job, request))
+
+    def load_mask(self, path: Path) -> None:
+        """Make a mask from a file the mask of the chosen image."""
+        self._tools.end_movement()
+        self._masks.load(path, self._image_id, self._channel)
 
     def refresh_models(self) -> None:
         """Read the list of models again, as after a training; the best so far comes first."""
@@ -141,6 +161,7 @@ class SegmentWidget(DockedWidget):
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """List the models anew whenever the panel comes into view."""
+        self._window.follow(self)  # a dock is put into its window after we are put into the dock
         self.refresh_models()
         super().showEvent(event)
 
@@ -156,14 +177,22 @@ class SegmentWidget(DockedWidget):
         panel.probability_toggled.connect(self._show_probability)
         self._tools.said.connect(panel.set_status)
         self._uncertainty.said.connect(panel.set_status)
+        self._window.closed.connect(self._close)
+        self._window.reopened.connect(self._open)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
+        self._masks.said.connect(panel.set_status)
+        self._lighter.ended.connect(self._on_light)
+        self._box.said.connect(panel.set_status)
+        self._box.state_changed.connect(panel.set_boxing)
 
     def _open(self) -> None:
+        self._window.follow(self)
         if self._events.is_open:
             return
         self._events.open()
+        self._strokes.open()
         self.panel.run_row.set_key(self._key.printed if self._key.bind(self._viewer) else "")
         self.panel.set_mask_key(bind_mask_key(self._viewer, mask_layers.toggle_mask))
         self.refresh_models()
@@ -176,8 +205,11 @@ class SegmentWidget(DockedWidget):
         self._key.unbind()
         self._runner.abandon()
         self._run = None
+        self._strokes.close()
         self._tools.close()
         self._uncertainty.close()
+        self._box.close()
+        self._masks.close()
         self.panel.run_row.set_idle()
 
     # What is seen in the viewer
@@ -230,6 +262,7 @@ class SegmentWidget(DockedWidget):
         if self._request != before:
             self.panel.set_request(self._request)
             self._find_mask()
+        self._show_light()
         self._offer_rest()
 
     def _offer_rest(self) -> None:
@@ -246,9 +279,11 @@ class SegmentWidget(DockedWidget):
         if not same:
             if before is not None:
                 self._uncertainty.rest()
+                self._box.close()
                 if self._run is None:
                     self.panel.set_status("")  # it was about that mask
             self._tools.set_mask(mask)
+            self._strokes.watch(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
         shown = mask is not None and mask_layers.has_probability(self._viewer, mask)
         # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
@@ -290,6 +325,37 @@ class SegmentWidget(DockedWidget):
             dialog = SaveDialog(suggested_path(str(image.name), image.source.path), self)
             dialog.chosen.connect(self.save_mask)
             dialog.open()
+
+    @property
+    def _channel(self) -> ChannelChoice | None:
+        """The channel that a run would segment."""
+        plan = self._request.plan
+        return None if plan is None else ChannelChoice.of(plan)
+
+    def _start_box(self) -> None:
+        self._tools.end_movement()
+        if self._box.state == "idle":
+            self._viewer.layers.selection.active = self._tools.mask
+        self._box.start()
+
+    def _box_choices(self) -> BoxChoices | None:
+        options = self._request.options
+        if options.model is None:
+            return None
+        threshold = self.panel.threshold_row.value
+        return BoxChoices(options.model.name, options.model.path, options.device, threshold, options.channel)
+
+    def _on_light(self, outcome: Outcome) -> None:
+        if outcome.result is not None:
+            request, light = outcome.result
+            self._lights[request.options.image] = request, light
+            self._show_light()
+
+    def _show_light(self) -> None:
+        """Show how similar the image is to the training images, once that is known of it and of the chosen model."""
+        request, (known, light) = self._request, self._lights.get(self._image_id, (None, None))
+        same = known is not None and known.pixels is request.pixels and known.options.model == request.options.model
+        self.panel.light.tell(light if same else None)
 
     # The run
 
@@ -350,6 +416,8 @@ class SegmentWidget(DockedWidget):
             self._tools.note_provenance()
             self._show_probability()
             mask_layers.hand_to_painter(self._viewer, run.mask)
+            self._lighter.abandon()
+            self._lighter.start(partial(light_job, run.request))
 
     def _on_failure(self, error: WaveGMSError, kept: str, details: str) -> None:
         if isinstance(error, CheckpointError):
@@ -370,6 +438,8 @@ class SegmentWidget(DockedWidget):
         if outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         elif isinstance(outcome.result, Path):
+            if self._saving is not None:
+                self._strokes.note_saved(self._saving.labels)
             self.panel.set_status(f"Saved {outcome.result.name} in {outcome.result.parent}.")
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
