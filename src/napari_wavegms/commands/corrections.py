@@ -105,8 +105,7 @@ def run_forget(options: argparse.Namespace) -> int:
     store = CorrectionStore()
     journal = Journal(store.folder)
     for one in [_named(store, name) for name in options.names]:
-        forget(journal, one.image)
-        store.forget(one.image)
+        forget(journal, store, one.image)
         show(f"Forgotten: {one.name}, with its image and the pixels of its edits.")
     return DONE
 

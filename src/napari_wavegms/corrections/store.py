@@ -76,6 +76,17 @@ class CorrectionStore:
             damaged = [f"{self.database.path} is gone, but {folder} holds masks that it knew; copy it from a backup."]
         return (*self.database.warnings, *damaged, *self._unreadable.values())
 
+    @property
+    def notice(self) -> str:
+        """What is kept where, to be said at the first approval; empty when there was one before."""
+        with self.database.read() as connection:
+            if connection.execute("SELECT 1 FROM corrections LIMIT 1").fetchone():
+                return ""
+        return (
+            f"From now on, approved images and masks are copied to {self._arrays.folder} for later training. Forget, "
+            "in the list of Fine-tune, removes them again."
+        )
+
     def corrections(self) -> list[Correction]:
         """The current corrections, one per image, in the order of their first approval."""
         return self._select("WHERE in_force ORDER BY place")

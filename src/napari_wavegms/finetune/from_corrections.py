@@ -24,6 +24,7 @@ from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.segmenter_cache import Progress
+from napari_wavegms.wording import counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,13 +161,14 @@ def _kept(without: frozenset[Hashable]) -> list[Candidate]:
     return candidates
 
 
-def keep_job(approvals: Sequence[Approval]) -> Generator[int, None, int]:
-    """Store corrections one after the other; returns how many."""
+def keep_job(approvals: Sequence[Approval]) -> Generator[int, None, str]:
+    """Store corrections one after the other; returns a sentence."""
     store = CorrectionStore()
+    notice = store.notice
     for number, approval in enumerate(approvals, start=1):
         store.approve(approval)
         yield number
-    return len(approvals)
+    return f"Stored {counted(len(approvals), 'correction')} in {store.folder}. {notice}".rstrip()
 
 
 def recover_job() -> Generator[None, None, Version | None]:

@@ -59,8 +59,16 @@ def _compact(journal: Journal, image: str, approved: str) -> bool:
     return True
 
 
-def forget(journal: Journal, image: str) -> None:
-    """Remove the pixels of all edits of an image at once, unfinished ones included; that there were edits stays."""
+def forget(journal: Journal, store: CorrectionStore, image: str) -> None:
+    """Remove an image's corrections, and the pixels of all its edits, unfinished ones included.
+
+    That there were edits stays in the journal; nobody may be drawing on the image meanwhile.
+
+    Raises
+    ------
+    InputError
+        If there is no correction, or the disk refuses.
+    """
     with journal.database.write("The edits were not forgotten") as connection:
         (session,) = connection.execute(_PIXELS, (image,)).fetchone()
         if session is not None:
@@ -68,6 +76,7 @@ def forget(journal: Journal, image: str) -> None:
                 "UPDATE journal_sessions SET ending = 'discarded' WHERE image = ? AND ending IS NULL", (image,)
             )
             _drop_pixels(connection, image, session)
+    store.forget(image)
 
 
 def _drop_pixels(connection: sqlite3.Connection, image: str, session: int) -> None:

@@ -200,6 +200,38 @@ def test_what_was_kept_is_learned_from_without_its_layers(lesson: Class) -> None
     assert not lesson.panel.learn_row.is_enabled
 
 
+def test_stored_corrections_are_forgotten_after_one_question(lesson: Class) -> None:
+    for number in range(3):
+        lesson.open("train", number)
+    lesson.widget.keep()
+    lesson.help_ends()
+    assert f"copied to {CorrectionStore().folder}" in lesson.panel.status
+    lesson.viewer.layers.clear()
+
+    def press(text: str, name: str = "") -> None:
+        (button,) = (
+            each
+            for each in lesson.panel.findChildren(QPushButton)
+            if each.text().startswith(text) and name in each.toolTip() and each.isVisibleTo(lesson.panel)
+        )
+        button.click()
+        lesson.help_ends()
+
+    press("Forget…", "train_0")
+    press("Keep")
+    assert len(CorrectionStore().corrections()) == 3
+    press("Forget…", "train_0")
+    press("Forget it")
+    assert [row.name for row in lesson.panel.pairs.rows] == ["train_1", "train_2"]
+    for row in lesson.panel.pairs.rows:
+        lesson.panel.pairs.included.emit(row.key, False)
+    press("Forget…", "train_2")
+    press("Forget all 2 unticked")
+    assert lesson.panel.pairs.rows == ()
+    assert CorrectionStore().history() == []
+    assert not list(CorrectionStore().folder.rglob("*.npy.gz"))
+
+
 def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) -> None:
     lesson.open("train")
     lesson.learn()

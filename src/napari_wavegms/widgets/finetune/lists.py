@@ -49,6 +49,7 @@ class PairRow:
     masks: tuple[tuple[str, Hashable], ...] = ()  # to choose from, by name and id; empty for stored corrections
     mask: Hashable | None = None  # id of the chosen one
     picture: PairPicture | None = None
+    stored: bool = False  # may be forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,14 @@ class PairsList(_RowList):
         A row's key, and the id of another mask.
     remedy_chosen(object, object)
         A row's key, and the `Remedy`.
+    forget_requested(object)
+        The key of a stored correction.
     """
 
     included = Signal(object, bool)
     mask_chosen = Signal(object, object)
     remedy_chosen = Signal(object, object)
+    forget_requested = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,6 +176,10 @@ class PairsList(_RowList):
         second.addWidget(state)
         # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
         second.addWidget(self._mask_choice(row), 1) if row.masks and row.included else second.addStretch(1)
+        if row.stored:
+            forget = _button("Forget…", self.forget_requested, row.key)
+            forget.setToolTip(f"Remove {row.name} from the stored corrections for good")
+            second.addWidget(forget)
         column.addLayout(second)
         if row.problem and row.included:
             column.addWidget(WrappedLabel(f"⚠ {row.problem}"))

@@ -19,6 +19,8 @@ from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.napari_writers import spacing_from_scale
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.finetune.preflight import Candidate, PairReport, Remedy, Trouble, check_pairs, mend, percent
+from napari_wavegms.journal.compaction import forget
+from napari_wavegms.journal.journal import Journal
 from napari_wavegms.learn.pairs import read_pair
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
@@ -296,10 +298,20 @@ def stored_rows(store: CorrectionStore, open_pairs: Sequence[OpenPair], left_out
             f"{_how_much(stored)}, stored",
             included=stored.image not in left_out,
             picture=PairPicture(f"{stored.image} {stored.mask}", stored.name, partial(_stored_planes, store, stored)),
+            stored=True,
         )
         for stored in store.corrections()
         if stored.image not in shown
     ]
+
+
+def forget_job(store: CorrectionStore, images: Sequence[str]) -> Generator[int, None, str]:
+    """Forget stored corrections, by the content of their images; returns a sentence."""
+    journal = Journal(store.folder)
+    for number, image in enumerate(images, 1):
+        forget(journal, store, image)
+        yield number
+    return f"{counted(len(images), 'correction')} forgotten, with image, mask and the pixels of its edits."
 
 
 def _stored_planes(store: CorrectionStore, stored: Correction) -> Planes:

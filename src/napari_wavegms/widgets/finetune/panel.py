@@ -24,6 +24,7 @@ from napari_wavegms.widgets.finetune.lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune.plot import LearningPlot
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.model_row import ModelRow
+from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.wording import rough_duration
@@ -47,6 +48,8 @@ class FineTunePanel(QWidget):
     ----------
     pairs : PairsList
     versions : VersionsList
+    forgetting : Question
+        Whether to forget stored corrections.
     model_row : ModelRow
     device_row : DeviceRow
     learn_row : RunRow
@@ -65,6 +68,7 @@ class FineTunePanel(QWidget):
     def __init__(self, presets: Iterable[Preset]) -> None:
         super().__init__()
         self.pairs, self.versions = PairsList(), VersionsList()
+        self.forgetting = Question()
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.learn_row = RunRow(*FINE_TUNE, *STOP)
         self.plot = LearningPlot()
@@ -154,7 +158,16 @@ class FineTunePanel(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
         # What became of a press stands right below the button, where it is seen without scrolling.
-        parts: list[QWidget | QLayout] = [top, self.pairs, self.ready, self._keep, grid, self.learn_row, self._status]
+        parts: list[QWidget | QLayout] = [
+            top,
+            self.pairs,
+            self.forgetting,
+            self.ready,
+            self._keep,
+            grid,
+            self.learn_row,
+            self._status,
+        ]
         for part in (*parts, self._copy, outcome, self.plot, self._versions_label, self.versions):
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
         column.addStretch(1)

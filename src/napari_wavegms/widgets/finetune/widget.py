@@ -27,6 +27,7 @@ from napari_wavegms.widgets.finetune.pairs import (
     FolderRead,
     OpenPair,
     folder_job,
+    forget_job,
     not_stored,
     open_pairs,
     stored_rows,
@@ -72,6 +73,7 @@ class FineTuneWidget(DockedWidget):
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
         self._installed: list[ModelChoice] = []
+        self._forgettable: tuple[list[str], list[str]] = [], []  # the one asked about, and all that are not ticked
         self._run: FineTuneRun | None = None
         self._last: FineTuneResult | None = None
         self._stop = Event()
@@ -228,6 +230,8 @@ class FineTuneWidget(DockedWidget):
         panel.pairs.included.connect(self._on_included)
         panel.pairs.mask_chosen.connect(self._on_mask)
         panel.pairs.remedy_chosen.connect(self._on_remedy)
+        panel.pairs.forget_requested.connect(self._on_forget)
+        panel.forgetting.answered.connect(self._on_forgetting)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
         panel.look_requested.connect(self.compare)
@@ -296,6 +300,26 @@ class FineTuneWidget(DockedWidget):
             for problem in report.problems[:1]:
                 self._decisions.remedies[key, problem.trouble] = remedy
         self.refresh_pairs()
+
+    def _on_forget(self, image: Hashable) -> None:
+        """Ask about one stored correction, or about all that are not ticked where it is one of several."""
+        stored = [row for row in self.panel.pairs.rows if row.stored]
+        (row,) = (row for row in stored if row.key == image)
+        self._forgettable = [row.key], [row.key for row in stored if not row.included]
+        answers = {"one": ("Forget it", f"Forget {row.name}")}
+        unticked = len(self._forgettable[1])
+        if not row.included and unticked > 1:
+            answers["unticked"] = (f"Forget all {unticked} unticked", "Forget every stored correction that is left out")
+        self.panel.forgetting.ask(
+            f"Forget {row.name} for good? Its stored image and mask and the pixels of its edits are deleted. The file "
+            "that it came from and models that learned from it stay.",
+            answers | {"keep": ("Keep", "Delete nothing")},
+        )
+
+    def _on_forgetting(self, answer: str) -> None:
+        if answer != "keep" and not self._helper.busy:
+            images = self._forgettable[answer == "unticked"]
+            self._helper.start(partial(forget_job, self._store, images))
 
     def _ask_for_folder(self) -> None:
         dialog = QFileDialog(self, "A folder that holds the folders “images” and “masks”")
@@ -374,8 +398,8 @@ class FineTuneWidget(DockedWidget):
         elif isinstance(result, Version):
             self.panel.set_status(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
             self._refresh_versions()
-        elif isinstance(result, int):
-            self.panel.set_status(f"Stored {counted(result, 'correction')} in {self._store.folder}.")
+        elif isinstance(result, str):
+            self.panel.set_status(result)
         self.refresh_pairs()
 
     def _on_comparing(self, event: object) -> None:

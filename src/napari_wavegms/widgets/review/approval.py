@@ -52,11 +52,13 @@ def approvals_of(shown: Shown, threshold: float, editor: str) -> list[Approval]:
     return approvals
 
 
-def approve_job(store: CorrectionStore, approvals: Sequence[Approval]) -> Generator[None, None, None]:
-    """Store the approved planes of an image."""
+def approve_job(store: CorrectionStore, approvals: Sequence[Approval]) -> Generator[None, None, str]:
+    """Store the approved planes of an image; at the first time ever, returns what is kept where."""
+    notice = store.notice
     for approval in approvals:
         yield
         store.approve(approval)
+    return notice
 
 
 def withdraw_job(store: CorrectionStore, loaded: LoadedImage, editor: str) -> Generator[None, None, None]:
@@ -132,7 +134,7 @@ class Approvals(QObject):
         """Stop retraining."""
         self._training.abandon()
 
-    def _start(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, None]]) -> None:
+    def _start(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, str | None]]) -> None:
         self._stored = shown, approve
         self._current.is_saving = True
         self._storing.start(job)
@@ -147,6 +149,8 @@ class Approvals(QObject):
             self._current.note_state(shown, "approved" if approve else "corrected")
             self._count = max(0, self._count + (1 if approve else -1))
             shown.kept = True
+            if outcome.result:
+                self._panel.retraining.say(outcome.result)
         if shown is self._current.shown:
             shown.lock(approve)
             self._current.select()
