@@ -10,10 +10,16 @@ from pathlib import Path
 START = time.perf_counter()
 
 
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB; Linux."""
+    # getrusage reports the peak of the parent to a process that it has just started.
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return float(fields["VmHWM"].split()[0]) / 1024
+
+
 def step(kind: str, model: str, batch: str) -> dict[str, float]:
     from reference_path import TrainingStep
 
-    from napari_wavegms.commands.bench.first_mask import peak_mib
     from napari_wavegms.finetune.presets import FULL
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.samples import ultrasound_phantom
@@ -89,7 +95,6 @@ def first(model: str) -> dict[str, float]:
 def large(model: str, side: str) -> dict[str, float]:
     import numpy as np
 
-    from napari_wavegms.commands.bench.first_mask import peak_mib
     from napari_wavegms.segment.segmenter import Segmenter
 
     segmenter = Segmenter.from_checkpoint(model, "cpu")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from napari_wavegms import __version__
 from napari_wavegms.commands import (
+    bench,
     corrections,
     demo,
     evaluate,
@@ -19,7 +20,6 @@ from napari_wavegms.commands import (
     segment,
     train,
 )
-from napari_wavegms.commands.bench import command as bench
 from napari_wavegms.commands.common.arguments import SentenceParser
 from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict

@@ -1,1 +1,0 @@
-"""wavegms bench: speed, memory and adaptation on this machine."""
