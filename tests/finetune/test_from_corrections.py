@@ -40,7 +40,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_second_call_replays_what_the_first_one_learned_from(start: Path, tmp_path: Path) -> None:
     events: list[object] = []
     first = fine_tune(start, [pair(0)], preset=STEP, output=tmp_path, held_out=[pair(9)], on_event=events.append)
-    assert [event.name for event in events if isinstance(event, Stage)] == ["before", "learning", "after"]
+    stages = [event.name for event in events if isinstance(event, Stage)]
+    assert stages == ["before", "learning", "after", "after"]
     assert first.path == tmp_path / "versions" / "v1.safetensors"
     assert first.before.keys() == first.after.keys() == {"p9"}
     second = fine_tune(first.path, [pair(0), pair(1)], preset=STEP, output=tmp_path, held_out=[pair(9)])

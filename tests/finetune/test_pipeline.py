@@ -87,7 +87,8 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     bytes_before = start_file.read_bytes()
     request = request_of()
     events, result = drain(iter_fine_tune(request))
-    assert [event.name for event in events if isinstance(event, Stage)] == ["before", "learning", "after"]
+    stages = ["before", "learning", "after", "after", "after"]  # four images are few: two are left out in turn
+    assert [event.name for event in events if isinstance(event, Stage)] == stages
     assert [(e.stage, e.image.name) for e in events if isinstance(e, Scored)] == [
         *(("before", pair.name) for pair in request.held_out),
         *(("after", pair.name) for pair in request.held_out),
@@ -96,7 +97,8 @@ def test_a_run_scores_learns_scores_judges_and_keeps(request_of: Any, tmp_path: 
     assert kinds == [TrainStarted, TrainStep, TrainEpoch, TrainStep, TrainEpoch]
     assert result.version is not None
     assert result.verdict is not None
-    assert result.before.keys() == result.after.keys() == {"p10", "p11"}
+    assert result.before.keys() == result.after.keys() == result.version.after.keys() == {"p10", "p11"}
+    assert (result.verdict.images, result.verdict.left_out) == (4, 2)
     assert result.sentence.startswith("Learned 2 steps in ")
     assert f"{result.verdict.measured}" in result.sentence
     assert (result.steps, result.epochs) == (2, 2)
@@ -142,6 +144,16 @@ def test_a_version_brings_the_start_of_all_fine_tunings(tmp_path: Path) -> None:
         assert start is not None
         assert all((tensor == weights[name]).all() for name, tensor in start.state_dict().items())
     assert (learned[0].mapper.stem.weight != learned[1].mapper.stem.weight).any()
+
+
+@pytest.mark.parametrize(("learned", "replayed", "left_out"), [(1, 0, 1), (3, 0, 3), (4, 0, 0), (1, 1, 0)])
+def test_few_images_are_left_out_in_turn(request_of: Any, learned: int, replayed: int, left_out: int) -> None:
+    held_out, replay = pairs(1, 10), pairs(replayed, 20)
+    once = _longer(TINY, 1)
+    _, result = drain(iter_fine_tune(request_of(pairs=pairs(learned), held_out=held_out, replay=replay, preset=once)))
+    assert result.verdict.left_out == left_out
+    assert result.verdict.images == 1 + left_out
+    assert ("left out in turn" in result.sentence) == bool(left_out)
 
 
 def test_without_held_out_images_nothing_is_claimed(request_of: Any) -> None:

@@ -40,13 +40,16 @@ class Verdict:
     mean_before, mean_after : float or None
         Mean DSC, 0 to 1; None where it cannot be measured.
     images : int
-        On how many test images this was measured.
+        On how many images this was measured.
+    left_out : int
+        How many of them were learned from, and scored by a shorter training without them.
     """
 
     word: str
     mean_before: float | None = None
     mean_after: float | None = None
     images: int = 0
+    left_out: int = 0
 
     @property
     def promote(self) -> bool:
@@ -66,19 +69,25 @@ class Verdict:
         --------
         >>> judge({"a": 0.2, "b": 0.3}, {"a": 0.6, "b": 0.8}).measured
         'on 2 test images (DSC 0.70, before 0.25)'
+        >>> judge({"a": 0.2, "b": 0.3}, {"a": 0.6, "b": 0.8}, left_out=1).measured
+        'on 1 test image and 1 left out in turn (DSC 0.70, before 0.25)'
         """
         if self.mean_before is None or self.mean_after is None:
             return "because there is no test image" if self.unsure else ""
-        return f"on {counted(self.images, 'test image')} ({compared(self.mean_before, self.mean_after)})"
+        more = f" and {self.left_out} left out in turn" if self.left_out else ""
+        scores = compared(self.mean_before, self.mean_after)
+        return f"on {counted(self.images - self.left_out, 'test image')}{more} ({scores})"
 
 
-def judge(before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
+def judge(before: Mapping[str, float], after: Mapping[str, float], left_out: int = 0) -> Verdict:
     """Compare a new model with the current one, image by image.
 
     Parameters
     ----------
     before, after : mapping of str to float
-        DSC of the current and of the new model, 0 to 1, on the same test images.
+        DSC of the current and of the new model, 0 to 1, on the same images.
+    left_out : int
+        For the verdict to tell, see there.
 
     Raises
     ------
@@ -105,7 +114,7 @@ def judge(before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
         return Verdict(f"not compared, because {unscored[0]} could not be scored", images=count)
     was, now = (math.fsum(scores.values()) / count for scores in (before, after))
     low, high = interval([after[name] - before[name] for name in before])
-    return Verdict(BETTER if low > 0 else WORSE if high < 0 else UNSURE, was, now, count)
+    return Verdict(BETTER if low > 0 else WORSE if high < 0 else UNSURE, was, now, count, left_out)
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:

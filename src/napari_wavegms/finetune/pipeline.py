@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
@@ -27,11 +28,11 @@ from napari_wavegms.finetune.events import (
     StageName,
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
-from napari_wavegms.finetune.presets import WATCHED
+from napari_wavegms.finetune.presets import REFIT_STEPS, WATCHED
 from napari_wavegms.finetune.replay import LEARNED, learned_mark
-from napari_wavegms.finetune.split import FEW
+from napari_wavegms.finetune.split import FEW, leave_one_out
 from napari_wavegms.finetune.versions import ModelVersions, Version
-from napari_wavegms.learn.events import BEST, HISTORY
+from napari_wavegms.learn.events import BEST, HISTORY, run_to_end
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.segment.ood import FRAME, MOST_CORRECTIONS, ImageKinds, describe
 from napari_wavegms.segment.preprocessing import Preprocessing
@@ -39,6 +40,7 @@ from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.wording import counted, duration
 
 if TYPE_CHECKING:
+    from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.events import TrainResult
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.model.network import WaveGMS
@@ -144,7 +146,9 @@ class _Run:
         self.before = yield from self._score("before", current)
         if not self.stopped:
             yield Stage("learning", f"Training on {self.device.reason}…", self.device.reason)
-            self.trained = yield from self._train()
+            watched = request.held_out[:WATCHED]
+            run = self._training(request.pairs, watched, self._config, self.work, self._asked_to_stop, request.replay)
+            self.trained = yield from run
         if self.trained is None or not self.trained.steps:
             return self._result(None, None)
         network, card = self.trained.model, self.trained.card
@@ -152,7 +156,8 @@ class _Run:
         start = _start_of(request.start) if _tells_kinds_apart(card) else None
         new = partial(Segmenter, network, card, self.codec, self.device, start)
         self.after = yield from self._score("after", new)
-        verdict = judge(self.before, self.after)
+        left_before, left_after = yield from self._leave_out_in_turn(current)
+        verdict = judge(self.before | left_before, self.after | left_after, len(left_before))
         return self._result(self._keep(card, verdict, start), verdict)
 
     def _score(
@@ -172,29 +177,67 @@ class _Run:
                 return {}
         return scores
 
-    def _train(self) -> Generator[FineTuneEvent, None, TrainResult]:
+    def _leave_out_in_turn(
+        self, current: Callable[[], Segmenter]
+    ) -> Generator[FineTuneEvent, None, tuple[dict[str, float], dict[str, float]]]:
+        """DSC before and after of few images that were learned from: after a shorter training without each of them."""
+        from napari_wavegms.segment.segmenter import Segmenter
+
+        request = self.request
+        learned = {id(pair) for pair in request.pairs}
+        views = [view for view in leave_one_out((*request.held_out, *request.pairs)) if id(view.held_out[0]) in learned]
+        before: dict[str, float] = {}
+        after: dict[str, float] = {}
+        few = 0 < len(request.held_out) < FEW - len(request.pairs)
+        if self.stopped or request.replay or not few:
+            return before, after
+        config = replace(self._config, steps=min(self._config.steps, REFIT_STEPS), keep="last")
+        for number, view in enumerate(views, start=1):
+            yield Stage("after", f"Training without {number} of {counted(len(views), 'training image')}, to score it…")
+            with TemporaryDirectory() as folder:
+                refit = run_to_end(self._training(view.train, (), config, Path(folder), self.stop))
+            if self.stop():
+                return {}, {}
+            models: tuple[Callable[[], Segmenter], ...] = (
+                current,
+                partial(Segmenter, refit.model, refit.card, self.codec, self.device),
+            )
+            for scores, model in zip((before, after), models, strict=True):
+                scores |= {f"{image.name}, left out": image.dsc for image in measure(model(), view.held_out)}
+        return before, after
+
+    @property
+    def _config(self) -> TrainConfig:
+        request = self.request
+        config = replace(request.preset.config, size=int(self.card.preprocessing["size"]), seed=request.seed)
+        few = len(request.held_out) < FEW  # their score jumps too much to end a run by, or to choose an epoch by
+        return replace(config, patience=0, keep="last") if few else config
+
+    def _training(
+        self,
+        pairs: Sequence[Pair],
+        watched: Sequence[Pair],
+        config: TrainConfig,
+        folder: Path,
+        stop: Callable[[], bool],
+        replay: Sequence[Pair] = (),
+    ) -> Generator[FineTuneEvent, None, TrainResult]:
         from napari_wavegms.learn.train import iter_train
         from napari_wavegms.model.checkpoint import load_checkpoint
 
-        request = self.request
-        config = replace(request.preset.config, size=int(self.card.preprocessing["size"]), seed=request.seed)
-        if len(request.held_out) < FEW:  # their score jumps too much to end a run by, or to choose an epoch by
-            config = replace(config, patience=0, keep="last")
-        return (
-            yield from iter_train(
-                request.pairs,
-                request.held_out[:WATCHED],
-                load_checkpoint(request.start)[0],
-                self.codec,
-                config,
-                self.work,
-                replay=request.replay,
-                card=self.card,
-                origin={_START: self.parent, LEARNED: self.learned},
-                device=self.device.name,
-                resumable=False,  # what is stopped here is kept as a version, never taken up again
-                stop=self._asked_to_stop,
-            )
+        return iter_train(
+            pairs,
+            watched,
+            load_checkpoint(self.request.start)[0],
+            self.codec,
+            config,
+            folder,
+            replay=replay,
+            card=self.card,
+            origin={_START: self.parent, LEARNED: self.learned},
+            device=self.device.name,
+            resumable=False,  # what is stopped here is kept as a version, never taken up again
+            stop=stop,
         )
 
     def _asked_to_stop(self) -> bool:

@@ -96,5 +96,8 @@ def preset_named(key: str) -> Preset:
     return PRESETS[key]
 
 
+REFIT_STEPS = 60
+"""Steps of a training without one image, by which that image is scored where there are few."""
+
 WATCHED = 8
 """At most so many test images are scored after an epoch, for the curve; all of them before and after the run."""

@@ -181,7 +181,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
     assert lesson.panel.status.startswith("Learned 2 steps in ")
-    assert "on 1 test image (DSC " in lesson.panel.status
+    assert "on 1 test image and 2 left out in turn (DSC " in lesson.panel.status
     assert lesson.panel.versions.rows[0].words.startswith(f"v1   DSC {version.dsc:.2f} on 1 test image   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
