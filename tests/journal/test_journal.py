@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import random
 import sqlite3
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -548,3 +550,20 @@ def test_pixels_that_unfold_to_more_than_the_mask_are_refused(tmp_path: Path) ->
         connection.execute("UPDATE journal SET pixels = ?", (zlib.compress(b" " * 50_000_000),))
     with pytest.raises(InputError, match="cannot be restored"):
         Journal(tmp_path).restore(IMAGE)
+
+
+def test_a_file_system_without_locks_is_told_once_and_strokes_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_lock: FileLock, *_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    for _ in range(2):
+        journal, mask = Journal(tmp_path), np.zeros((5, 7), np.uint8)
+        journal.begin(target(shape=mask.shape), mask, editor="Ann")
+        mask[1] = 1
+        assert ann(journal, mask) is not None
+        journal.close(IMAGE, "saved")
+    [told] = [record.message for record in caplog.records if "without locks" in record.message]
+    assert told.startswith(f"{tmp_path / 'owners'} is on a file system without locks: edits of another napari window")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,14 @@ import pytest
 
 from napari_wavegms.storage.atomic import atomic_write, make_folder, read_json, unfinished
 from napari_wavegms.storage.database import Database
-from napari_wavegms.storage.user_data import set_editor_name, settings_file, user_folder
+from napari_wavegms.storage.user_data import (
+    editor_name,
+    note_folder,
+    recent_folders,
+    set_editor_name,
+    settings_file,
+    user_folder,
+)
 
 
 def rights(path: Path) -> int:
@@ -93,3 +101,29 @@ def test_what_a_killed_program_left_is_swept_at_the_next_start_and_nothing_else(
         os.utime(path, (time.time() - age,) * 2)
     subprocess.run([sys.executable, "-c", LOOKS, str(tmp_path / "new.tif")], check=True)
     assert {path.name for path in tmp_path.iterdir()} == {*others, living.name, elsewhere[1].name, "new.tif"}
+
+
+@pytest.mark.parametrize(
+    ("home", "place"), [("", None), (" ", None), ("rel", "rel"), ("~/x", "x"), ("~nobody-here/x", "~nobody-here/x")]
+)
+def test_where_the_users_folder_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str, place: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("WAVEGMS_HOME", home)
+    if place is None:
+        assert user_folder().name == "napari-wavegms"
+    else:
+        assert user_folder() == tmp_path / place
+
+
+def test_one_bad_entry_of_the_settings_costs_no_other(tmp_data_home: Path, tmp_path: Path) -> None:
+    note_folder(tmp_path)
+    settings = read_json(settings_file())
+    settings_file().write_text(json.dumps(settings | {"recent": [3, "\0", ["x"], *settings["recent"]], "editor": 5}))
+    assert recent_folders() == [tmp_path]
+    assert isinstance(editor_name(), str)
+    settings_file().write_text('{"recent": 1e999}')
+    assert recent_folders() == []

@@ -328,3 +328,14 @@ def test_masks_beside_the_images_are_no_images(tmp_path: Path) -> None:
     for name in ("scan0.png", "scan1.png", "scan0_mask.tif", "scan1_mask.tiff", "scan1_probability.tiff"):
         (tmp_path / name).touch()
     assert [item.name for item in Worklist.of_folder(tmp_path).items()] == ["scan0", "scan1"]
+
+
+def test_going_back_in_the_same_second_is_where_it_stopped(folder: Path) -> None:
+    worklist = Worklist.of_folder(folder)
+    for name in ("scan_10.png", "scan_2.png", "scan_10.png"):
+        worklist.go_to(key(folder, name))
+    assert worklist.item(key(folder, "scan_10.png")).shown < worklist.item(key(folder, "scan_2.png")).shown
+    assert Worklist.of_folder(folder).current == key(folder, "scan_10.png")
+    again = Worklist.of_folder(folder)
+    again.go_to(key(folder, "scan_2.png"))
+    assert Worklist.of_folder(folder).current == key(folder, "scan_2.png")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.reading import no_such_file
+from napari_wavegms.storage.user_data import expanded
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 
@@ -216,9 +217,9 @@ def natural(name: str) -> tuple[list[tuple[str, int]], str]:
 
 def _expanded(text: str) -> list[Path]:
     """The path, or what its wildcards match: Windows' shells hand them over as they are."""
-    if not text:
+    if not text.strip():
         raise InputError("One of the inputs is empty. Give a file or a folder; '.' is the current one.")
-    path = Path(text).expanduser()
+    path = expanded(text)
     with _opening(path):
         if path.exists():
             return [path]
@@ -325,7 +326,7 @@ def _ambiguous(folder: object, one: Path, other: Path) -> InputError:
 
 
 def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
-    place = Path(folder).expanduser()
+    place = expanded(str(folder))
     try:
         return sorted((path for path in place.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
     except OSError as cause:

@@ -10,12 +10,14 @@ import sqlite3
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 
+from napari_wavegms.corrections.records import Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.journal.history import append, complaints
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.journal.records import Edit
-from napari_wavegms.storage.database import from_json, now
+from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.storage.database import now
 
 DAYS = 30
 """Age of an approval at which the pixels of its edits are removed."""
@@ -23,12 +25,12 @@ DAYS = 30
 _PIXELS = "SELECT max(session) FROM journal WHERE image = ? AND pixels IS NOT NULL"
 _KEPT = "id, image, position, session, kind, number, record, digest, link"
 _EDITS = (
-    "SELECT record, ending FROM journal j JOIN journal_sessions s ON s.id = session WHERE j.image = ? AND kind = 'edit'"
+    "SELECT number, ending FROM journal j JOIN journal_sessions s ON s.id = session WHERE j.image = ? AND kind = 'edit'"
 )
 
 
 def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Generator[str, None, None]:
-    """Remove the pixels of edits whose mask has been approved for some days, after the last of them.
+    """Remove the pixels of edits whose mask has been approved for some days, as the last of them left it.
 
     Yields
     ------
@@ -39,20 +41,25 @@ def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Gen
     for kept in store.corrections():
         if kept.time <= before:
             try:
-                if _compact(journal, kept.image, kept.time):
+                if _compact(journal, kept):
                     yield kept.image
             except InputError:
                 continue
 
 
-def _compact(journal: Journal, image: str, approved: str) -> bool:
+def _compact(journal: Journal, kept: Correction) -> bool:
+    image = kept.image
     with journal.database.read() as connection:
         if connection.execute(_PIXELS, (image,)).fetchone()[0] is None:
             return False
+    last = max((edit.number for edit in journal.edits(image)), default=0)
+    # What was approved must be what the last edit left: clocks, which may have been set back, decide nothing.
+    if content_hash(smallest_labels(journal.restore(image, last))) != kept.mask:
+        return False
     with journal.database.write("The journal was not made smaller") as connection:
         (session,) = connection.execute(_PIXELS, (image,)).fetchone()
         edits = connection.execute(_EDITS, (image,)).fetchall()
-        is_done = all(ending and from_json(Edit, record).time <= approved for record, ending in edits)
+        is_done = all(ending and number <= last for number, ending in edits)
         if not is_done or complaints(connection, image):
             return False
         _drop_pixels(connection, image, session)

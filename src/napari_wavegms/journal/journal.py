@@ -7,6 +7,7 @@ the change that each edit made, and whether the edits were approved, saved or di
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import sqlite3
@@ -26,7 +27,10 @@ from napari_wavegms.journal.patches import Band, Labels, MaskState, checked_mask
 from napari_wavegms.journal.records import Answer, Beginning, Edit, EditTarget, Unfinished
 from napari_wavegms.storage.database import Database, from_json, now
 
+_LOG = logging.getLogger("napari_wavegms")
+
 # A file system without locks: strokes are kept all the same, and nobody can tell who still works.
+_WITHOUT_LOCKS: set[Path] = set()
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 _UNFOLDED = 8  # masks kept uncompressed; those of other open images are compressed
@@ -58,11 +62,16 @@ class _Owner:
         try:
             with self._probing():
                 self._lock.acquire()
-        except NotImplementedError:
-            pass
-        except OSError as cause:
-            if cause.errno not in _NO_LOCKS:
+        except (NotImplementedError, OSError) as cause:
+            if isinstance(cause, OSError) and cause.errno not in _NO_LOCKS:
                 raise
+            if self._folder not in _WITHOUT_LOCKS:
+                _WITHOUT_LOCKS.add(self._folder)
+                _LOG.warning(
+                    "%s is on a file system without locks: edits of another napari window that is still open may be "
+                    "offered as those of a crash. Work in one window at a time.",
+                    self._folder,
+                )
         self._is_held = True
 
     def release(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.storage.user_data import user_models_folder, versions_folder
+from napari_wavegms.storage.user_data import expanded, user_models_folder, versions_folder
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CPU_CHOSEN = "the processor (chosen)"
@@ -63,7 +63,9 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
         name = DEFAULT_MODEL
     if name in known:
         return known[name]
-    path = Path(name).expanduser()
+    path = expanded(name)
+    if not name.strip():
+        raise CheckpointError("The name of the model is empty. Choose one of 'wavegms models', or give a file.")
     if path.exists() or path.suffix == ".safetensors":
         return path
     names = ", ".join([DEFAULT, *shipped(), *user_models(), *learned_models()])

@@ -21,10 +21,18 @@ _MOST = 8  # recent folders
 _SECRET = 32  # bytes
 
 
+def expanded(path: str) -> Path:
+    """A path in which ``~`` is the home folder; one of a user who does not exist stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def user_folder() -> Path:
     """Where everything of the user is kept: ``$WAVEGMS_HOME``, or the platform's data folder."""
-    home = os.environ.get(HOME_VARIABLE)
-    return Path(home).expanduser().absolute() if home else user_data_path("napari-wavegms", appauthor=False)
+    home = os.environ.get(HOME_VARIABLE, "")
+    return expanded(home).absolute() if home.strip() else user_data_path("napari-wavegms", appauthor=False)
 
 
 def user_models_folder() -> Path:
@@ -82,9 +90,13 @@ def secret() -> bytes:
 
 def recent_folders() -> list[Path]:
     """Give the folders that were reviewed lately and are still there, the latest first."""
-    with suppress(OSError, ValueError, TypeError):
-        return [path for path in map(Path, _read().get(_RECENT, [])) if path.is_dir()][:_MOST]
-    return []
+    names = _read().get(_RECENT)
+    found = []
+    for name in names if isinstance(names, list) else []:
+        with suppress(OSError, ValueError, TypeError):
+            if (path := Path(name)).is_dir():
+                found.append(path)
+    return found[:_MOST]
 
 
 def note_folder(folder: Path) -> None:

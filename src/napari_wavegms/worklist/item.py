@@ -68,7 +68,7 @@ class Item:
     content: str = ""
     time: str = ""
     light: str = ""
-    shown: int = 0
+    shown: Annotated[int, Field(ge=0, lt=2**53)] = 0
 
     def with_record(self, record: Mapping[str, Any]) -> Item:
         """The item with its saved state; raises InputError if the record is damaged."""

@@ -10,7 +10,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from napari_wavegms.worklist.item import STATES, Item, State, WorklistStates, ch
 if TYPE_CHECKING:
     from napari_wavegms.corrections.store import Correction, CorrectionStore
 
-_SHOWN_AT = "shown_at"
+_TURN = "turn"  # counts what was shown, so that the last one is known whatever the clock says
 _BLANK = Item("", "")
 # What is true of the pixels, and of no others under the same name.
 _OF_PIXELS = ("state", "score", "uncertainty", "seconds", "light")
@@ -98,7 +97,7 @@ class Worklist:
         self._items: dict[str, Item] = {}
         self._last_shown = 0
         self._read()
-        self._current = self._stopped_at()
+        self._turn, self._current = self._stopped_at()
         self.since = self._last_shown
 
     @classmethod
@@ -237,9 +236,8 @@ class Worklist:
         if shown <= self.since:
             shown = self._last_shown + 1
         if key != self._current or shown != self._items[key].shown:
-            # To the microsecond: it is the latest that tells where one stopped.
-            at = datetime.now(UTC).isoformat(timespec="microseconds")
-            self._note(self._items[key], {"shown": shown}, **{_SHOWN_AT: at})
+            self._turn += 1
+            self._note(self._items[key], {"shown": shown}, **{_TURN: self._turn})
             self._current, self._last_shown = key, max(shown, self._last_shown)
         return self._items[key]
 
@@ -283,7 +281,7 @@ class Worklist:
             self._records[folder] = self._states.read(folder)
         return self._records[folder]
 
-    def _note(self, item: Item, change: Mapping[str, Any], **beside: str) -> None:
+    def _note(self, item: Item, change: Mapping[str, Any], **beside: int) -> None:
         """Note a change of an item, and what is noted beside it."""
         after = replace(item, **change)
         folder, name = _place(after)
@@ -292,11 +290,13 @@ class Worklist:
             self._record(folder).setdefault(name, {}).update(change, **beside)
         self._items[item.key] = after
 
-    def _stopped_at(self) -> str | None:
-        places = ((*_place(item), item.key) for item in self._items.values())
-        shown = ((self._record(folder).get(name, {}).get(_SHOWN_AT), key) for folder, name, key in places)
-        found = [(at, key) for at, key in shown if isinstance(at, str)]
-        return max(found)[1] if found else None
+    def _stopped_at(self) -> tuple[int, str | None]:
+        """The last turn, and the image that was shown then."""
+        places = ((*_place(item), item) for item in self._items.values())
+        turns = [(self._record(folder).get(name, {}).get(_TURN), item) for folder, name, item in places if item.shown]
+        found = [(turn if isinstance(turn, int) and turn < 2**53 else 0, item.shown, item.key) for turn, item in turns]
+        turn, _, key = max(found, default=(0, 0, None))
+        return turn, key
 
 
 def _place(item: Item) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.model.registry import CODECS, DEVICES
+from napari_wavegms.storage.user_data import expanded
 
 STDOUT = "-"
 
@@ -58,7 +59,7 @@ def a_path(text: str) -> Path:
     """A path; an empty one, which would be the current folder, is refused."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give a path, '.' for the current folder")
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

@@ -210,7 +210,9 @@ class FineTuneWidget(DockedWidget):
         self.panel.counts.say(f"Training images: {', '.join(counts)}")
         waiting = sum(row.included and not row.ready for row in rows)
         words = f"{counted(waiting, 'image')} will be left out unless you decide otherwise." if waiting else ""
-        self.panel.ready.say(" ".join([words, *self._store.warnings]).strip())
+        self.panel.ready.say(
+            " ".join([words, *dict.fromkeys((*self._store.warnings, *self._versions.warnings))]).strip()
+        )
         self.panel.set_keep(sum(len(not_stored(self._store, pair)) for pair in self._pairs))
         self._check_start()
 
