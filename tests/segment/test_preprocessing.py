@@ -164,3 +164,16 @@ def test_rules_that_cannot_be_followed(settings: dict[str, object], sentence: st
 def test_rules_survive_the_card() -> None:
     rules = Preprocessing(size=96, aspect="letterbox", percentiles=(1, 99))
     assert Preprocessing.from_dict(rules.as_dict()) == rules
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int16])
+@pytest.mark.parametrize("percentiles", [(0.1, 99.9), (0.0, 100.0), (25.0, 50.0)])
+def test_few_levels_are_scaled_as_all_other_numbers(dtype: type, percentiles: tuple[float, float]) -> None:
+    ends = np.iinfo(dtype)
+    for seed, shape in enumerate([(1, 1), (3, 5), (600, 40), (300, 7, 3)]):
+        image = np.random.default_rng(seed).integers(ends.min // 3, ends.max, shape, dtype)
+        for pixels in (image, np.full_like(image, 7)):
+            scaled, intensity = scale_intensity(pixels, percentiles)
+            expected, wide = scale_intensity(pixels.astype(np.int32), percentiles)
+            assert intensity == pytest.approx(wide, rel=1e-12)
+            np.testing.assert_allclose(scaled, expected, atol=1e-6)

@@ -18,6 +18,7 @@ from napari_wavegms.segment.margins import Box, content_box
 
 Aspect = Literal["squash", "letterbox"]
 FloatArray = npt.NDArray[np.float32]
+_BLOCK = 256  # rows at a time, so that what is computed along the way stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,8 @@ def scale_intensity(
         return image.astype(np.float32), None
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255), None
+    if image.dtype.kind in "iu" and image.dtype.itemsize <= 2:
+        return _scaled_levels(image, percentiles)
     # float64 holds every integer up to uint32 and every float exactly; the ends may still overflow when subtracted.
     values = image.astype(np.float64)
     finite = values[np.isfinite(values)]
@@ -197,6 +200,28 @@ def scale_intensity(
         span = high - low
         scaled = (values - low) / span if 0 < span < np.inf else (values / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
     return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1).astype(np.float32), (low, high)
+
+
+def _scaled_levels(image: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[FloatArray, tuple[float, float]]:
+    """`scale_intensity` of at most 65,536 levels, bit by bit the same with a tenth of the memory."""
+    least = int(np.iinfo(image.dtype).min)
+    levels = np.arange(least, np.iinfo(image.dtype).max + 1)
+    blocks = [slice(top, top + _BLOCK) for top in range(0, len(image), _BLOCK)]
+    counts = np.zeros(len(levels), np.int64)
+    for rows in blocks:
+        counts += np.bincount((image[rows].astype(np.int32) - least).ravel(), minlength=len(levels))
+    below = np.cumsum(counts)
+    ends = []
+    for place in (image.size - 1) * np.asarray(percentiles) / 100:
+        # numpy interpolates between the two nearest values; of two values it needs no more than those.
+        two = levels[np.searchsorted(below, [int(place), min(int(place) + 1, image.size - 1)], side="right")]
+        ends.append(float(np.percentile(two.astype(np.float64), 100 * (place - int(place)))))
+    low, high = ends
+    table = ((levels - low) / ((high - low) or 1.0)).clip(0, 1).astype(np.float32)
+    scaled = np.empty(image.shape, np.float32)
+    for rows in blocks:
+        scaled[rows] = table[image[rows].astype(np.int32) - least]
+    return scaled, (low, high)
 
 
 def _inside(box: Box) -> tuple[slice, slice]:
