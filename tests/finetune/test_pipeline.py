@@ -126,8 +126,8 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
     assert ModelVersions(tmp_path).current() is None
 
 
-def test_a_version_brings_the_start_of_all_fine_tunings(tmp_path: Path) -> None:
-    from napari_wavegms.model.checkpoint import load_checkpoint, load_start
+def test_a_version_keeps_the_network_of_before_all_fine_tunings(tmp_path: Path) -> None:
+    from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
 
     def lesions(seed: int) -> tuple[Pair, ...]:
         phantom = ultrasound_phantom(seed)
@@ -139,8 +139,8 @@ def test_a_version_brings_the_start_of_all_fine_tunings(tmp_path: Path) -> None:
     _, second = drain(iter_fine_tune(replace(request, pairs=lesions(1), start=first.path)))
     weights = load_checkpoint(request.start)[0].state_dict()
     learned = [load_checkpoint(result.path)[0] for result in (first, second)]
-    for result, network in zip((first, second), learned, strict=True):
-        start = load_start(result.path, network)
+    for result in (first, second):
+        start = load_keeper(result.path)
         assert start is not None
         assert all((tensor == weights[name]).all() for name, tensor in start.state_dict().items())
     assert (learned[0].mapper.stem.weight != learned[1].mapper.stem.weight).any()

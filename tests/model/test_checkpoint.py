@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import FORMAT_VERSION, HEADER_KEY, ModelCard, read_card
-from napari_wavegms.model.checkpoint import load_checkpoint, load_start, rewrite_card, save_checkpoint
+from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper, rewrite_card, save_checkpoint
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.official import import_official
 
@@ -67,20 +67,20 @@ def test_the_state_of_an_unfinished_run_is_no_part_of_the_model(model: WaveGMS, 
     assert load_checkpoint(path)[1].name == "tiny"
 
 
-def test_a_model_brings_the_start_that_it_was_fine_tuned_from(model: WaveGMS, saved: Path, tmp_path: Path) -> None:
-    assert load_start(saved, model) is None
+def test_a_file_may_hold_a_second_network(model: WaveGMS, saved: Path, tmp_path: Path) -> None:
+    assert load_keeper(saved) is None
     start = load_checkpoint(save_checkpoint(tmp_path / "start.safetensors", model, CARD, half=True))[0]
     learned = load_checkpoint(tmp_path / "start.safetensors")[0]
     with torch.no_grad():
         for parameter in learned.mapper.parameters():
             parameter += 0.1
-    file = save_checkpoint(tmp_path / "learned.safetensors", learned, CARD, start=start)
+    file = save_checkpoint(tmp_path / "learned.safetensors", learned, CARD, keeper=start)
     # What was not learned is not written twice, and what a float16 holds takes no more.
     mapper = 4 * sum(parameter.numel() for parameter in learned.mapper.parameters())
     assert file.stat().st_size - saved.stat().st_size == pytest.approx(mapper / 2, rel=0.02)
     rewrite_card(file, replace(CARD, title="Renamed"))
     loaded, card = load_checkpoint(file)
-    brought = load_start(file, loaded)
+    brought = load_keeper(file)
     assert brought is not None
     assert card.title == "Renamed"
     for found, expected in ((loaded, learned), (brought, start)):

@@ -84,24 +84,37 @@ def test_corrections_of_a_new_kind_become_familiar_and_the_old_stay_so(known: Im
     assert len(known.with_corrections([]).corrected) == 0
 
 
-def test_a_kind_is_uncorrected_until_a_correction_falls_in_it(known: ImageKinds) -> None:
+def test_a_kind_is_kept_until_a_correction_falls_in_it(known: ImageKinds) -> None:
     first, second, between = np.zeros(NUMBERS), np.full(NUMBERS, 9.0), np.full(NUMBERS, 4.5)
-    assert known.is_uncorrected(first)
-    assert known.is_uncorrected(second)
+    assert known.is_kept(first)
+    assert known.is_kept(second)
     taught = known.with_corrections([second + 0.5, between])
-    assert not taught.is_uncorrected(between), "like a correction"
-    assert not taught.is_uncorrected(between - 2), "about as far from a correction as from the kind"
-    assert taught.is_uncorrected(first), "corrections of other kinds change nothing"
-    assert not taught.is_uncorrected(second), "of the corrected kind"
+    assert not taught.is_kept(between), "like a correction"
+    assert not taught.is_kept(between - 2), "about as far from a correction as from the kind"
+    assert taught.is_kept(first), "corrections of other kinds change nothing"
+    assert not taught.is_kept(second), "of the corrected kind"
     beside = first + 1.1 * known.kinds[0].limit
-    assert known.is_uncorrected(beside)
-    assert not known.with_corrections([beside]).is_uncorrected(beside)
+    assert known.is_kept(beside)
+    assert not known.with_corrections([beside]).is_kept(beside)
     # A hundred later corrections of something else do not make a kind uncorrected again.
     later = taught.with_corrections(cloud(MOST_CORRECTIONS, 7, 4.5))
     read = ImageKinds.from_dict(later.as_dict())
     assert read is not None
-    assert [kind.corrected for kind in read.kinds] == [False, True]
-    assert not read.is_uncorrected(second)
+    assert [kind.relearned for kind in read.kinds] == [False, True]
+    assert not read.is_kept(second)
+
+
+def test_networks_change_places_for_images_of_the_keepers_kinds(known: ImageKinds) -> None:
+    first, second = cloud(5, 2), cloud(5, 3, 9)
+    two = replace(known, kinds=(known.kinds[0], replace(known.kinds[1], relearned=True)))
+    exchanged = two.exchanged([*first, second[0]])
+    assert exchanged is not None
+    assert [kind.relearned for kind in exchanged.kinds] == [True, False]
+    assert exchanged.is_kept(second[0])
+    assert two.exchanged([*second, first[0]]) is None
+    assert two.exchanged(list(cloud(5, 4, -4))) is None, "nearest to the keeper's kind and yet of none"
+    # What was corrected before is known to the network alone, which has to go on learning.
+    assert two.with_corrections(second).exchanged(list(first)) is None
 
 
 def test_too_few_images_have_their_sentence() -> None:

@@ -54,7 +54,7 @@ def test_the_same_image_gives_the_same_mask(segmenter: Segmenter) -> None:
     assert np.array_equal(first.probability, second.probability)
 
 
-def test_images_of_which_nothing_was_corrected_are_answered_by_the_start(shared: Path, tmp_path: Path) -> None:
+def test_images_of_which_nothing_was_corrected_are_answered_by_the_keeper(shared: Path, tmp_path: Path) -> None:
     def image(data: str) -> np.ndarray:
         return read_image(min((shared / "data" / data / "images").iterdir())).pixels
 
@@ -66,7 +66,7 @@ def test_images_of_which_nothing_was_corrected_are_answered_by_the_start(shared:
     kinds = ImageKinds.from_dict(card.familiarity)
     assert kinds is not None
     card = replace(card, familiarity=kinds.with_corrections([describe(polyp), describe(mole)]).as_dict())
-    file = save_checkpoint(tmp_path / "learned.safetensors", learned, card, start=start)
+    file = save_checkpoint(tmp_path / "learned.safetensors", learned, card, keeper=start)
     plain = save_checkpoint(tmp_path / "plain.safetensors", learned, card)
     routed, before, after = (Segmenter.from_checkpoint(path, "cpu") for path in (file, resolve("default"), plain))
     for picture, expected in ((polyp, after), (mole, after), (nodule, before)):

@@ -6,6 +6,7 @@ complete. In case the program is killed, a copy of it is written now and then to
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
 import shutil
@@ -16,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.finetune.events import (
@@ -28,14 +29,13 @@ from napari_wavegms.finetune.events import (
     StageName,
 )
 from napari_wavegms.finetune.gate import Verdict, judge, measure
+from napari_wavegms.finetune.networks import Networks
 from napari_wavegms.finetune.presets import REFIT_STEPS, WATCHED
 from napari_wavegms.finetune.replay import LEARNED, learned_mark
 from napari_wavegms.finetune.split import FEW, leave_one_out
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import BEST, HISTORY, run_to_end
 from napari_wavegms.model.card import ModelCard, read_card
-from napari_wavegms.segment.ood import FRAME, MOST_CORRECTIONS, ImageKinds, describe
-from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.wording import counted, duration
 
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from napari_wavegms.learn.config import TrainConfig
     from napari_wavegms.learn.events import TrainResult
     from napari_wavegms.learn.pairs import Pair
-    from napari_wavegms.model.network import WaveGMS
     from napari_wavegms.segment.segmenter import Segmenter
 
 _LOCK = "training.lock"
@@ -127,7 +126,8 @@ class _Run:
         self.request, self.versions, self.work, self.stop = request, versions, work, stop
         everything = (*request.pairs, *request.replay)
         title = f"{request.preset.title}, {counted(len(everything), 'correction')}"
-        self.card = replace(read_card(request.start), title=title)
+        self.networks = Networks.of(request.start, request.pairs)
+        self.card = replace(read_card(request.start), title=title, familiarity=self.networks.familiarity)
         self.parent = request.start_name or request.start.stem
         self.learned = sorted({learned_mark(pair) for pair in everything})
         self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
@@ -152,13 +152,11 @@ class _Run:
         if self.trained is None or not self.trained.steps:
             return self._result(None, None)
         network, card = self.trained.model, self.trained.card
-        card = replace(card, familiarity=_with_corrections(card.familiarity, request.pairs))
-        start = _start_of(request.start) if _tells_kinds_apart(card) else None
-        new = partial(Segmenter, network, card, self.codec, self.device, start)
+        new = partial(Segmenter, network, card, self.codec, self.device, lambda: self.networks.keeper)
         self.after = yield from self._score("after", new)
         left_before, left_after = yield from self._leave_out_in_turn(current)
         verdict = judge(self.before | left_before, self.after | left_after, len(left_before))
-        return self._result(self._keep(card, verdict, start), verdict)
+        return self._result(self._keep(card, verdict), verdict)
 
     def _score(
         self, stage: StageName, load: Callable[[], Segmenter]
@@ -223,12 +221,11 @@ class _Run:
         replay: Sequence[Pair] = (),
     ) -> Generator[FineTuneEvent, None, TrainResult]:
         from napari_wavegms.learn.train import iter_train
-        from napari_wavegms.model.checkpoint import load_checkpoint
 
         return iter_train(
             pairs,
             watched,
-            load_checkpoint(self.request.start)[0],
+            copy.deepcopy(self.networks.learner),
             self.codec,
             config,
             folder,
@@ -244,7 +241,7 @@ class _Run:
         self.stopped = self.stopped or self.stop()
         return self.stopped
 
-    def _keep(self, card: ModelCard, verdict: Verdict, start: WaveGMS | None = None) -> Version:
+    def _keep(self, card: ModelCard, verdict: Verdict) -> Version:
         """Write the network in memory as a version."""
         from napari_wavegms.model.checkpoint import save_checkpoint
 
@@ -253,7 +250,7 @@ class _Run:
         # The start's scores are not its own.
         dsc = math.fsum(after.values()) / max(1, len(after))
         card = replace(card, scores={"test images": {"dsc": dsc, "n": len(after)}} if after else {})
-        save = partial(save_checkpoint, model=self.trained.model, card=card, start=start)
+        save = partial(save_checkpoint, model=self.trained.model, card=card, keeper=self.networks.keeper)
         version = self.versions.add(save, verdict, self.parent, card.title, self.before, after)
         self.kept = True
         _clear(self.work)
@@ -274,7 +271,7 @@ class _Run:
         """Free the memory."""
         from napari_wavegms.model.device import release_memory
 
-        del self.codec, self.trained
+        del self.codec, self.trained, self.networks
         gc.collect()
         release_memory()
 
@@ -300,27 +297,6 @@ class _Run:
             stopped=self.stopped,
             sentence=sentence,
         )
-
-
-def _tells_kinds_apart(card: ModelCard) -> bool:
-    """Whether the network sees images as the statistics of its kinds do."""
-    return bool(card.context and card.familiarity) and Preprocessing.from_dict(card.preprocessing) == FRAME
-
-
-def _start_of(path: Path) -> WaveGMS:
-    """The network of a model file before all fine-tuning that it went through."""
-    from napari_wavegms.model.checkpoint import load_checkpoint, load_start
-
-    network = load_checkpoint(path)[0]
-    return load_start(path, network) or network
-
-
-def _with_corrections(familiarity: dict[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What a card says of its training images, with these among them; nothing where nothing is known of the others."""
-    known = ImageKinds.from_dict(familiarity)
-    if known is None:
-        return {}
-    return known.with_corrections(describe(pair.image) for pair in pairs[-MOST_CORRECTIONS:]).as_dict()
 
 
 def _outcome(new: str, current: str, verdict: Verdict) -> str:

@@ -22,8 +22,8 @@ from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.storage.atomic import atomic_write
 
-# Prefixes of tensors that are not the network's own: an unfinished run's (optimiser, averages), and those of its start.
-_TRAINING, _START = "training.", "start."
+# Prefixes of tensors that are not the network's own: an unfinished run's (optimiser, averages), and its keeper's.
+_TRAINING, _KEEPER = "training.", "keeper."
 
 
 def save_checkpoint(
@@ -33,7 +33,7 @@ def save_checkpoint(
     *,
     half: bool = False,
     training: Mapping[str, Tensor] | None = None,
-    start: WaveGMS | None = None,
+    keeper: WaveGMS | None = None,
 ) -> Path:
     """Write a model file, replacing an existing one in one step.
 
@@ -47,15 +47,17 @@ def save_checkpoint(
         Store float16, about 5 MB, instead of float32.
     training : mapping of str to torch.Tensor, optional
         State of a run that may be resumed.
-    start : WaveGMS, optional
-        The network that this one was fine-tuned from, for `load_start`.
+    keeper : WaveGMS, optional
+        The network that answers the kinds of image that `model` did not learn last, see `load_keeper`.
     """
     tensors = {name: tensor.half() if half else tensor for name, tensor in model.state_dict().items()}
     learned = dict(tensors)
     tensors |= {_TRAINING + name: tensor for name, tensor in (training or {}).items()}
-    if start is not None:
-        weights = start.state_dict().items()
-        tensors |= {_START + name: _shortest(t) for name, t in weights if not torch.equal(t, learned[name])}
+    if keeper is not None:
+        weights = {name: t.half() if half else _shortest(t) for name, t in keeper.state_dict().items()}
+        tensors |= {
+            _KEEPER + name: t for name, t in weights.items() if not torch.equal(t.float(), learned[name].float())
+        }
     # Copies on the CPU: safetensors refuses tensors that share memory or lie in another layout.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     count = sum(parameter.numel() for parameter in model.parameters())
@@ -101,7 +103,7 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     """Read a model file with the state of its unfinished run, which is empty in a finished model."""
     card = read_card(path)
     tensors = _tensors_of(path, card)
-    weights = {name: t.float() for name, t in tensors.items() if not name.startswith((_TRAINING, _START))}
+    weights = {name: t.float() for name, t in tensors.items() if not name.startswith((_TRAINING, _KEEPER))}
     training = {name.removeprefix(_TRAINING): t for name, t in tensors.items() if name.startswith(_TRAINING)}
     model = network_of(weights, Path(path).name)
     shipped = "" if model.trunk is None else model.trunk.fingerprint
@@ -113,16 +115,17 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
     return model, card, training
 
 
-def load_start(path: str | os.PathLike[str], model: WaveGMS) -> WaveGMS | None:
-    """The network that `model`, read from the same file, was fine-tuned from; None where the file has none."""
-    weights = {
-        name.removeprefix(_START): t
-        for name, t in _tensors_of(path, read_card(path)).items()
-        if name.startswith(_START)
-    }
+def load_keeper(path: str | os.PathLike[str]) -> WaveGMS | None:
+    """The second network of a model file, in evaluation mode; None where the file has none.
+
+    It answers images of the kinds that the first one did not learn last (`segment.ood.ImageKinds.is_kept`).
+    """
+    tensors = _tensors_of(path, read_card(path))
+    weights = {name.removeprefix(_KEEPER): t.float() for name, t in tensors.items() if name.startswith(_KEEPER)}
     if not weights:
         return None
-    return network_of(model.state_dict() | {name: t.float() for name, t in weights.items()}, Path(path).name).eval()
+    own = {name: t.float() for name, t in tensors.items() if not name.startswith((_TRAINING, _KEEPER))}
+    return network_of(own | weights, Path(path).name).eval()
 
 
 def _tensors_of(path: str | os.PathLike[str], card: ModelCard) -> dict[str, Tensor]:

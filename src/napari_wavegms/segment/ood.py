@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
@@ -50,7 +50,7 @@ AMBER = 1.2
 """Distance up to which an image is amber: 99 % of the training images lie nearer."""
 
 NEARER = 0.7
-"""An image is of an uncorrected kind if it lies so much nearer to it than to any correction (docs/fine-tuning.md)."""
+"""An image is of a kind that is kept if it lies so much nearer to it than to any correction (docs/fine-tuning.md)."""
 
 USUAL_LIMIT = 1.3
 """The mean limit of the fourteen kinds that the generalist learns from, for images that have no limit of their own."""
@@ -80,13 +80,13 @@ UNKNOWN = OODLevel(
 class ImageKind:
     """Training images of one kind: their number, their mean (NUMBERS,), and how far from it they lie.
 
-    `corrected` once images of this kind were corrected and learned from.
+    `relearned` says that the network of a model file learned this kind last, and not its keeper.
     """
 
     count: int
     mean: Array
     limit: float
-    corrected: bool = False
+    relearned: bool = False
 
     def distance(self, point: Array) -> float:
         """Distance of an image to this kind; at most 1 is green."""
@@ -125,10 +125,20 @@ class ImageKinds:
         """Distance of an image (see `describe`) to the nearest kind or correction; at most 1 is green."""
         return min(self._nearest(point).distance(point), self._from_corrections(point))
 
-    def is_uncorrected(self, point: Array) -> bool:
-        """Whether an image is of a kind of which nothing was corrected, so that the start's weights answer it best."""
+    def is_kept(self, point: Array) -> bool:
+        """Whether an image is of a kind that the keeper answers, because it was not learned since."""
         kind = self._nearest(point)
-        return not kind.corrected and kind.distance(point) < NEARER * self._from_corrections(point)
+        return not kind.relearned and kind.distance(point) < NEARER * self._from_corrections(point)
+
+    def exchanged(self, points: Sequence[Array]) -> ImageKinds | None:
+        """The same with network and keeper exchanged, if it is the keeper's kinds that most of these images are of.
+
+        None otherwise, and where something was corrected before: those images are known to the network alone.
+        """
+        kept = [self.is_kept(point) and self._nearest(point).distance(point) <= AMBER for point in points]
+        if len(self.corrected) or 2 * sum(kept) <= len(points):
+            return None
+        return replace(self, kinds=tuple(replace(kind, relearned=not kind.relearned) for kind in self.kinds))
 
     def _nearest(self, point: Array) -> ImageKind:
         return min(self.kinds, key=lambda kind: kind.distance(point))
@@ -153,14 +163,14 @@ class ImageKinds:
         """Add images that a later model learned from, in place of earlier corrections that are too many."""
         added = np.array([*points], np.float64).reshape(-1, NUMBERS)
         hit = {id(kind) for point in added if (kind := self._nearest(point)).distance(point) <= AMBER}
-        kinds = tuple(replace(kind, corrected=kind.corrected or id(kind) in hit) for kind in self.kinds)
+        kinds = tuple(replace(kind, relearned=kind.relearned or id(kind) in hit) for kind in self.kinds)
         return ImageKinds(kinds, np.concatenate([self.corrected, added])[-MOST_CORRECTIONS:])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `ModelCard.familiarity`."""
         kinds = [
             {"count": kind.count, "mean": _short(kind.mean), "limit": _short(kind.limit)}
-            | ({"corrected": True} if kind.corrected else {})
+            | ({"relearned": True} if kind.relearned else {})
             for kind in self.kinds
         ]
         return {"trunk": _space().trunk.fingerprint, "kinds": kinds, "corrected": [_short(p) for p in self.corrected]}
@@ -178,7 +188,7 @@ class ImageKinds:
         """
         try:
             kinds = tuple(
-                ImageKind(int(kind["count"]), _point(kind["mean"]), float(kind["limit"]), kind.get("corrected") is True)
+                ImageKind(int(kind["count"]), _point(kind["mean"]), float(kind["limit"]), kind.get("relearned") is True)
                 for kind in values["kinds"]
             )
             corrected = np.array([_point(point) for point in values["corrected"]]).reshape(-1, NUMBERS)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ from torch import Tensor
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard
-from napari_wavegms.model.checkpoint import load_checkpoint, load_start
+from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device
 from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
-from napari_wavegms.segment.ood import ImageKinds, points_of
+from napari_wavegms.segment.ood import FRAME, ImageKinds, points_of
 from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
@@ -82,9 +83,9 @@ class Segmenter:
     codec : TinyVAE
         Decodes the mask latents.
     device : Device
-    start : WaveGMS, optional
-        The network that `model` was fine-tuned from, which goes on answering images of the kinds of which nothing was
-        corrected: what was learned about others is not at their cost.
+    keeper : callable, optional
+        Loads the network, if there is one, that answers images of the kinds that `model` did not learn last; called
+        when the first such image comes.
 
     Examples
     --------
@@ -94,7 +95,12 @@ class Segmenter:
     """
 
     def __init__(
-        self, model: WaveGMS, card: ModelCard, codec: TinyVAE, device: Device, start: WaveGMS | None = None
+        self,
+        model: WaveGMS,
+        card: ModelCard,
+        codec: TinyVAE,
+        device: Device,
+        keeper: Callable[[], WaveGMS | None] = lambda: None,
     ) -> None:
         self.model = model.to(device.name).eval()
         self.card = card
@@ -103,10 +109,7 @@ class Segmenter:
         self.preprocessing = Preprocessing.from_dict(card.preprocessing)
         self.threshold = card.threshold
         self._inference = Inference(self.model, self.codec, device.name)
-        self._start: Inference | None = None
-        self._kinds = ImageKinds.from_dict(card.familiarity) if start is not None else None
-        if start is not None and self._kinds is not None:
-            self._start = Inference(start.to(device.name).eval(), self.codec, device.name)
+        self._load_keeper = keeper
 
     @classmethod
     def from_checkpoint(
@@ -136,7 +139,7 @@ class Segmenter:
         chosen = choose_device(device)
         network, card = load_checkpoint(resolve(model))
         codec = load_codec(codec) if isinstance(codec, str) else codec
-        return cls(network, card, codec, chosen, load_start(resolve(model), network))
+        return cls(network, card, codec, chosen, partial(load_keeper, resolve(model)))
 
     def segment(self, image: npt.ArrayLike, threshold: float | None = None) -> Segmentation:
         """Segment one image; the same image always gives the same mask.
@@ -197,10 +200,19 @@ class Segmenter:
         """Which network answers, the image as it takes it, and the image's context."""
         pixels = torch.from_numpy(prepared.pixels)[None]
         context = self._inference.context(pixels)
-        if self._start is None or self._kinds is None or context is None:
+        if context is None or self._kinds is None or not self._kinds.is_kept(points_of(context)[0]):
             return self._inference, pixels, context
-        uncorrected = self._kinds.is_uncorrected(points_of(context)[0])
-        return self._start if uncorrected else self._inference, pixels, context
+        return self._keeper or self._inference, pixels, context
+
+    @cached_property
+    def _kinds(self) -> ImageKinds | None:
+        return ImageKinds.from_dict(self.card.familiarity) if self.preprocessing == FRAME else None
+
+    @cached_property
+    def _keeper(self) -> Inference | None:
+        if (network := self._load_keeper()) is None:
+            return None
+        return Inference(network.to(self.device.name).eval(), self.codec, self.device.name)
 
 
 def segment_stack(
