@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from napari_wavegms.files.discovery import (
     PairPaths,
     Unpaired,
     find_images,
-    masks_beside,
+    masks_of,
     pair_by_stem,
     stem_of,
     unpaired,
@@ -144,8 +145,19 @@ def test_images_and_masks_may_lie_in_one_folder(tmp_path: Path) -> None:
 def test_the_usual_names_of_masks_are_paired(tmp_path: Path, mask: str) -> None:
     images, masks = touch(tmp_path / "images", "a.png", "a_b.png"), touch(tmp_path / "masks", mask)
     assert [(pair.name, pair.masks[0].name) for pair in pair_by_stem(images, masks)] == [("a", mask)]
-    assert masks_beside(images / "a.png", masks) == [masks / mask]
-    assert masks_beside(images / "a.png") == []
+    assert masks_of([images / "a.png", images / "a_b.png"]) == {images / "a.png": (masks / mask,)}
+
+
+def test_masks_lie_beside_their_images_or_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "a.png", "a.tif", "b.png", "b_mask.png", "b_mask_1.png", "b_probability.tiff")
+    inner = touch(folder / "masks", "a.png", "b.png", "c.png")
+    assert masks_of([folder / "a.png", folder / "b.png"]) == {
+        folder / "a.png": (inner / "a.png",),
+        folder / "b.png": (folder / "b_mask.png", folder / "b_mask_1.png"),
+    }
+    twice = touch(tmp_path / "twice", "a.png", "a_mask.tif", "a_mask.png")
+    os.utime(twice / "a_mask.png", (1, 1))
+    assert masks_of([twice / "a.png"]) == {twice / "a.png": (twice / "a_mask.tif",)}
 
 
 def test_two_masks_of_one_image_are_ambiguous_unless_they_are_numbered(tmp_path: Path) -> None:

@@ -63,6 +63,12 @@ fractions[:3] = 0.7
     ("changes", "trouble", "first", "sentence"),
     [
         ({"mask": np.ones((3, 4), int) - np.eye(3, 4, dtype=int)}, Trouble.SIZE, Remedy.RESIZE, "6 x 8 .* mask 3 x 4"),
+        (
+            {"prediction": np.eye(6, 8) > 0, "mask": np.eye(6, 8, dtype=int)},
+            Trouble.UNTOUCHED,
+            Remedy.LEAVE_OUT,
+            "drew",
+        ),
         ({"mask": np.eye(8, 6, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "rows and columns were swapped"),
         ({"mask": np.eye(6, 16, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "another aspect"),
         ({"mask": np.zeros((6, 8), int)}, Trouble.EMPTY, Remedy.LEAVE_OUT, "Nothing is labelled in polyp"),

@@ -327,7 +327,11 @@ def test_a_file_whose_name_is_no_text_is_noted_like_any_other(tmp_path: Path) ->
 def test_masks_beside_the_images_are_no_images(tmp_path: Path) -> None:
     for name in ("scan0.png", "scan1.png", "scan0_mask.tif", "scan1_mask.tiff", "scan1_probability.tiff"):
         (tmp_path / name).touch()
-    assert [item.name for item in Worklist.of_folder(tmp_path).items()] == ["scan0", "scan1"]
+    first, second = Worklist.of_folder(tmp_path).items()
+    assert (first.name, first.masks) == ("scan0", (tmp_path / "scan0_mask.tif",))
+    assert (second.name, second.masks) == ("scan1", (tmp_path / "scan1_mask.tiff",))
+    Worklist.of_folder(tmp_path).set(first.key, state="skipped")
+    assert Worklist.of_folder(tmp_path).item(first.key).masks == first.masks
 
 
 def test_going_back_in_the_same_second_is_where_it_stopped(folder: Path) -> None:

@@ -169,12 +169,26 @@ def looks_like_mask(path: Path) -> bool:
     return _MASK.fullmatch(stem) is not None and _MAP.fullmatch(stem) is None
 
 
-def masks_beside(image: Path, folder: Path | None = None) -> list[Path]:
-    """The masks of an image by name, several where each has one structure, in its own folder or in another one."""
-    place = image.parent if folder is None else folder
-    stem = _stem(image)
-    others = [path for path in _listed_files(place) if path != image and not (folder is None and _stem(path) == stem)]
-    return _masks_by_name(others, {stem}, place).get(stem, [])
+def masks_of(images: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
+    """The masks by name of those images that have some: several where each has one structure.
+
+    They lie beside the image, in a folder ``masks`` there, or beside a folder ``images`` in ``masks``. Of two files
+    that could be the same mask, ``scan_mask.tif`` and ``scan_mask.png``, it is the one that was saved last.
+    """
+    folders: dict[Path, dict[str, list[Path]]] = {}
+    for image in images:
+        folders.setdefault(image.parent, {}).setdefault(_stem(image), []).append(image)
+    found: dict[Path, tuple[Path, ...]] = {}
+    for folder, by_stem in folders.items():
+        for place in _places_of_masks(folder):
+            taken = {image for paths in by_stem.values() for image in paths} if place == folder else set()
+            others = [path for path in _listed_files(place) if path not in taken]
+            plain, named = _by_name(others, by_stem)
+            for stem, paths in by_stem.items():
+                masks = named.get(stem, []) or ([] if place == folder else plain.get(stem, []))
+                for image in paths if masks else ():
+                    found.setdefault(image, _newest(masks))
+    return found
 
 
 def distinct(files: Iterable[Path]) -> list[Path]:
@@ -302,7 +316,31 @@ def _two_sides(
     return images, _masks_by_name([path for path in _listed_files(masks_dir) if path not in taken], images, masks_dir)
 
 
+def _places_of_masks(folder: Path) -> list[Path]:
+    above = folder.parent if folder.name.lower() in ("images", "image") else folder
+    return [folder, *(place for name in ("masks", "mask", "labels") if (place := above / name).is_dir())]
+
+
+def _newest(masks: Iterable[Path]) -> tuple[Path, ...]:
+    """Of the files with the same number, the one that was saved last."""
+    newest: dict[str, Path] = {}
+    for path in sorted(masks, key=lambda path: path.stat().st_mtime):
+        found = _MASK.fullmatch(_stem(path))
+        newest[(found[3] or "") if found else ""] = path
+    return tuple(sorted(newest.values()))
+
+
 def _masks_by_name(files: Iterable[Path], images: Collection[str], folder: object) -> dict[str, list[Path]]:
+    plain, named = _by_name(files, images)
+    for paths in (*plain.values(), *named.values()):
+        words = {found[2].lower() for path in paths if (found := _MASK.fullmatch(stem_of(path)))}
+        if len({stem_of(path) for path in paths}) < len(paths) or len(words) > 1:
+            raise _ambiguous(folder, *paths[:2])
+    return plain | named  # a file called like the image, beside one called like its mask, is the image once more
+
+
+def _by_name(files: Iterable[Path], images: Collection[str]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Files by their own name, and those called as masks of one of the images by the name of that."""
     plain: dict[str, list[Path]] = {}
     named: dict[str, list[Path]] = {}
     for path in files:
@@ -314,11 +352,7 @@ def _masks_by_name(files: Iterable[Path], images: Collection[str], folder: objec
             plain.setdefault(stem, []).append(path)
         else:
             named.setdefault(found["stem"], []).append(path)
-    for paths in (*plain.values(), *named.values()):
-        words = {found[2].lower() for path in paths if (found := _MASK.fullmatch(stem_of(path)))}
-        if len({stem_of(path) for path in paths}) < len(paths) or len(words) > 1:
-            raise _ambiguous(folder, *paths[:2])
-    return plain | named  # a file called like the image, beside one called like its mask, is the image once more
+    return plain, named
 
 
 def _ambiguous(folder: object, one: Path, other: Path) -> InputError:

@@ -168,7 +168,8 @@ def keep_job(approvals: Sequence[Approval]) -> Generator[int, None, str]:
     for number, approval in enumerate(approvals, start=1):
         store.approve(approval)
         yield number
-    return f"Stored {counted(len(approvals), 'correction')} in {store.folder}. {notice}".rstrip()
+    stored = f"Stored {counted(len(approvals), 'correction')}"
+    return f"{stored}. {notice}" if notice else f"{stored} in {store.folder}."
 
 
 def recover_job() -> Generator[None, None, Version | None]:

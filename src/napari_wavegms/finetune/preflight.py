@@ -15,6 +15,7 @@ from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.segment.preprocessing import as_image
 from napari_wavegms.storage.content_hash import content_hash
+from napari_wavegms.wording import listed
 
 
 class Trouble(StrEnum):
@@ -28,6 +29,7 @@ class Trouble(StrEnum):
     EMPTY = "mask is empty"
     FULL = "mask covers everything"
     DUPLICATE = "same image twice"
+    UNTOUCHED = "not corrected"
 
 
 class Remedy(StrEnum):
@@ -89,6 +91,8 @@ class PairReport:
         Content hash of the image; empty where it cannot be read.
     problems : tuple of Problem
         Empty where the pair is ready.
+    note : str
+        A sentence on what is learned otherwise than it is drawn, if anything.
     """
 
     name: str
@@ -96,6 +100,7 @@ class PairReport:
     changed_share: float | None
     content: str
     problems: tuple[Problem, ...]
+    note: str = ""
 
     @property
     def ready(self) -> bool:
@@ -143,11 +148,16 @@ def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
         if content and (earlier := seen.setdefault(content, known)) is not known:
             problems.append(_duplicate(candidate.name, *earlier, known[1]))
         problems += mask_problems
+        changed = _changed_share(labels, candidate.prediction)
+        if changed == 0 and not mask_problems:
+            sentence = f"The mask of {candidate.name} is as the model drew it. Correct it, or approve it first."
+            problems.append(Problem(Trouble.UNTOUCHED, sentence, (Remedy.LEAVE_OUT, Remedy.KEEP)))
         yield PairReport(
             name=candidate.name,
             labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
-            changed_share=_changed_share(labels, candidate.prediction),
+            changed_share=changed,
             content=content,
+            note=_several(labels),
             problems=tuple(problem for problem in problems if problem.trouble not in candidate.accepted),
         )
 
@@ -305,6 +315,14 @@ def _changed_share(labels: npt.NDArray[Any] | None, prediction: npt.NDArray[Any]
     if labels is None or prediction is None or labels.shape != prediction.shape:
         return None
     return float(np.count_nonzero(labels != prediction) / labels.size)
+
+
+def _several(labels: npt.NDArray[Any] | None) -> str:
+    """A sentence for a mask with more than one label."""
+    drawn = np.zeros(0) if labels is None else labels[labels != 0]
+    if not drawn.size or drawn.min() == drawn.max():
+        return ""
+    return f"Its labels {listed(map(str, np.unique(drawn).tolist()))} are learned as one."
 
 
 def _resized(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

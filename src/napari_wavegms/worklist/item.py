@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -56,6 +56,8 @@ class Item:
         "green", "amber" or "red", how much it is like what the model has learned from; empty for not yet known.
     shown : int
         Its place among the images that were shown, from 1 up; 0 for never shown.
+    masks : tuple of pathlib.Path
+        Files with masks of it, by their names.
     """
 
     key: str
@@ -69,12 +71,14 @@ class Item:
     time: str = ""
     light: str = ""
     shown: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    masks: tuple[Path, ...] = ()
 
     def with_record(self, record: Mapping[str, Any]) -> Item:
         """The item with its saved state; raises InputError if the record is damaged."""
         if not record:
             return self
-        return from_plain(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
+        known = from_plain(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
+        return replace(known, masks=self.masks)
 
 
 def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, stem_of
+from napari_wavegms.files.discovery import find_images, masks_of, stem_of
 from napari_wavegms.storage.database import now
 from napari_wavegms.worklist.item import STATES, Item, State, WorklistStates, checked_changes
 
@@ -309,12 +309,15 @@ def _place(item: Item) -> tuple[str, str]:
 
 def _items_of(paths: Sequence[Path]) -> list[Item]:
     """Give an item for each file, called by as much of its path as it takes to tell it from the others."""
+    masks = masks_of(paths)
+    taken = {mask for found in masks.values() for mask in found}
+    paths = [path for path in paths if path not in taken]
     stems = [stem_of(path) for path in paths]
     doubled = {stem for stem, count in Counter(stems).items() if count > 1}
     names = [path.name if stem in doubled else stem for path, stem in zip(paths, stems, strict=True)]
     twice = {name for name, count in Counter(names).items() if count > 1}
     return [
-        Item(key=str(path), name=f"{path.parent.name}/{name}" if name in twice else name, path=path)
+        Item(str(path), f"{path.parent.name}/{name}" if name in twice else name, path, masks=masks.get(path, ()))
         for path, name in zip(paths, names, strict=True)
     ]
 

@@ -25,8 +25,8 @@ from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model import registry
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.database import Database
-from napari_wavegms.widgets.finetune.pairs import SHOWN_BY_US
 from napari_wavegms.widgets.finetune.widget import FineTuneWidget
+from napari_wavegms.widgets.layers.mask_layers import SHOWN_BY_US
 from napari_wavegms.widgets.thumbnails import SHOWN
 
 PATIENCE = 60_000  # ms; a busy machine is no reason to fail
@@ -240,7 +240,7 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     first, before = lesson.panel.versions.rows
     assert first.note == "cannot tell yet"
     assert (first.action, before.note) == ("Use", "in use")
-    lesson.panel.look_requested.emit()
+    lesson.panel.verdict.compare_requested.emit()
     lesson.help_ends()
     assert len(lesson.viewer.layers) == 2, "there is no test image to show"
     lesson.panel.versions.use_requested.emit(1)
@@ -458,11 +458,11 @@ def test_looking_shows_before_and_after_and_goes_again(lesson: Class) -> None:
     lesson.learn()
     lesson.end()
     rows = lesson.panel.pairs.rows
-    lesson.panel.look_requested.emit()
+    lesson.panel.verdict.compare_requested.emit()
     lesson.help_ends()
     shown = [layer.name for layer in lesson.viewer.layers if SHOWN_BY_US in layer.metadata]
     assert shown == ["test images", "test images: yours", "test images: previous", "test images: new"]
     assert lesson.panel.pairs.rows == rows
     np.testing.assert_array_equal(lesson.viewer.layers["test images: yours"].data[0], lesion("held_out", 1)[1])
-    lesson.panel.look_requested.emit()
+    lesson.panel.verdict.compare_requested.emit()
     assert len(lesson.viewer.layers) == 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSpinBox
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.presets import Preset
@@ -231,19 +231,6 @@ def test_a_layer_that_a_person_removes_loses_no_stroke(room: Any) -> None:
     assert np.array_equal(room.mask.data, mask)
 
 
-def test_open_layers_are_reviewed_in_their_place(open_room: Callable[[], Any], disc: np.ndarray) -> None:
-    room = open_room()
-    image = room.viewer.add_image(disc, name="open one", scale=(2, 3))
-    room.widget.lists.open_layers()
-    room.wait_shown()
-    assert room.shown.image is image
-    assert tuple(room.mask.scale) == (2, 3)
-    room.approve()
-    assert [kept.name for kept in CorrectionStore().corrections()] == ["open one"]
-    room.close()
-    assert list(room.viewer.layers) == [image]
-
-
 def test_a_file_that_cannot_be_read_says_so_and_the_next_one_opens(open_room: Callable[[], Any], folder: Path) -> None:
     (folder / "scan_0.png").write_bytes(b"no picture")
     room = open_room()
@@ -335,5 +322,17 @@ def test_after_so_many_approvals_the_model_learns(
     qtbot.waitUntil(lambda: not widget.approvals.is_training, timeout=60_000)
     (version,) = ModelVersions().versions()
     assert version.name in " ".join(label.text() for label in widget.panel.findChildren(QLabel))
+    # On one test image nobody can tell, so that a person compares and chooses.
+    use, keep, compare = widget.panel.verdict.findChildren(QPushButton)
+    assert (use.text(), keep.text(), compare.text()) == ("Use v1", "Keep small", "Compare")
+    compare.click()
+    qtbot.waitUntil(lambda: "test images: new" in viewer.layers, timeout=60_000)
+    assert compare.text() == "Hide comparison"
+    compare.click()
+    assert "test images" not in viewer.layers
+    assert ModelVersions().current() is None
+    use.click()
+    assert [entry.version.name for entry in ModelVersions().listing() if entry.in_use] == ["v1"]
+    assert not use.isVisibleTo(widget.panel)
     viewer.window.remove_dock_widget(widget)
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)

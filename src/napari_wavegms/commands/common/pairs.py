@@ -100,6 +100,7 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
     good: list[PairPaths] = []
     readers = Readers(good)
     soft: list[str] = []
+    several: list[str] = []
     by_name = {file.name: file for file in files}
     with bar(len(files), what, "pair") as progress:
         for report in iter_check(_candidates(files, readers, soft, progress.update)):
@@ -108,8 +109,11 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
                 note(f"Left out: {wrong[0].sentence}")
             else:
                 good.append(by_name[report.name])
+                several += [report.name] * bool(report.note)
     if soft:
         note(f"Cut at half, because of soft edges: {counted(len(soft), 'mask')} ({listed(soft)}).")
+    if several:
+        note(f"Several labels are learned as one: {counted(len(several), 'mask')} ({listed(several)}).")
     if not good:
         raise InputError(f"None of the {counted(len(files), 'pair')} can be used. Repair them.")
     if len(good) < len(files):

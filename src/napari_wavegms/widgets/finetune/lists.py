@@ -45,6 +45,8 @@ class PairRow:
     included: bool = True
     ready: bool = True
     problem: str = ""  # the sentence of the first one
+    note: str = ""  # a sentence on what is learned otherwise than it is drawn
+    aside: str = "left out"  # said while it is not ticked
     remedies: tuple[Remedy, ...] = ()  # the advised one first
     masks: tuple[tuple[str, Hashable], ...] = ()  # to choose from, by name and id; empty for stored corrections
     mask: Hashable | None = None  # id of the chosen one
@@ -171,7 +173,7 @@ class PairsList(_RowList):
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.toggled.connect(partial(self.included.emit, row.key))
         column.addWidget(box)
-        state = QLabel(row.summary if row.included else "left out")
+        state = QLabel(row.summary if row.included else row.aside)
         state.setEnabled(row.included)
         second.addWidget(state)
         # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
@@ -188,6 +190,8 @@ class PairsList(_RowList):
                 line.addWidget(_button(str(remedy), self.remedy_chosen, row.key, remedy))
             line.addStretch(1)
             column.addLayout(line)
+        elif row.note and row.included:
+            column.addWidget(WrappedLabel(row.note))
 
     def _mask_choice(self, row: PairRow) -> ChoiceList:
         masks = ChoiceList("no mask")

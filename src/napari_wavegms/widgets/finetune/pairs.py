@@ -23,19 +23,15 @@ from napari_wavegms.journal.compaction import forget
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.learn.pairs import read_pair
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, match_layers
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts
+from napari_wavegms.widgets.layers.layer_matching import match_open_layers
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
 from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-
-SHOWN_BY_US = "wavegms_held_out"
-"""Key in the metadata of layers that we show for comparison; they are no pairs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,16 +112,20 @@ class Decisions:
 
 
 def open_pairs(
-    viewer: ViewerModel, decisions: Decisions, unchanged: Mapping[Hashable, OpenPair] | None = None
+    viewer: ViewerModel,
+    decisions: Decisions,
+    store: CorrectionStore,
+    unchanged: Mapping[Hashable, OpenPair] | None = None,
 ) -> list[OpenPair]:
-    """Read all open images that have, or could have, a mask, in the order of the layer list.
+    """Read all open images with the masks that they have, in the order of the layer list.
 
+    A prediction that nobody has changed is not ticked, unless it was approved: its model would learn from itself.
     `unchanged` are pairs, by the image's id, of which nothing but their mask could have changed, and it did not.
     """
-    ours = [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata or is_overlay(layer)]
+    ours = [layer for layer in viewer.layers if is_overlay(layer)]
     images = [layer for layer in viewer.layers if isinstance(layer, Image) and layer not in ours]
     masks = {layer.unique_id: layer for layer in viewer.layers if isinstance(layer, Labels) and layer not in ours}
-    matching = match_layers([_described(image) for image in images], [_described_mask(m) for m in masks.values()])
+    matching = match_open_layers(images, list(masks.values()))
     choices = (("no mask", None), *((str(mask.name), mask_id) for mask_id, mask in masks.items()))
     pairs = []
     for image in images:
@@ -137,48 +137,55 @@ def open_pairs(
             pairs.append(known)
         elif mask is not None:
             row = replace(row, mask=mask.unique_id)
-            pairs.append(_read_pair(row, image, mask, decisions, tuple(viewer.dims.point)))
-        elif masks:
+            pairs.append(_read_pair(row, image, mask, decisions, store, tuple(viewer.dims.point)))
+        else:
             pairs.append(OpenPair(replace(row, problem=matching.leftovers.get(key, ""))))
     return pairs
 
 
-def _described(image: Image) -> ImageLayer:
-    pixels = image.data[0] if image.multiscale else image.data
-    shape = tuple(int(side) for side in pixels.shape)
-    sides, place = shape[:-1] if image.rgb else shape, (tuple(image.scale), tuple(image.translate))
-    return ImageLayer(image.unique_id, str(image.name), sides, *place)
-
-
-def _described_mask(mask: Labels) -> LabelsLayer:
-    memory = memory_of(mask)
-    shape, place = tuple(int(side) for side in mask.data.shape), (tuple(mask.scale), tuple(mask.translate))
-    return LabelsLayer(mask.unique_id, str(mask.name), shape, *place, None if memory is None else memory.image_id)
-
-
 def _read_pair(
-    row: PairRow, image: Image, mask: Labels, decisions: Decisions, world_point: tuple[float, ...]
+    row: PairRow,
+    image: Image,
+    mask: Labels,
+    decisions: Decisions,
+    store: CorrectionStore,
+    world_point: tuple[float, ...],
 ) -> OpenPair:
     try:
         found = list(_planes(image, mask, world_point))
     except InputError as error:
         return OpenPair(replace(row, summary="does not fit", problem=str(error), remedies=(Remedy.LEAVE_OUT,)))
-    drawn = tuple(replace(one, candidate=decisions.mended(one.candidate, row.key)) for one in found)
-    reports = tuple(check_pairs([one.candidate for one in drawn]))
+    drawn = [replace(one, candidate=decisions.mended(one.candidate, row.key)) for one in found]
+    reports = check_pairs([one.candidate for one in drawn])
+    for number, (one, report) in enumerate(zip(drawn, reports, strict=True)):
+        if _is_untouched(report) and _is_stored(store, one, report):
+            approved = replace(one.candidate, accepted=one.candidate.accepted | {Trouble.UNTOUCHED})
+            drawn[number], reports[number] = replace(one, candidate=approved), check_pairs([approved])[0]
     if not reports:
         return OpenPair(replace(row, summary="mask is empty", problem=f"Nothing is labelled in {row.name}."))
     ready = sum(report.ready for report in reports)
     summary = reports[0].summary if len(reports) == 1 else f"{ready} of {len(reports)} labelled frames ready"
     middle = len(drawn) // 2  # of a stack one plane stands for all
     picture = _picture(drawn[middle].candidate, reports[middle].content)
-    row = replace(row, summary=summary, ready=ready > 0, picture=picture, **_first_problem(reports))
-    return OpenPair(row, drawn, reports)
+    row = replace(row, summary=summary, ready=ready > 0, picture=picture, **_told(reports))
+    if any(map(_is_untouched, reports)):
+        if ready:  # of a stack, the frames that somebody has corrected
+            row = replace(row, summary=f"{ready} of {len(reports)} labelled frames corrected", problem="", remedies=())
+        else:
+            row = replace(row, included=False, aside="not corrected, approve it first" if row.included else row.aside)
+    return OpenPair(row, tuple(drawn), tuple(reports))
 
 
-def _first_problem(reports: Iterable[PairReport]) -> dict[str, Any]:
-    """What a row says of it."""
+def _is_untouched(report: PairReport) -> bool:
+    return [problem.trouble for problem in report.problems] == [Trouble.UNTOUCHED]
+
+
+def _told(reports: Iterable[PairReport]) -> dict[str, Any]:
+    """What a row says of it, and what is noted."""
+    reports = list(reports)
     first = next((problem for report in reports for problem in report.problems), None)
-    return {} if first is None else {"problem": first.sentence, "remedies": first.remedies}
+    note = {"note": next(filter(None, (report.note for report in reports)), "")}
+    return note if first is None else note | {"problem": first.sentence, "remedies": first.remedies}
 
 
 def _picture(candidate: Candidate, content: str) -> PairPicture | None:
@@ -248,7 +255,7 @@ class FolderRead:
         for number, (candidate, report) in enumerate(zip(self.candidates, self.reports, strict=True)):
             included, picture = (self.folder, number) not in left_out, _picture(candidate, report.content)
             row = PairRow((self.folder, number), report.name, report.summary, included, report.ready, picture=picture)
-            rows.append(replace(row, **_first_problem([report])))
+            rows.append(replace(row, **_told([report])))
         return rows
 
     def included(self, left_out: set[Hashable]) -> list[Candidate]:
@@ -334,9 +341,9 @@ def with_stored_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
 
 def not_stored(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:
     """What of an open pair is ready and not stored yet, or not as it is now."""
-    fresh = []
-    for drawn, report in pair.ready:
-        stored = store.find(report.content)
-        if stored is None or stored.mask != content_hash(smallest_labels(drawn.candidate.mask)):
-            fresh.append(drawn)
-    return fresh
+    return [drawn for drawn, report in pair.ready if not _is_stored(store, drawn, report)]
+
+
+def _is_stored(store: CorrectionStore, drawn: Drawn, report: PairReport) -> bool:
+    stored = store.find(report.content)
+    return stored is not None and stored.mask == content_hash(smallest_labels(drawn.candidate.mask))

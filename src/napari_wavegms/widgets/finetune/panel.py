@@ -27,6 +27,7 @@ from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+from napari_wavegms.widgets.tools.comparison import VerdictRow
 from napari_wavegms.wording import rough_duration
 
 FINE_TUNE = "Fine-tune", "Train on the images above, and keep the new model as a version"
@@ -40,9 +41,6 @@ class FineTunePanel(QWidget):
     -------
     add_folder_requested()
     keep_requested()
-    look_requested()
-    choice_made(bool)
-        Whether the new model is to be used, where the scores could not tell.
 
     Attributes
     ----------
@@ -50,6 +48,7 @@ class FineTunePanel(QWidget):
     versions : VersionsList
     forgetting : Question
         Whether to forget stored corrections.
+    verdict : VerdictRow
     model_row : ModelRow
     device_row : DeviceRow
     learn_row : RunRow
@@ -62,13 +61,11 @@ class FineTunePanel(QWidget):
 
     add_folder_requested = Signal()
     keep_requested = Signal()
-    look_requested = Signal()
-    choice_made = Signal(bool)
 
     def __init__(self, presets: Iterable[Preset]) -> None:
         super().__init__()
         self.pairs, self.versions = PairsList(), VersionsList()
-        self.forgetting = Question()
+        self.forgetting, self.verdict = Question(), VerdictRow()
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.learn_row = RunRow(*FINE_TUNE, *STOP)
         self.plot = LearningPlot()
@@ -76,20 +73,14 @@ class FineTunePanel(QWidget):
         self.counts, self.ready, self.why_start, self._status = (WrappedLabel() for _ in range(4))
         self._presets, self._learn = list(presets), QButtonGroup(self)
         self._add, self._keep = QPushButton("Add folder…"), QPushButton()
-        self._look, self._copy = QPushButton(), QPushButton("Copy details")
-        self._use, self._stay = QPushButton(), QPushButton()
+        self._copy = QPushButton("Copy details")
         self._versions_label = QLabel("Versions")
         self._lay_out()
         self.set_keep(0)
-        self.set_looking(False)
-        self.set_outcome(False)
         for widget in (self.plot, self._copy, self._versions_label):
             widget.hide()
         self._add.clicked.connect(lambda: self.add_folder_requested.emit())
         self._keep.clicked.connect(lambda: self.keep_requested.emit())
-        self._look.clicked.connect(lambda: self.look_requested.emit())
-        self._use.clicked.connect(lambda: self.choice_made.emit(True))
-        self._stay.clicked.connect(lambda: self.choice_made.emit(False))
         self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
         self._copy.clicked.connect(self._on_copy)
 
@@ -113,17 +104,6 @@ class FineTunePanel(QWidget):
             else "Every open image that is ready is stored already, or there is none."
         )
 
-    def set_outcome(self, can_look: bool, choice: tuple[str, str] | None = None) -> None:
-        """Offer to compare the models, and to choose between the new one and the current one, by name."""
-        self._look.setVisible(can_look)
-        for button, verb, name in zip((self._use, self._stay), ("Use", "Keep"), choice or ("", ""), strict=True):
-            button.setText(f"{verb} {name}")
-            button.setVisible(choice is not None)
-
-    def set_looking(self, looking: bool) -> None:
-        """Let the button say what a press would do."""
-        self._look.setText("Hide comparison" if looking else "Compare")
-
     def show_versions_label(self, there: bool) -> None:
         """Show the title of the versions, or not."""
         self._versions_label.setVisible(there)
@@ -135,7 +115,7 @@ class FineTunePanel(QWidget):
         self._copy.setVisible(bool(details))
 
     def _lay_out(self) -> None:
-        top, learn, grid, outcome = QHBoxLayout(), QVBoxLayout(), QGridLayout(), QHBoxLayout()
+        top, learn, grid = QHBoxLayout(), QVBoxLayout(), QGridLayout()
         top.addWidget(self.counts, 1)
         top.addWidget(self._add)
         learn.setSpacing(2)
@@ -152,8 +132,6 @@ class FineTunePanel(QWidget):
         grid.addWidget(self.why_start, 2, 1)
         grid.addWidget(QLabel("Device"), 3, 0, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(self.device_row, 3, 1)
-        for choice in (self._use, self._stay, self._look):
-            outcome.addWidget(choice, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
@@ -168,11 +146,10 @@ class FineTunePanel(QWidget):
             self.learn_row,
             self._status,
         ]
-        for part in (*parts, self._copy, outcome, self.plot, self._versions_label, self.versions):
+        for part in (*parts, self._copy, self.verdict, self.plot, self._versions_label, self.versions):
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
         column.addStretch(1)
         self._add.setToolTip("Add a folder that holds the folders “images” and “masks”.")
-        self._look.setToolTip("Show the test images with the masks of both models.")
         self._status.setToolTip("DSC (Dice similarity coefficient): 0 is no overlap with your masks, 1 is equal.")
 
     def _on_copy(self) -> None:

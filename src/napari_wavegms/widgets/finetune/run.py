@@ -27,7 +27,7 @@ class FineTuneRun:
         self._stopping = False
         self._note = ""
         panel.set_status("")
-        panel.set_outcome(False)
+        panel.verdict.set_outcome(False)
         panel.plot.set_curves(Curves())
         panel.plot.setVisible(True)
         panel.learn_row.set_busy("Collecting the training images…")

@@ -15,12 +15,10 @@ from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneResult
 from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections, keep_job, recover_job
-from napari_wavegms.finetune.preflight import Remedy
+from napari_wavegms.finetune.preflight import Remedy, Trouble
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.segmenter_cache import Progress
-from napari_wavegms.widgets.finetune import preview
 from napari_wavegms.widgets.finetune.lists import version_rows
 from napari_wavegms.widgets.finetune.pairs import (
     Decisions,
@@ -43,6 +41,7 @@ from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.lifetime import DockedWidget
 from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.validation import mark
+from napari_wavegms.widgets.tools.comparison import Verdict
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
@@ -67,7 +66,8 @@ class FineTuneWidget(DockedWidget):
         self._viewer = napari_viewer
         self.panel = FineTunePanel(presets)
         self._events = ViewerEvents(napari_viewer, layers=self._on_layers)
-        self._learner, self._helper, self._comparer = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._learner, self._helper = JobRunner(self), JobRunner(self)
+        self._verdict = Verdict(napari_viewer, self.panel.verdict, self)
         self._store, self._versions = CorrectionStore(), ModelVersions()
         self._decisions = Decisions()
         self._folders: dict[Path, FolderRead] = {}
@@ -75,7 +75,6 @@ class FineTuneWidget(DockedWidget):
         self._installed: list[ModelChoice] = []
         self._forgettable: tuple[list[str], list[str]] = [], []  # the one asked about, and all that are not ticked
         self._run: FineTuneRun | None = None
-        self._last: FineTuneResult | None = None
         self._stop = Event()
         self._strokes = Strokes(self)
         column = QVBoxLayout(self)
@@ -142,20 +141,9 @@ class FineTuneWidget(DockedWidget):
         except WaveGMSError as error:
             self._say_problem(str(error))
         else:
-            self._offer(None)
+            self._verdict.decided()
             self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
         self._refresh_versions()
-
-    def compare(self) -> None:
-        """Show the test images with the masks of both models, or take them away again."""
-        last = self._last
-        if preview.is_shown(self._viewer):
-            preview.hide(self._viewer)
-        elif last is not None and last.path is not None and last.held_out and not self._comparer.busy:
-            device = self.panel.device_row.wish
-            job = partial(preview.preview_job, last.held_out, last.compared_with, last.path, device)
-            self._comparer.start(job)
-        self.panel.set_looking(preview.is_shown(self._viewer))
 
     # What is seen
 
@@ -198,7 +186,7 @@ class FineTuneWidget(DockedWidget):
     def _show_pairs(self, unchanged: dict[Hashable, OpenPair]) -> None:
         self._strokes.forget()
         left_out = self._decisions.left_out
-        found = open_pairs(self._viewer, self._decisions, unchanged)
+        found = open_pairs(self._viewer, self._decisions, self._store, unchanged)
         self._pairs = [with_stored_noted(self._store, pair) for pair in found]
         stored = stored_rows(self._store, self._pairs, left_out)
         of_folders = [row for read in self._folders.values() for row in read.rows(left_out)]
@@ -236,16 +224,14 @@ class FineTuneWidget(DockedWidget):
         panel.forgetting.answered.connect(self._on_forgetting)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
-        panel.look_requested.connect(self.compare)
-        panel.choice_made.connect(self._on_choice)
+        self._verdict.said.connect(panel.set_status)
+        self._verdict.chosen.connect(self._on_choice)
         panel.versions.use_requested.connect(self.use)
         panel.model_row.chosen.connect(self._check_start)
         panel.device_row.chosen.connect(self._check_start)
         self._learner.progressed.connect(self._on_progress)
         self._learner.ended.connect(self._on_end)
         self._helper.ended.connect(self._on_helped)
-        self._comparer.progressed.connect(self._on_comparing)
-        self._comparer.ended.connect(self._on_compared)
         self._strokes.ended.connect(self._on_strokes)
 
     def _open(self) -> None:
@@ -259,13 +245,14 @@ class FineTuneWidget(DockedWidget):
     def _close(self) -> None:
         self._events.close()
         self._strokes.close()
-        for runner in (self._learner, self._helper, self._comparer):
+        self._verdict.close()
+        for runner in (self._learner, self._helper):
             runner.abandon()
         self._run = None
         self.panel.learn_row.set_idle()
 
     def _on_layers(self) -> None:
-        self.panel.set_looking(preview.is_shown(self._viewer))
+        self._verdict.refresh()
         self.refresh_pairs()
 
     def _check_start(self) -> None:
@@ -275,7 +262,7 @@ class FineTuneWidget(DockedWidget):
         mark(self.panel.device_row.devices, no_device)
         why_not = no_device
         if not rows:
-            why_not = _NO_PAIR
+            why_not = next((row.problem for row in self.panel.pairs.rows if row.problem), _NO_PAIR)
         elif not any(row.ready for row in rows):
             why_not = f"No image is ready: {rows[0].problem or f'{rows[0].name}: {rows[0].summary}.'}"
         elif self.panel.model_row.choice is None:
@@ -288,6 +275,8 @@ class FineTuneWidget(DockedWidget):
     def _on_included(self, key: Hashable, wanted: bool) -> None:
         left_out = self._decisions.left_out
         (left_out.discard if wanted else left_out.add)(key)
+        if wanted:  # an uncorrected prediction is approved so
+            self._decisions.remedies[key, Trouble.UNTOUCHED] = Remedy.KEEP
         self.refresh_pairs()
 
     def _on_mask(self, key: Hashable, mask_id: Hashable) -> None:
@@ -362,9 +351,7 @@ class FineTuneWidget(DockedWidget):
             run.draw()
         result = outcome.result
         if isinstance(result, FineTuneResult):
-            self._last = result
-            unsure = result.version is not None and result.verdict is not None and result.verdict.unsure
-            self._offer((result.version.name, result.compared_with.stem) if result.version and unsure else None)
+            self._verdict.offer(result, self.panel.device_row.wish)
             self.panel.set_status(result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
@@ -372,21 +359,9 @@ class FineTuneWidget(DockedWidget):
             self.panel.set_status("Stopped. What was learned by then is in the list of versions, unscored.")
         self._refresh_versions()
 
-    def _offer(self, choice: tuple[str, str] | None) -> None:
-        last = self._last
-        self.panel.set_outcome(last is not None and last.version is not None and bool(last.held_out), choice)
-
-    def _on_choice(self, wants_new: bool) -> None:
-        last = self._last
-        if last is None or last.version is None:
-            return
-        if wants_new:
-            self.use(last.version.number)
-            return
-        self._offer(None)
-        self.panel.set_status(
-            f"{last.compared_with.stem} stays in use; {last.version.name} is in the list of versions."
-        )
+    def _on_choice(self, result: FineTuneResult, wants_new: bool) -> None:
+        if wants_new and result.version is not None:
+            self.use(result.version.number)
 
     # The helpers
 
@@ -403,18 +378,6 @@ class FineTuneWidget(DockedWidget):
         elif isinstance(result, str):
             self.panel.set_status(result)
         self.refresh_pairs()
-
-    def _on_comparing(self, event: object) -> None:
-        if isinstance(event, Progress):
-            self.panel.set_status(event.sentence)
-
-    def _on_compared(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._say_problem(str(outcome.error), outcome.details)
-        elif isinstance(outcome.result, preview.Preview):
-            preview.show(self._viewer, outcome.result)
-            self.panel.set_looking(True)
-            self.panel.set_status("Outlines: thick = yours, medium = new model, thin = previous model.")
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
         self.panel.set_status(sentence, "problem", details)

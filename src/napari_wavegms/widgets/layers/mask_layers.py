@@ -28,6 +28,9 @@ from napari_wavegms.widgets.layers.mask_history import (
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.undoable import write_planes
 
+SHOWN_BY_US = "wavegms_held_out"
+"""Key in the metadata of layers that we show for comparison; they are no images or masks of the user's."""
+
 NO_MASK = "No mask is selected. Select a Labels layer, or press Segment to make one."
 NOT_FLAT = "This works in the 2-D view only. Press Ctrl+Y to leave the 3-D view."
 
@@ -250,7 +253,7 @@ def add_overlay(
 
 def is_overlay(layer: Layer) -> bool:
     """Whether a layer only shows something of ours; it is then no image to segment."""
-    return layer.unique_id in _OVERLAYS
+    return layer.unique_id in _OVERLAYS or SHOWN_BY_US in layer.metadata
 
 
 def has_probability(viewer: ViewerModel, mask: Labels) -> bool:

@@ -29,7 +29,7 @@ _LONGEST = 0.75  # seconds after which a burst is written down that is not over
 _PAUSE = 30.0  # seconds; whoever does not edit for longer is away
 _PORTION = 0.003  # seconds that a search may keep the window at a time
 
-_WATCHED: set[Hashable] = set()  # ids of the layers that some watch of this program writes down
+_WATCHED: dict[Hashable, JournalWatch] = {}  # by the layer's id, the watch of this program that writes it down
 
 
 def is_watched(layer: Labels) -> bool:
@@ -134,7 +134,7 @@ class JournalWatch(QObject):
         threshold: float | None = None,
         start: Mask | None = None,
     ) -> None:
-        """Begin to watch a mask; what it is now is what the edits begin with, unless `start` was.
+        """Begin to watch a mask, instead of whoever did; its edits begin with what it is now, unless with `start`.
 
         Parameters
         ----------
@@ -155,6 +155,8 @@ class JournalWatch(QObject):
             If the layer is of a kind that napari cannot edit.
         """
         self.detach()
+        if (other := _WATCHED.get(layer.unique_id)) is not None:
+            other.detach()
         if layer.multiscale:
             raise InputError(f"{layer.name} has several resolutions, which cannot be painted. Choose a plain mask.")
         is_late, start = start is not None, np.array(layer.data) if start is None else start
@@ -167,7 +169,7 @@ class JournalWatch(QObject):
         self._event_at = self._active_at = self._clock()
         for emitter, slot in self._sources():
             emitter.connect(slot)
-        _WATCHED.add(layer.unique_id)
+        _WATCHED[layer.unique_id] = self
         self._ticker.start()
         self._show_saved()
         if is_late:
@@ -180,7 +182,7 @@ class JournalWatch(QObject):
             emitter.disconnect(slot)
         self._ticker.stop()
         if self._layer is not None:
-            _WATCHED.discard(self._layer.unique_id)
+            _WATCHED.pop(self._layer.unique_id, None)
         self._layer, self._image = None, ""
 
     def finish(self, answer: Answer) -> None:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
-from napari_wavegms.errors import InputError
+from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneResult, Stage
 from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections
 from napari_wavegms.finetune.presets import Preset
@@ -24,6 +24,7 @@ from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewCont
 from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.prefetch import LoadedImage
 from napari_wavegms.widgets.review.tools import ReviewTools
+from napari_wavegms.widgets.tools.comparison import Verdict
 
 
 def approvals_of(shown: Shown, threshold: float, editor: str) -> list[Approval]:
@@ -76,7 +77,7 @@ class Approvals(QObject):
     Signals
     -------
     retrained()
-        A run has ended; another version may be in use.
+        A run has ended, or somebody has chosen; another version may be in use.
     """
 
     retrained = Signal()
@@ -93,6 +94,9 @@ class Approvals(QObject):
         self._panel, self._store, self._journal = context.panel, context.store, context.journal
         self._current, self._tools, self._show_next, self._preset = current, tools, show_next, preset
         self._count = 0
+        self._verdict = Verdict(context.viewer, self._panel.verdict, self)
+        self._verdict.said.connect(lambda sentence, _kind: self._panel.retraining.say(sentence))
+        self._verdict.chosen.connect(self._on_choice)
         self._stored: tuple[Shown, bool]  # what is on its way to the disk, and whether as approved
         self._storing, self._training = JobRunner(self), JobRunner(self)
         self._training.progressed.connect(self._on_progress)
@@ -133,6 +137,7 @@ class Approvals(QObject):
     def close(self) -> None:
         """Stop retraining."""
         self._training.abandon()
+        self._verdict.close()
 
     def _start(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, str | None]]) -> None:
         self._stored = shown, approve
@@ -179,6 +184,7 @@ class Approvals(QObject):
             current=_current_version(),
             preset=self._preset,
         )
+        self._panel.verdict.set_outcome(False)
         self._panel.retraining.say("Retraining on the approved images…")
         self._training.start(partial(iter_from_corrections, inputs, lambda: False))
 
@@ -189,7 +195,19 @@ class Approvals(QObject):
     def _on_trained(self, outcome: Outcome) -> None:
         is_done = isinstance(outcome.result, FineTuneResult)
         self._panel.retraining.say(outcome.result.sentence if is_done else str(outcome.error or ""))
+        if is_done:
+            self._verdict.offer(outcome.result)
         self.retrained.emit()
+
+    def _on_choice(self, result: FineTuneResult, wants_new: bool) -> None:
+        if wants_new and result.version is not None:
+            try:
+                ModelVersions().promote(result.version.number)
+            except WaveGMSError as error:
+                self._panel.say_problem(str(error))
+                return
+            self._panel.retraining.say(f"{result.version.name} is in use.")
+            self.retrained.emit()
 
 
 def _current_version() -> Path | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+import numpy as np
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.corrections.store import CorrectionStore
@@ -16,8 +17,12 @@ from napari_wavegms.journal.masks import drawn_mask
 from napari_wavegms.journal.records import Edit, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.layers.layer_matching import Matching
+from napari_wavegms.widgets.layers.mask_history import MaskMemory, memory_of, plane_key
+from napari_wavegms.widgets.layers.mask_layers import is_overlay, layer_by_id
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.recording.recorder import JournalWatch
+from napari_wavegms.widgets.recording.unfinished import fitted
 from napari_wavegms.widgets.review.layers import LayerPair, Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.widgets.review.prefetch import LoadedImage, Pixels, Prediction, Prefetch, load_image
@@ -119,6 +124,9 @@ class CurrentImage(QObject):
         self.open_layers: dict[str, Pixels] = {}
         self._context, self._panel, self._list, self._journal = context, context.panel, context.images, context.journal
         self._tools, self._events, self._prefetch = tools, events, prefetch
+        self._own_masks: dict[str, Hashable] = {}  # of open layers, by the image's key
+        self._unsure: dict[str, str] = {}  # sentences on open images that several masks fit
+        self._hidden: list[Layer] = []  # the user's layers, while another image of theirs is on screen
         self._pair = LayerPair(context.viewer)
         self._opener = JobRunner(self)
         self._opener.ended.connect(self._on_opened)
@@ -151,11 +159,19 @@ class CurrentImage(QObject):
         self._panel.say(f"Opening {item.name}…")
         self._opener.start(partial(open_job, item, loaded or self.open_layers.get(key), writer, store, undecided))
 
+    def take_layers(self, pixels: dict[str, Pixels], matching: Matching) -> None:
+        """Know the open images that are to be reviewed, and which open masks are theirs."""
+        self.open_layers = pixels
+        self._own_masks = {str(image): mask for image, mask in matching.proposals.items()}
+        advice = "Until then you see the model's. Remove or rename the other masks, then press Layers again."
+        self._unsure = {str(image): f"⚠ {matching.leftovers[image]} {advice}" for image in matching.undecided}
+
     def leave(self) -> None:
         """Take the image on screen out of sight; what was drawn is kept, and so are the layers for the next image."""
         self._leave()
         self._pair.hide()
         self._tools.close()
+        self._show_again()
 
     def close(self) -> None:
         """Leave the image and remove its layers."""
@@ -171,6 +187,15 @@ class CurrentImage(QObject):
         """The image layers of the user's."""
         layers = self._context.viewer.layers
         return [layer for layer in layers if isinstance(layer, Image) and not self._pair.owns(layer)]
+
+    def masks(self) -> list[Labels]:
+        """The mask layers of the user's, which may be masks of their images."""
+        layers = self._context.viewer.layers
+        return [
+            layer
+            for layer in layers
+            if isinstance(layer, Labels) and not (self._pair.owns(layer) or layer.multiscale or is_overlay(layer))
+        ]
 
     def refresh(self) -> None:
         """Show what can be done with the image on screen."""
@@ -254,10 +279,20 @@ class CurrentImage(QObject):
         item = self._list.identify(loaded.key, loaded.content)
         own = next((layer for layer in self.images() if str(layer.unique_id) == loaded.key), None)
         self._panel.say("")
-        shown = self._pair.show(loaded, opened.mask, own)
+        own_mask = None if own is None else self._own_mask(loaded)
+        if own_mask is not None:
+            opened, past = _with_mask(opened, own_mask), opened.mask
+        state, note = _state_of(item, opened), self._unsure.get(loaded.key, "")
+        if opened.mask is None and own_mask is None and loaded.note:
+            opened, note = Opened(loaded, None if loaded.mask is None else np.array(loaded.mask)), loaded.note
+        shown = self._pair.show(loaded, opened.mask, own, own_mask)
+        if own_mask is not None and opened.mask is past is not None:
+            shown.restore(fitted(past, own_mask.data.dtype))
+        if own is not None:
+            self._show_only(shown)
         shown.seconds = shown.noted = item.seconds
         shown.lock(opened.is_approved)
-        self.note_state(shown, _state_of(item, opened))
+        self.note_state(shown, state)
         prediction = self._prefetch.prediction(loaded.key)
         if prediction is not None:
             self._write(shown, prediction)
@@ -266,9 +301,29 @@ class CurrentImage(QObject):
         self._begin(shown)
         self.select()
         self._tools.set(shown)
+        self._panel.hint.say(note)
         self._show_light(prediction)
         self.refresh()
         self.arrived.emit()
+
+    def _own_mask(self, loaded: LoadedImage) -> Labels | None:
+        mask = layer_by_id(self._context.viewer, self._own_masks.get(loaded.key))
+        return mask if mask is not None and mask.data.shape == loaded.plan.labels_shape else None
+
+    def _show_only(self, shown: Shown) -> None:
+        """Hide the other images of the list, which are layers of the user's that may lie above this one."""
+        self._show_again()
+        ids = {*self.open_layers, *map(str, self._own_masks.values())}
+        for layer in self._context.viewer.layers:
+            if str(layer.unique_id) in ids and layer.visible and layer not in (shown.image, shown.mask):
+                layer.visible = False
+                self._hidden.append(layer)
+        shown.image.visible = shown.mask.visible = True
+
+    def _show_again(self) -> None:
+        for layer in self._hidden:
+            layer.visible = True
+        self._hidden.clear()
 
     def _begin(self, shown: Shown) -> None:
         try:
@@ -279,7 +334,8 @@ class CurrentImage(QObject):
 
     def _write(self, shown: Shown, prediction: Prediction) -> bool:
         """Write a prediction into the mask, if it may be written to."""
-        may_write = not (shown.approved or (shown.kept and not shown.memory.planes))
+        may_write = not (shown.approved or (shown.kept and not shown.is_predicted))
+        shown.is_predicted = True
         if may_write:
             shown.write(prediction, self._panel.overwrite)
         else:
@@ -310,6 +366,16 @@ class CurrentImage(QObject):
 
     def _show_light(self, prediction: Prediction | None) -> None:
         self._panel.light.tell(None if prediction is None else prediction.light)
+
+
+def _with_mask(opened: Opened, mask: Labels) -> Opened:
+    """An image with the open mask that is its own: what somebody drew there counts more than what is stored."""
+    memory = memory_of(mask) or MaskMemory("", "")
+    if not memory.edited_pixels(mask.data, [plane_key(index) for _, index in opened.loaded.planes]):
+        return opened
+    labels = np.asarray(mask.data)
+    is_stored = opened.mask is not None and np.array_equal(labels, opened.mask)
+    return opened if is_stored else Opened(opened.loaded, labels)
 
 
 def _state_of(item: Item, opened: Opened) -> State:

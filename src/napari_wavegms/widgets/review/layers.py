@@ -16,6 +16,7 @@ from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
     PlaneKey,
+    memory_of,
     plane_key,
     remember_mask,
     selection,
@@ -61,6 +62,10 @@ class Shown:
         The one that was noted last.
     seconds, worked, noted : float
         Time worked on it before, until now, and as it was noted last.
+    is_own : bool
+        The mask is a layer of the user's.
+    is_predicted : bool
+        A prediction has come since it was opened.
     beside : napari.layers.Labels or None
         A mask to compare with.
     """
@@ -77,6 +82,8 @@ class Shown:
     seconds: float = 0.0
     worked: float = 0.0
     noted: float = 0.0
+    is_own: bool = False
+    is_predicted: bool = False
     beside: Labels | None = None
 
     @property
@@ -108,10 +115,11 @@ class Shown:
 
     def note(self, prediction: Prediction) -> None:
         """Remember a prediction without writing it into the mask."""
+        if not self.memory.planes:
+            self.memory.model = prediction.model
         for key, new in prediction.written.items():
             mask = new.mask()
             self.memory.plane(key).note(new, np.zeros_like(mask), mask)
-        self.memory.model = prediction.model
 
     def restore(self, mask: Any) -> None:
         """Write a whole mask, as one undo step."""
@@ -122,7 +130,7 @@ class Shown:
         self.approved = approved
         self.mask.editable = not approved
         opacity = chosen_opacity() * (_LOCKED if approved else 1)
-        if self.mask.opacity != opacity:  # napari draws everything again at each setting
+        if not self.is_own and self.mask.opacity != opacity:  # napari draws everything again at each setting
             self.mask.opacity = opacity
 
     def select(self, viewer: ViewerModel) -> None:
@@ -167,27 +175,36 @@ class LayerPair:
         """Whether a layer is one of the pair."""
         return layer in (self._image, self._mask)
 
-    def show(self, loaded: LoadedImage, mask: Any = None, own: Image | None = None) -> Shown:
-        """Show an image with what a person had drawn, in a layer of the user's own where there is one."""
+    def show(
+        self, loaded: LoadedImage, mask: Any = None, own: Image | None = None, own_mask: Labels | None = None
+    ) -> Shown:
+        """Show an image with what a person had drawn, in layers of the user's own where there are some."""
         before = [layer for layer in (self._image, self._mask) if layer is not None]
         image = self._show_image(loaded) if own is None else own
-        data = np.zeros(loaded.plan.labels_shape, np.uint8) if mask is None else mask
         memory = MaskMemory(image.unique_id, "", ChannelChoice.of(loaded.plan))
-        labels = self._show_mask(image, data, f"{loaded.name} mask", mask_place(image, loaded.plan), memory)
-        self._image, self._mask = image if own is None else None, labels
+        if own_mask is None:
+            data = np.zeros(loaded.plan.labels_shape, np.uint8) if mask is None else mask
+            labels = self._show_mask(image, data, f"{loaded.name} mask", mask_place(image, loaded.plan), memory)
+        else:
+            labels, memory = own_mask, memory_of(own_mask) or memory
+            remember_mask(labels, memory)
+        self._image, self._mask = image if own is None else None, labels if own_mask is None else None
         for layer in before:
             if layer not in (self._image, labels):
                 drop(self._viewer, layer)
         self._viewer.reset_view()
         self._is_fresh = True
         labels.events.mode.connect(self._on_mode)
-        return Shown(loaded, image, labels, memory, DragWatch(labels), kept=mask is not None)
+        is_kept = mask is not None or (own_mask is not None and bool(np.any(own_mask.data)))
+        return Shown(loaded, image, labels, memory, DragWatch(labels), kept=is_kept, is_own=own_mask is not None)
 
     def let_go(self, shown: Shown) -> None:
         """End what is shown; the layers stay for the next image."""
         shown.mask.events.mode.disconnect(self._on_mode)
         self._is_fresh = self._is_fresh and not shown.drag.dragging
         shown.drag.close()
+        if shown.is_own:
+            shown.mask.editable = True
         shown.drop_beside(self._viewer)
 
     def hide(self) -> None:

@@ -17,6 +17,7 @@ from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_sc
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, preload_napari_imports
+from napari_wavegms.widgets.layers.layer_matching import match_open_layers
 from napari_wavegms.widgets.layers.mask_layers import is_overlay
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.prefetch import Pixels, Prefetch
@@ -86,7 +87,8 @@ class Lists(QObject):
         """Review the images that are open in the viewer."""
         images = {str(layer.unique_id): layer for layer in self._current.images() if not is_overlay(layer)}
         names = {key: str(layer.name) for key, layer in images.items()}
-        pixels = self._current.open_layers = {key: pixels_of(layer) for key, layer in images.items()}
+        pixels = {key: pixels_of(layer) for key, layer in images.items()}
+        self._current.take_layers(pixels, match_open_layers(list(images.values()), self._current.masks()))
 
         def layers() -> Iterator[OpenLayer]:
             for key, name in names.items():

@@ -39,6 +39,7 @@ from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.shortcuts import ACTIONS
+from napari_wavegms.widgets.tools.comparison import VerdictRow
 from napari_wavegms.widgets.worklist.view import WorklistView
 
 LOCKED = "This mask is approved and locked. Press Un-approve to change it."
@@ -95,6 +96,8 @@ class ReviewPanel(QWidget):
     replacing : Question
         Whether to replace masks that exist already.
     light : FamiliarityLabel
+    verdict : VerdictRow
+        Where retraining could not tell whether its model is better.
     saved, hint, retraining : WrappedLabel
         What changed and when it was saved, that the model cannot reproduce the mask, and how far retraining is.
     status : str
@@ -112,6 +115,7 @@ class ReviewPanel(QWidget):
         self.question = RestoreQuestion()
         self.model_row = ModelRow()
         self.masks_row, self.replacing = RunRow(*_EXPORT, "Stop", "Stop; what is written stays"), Question()
+        self.verdict = VerdictRow()
         self.saved, self.hint, self.retraining = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.status = ""
         self._labels: dict[str, str] = {}
@@ -287,7 +291,7 @@ class ReviewPanel(QWidget):
         steps = self._grid(("previous", "next"), ("skip", "approve"))
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
         _fill(column, self._name, self.light, self.question, steps)
-        _fill(column, self.saved, self.hint, self._status, self.retraining)
+        _fill(column, self.saved, self.hint, self._status, self.retraining, self.verdict)
         _fill(column, Fold("Tools", self._tools(), unfolded=True), Fold("Save, export", self._exports()), more)
         column.addStretch(1)
         return half

@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.files.reading import read_image
+from napari_wavegms.files.reading import read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import Index, StackPlan, plan_stack, segment_planes
@@ -62,7 +62,10 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedImage:
-    """An image in memory: the key and name of its item, its pixels, all of its planes, and its file, if any."""
+    """An image in memory: the key and name of its item, its pixels, all of its planes, and its file, if any.
+
+    `mask` is the one that lies beside the file, and `note` says so, or why it is not taken.
+    """
 
     key: str
     name: str
@@ -71,6 +74,8 @@ class LoadedImage:
     spacing: Spacing | None
     content: str
     source: str = ""
+    mask: Any = None
+    note: str = ""
 
     @property
     def planes(self) -> list[tuple[Index, Index]]:
@@ -128,7 +133,25 @@ def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
         pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path))
     data = np.asarray(pixels.data)
     plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
-    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content_hash(data), pixels.source)
+    mask, note = _mask_beside(item, plan.labels_shape)
+    content = content_hash(data)
+    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content, pixels.source, mask, note)
+
+
+def _mask_beside(item: Item, shape: tuple[int, ...]) -> tuple[Any, str]:
+    """The mask in the files of an item, and a sentence."""
+    try:
+        found = [read_mask_details(path) for path in item.masks]
+    except InputError as error:
+        return None, f"⚠ {error}"
+    for one in found:
+        if [side for side in one.labels.shape if side > 1] != [side for side in shape if side > 1]:
+            sizes = f"{' x '.join(map(str, one.labels.shape))}, but {item.name} is {' x '.join(map(str, shape))}"
+            return None, f"⚠ {one.source.name} is {sizes}, so it is not taken up."
+    if not found:
+        return None, ""
+    names = ", ".join(path.name for path in item.masks)
+    return np.maximum.reduce([one.labels.reshape(shape) for one in found]), f"You see the mask of {names}."
 
 
 Queue = deque[tuple[Item, LoadedImage | None]]

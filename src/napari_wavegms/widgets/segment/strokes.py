@@ -178,7 +178,7 @@ class Strokes(QObject):
             return
         marked = _Marked.of(self._viewer, memory.image_id, memory.channel)
         if self._marked is not None:
-            if marked is not None and marked.pixels is self._marked.pixels:
+            if marked is not None and marked.pixels is self._marked.pixels and is_watched(mask):  # by Review, perhaps
                 self._journal.model, self._journal.threshold = memory.model, self._panel.threshold_row.value
                 return
             self._marked = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wavegms.widgets.finetune.layer_matching import ImageLayer, LabelsLayer, Matching, match_layers
+from napari_wavegms.widgets.layers.layer_matching import ImageLayer, LabelsLayer, Matching, match_layers
 
 shapes = st.sampled_from([(4, 4), (4, 6), (3, 4, 4)])
 scales = st.sampled_from([(), (1.0, 1.0), (0.5, 0.5)])
@@ -87,7 +87,30 @@ def test_among_masks_of_one_size_the_name_tells() -> None:
     twice = match_layers([*images, ImageLayer(3, "a", (4, 4))], masks)
     assert twice.proposals == {2: 11}  # of two images with one name neither is guessed
     twins = [LabelsLayer(11, "a mask", (4, 4)), LabelsLayer(12, "a_mask", (4, 4))]
-    assert match_layers(images, twins).proposals == {}
+    assert match_layers(images[:1], twins) == Matching(
+        {1: 12}, {11: "a mask fits a, like a_mask, which is proposed. Choose one of the two."}
+    )
+
+
+def test_of_images_of_one_name_each_has_the_mask_of_its_number() -> None:
+    images = [ImageLayer(1, "scan", (4, 4)), ImageLayer(2, "scan [1]", (4, 4))]
+    masks = [LabelsLayer(11, "scan mask", (4, 4)), LabelsLayer(12, "scan mask [1]", (4, 4))]
+    assert match_layers(images, masks) == Matching({1: 11, 2: 12}, {})
+    assert match_layers(images, masks[1:]).proposals == {2: 12}
+    assert match_layers(images[:1], [masks[1], LabelsLayer(13, "x", (4, 4))]).proposals == {1: 12}
+
+
+def test_a_mask_of_another_size_is_answered_with_both_sizes() -> None:
+    image = ImageLayer(1, "scan", (40, 60))
+    sizes = match_layers([image], [LabelsLayer(11, "scan_mask", (20, 30))])
+    assert sizes.proposals == {}
+    assert sentences(sizes)[0] == (
+        "scan is 40 x 60 pixels and scan_mask 20 x 30. Choose another mask, or resize this one to its image."
+    )
+    places = match_layers([replace(image, scale=(1, 1))], [LabelsLayer(11, "scan_mask", (40, 60), (2, 2))])
+    assert sentences(places)[0] == (
+        "scan and scan_mask differ in scale or position. Choose another mask, or align the two."
+    )
 
 
 def test_a_second_mask_beside_ours_is_not_given_to_another_image() -> None:
