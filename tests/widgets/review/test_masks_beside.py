@@ -42,7 +42,7 @@ def test_the_mask_of_a_file_is_shown_and_stays_to_do_until_it_is_approved(
     room = open_it()
     assert [item.name for item in room.images.items()] == ["scan_1", "scan_2", "scan_3"]
     assert np.array_equal(room.mask.data, MASK)
-    assert room.says(f"You see the mask of {Path(place).name}.")
+    assert room.says(f"You see the mask of {place}.")
     room.wait(lambda: room.item.state == "predicted")
     assert np.array_equal(room.mask.data, MASK)  # the model's does not come over it
     drawn = room.stroke((20, 20))

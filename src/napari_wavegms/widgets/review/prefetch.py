@@ -150,7 +150,8 @@ def _mask_beside(item: Item, shape: tuple[int, ...]) -> tuple[Any, str]:
             return None, f"⚠ {one.source.name} is {sizes}, so it is not taken up."
     if not found:
         return None, ""
-    names = ", ".join(path.name for path in item.masks)
+    here = None if item.path is None else item.path.parent
+    names = ", ".join(path.name if path.parent == here else f"{path.parent.name}/{path.name}" for path in item.masks)
     return np.maximum.reduce([one.labels.reshape(shape) for one in found]), f"You see the mask of {names}."
 
 
