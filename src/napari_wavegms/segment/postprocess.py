@@ -34,10 +34,8 @@ def fill_holes(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     >>> fill_holes(np.array([[2, 2, 2], [2, 0, 2], [2, 2, 2]])).tolist()
     [[2, 2, 2], [2, 2, 2], [2, 2, 2]]
     """
-    from scipy import ndimage
-
     result = _checked(labels).copy()
-    filled = [(label, ndimage.binary_fill_holes(label.mask)) for label in _each(labels)]
+    filled = [(label, _filled(label.mask)) for label in _each(labels)]
     # The smaller of two filled outlines lies inside the other or apart from it.
     for label, outline in sorted(filled, key=lambda item: int(np.count_nonzero(item[1]))):
         inside = result[label.window]
@@ -99,11 +97,12 @@ def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
         return result
     disc = _disc(reach, labels.ndim)
     half = np.count_nonzero(disc) / 2
-    result[(labels != 0) & (_votes(labels == 0, disc) > half)] = 0
     for label in _each(labels):
         window = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in label.window)
         around = labels[window]
+        leaves = (around == label.value) & (_votes(around == 0, disc) > half)
         joins = (around == 0) & (_votes(around == label.value, disc) > half)
+        result[window][leaves] = 0
         result[window][joins] = label.value
     return result
 
@@ -125,10 +124,31 @@ def _whole(value: Any, what: str, unit: str) -> int:
 
 def _each(labels: Labels) -> Iterator[_Label]:
     """Every label with its bounding box, so that the work grows with the lesion and not with the image."""
-    for value in np.unique(labels[labels != 0]):
+    for value in _values(labels):
         mask = labels == value
-        window = tuple(slice(int(along.min()), int(along.max()) + 1) for along in np.nonzero(mask))
+        axes = range(mask.ndim)
+        along = (np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes)
+        window = tuple(slice(int(places[0]), int(places[-1]) + 1) for places in along)
         yield _Label(value, window, mask[window])
+
+
+def _values(labels: Labels) -> Iterator[Any]:
+    """The labels that there are, without the background; counting is quicker than sorting."""
+    if labels.dtype.kind in "bu" and labels.dtype.itemsize <= 2:
+        found = np.flatnonzero(np.bincount(labels.ravel())).astype(labels.dtype)
+    else:
+        found = np.unique(labels)
+    yield from found[found != 0]
+
+
+def _filled(mask: Mask) -> Mask:
+    """The mask and what it encloses; several times as quick as scipy's binary_fill_holes."""
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    inner = pieces[(slice(1, -1),) * mask.ndim]
+    filled: Mask = inner != pieces[(0,) * mask.ndim]
+    return filled
 
 
 def _pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
@@ -145,13 +165,20 @@ def _disc(radius: int, ndim: int) -> Mask:
     return inside
 
 
-def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.float64]:
-    """How many pixels of the disc around each pixel are in the mask; whole numbers."""
-    from scipy import signal
-
-    mirrored = np.pad(mask, disc.shape[0] // 2, mode="symmetric")
-    counts: npt.NDArray[np.float64] = signal.oaconvolve(mirrored.astype(np.float64), disc, mode="valid")
-    return np.rint(counts)
+def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.int32]:
+    """How many pixels of the disc around each pixel are in the mask."""
+    reach, columns = disc.shape[0] // 2, mask.shape[-1]
+    mirrored = np.pad(mask, reach, mode="symmetric")
+    sums = np.zeros((*mirrored.shape[:-1], mirrored.shape[-1] + 1), np.int32)  # of what stands before a column
+    np.cumsum(mirrored, axis=-1, out=sums[..., 1:])
+    counts = np.zeros(mask.shape, np.int32)
+    for row in np.ndindex(disc.shape[:-1]):
+        if half := (np.count_nonzero(disc[row]) + 1) // 2:
+            rows = sums[tuple(slice(at, at + side) for at, side in zip(row, mask.shape[:-1], strict=True))]
+            first, last = reach + 1 - half, reach + half
+            counts += rows[..., last : last + columns]
+            counts -= rows[..., first : first + columns]
+    return counts
 
 
 def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.NDArray[np.uint8]:
