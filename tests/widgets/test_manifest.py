@@ -61,7 +61,10 @@ def test_napari_opens_the_panel_by_its_manifest(make_napari_viewer: Any, npe2pm:
 
 
 def test_opening_the_panel_s_module_loads_no_torch() -> None:
-    code = "import sys; import napari_wavegms.widgets.segment.widget; print('torch' in sys.modules)"
+    code = (
+        "import sys; import napari_wavegms.widgets.segment.widget; from napari_wavegms.widgets.jobs import warm_up_job;"
+        "list(warm_up_job()); print('torch' in sys.modules)"
+    )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -207,3 +208,28 @@ def preload_napari_imports() -> None:
     for module in ("pandas", "skimage.color"):
         with suppress(ImportError):
             import_module(module)
+
+
+def warm_up_job() -> Generator[None, None, None]:
+    """Do in a worker, once, what would hold up the window at a first mask, unit, ring, box or clean-up.
+
+    PyTorch is not loaded, which a person may never need.
+    """
+    for warm in (preload_napari_imports, partial(import_module, "scipy.ndimage"), _read_units, _make_layers):
+        yield
+        warm()
+
+
+@cache
+def _read_units() -> None:
+    import pint
+
+    pint.Unit("mm")  # pint reads all its definitions
+
+
+@cache
+def _make_layers() -> None:
+    from napari.layers import Points, Shapes
+
+    Shapes([[[0, 0], [2, 2]]], shape_type="rectangle")  # has numba load or compile what cuts shapes into triangles
+    Points([[0, 0]])

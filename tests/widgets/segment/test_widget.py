@@ -572,3 +572,16 @@ def test_the_light_stands_beside_its_own_image_only(desk: Any, disc: np.ndarray)
     assert desk.says(words)
     desk.viewer.layers["lesion"].data = 255 - disc
     assert not desk.says(words)
+
+
+def test_a_box_is_drawn_on_the_mask_and_cancelled_by_the_same_button(desk: Any, disc: np.ndarray) -> None:
+    desk.viewer.add_image(disc, name="lesion")
+    assert not desk.button("Box").isEnabled()
+    desk.run()
+    desk.viewer.layers.selection.active = desk.viewer.layers["lesion"]
+    desk.button("Box").click()
+    assert desk.says("Drag a box around the structure.")
+    assert "Box" in desk.viewer.layers
+    desk.button("Cancel box").click()
+    assert desk.says("Box cancelled.")
+    assert desk.viewer.layers.selection.active is desk.mask

@@ -27,6 +27,7 @@ from napari_wavegms.widgets.layers.mask_history import (
 )
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.undoable import write_planes
+from napari_wavegms.widgets.layers.viewer import remove_layers
 
 SHOWN_BY_US = "wavegms_held_out"
 """Key in the metadata of layers that we show for comparison; they are no images or masks of the user's."""
@@ -264,8 +265,8 @@ def has_probability(viewer: ViewerModel, mask: Labels) -> bool:
 def show_probability(viewer: ViewerModel, mask: Labels, wanted: bool = True) -> None:
     """Show the probability behind a mask as a layer, up to date, or remove the layer."""
     layer, memory = _probability_of(viewer, mask), memory_of(mask)
-    if layer is not None and not wanted:
-        viewer.layers.remove(layer)
+    if not wanted:
+        remove_layers(viewer, layer)
     if memory is None or not wanted:
         return
     data = np.zeros(mask.data.shape, np.float32)

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, selection
 from napari_wavegms.widgets.layers.mask_layers import add_overlay
 from napari_wavegms.widgets.layers.placement import Placement
+from napari_wavegms.widgets.layers.viewer import remove_layers
 
 
 class Overlay:
@@ -56,8 +57,7 @@ class Overlay:
     def remove(self) -> None:
         """Remove the layer."""
         layer, self.layer, self._mask = self.layer, None, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        remove_layers(self._viewer, layer)
 
     def _layer_for(self, mask: Labels, dtype: npt.DTypeLike) -> Image:
         """An empty layer over the mask: the one that is there, where it fits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,24 @@ class ViewerEvents:
         for emitter, callback in sources:
             if callback is not None:
                 (emitter.connect if connect else emitter.disconnect)(callback)
+
+
+def remove_layers(viewer: ViewerModel, *layers: Layer | None) -> None:
+    """Remove layers of ours, those that are there, in a fraction of the time.
+
+    For each one napari has the garbage collector look through all objects, half a second of them with PyTorch loaded.
+    Here it sees only what is new meanwhile; what a small layer leaves is collected in its time.
+    """
+    spared = gc.get_freeze_count() == 0
+    if spared:
+        gc.freeze()
+    try:
+        for layer in layers:
+            if layer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+    finally:
+        if spared:
+            gc.unfreeze()
 
 
 def camera_of(viewer: ViewerModel) -> Any:

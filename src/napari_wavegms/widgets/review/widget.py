@@ -16,6 +16,7 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
 from napari_wavegms.storage.writer import process_writer
+from napari_wavegms.widgets.jobs import JobRunner, warm_up_job
 from napari_wavegms.widgets.layers.mask_layers import toggle_mask
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
@@ -82,7 +83,7 @@ class ReviewWidget(DockedWidget):
             layers=lambda: self.current.on_layers(),
             view=lambda: self.tools.uncertainty.refresh(),
         )
-        self._window = WindowWatch(self)
+        self._window, self._warmer = WindowWatch(self), JobRunner(self)
         states = WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused))
         self.prefetch = Prefetch(self.panel, load, cache)
         self.tools = ReviewTools(napari_viewer, self.panel, load, cache)
@@ -141,12 +142,14 @@ class ReviewWidget(DockedWidget):
         self._show_editor()
         self.prefetch.refresh_models()
         self.recovery.find()
+        self._warmer.start(warm_up_job)
         worklist = self.panel.list.model.worklist
         self.panel.set_recent(recent_folders(), None if worklist is None else worklist.folder)
         if worklist is not None and worklist.current is not None:
             self.current.show_item(worklist.current)
 
     def _close(self) -> None:
+        self._warmer.abandon()
         self.current.close()
         self._events.close()
         self._keys.close()

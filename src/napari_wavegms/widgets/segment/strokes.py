@@ -25,6 +25,7 @@ from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, memory_of, plane_key, selection
 from napari_wavegms.widgets.layers.undoable import write_planes
+from napari_wavegms.widgets.layers.viewer import remove_layers
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.recording.recorder import JournalWatch, is_watched
 from napari_wavegms.widgets.recording.unfinished import fitted, show_beside, unfinished_job
@@ -178,7 +179,8 @@ class Strokes(QObject):
             return
         marked = _Marked.of(self._viewer, memory.image_id, memory.channel)
         if self._marked is not None:
-            if marked is not None and marked.pixels is self._marked.pixels and is_watched(mask):  # by Review, perhaps
+            is_same = marked is None or marked.pixels is self._marked.pixels
+            if is_same and is_watched(mask):  # by Review, perhaps
                 self._journal.model, self._journal.threshold = memory.model, self._panel.threshold_row.value
                 return
             self._marked = None
@@ -250,8 +252,13 @@ class Strokes(QObject):
         elif outcome.result is not None:
             self._bring_back(left, how, *outcome.result)
         elif not was_opened and left.target.source and source.is_file():
-            self._viewer.open(str(source), plugin="napari-wavegms")
-            self._search(left, how, was_opened=True)
+            try:
+                self._viewer.open(str(source), plugin="napari-wavegms")
+            except InputError as error:
+                self._panel.set_status(str(error), "problem")
+                self._panel.restore.ask(left)
+            else:
+                self._search(left, how, was_opened=True)
         else:
             why = "has changed since it was edited" if was_opened else "is not open"
             self._panel.set_status(f"{left.target.name} {why}. Open its image, then press Restore.", "problem")
@@ -292,8 +299,7 @@ class Strokes(QObject):
     def _decide(self, left: Unfinished, answer: Answer) -> None:
         self._left = [other for other in self._left if other is not left]
         self._journal.writer.finish(left.target.image, answer, left.upto)
-        if self._beside is not None and self._beside in self._viewer.layers:
-            self._viewer.layers.remove(self._beside)
+        remove_layers(self._viewer, self._beside)
         self._beside = None
         self._ask()
 

@@ -25,7 +25,7 @@ from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probabili
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
-from napari_wavegms.widgets.layers.viewer import camera_of
+from napari_wavegms.widgets.layers.viewer import camera_of, remove_layers
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 State = Literal["idle", "drawing", "running"]
@@ -296,8 +296,7 @@ class BoxTool(QObject):
         for emitter in self._leaving:
             emitter.disconnect(self._on_left)
         was_active = self._viewer.layers.selection.active in (sketch, None)
-        if sketch in self._viewer.layers:
-            self._viewer.layers.remove(sketch)
+        remove_layers(self._viewer, sketch)
         mask = None if self._target is None else mask_layers.layer_by_id(self._viewer, self._target.mask.unique_id)
         if mask is not None and was_active:
             self._viewer.layers.selection.active = mask
