@@ -18,6 +18,7 @@ from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_layers import SHOWN_BY_US
+from napari_wavegms.widgets.layers.viewer import remove_layers
 from napari_wavegms.widgets.qt.layout import fill, push_button
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def is_shown(viewer: ViewerModel) -> bool:
 
 def hide(viewer: ViewerModel) -> None:
     """Take them out of the viewer again."""
-    for layer in [layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata]:
-        viewer.layers.remove(layer)
+    remove_layers(viewer, *(layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata))
 
 
 def show(viewer: ViewerModel, preview: Preview) -> None:
