@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -211,25 +210,12 @@ def preload_napari_imports() -> None:
 
 
 def warm_up_job() -> Generator[None, None, None]:
-    """Do in a worker, once, what would hold up the window at a first mask, unit, ring, box or clean-up.
+    """Import in a worker, once a panel is open, what would hold up the window at a first mask or clean-up.
 
-    PyTorch is not loaded, which a person may never need.
+    Imports only: pint's registry of units and napari's layers must not be made by two threads at a time, and PyTorch is
+    something that a person may never need.
     """
-    for warm in (preload_napari_imports, partial(import_module, "scipy.ndimage"), _read_units, _make_layers):
-        yield
-        warm()
-
-
-@cache
-def _read_units() -> None:
-    import pint
-
-    pint.Unit("mm")  # pint reads all its definitions
-
-
-@cache
-def _make_layers() -> None:
-    from napari.layers import Points, Shapes
-
-    Shapes([[[0, 0], [2, 2]]], shape_type="rectangle")  # has numba load or compile what cuts shapes into triangles
-    Points([[0, 0]])
+    yield
+    preload_napari_imports()
+    yield
+    import_module("scipy.ndimage")
