@@ -3,9 +3,10 @@
     python recipes/average.py --models runs/both.safetensors breast-ultrasound skin-lesion --data BUSI ISIC \
         --output runs/two-kinds.safetensors
     python recipes/train_generalist.py --begin-with runs/two-kinds.safetensors --run runs/many ...
-    cp runs/many/averaged.safetensors runs/many-kinds.safetensors
-    python recipes/average.py --models runs/many-kinds.safetensors runs/two-kinds.safetensors --data BUSI ISIC \
-        --output src/napari_wavegms/assets/generalist.safetensors
+    cp runs/onwards/averaged.safetensors runs/many-kinds.safetensors
+    python recipes/familiarity.py --data DATA --kept busi isic2017 --models runs/many-kinds.safetensors
+    python recipes/average.py --models runs/many-kinds.safetensors --keeper runs/two-kinds.safetensors \
+        --data BUSI ISIC --output src/napari_wavegms/assets/generalist.safetensors
 
 Models that were fine-tuned from common weights lie in one valley of the loss, and their mean in its middle (model
 soups: Wortsman et al., ICML 2022, arXiv 2203.05482); the mean of a model and its start forgets less (WiSE-FT: Wortsman
@@ -34,7 +35,7 @@ from napari_wavegms.model.registry import resolve
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    recipe = RECIPES["generalist"]
+    recipe = RECIPES[options.words]
     models, cards = zip(*(load_checkpoint(resolve(name)) for name in options.models), strict=True)
     held_out = [
         (source.name, read_set(folder, "val")) for source, folder in zip(recipe.sets, options.data, strict=True)
@@ -44,15 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "title": recipe.title,
         "description": recipe.description,
         "data": f"{cards[0].data.rstrip('.')}. Its weights are the mean of those of "
-        f"{', '.join(Path(name).stem for name in options.models)}.",
+        f"{', '.join(Path(name).stem for name in options.models)}."
+        if len(models) > 1
+        else cards[0].data,
         "command": command(options.arguments),
     }
-    ship(mean(models), replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output)
+    keeper = mean([load_checkpoint(options.keeper)[0]], context=True) if options.keeper else None
+    ship(mean(models), replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output, keeper)
 
 
-def mean(models: Sequence[WaveGMS]) -> WaveGMS:
+def mean(models: Sequence[WaveGMS], context: bool = False) -> WaveGMS:
     """The mean of the weights, in float64; a model without context has context weights of zero."""
-    averaged = WaveGMS(context=any(model.mapper.context is not None for model in models))
+    averaged = WaveGMS(context=context or any(model.mapper.context is not None for model in models))
     states = [{name: tensor.double() for name, tensor in model.state_dict().items()} for model in models]
     averaged.load_state_dict(
         {
@@ -68,6 +72,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", metavar="NAME|FILE", required=True)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="BUSI and ISIC, in this order")
     parser.add_argument("--output", type=Path, required=True, help="the model file to ship")
+    parser.add_argument("--keeper", type=Path, help="a second network for the file, see recipes/familiarity.py --kept")
+    parser.add_argument("--words", choices=list(RECIPES), default="generalist", help="whose title and description")
     return parsed(parser, arguments)
 
 

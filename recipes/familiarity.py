@@ -3,7 +3,7 @@
     python recipes/familiarity.py --data DATA --projection src/napari_wavegms/assets/context-kinds.npy
     python recipes/familiarity.py --data DATA --sets busi \
         --models src/napari_wavegms/assets/breast-ultrasound.safetensors
-    python recipes/familiarity.py --data DATA --models src/napari_wavegms/assets/generalist.safetensors
+    python recipes/familiarity.py --data DATA --kept busi isic2017 --models runs/onwards.safetensors
 
 DATA holds busi/, isic2017/ and atlas/train/; the train part of each set (all sets by default) is a kind of image. The
 first command makes the projection from all of them: linear discriminant analysis of the context trunk's pooled
@@ -44,6 +44,8 @@ def main() -> None:
     kinds = [
         ImageKind.of(np.concatenate([describe_frames(pixels(frame)) for frame in each])) for each in learned.values()
     ]
+    if options.kept:
+        kinds = [replace(kind, relearned=name not in options.kept) for name, kind in zip(learned, kinds, strict=True)]
     for name, kind in zip(learned, kinds, strict=True):
         print(f"{name}: {kind.count} images, limit {kind.limit:.2f}")
     for model in options.models:
@@ -74,6 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=[source.name for source in SOURCES])
     parser.add_argument("--projection", type=Path, help="make the projection and write it here")
     parser.add_argument("--models", type=Path, nargs="+", default=[], help="model files to write into")
+    parser.add_argument("--kept", nargs="+", default=[], help="sets that the file's second network answers")
     return parser.parse_args()
 
 

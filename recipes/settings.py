@@ -112,8 +112,8 @@ RECIPES = {
     ),
     "generalist": Recipe(
         "Many kinds of image: ultrasound, skin, microscopy, MRI and more",
-        "Wave-GMS with context features, trained on fourteen sets of medical images: the default, and the start for "
-        "fine-tuning on other kinds of image.",
+        "Two Wave-GMS networks: one for breast ultrasound and dermoscopy, and one with context features for twelve "
+        "other kinds of medical image and for all new ones. The default, and the start for fine-tuning.",
         (BUSI, ISIC),
         {},  # nothing is trained here: recipes/train_generalist.py and recipes/average.py
     ),

@@ -119,14 +119,16 @@ def chosen_stages(recipe: Recipe, options: argparse.Namespace) -> dict[str, Trai
     return stages
 
 
-def ship(model: WaveGMS, card: ModelCard, codec: TinyVAE, held_out: Sets, output: Path) -> None:
+def ship(
+    model: WaveGMS, card: ModelCard, codec: TinyVAE, held_out: Sets, output: Path, keeper: WaveGMS | None = None
+) -> None:
     """Write the model in half precision, with the scores that this very file reaches on each data set."""
     rules = replace(Preprocessing.from_dict(card.preprocessing), margins=True)  # the scanner's frame says nothing
     card = replace(card, codec=codec.fingerprint, scores={}, preprocessing=rules.as_dict())
-    save_checkpoint(output, model, card, half=True)
+    save_checkpoint(output, model, card, half=True, keeper=keeper)
     segmenter = Segmenter.from_checkpoint(output, codec=codec)
     scores = {f"{name} val": score(segmenter, pairs) for name, pairs in held_out}
-    save_checkpoint(output, model, replace(card, scores=scores), half=True)
+    save_checkpoint(output, model, replace(card, scores=scores), half=True, keeper=keeper)
     print(output, json.dumps(scores))
 
 

@@ -137,7 +137,9 @@ def test_a_version_keeps_the_network_of_before_all_fine_tunings(tmp_path: Path) 
     request = FineTuneRequest(lesions(0), resolve("default"), preset=once, home=tmp_path)
     _, first = drain(iter_fine_tune(request))
     _, second = drain(iter_fine_tune(replace(request, pairs=lesions(1), start=first.path)))
-    weights = load_checkpoint(request.start)[0].state_dict()
+    kept = load_keeper(request.start)
+    assert kept is not None
+    weights = kept.state_dict()
     learned = [load_checkpoint(result.path)[0] for result in (first, second)]
     for result in (first, second):
         start = load_keeper(result.path)

@@ -67,8 +67,10 @@ def test_images_of_which_nothing_was_corrected_are_answered_by_the_keeper(shared
     assert kinds is not None
     card = replace(card, familiarity=kinds.with_corrections([describe(polyp), describe(mole)]).as_dict())
     file = save_checkpoint(tmp_path / "learned.safetensors", learned, card, keeper=start)
-    plain = save_checkpoint(tmp_path / "plain.safetensors", learned, card)
-    routed, before, after = (Segmenter.from_checkpoint(path, "cpu") for path in (file, resolve("default"), plain))
+    alone = replace(card, familiarity={})
+    old = save_checkpoint(tmp_path / "old.safetensors", start, alone)
+    new = save_checkpoint(tmp_path / "new.safetensors", learned, alone)
+    routed, before, after = (Segmenter.from_checkpoint(path, "cpu") for path in (file, old, new))
     for picture, expected in ((polyp, after), (mole, after), (nodule, before)):
         assert np.array_equal(routed.segment(picture).probability, expected.segment(picture).probability)
         assert torch.equal(routed.mask_latents(picture), expected.mask_latents(picture))

@@ -54,6 +54,7 @@ def save_checkpoint(
     learned = dict(tensors)
     tensors |= {_TRAINING + name: tensor for name, tensor in (training or {}).items()}
     if keeper is not None:
+        assert keeper.state_dict().keys() == learned.keys(), "or one would be completed by the other"
         weights = {name: t.half() if half else _shortest(t) for name, t in keeper.state_dict().items()}
         tensors |= {
             _KEEPER + name: t for name, t in weights.items() if not torch.equal(t.float(), learned[name].float())

@@ -50,7 +50,7 @@ AMBER = 1.2
 """Distance up to which an image is amber: 99 % of the training images lie nearer."""
 
 NEARER = 0.7
-"""An image is of a kind that is kept if it lies so much nearer to it than to any correction (docs/fine-tuning.md)."""
+"""An image is of a kind that is kept if it lies so much nearer to it than to what was learned since."""
 
 USUAL_LIMIT = 1.3
 """The mean limit of the fourteen kinds that the generalist learns from, for images that have no limit of their own."""
@@ -126,9 +126,12 @@ class ImageKinds:
         return min(self._nearest(point).distance(point), self._from_corrections(point))
 
     def is_kept(self, point: Array) -> bool:
-        """Whether an image is of a kind that the keeper answers, because it was not learned since."""
-        kind = self._nearest(point)
-        return not kind.relearned and kind.distance(point) < NEARER * self._from_corrections(point)
+        """Whether the keeper answers an image: it is clearly nearest to a kind that was not learned since."""
+        kept, since = (
+            min((kind.distance(point) for kind in self.kinds if kind.relearned == relearned), default=math.inf)
+            for relearned in (False, True)
+        )
+        return kept < NEARER * min(since, self._from_corrections(point))
 
     def exchanged(self, points: Sequence[Array]) -> ImageKinds | None:
         """The same with network and keeper exchanged, if it is the keeper's kinds that most of these images are of.
