@@ -11,6 +11,9 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.files.reading import read_mask_details
+from napari_wavegms.journal.masks import DrawnMask, Exported, MaskFile
+from napari_wavegms.journal.writer import JournalWriter
+from napari_wavegms.widgets.review.export import masks_job
 
 
 @pytest.fixture
@@ -82,6 +85,17 @@ def test_the_mask_on_screen_is_saved_but_not_over_an_image(room: Any, tmp_path: 
     assert details.provenance is not None
     assert details.provenance.source == "scan_1.png"
     assert image.read_bytes() == before
+
+
+def test_after_stop_it_is_known_what_was_written(tmp_path: Path) -> None:
+    found = DrawnMask(np.ones((4, 6), np.uint8), None)
+    files = [MaskFile(f"scan_{n}", tmp_path / f"scan_{n}_mask.tiff", lambda: found) for n in range(5)]
+    so_far: list[Exported] = []
+    job = masks_job(files, JournalWriter(), False, so_far)
+    for _ in range(3):
+        next(job)
+    job.close()
+    assert so_far[-1].written == len(list(tmp_path.iterdir())) == 3
 
 
 def test_masks_of_open_layers_are_exported_by_their_names(

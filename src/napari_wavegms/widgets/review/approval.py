@@ -94,6 +94,7 @@ class Approvals(QObject):
         self._panel, self._store, self._journal = context.panel, context.store, context.journal
         self._current, self._tools, self._show_next, self._preset = current, tools, show_next, preset
         self._count = 0
+        self._is_noticed = False  # it was said what is kept where, until the next approval
         self._verdict = Verdict(context.viewer, self._panel.verdict, self)
         self._verdict.said.connect(lambda sentence, _kind: self._panel.retraining.say(sentence))
         self._verdict.chosen.connect(self._on_choice)
@@ -154,8 +155,9 @@ class Approvals(QObject):
             self._current.note_state(shown, "approved" if approve else "corrected")
             self._count = max(0, self._count + (1 if approve else -1))
             shown.kept = True
-            if outcome.result:
-                self._panel.retraining.say(outcome.result)
+            if outcome.result or self._is_noticed:
+                self._panel.retraining.say(outcome.result or "")
+            self._is_noticed = bool(outcome.result)
         if shown is self._current.shown:
             shown.lock(approve)
             self._current.select()

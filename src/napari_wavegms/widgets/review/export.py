@@ -40,10 +40,14 @@ def table_job(writer: JournalWriter, path: Path) -> Generator[None, None, str]:
     return f"{counted(export_csv(writer.journal, path), 'row')} written to {path}."
 
 
-def masks_job(files: list[MaskFile], writer: JournalWriter, overwrite: bool) -> Generator[Exported, None, Exported]:
-    """Write masks, the last strokes included."""
+def masks_job(
+    files: list[MaskFile], writer: JournalWriter, overwrite: bool, so_far: list[Exported]
+) -> Generator[Exported, None, None]:
+    """Write masks, the last strokes included; `so_far` ends with what was written even where the job is stopped."""
     writer.flush()
-    return (yield from iter_export(files, overwrite=overwrite))
+    for done in iter_export(files, overwrite=overwrite):
+        so_far.append(done)
+        yield done
 
 
 class Exports(QObject):
@@ -54,7 +58,8 @@ class Exports(QObject):
         self._context, self._panel, self._list = context, context.panel, context.images
         self._current, self._tools, self._row = current, tools, context.panel.masks_row
         self._files: list[MaskFile] = []
-        self._folder, self._done, self._left = Path(), Exported(), TimeLeft()
+        self._folder, self._left = Path(), TimeLeft()
+        self._done: list[Exported] = []
         self._runner, self._saver = JobRunner(self), JobRunner(self)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_exported)
@@ -169,18 +174,18 @@ class Exports(QObject):
             self._row.set_words(_nothing(self._panel.only_approved))
             return
         self._panel.replacing.dismiss()
-        self._files, self._done, self._left = files, Exported(), TimeLeft()
+        self._files, self._left = files, TimeLeft()
+        self._done = [Exported()]
         self._row.set_busy("Writing the masks…")
-        self._runner.start(partial(masks_job, files, self._context.journal.writer, overwrite))
+        self._runner.start(partial(masks_job, files, self._context.journal.writer, overwrite, self._done))
 
     def _on_progress(self, done: Exported) -> None:
-        self._done = done
         count, total = done.count, len(self._files)
         words = [f"{count} of {total} masks", self._left.text(count, total)]
         self._row.set_progress(count, total, ", ".join(filter(None, words)))
 
     def _on_exported(self, outcome: Outcome) -> None:
-        done, total = self._done, len(self._files)
+        done, total = self._done[-1], len(self._files)
         self._row.set_idle()
         if outcome.error is not None:
             self._panel.say_problem(str(outcome.error))
@@ -201,7 +206,7 @@ class Exports(QObject):
 
     def _on_replacing(self, answer: str) -> None:
         if answer == "replace" and not self._runner.busy:
-            self._start([file for file in self._done.kept if not self._is_image(file.path)], True)
+            self._start([file for file in self._done[-1].kept if not self._is_image(file.path)], True)
 
     def _on_saved(self, outcome: Outcome) -> None:
         if outcome.error is not None:

@@ -181,7 +181,8 @@ class LayerPair:
         """Show an image with what a person had drawn, in layers of the user's own where there are some."""
         before = [layer for layer in (self._image, self._mask) if layer is not None]
         image = self._show_image(loaded) if own is None else own
-        memory = MaskMemory(image.unique_id, "", ChannelChoice.of(loaded.plan))
+        channel = None if loaded.plan.channel_axis is None else ChannelChoice.of(loaded.plan)
+        memory = MaskMemory(image.unique_id, "", channel)
         if own_mask is None:
             data = np.zeros(loaded.plan.labels_shape, np.uint8) if mask is None else mask
             labels = self._show_mask(image, data, f"{loaded.name} mask", mask_place(image, loaded.plan), memory)

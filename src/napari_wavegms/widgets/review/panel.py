@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QApplication,
     QBoxLayout,
@@ -50,6 +51,7 @@ _OVERWRITE: dict[Overwrite, str] = {
     "fill empty": "fill empty areas",
     "replace": "replace the mask",
 }
+_PADDING = 12  # pixels of a button's frame
 _ACTIONS = {action.name: action for action in ACTIONS}
 LAYERS = ("uncertainty", "changes")  # what is shown while its button is checked
 # What may be done with a mask that is approved.
@@ -71,6 +73,32 @@ _KEYLESS = {
 _EXPORT = "Export masks…", "Write the masks of this list to a folder, under the names of their images."
 _EXPORTED = (("approved masks", True), ("all masks that were worked on", False))
 _FORMATS = (("TIFF", ".tiff"), ("PNG", ".png"))
+
+
+class _ActionButton(QPushButton):
+    """A button with its key, which goes where there is no room for it; the tooltip has it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = self._title = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMinimumHeight(self.fontMetrics().height() + 10)  # or wrapped text above would squeeze it
+
+    def set_label(self, label: str, title: str) -> None:
+        """Show a label, or only its title."""
+        self._label, self._title = label.replace("&", "&&"), title.replace("&", "&&")
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show as much as there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        has_room = self.fontMetrics().horizontalAdvance(self._label) + _PADDING <= self.width()
+        text = self._label if has_room else self._title
+        if text != self.text():
+            self.setText(text)
 
 
 class ReviewPanel(QWidget):
@@ -119,7 +147,8 @@ class ReviewPanel(QWidget):
         self.saved, self.hint, self.retraining = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.status = ""
         self._labels: dict[str, str] = {}
-        self._buttons = {name: self._action_button(name) for name in _ACTIONS}
+        self._action_buttons = {name: self._action_button(name) for name in _ACTIONS}
+        self._buttons: dict[str, QPushButton] = {**self._action_buttons}
         for name, (text, tooltip) in _KEYLESS.items():
             self._buttons[name] = _button(text, tooltip, partial(self.action.emit, name))
         self._recent = ChoiceList("recent folders")
@@ -185,8 +214,8 @@ class ReviewPanel(QWidget):
         """Show the actions' titles with their keys."""
         self._labels = labels
         for name, action in _ACTIONS.items():
-            label = labels.get(name, action.title).replace(action.title, _SHORT.get(name, action.title))
-            self._buttons[name].setText(label.replace("&", "&&"))
+            label, title = labels.get(name, action.title), _SHORT.get(name, action.title)
+            self._action_buttons[name].set_label(label.replace(action.title, title), title)
 
     def set_shown(self, name: str, approved: bool, details: str = "") -> None:
         """Show which image is on screen, and switch on what can be done with it."""
@@ -199,7 +228,9 @@ class ReviewPanel(QWidget):
             if action in ("next", "previous"):
                 may = self.list.model.worklist is not None
             self._buttons[action].setEnabled(may)
-            self._buttons[action].setToolTip(known.explained if may else LOCKED if name else _NO_IMAGE)
+            key = self._labels.get(action, "").removeprefix(known.title).strip()
+            explained = f"{known.explained} ({key})" if key else known.explained
+            self._buttons[action].setToolTip(explained if may else LOCKED if name else _NO_IMAGE)
         self._buttons["approve"].setVisible(not approved)
         self._buttons["withdraw"].setVisible(approved)
         self.threshold_row.setEnabled(bool(name) and not approved)
@@ -227,7 +258,8 @@ class ReviewPanel(QWidget):
 
     def set_boxing(self, state: str) -> None:
         """Show what the box is doing."""
-        self._buttons["box"].setText(self._labels.get("box", "Box") if state == "idle" else "Cancel box")
+        label = self._labels.get("box", "Box") if state == "idle" else "Cancel box"
+        self._action_buttons["box"].set_label(label, "Box" if state == "idle" else label)
 
     def set_editor(self, name: str) -> None:
         """Show the name that edits are signed with."""
@@ -251,11 +283,10 @@ class ReviewPanel(QWidget):
 
     # Layout
 
-    def _action_button(self, name: str) -> QPushButton:
-        button = _button("", "", partial(self.action.emit, name))
+    def _action_button(self, name: str) -> _ActionButton:
+        button = _ActionButton()
+        button.clicked.connect(lambda: self.action.emit(name))
         button.setCheckable(name in LAYERS)
-        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        button.setMinimumHeight(button.fontMetrics().height() + 10)  # or wrapped text above would squeeze it
         return button
 
     def _lay_out(self) -> None:
@@ -304,9 +335,10 @@ class ReviewPanel(QWidget):
         )
         threshold = _fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row)
         threshold.setStretch(1, 1)
-        islands = _fill(QHBoxLayout(), self._buttons["remove_islands"], QLabel("below"), self._smallest)
-        islands.setStretch(0, 1)
-        rows = (("box", "next_uncertain"), LAYERS, ("mask", "undo"), ("fill_holes", "keep_largest"), ("smooth",))
+        islands = _fill(QHBoxLayout(), QLabel("Islands below"), self._smallest)
+        islands.setStretch(1, 1)
+        cleaning = ("fill_holes", "keep_largest"), ("smooth", "remove_islands")
+        rows = (("box", "next_uncertain"), LAYERS, ("mask", "undo"), *cleaning)
         _fill(column, threshold, self._grid(*rows), islands)
         return body
 
@@ -316,7 +348,9 @@ class ReviewPanel(QWidget):
         self._exported.set_choices(_EXPORTED, True)
         self._format.set_choices(_FORMATS, ".tiff")
         choices = _fill(QHBoxLayout(), self._exported, QLabel("as"), self._format)
-        choices.setStretch(0, 1)
+        for place, choice in ((0, self._exported), (2, self._format)):
+            choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            choices.setStretch(place, 3 - place // 2)
         _fill(column, self._grid(("save", "export")), choices, self.masks_row, self.replacing)
         return body
 

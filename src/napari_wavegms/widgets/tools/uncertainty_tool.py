@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,9 @@ class _Plane(NamedTuple):
     written: Written
 
 
+_LOOK: dict[str, Any] = {"contrast_limits": (0, 1), "colormap": "magma", "blending": "additive", "opacity": 0.8}
+
+
 class UncertaintyTool(QObject):
     """Works on the active mask's plane on screen.
 
@@ -80,14 +83,7 @@ class UncertaintyTool(QObject):
         self._known: Uncertainty | None = None
         self._at = -1  # the region that was centred last
         self._next_wanted = self._layer_wanted = False  # once the uncertainty is known
-        self._overlay = Overlay(
-            viewer,
-            "uncertainty",
-            contrast_limits=(0, 1),
-            colormap="magma",
-            blending="additive",
-            opacity=0.8,
-        )
+        self._overlay: Overlay | None = None  # made when it is first wanted
         self._ring: Points | None = None
         self._runner = JobRunner(self)
         self._runner.ended.connect(self._on_end)
@@ -95,7 +91,7 @@ class UncertaintyTool(QObject):
     @property
     def shown(self) -> bool:
         """Whether the uncertainty is shown as a layer."""
-        return self._overlay.shown
+        return self._overlay is not None and self._overlay.shown
 
     def next(self) -> UncertainRegion | None:
         """Go to the next uncertain region, the heaviest first, and after the last one to the first again."""
@@ -133,6 +129,7 @@ class UncertaintyTool(QObject):
         if uncertainty is None:
             self.said.emit(SEARCHING, "")
         else:
+            self._overlay = self._overlay or Overlay(self._viewer, "uncertainty", **_LOOK)
             self._overlay.put(plane.mask, plane.key, uncertainty.map)
 
     def refresh(self) -> None:
@@ -145,13 +142,15 @@ class UncertaintyTool(QObject):
         self._runner.abandon()
         self._of = self._known = None
         self._next_wanted = self._layer_wanted = False
-        self._overlay.rest()
+        if self._overlay is not None:
+            self._overlay.rest()
         self._remove_ring()
 
     def close(self) -> None:
         """Remove the layers."""
         self._layer_wanted = False
-        self._overlay.remove()
+        if self._overlay is not None:
+            self._overlay.remove()
         self._remove_ring()
 
     def _plane(self) -> _Plane | str:

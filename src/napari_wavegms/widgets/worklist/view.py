@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from qtpy.QtCore import QEvent, QItemSelectionModel, QModelIndex, QObject, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette
+from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -44,9 +45,14 @@ from napari_wavegms.worklist.worklist import Worklist
 _SETTLED = 1500  # ms without a new score after which the rows are put in order
 _REST = 200  # ms; a key that is held down runs past images without opening each
 _EDGE, _GAP = 3, 8  # pixels
+_ROOMY = 320  # pixels from which all columns are shown
 _MIDDLE = 128  # between dark and light
 ROW_HEIGHT = SHOWN + 2 * _EDGE
 _WIDTHS = {UNCERTAINTY: 74, SCORE: 46, TIME: 48}
+_HAS_VALUE: dict[int, Callable[[Item], bool]] = {
+    SCORE: lambda item: item.score is not None,
+    TIME: lambda item: item.seconds > 0,
+}
 _BY_COLUMN: dict[int, SortOrder] = {
     IMAGE: "name",
     UNCERTAINTY: "least certain first",
@@ -286,6 +292,11 @@ class WorklistView(QWidget):
         )
         self._arrange()
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Leave columns out where there is little room."""
+        super().resizeEvent(event)
+        self._show_columns()
+
     def changeEvent(self, event: QEvent | None) -> None:
         """Draw the links in the text colour of another theme."""
         super().changeEvent(event)
@@ -377,13 +388,16 @@ class WorklistView(QWidget):
         self._notes.say(" ".join(filter(None, sentences)))
 
     def _on_change(self) -> None:
-        # A column comes with its first value; an empty one would only take room from the names.
-        if any(item.score is not None for item in self.model.items()):
-            self.table.setColumnHidden(SCORE, False)
-        if any(item.seconds for item in self.model.items()):
-            self.table.setColumnHidden(TIME, False)
+        self._show_columns()
         self._show_counts()
         self._settled.start()
+
+    def _show_columns(self) -> None:
+        """Show a column from its first value on, where there is room: it takes it from the names."""
+        has_room = self.width() >= _ROOMY
+        for column, has_value in _HAS_VALUE.items():
+            if self.table.isColumnHidden(column) or not has_room:
+                self.table.setColumnHidden(column, not (has_room and any(map(has_value, self.model.items()))))
 
     def _show_counts(self) -> None:
         counts = self.model.counts
