@@ -404,8 +404,8 @@ class ReviewRoom(Form):
         self.wait(lambda: bool(self.shown.memory.planes))
 
     def open(self, folder: Path) -> None:
-        self.widget.lists.open_folder(folder)
-        self.wait(lambda: self.images.worklist is not None)
+        self.widget.open_folder(folder)
+        self.wait(lambda: self.panel.list.worklist is not None)
         self.wait_shown()
 
     def show(self, key: str) -> None:

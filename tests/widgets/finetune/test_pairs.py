@@ -50,7 +50,8 @@ def test_a_prediction_that_nobody_corrected_is_no_correction() -> None:
     viewer, store, decisions = ViewerModel(), CorrectionStore(), Decisions()
     mask = segmented(viewer)
     (pair,) = open_pairs(viewer, decisions, store)
-    assert (pair.row.included, pair.row.aside) == (False, "not corrected, approve it first")
+    assert (pair.row.included, pair.row.ready) == (False, True)
+    assert pair.row.aside == "not corrected, approve it first"
     assert not_stored(store, pair) == []
     mask.paint((2, 2), 1)
     (pair,) = open_pairs(viewer, decisions, store)

@@ -171,8 +171,9 @@ def _read_pair(
     if any(map(_is_untouched, reports)):
         if ready:  # of a stack, the frames that somebody has corrected
             row = replace(row, summary=f"{ready} of {len(reports)} labelled frames corrected", problem="", remedies=())
-        else:
-            row = replace(row, included=False, aside="not corrected, approve it first" if row.included else row.aside)
+        else:  # a tick approves it
+            aside = "not corrected, approve it first" if row.included else row.aside
+            row = replace(row, ready=True, included=False, aside=aside)
     return OpenPair(row, tuple(drawn), tuple(reports))
 
 

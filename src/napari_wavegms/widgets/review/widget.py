@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QShowEvent
@@ -126,6 +127,10 @@ class ReviewWidget(DockedWidget):
         """Whether an image or a list is being opened, or an approval is on its way to the disk."""
         return self.current.busy or self.lists.busy
 
+    def open_folder(self, folder: Path) -> None:
+        """Review the images of a folder, from where one stopped."""
+        self.lists.open_folder(folder)
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models whenever the panel comes into view."""
         self._window.follow(self)  # a dock is put into its window after we are put into the dock
@@ -143,7 +148,7 @@ class ReviewWidget(DockedWidget):
         self.prefetch.refresh_models()
         self.recovery.find()
         self._warmer.start(warm_up_job)
-        worklist = self.panel.list.model.worklist
+        worklist = self.panel.list.worklist
         self.panel.set_recent(recent_folders(), None if worklist is None else worklist.folder)
         if worklist is not None and worklist.current is not None:
             self.current.show_item(worklist.current)
@@ -170,7 +175,7 @@ class ReviewWidget(DockedWidget):
         self._window.closed.connect(self._close)
         self._window.reopened.connect(self._open)
         panel = self.panel
-        panel.folder_chosen.connect(self.lists.open_folder)
+        panel.folder_chosen.connect(self.open_folder)
         panel.action.connect(lambda name: self._pressed[name]())
         panel.model_row.chosen.connect(self.prefetch.use_model)
         panel.threshold_row.settled.connect(self._on_threshold)

@@ -271,6 +271,11 @@ class WorklistView(QWidget):
         self._on_list()
         self._on_change()
 
+    @property
+    def worklist(self) -> Worklist | None:
+        """The list that is shown."""
+        return self.model.worklist
+
     def set_worklist(self, worklist: Worklist | None) -> None:
         """Show another list, or none."""
         self._search.clear()
