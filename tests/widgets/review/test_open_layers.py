@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.segment.widget import SegmentWidget
 
 
@@ -39,7 +40,7 @@ def segmented(open_room: Callable[[], Any], disc: np.ndarray, segmenter: Any, qt
     """A viewer with an image that Segment has segmented, and Review opened beside it; gives the room and the mask."""
     room = open_room()
     room.viewer.add_image(disc, name="scan")
-    segment = SegmentWidget(room.viewer, load=segmenter.load)
+    segment = SegmentWidget(room.viewer, load=segmenter.load, cache=SegmenterCache())
     room.viewer.window.add_dock_widget(segment, name="Wave-GMS Segment")
     segment.segment()
     room.wait(lambda: not segment.busy)
