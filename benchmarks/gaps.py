@@ -190,9 +190,8 @@ def segment(images: Path, scratch: Path) -> list[dict[str, Any]]:
     window.act("probability layer", lambda: panel.panel._probability.native.click())
     file = scratch / "second_mask.tif"
     window.act("Save mask", lambda: panel.save_mask(file), says("Saved"))
-    if hasattr(panel, "load_mask"):
-        window.act("Load mask", lambda: panel.load_mask(file), says("Loaded"))
-    for name in ("Box, first", "Box, later") if "box" in panel.panel._tools else ():
+    window.act("Load mask", lambda: panel.load_mask(file), says("Loaded"))
+    for name in ("Box, first", "Box, later"):
         window.act(f"{name}: press", lambda: window.click("Box"))
         window.act(f"{name}: draw", lambda: window.stroke(0.4, 0.6), lambda: panel._box.state == "idle")
     viewer.add_image(enlarged(first), name="large")

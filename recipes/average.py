@@ -1,8 +1,11 @@
-"""The generalist: the mean of the weights of models that went on from one and the same.
+"""The generalist: the mean of the weights of models that went on from one and the same, and a second network.
 
     python recipes/average.py --models runs/both.safetensors breast-ultrasound skin-lesion --data BUSI ISIC \
         --output runs/two-kinds.safetensors
     python recipes/train_generalist.py --begin-with runs/two-kinds.safetensors --run runs/many ...
+    python recipes/average.py --models runs/many/averaged.safetensors runs/two-kinds.safetensors --data BUSI ISIC \
+        --output runs/first.safetensors
+    python recipes/train_generalist.py --begin-with runs/first.safetensors --run runs/onwards ...
     cp runs/onwards/averaged.safetensors runs/many-kinds.safetensors
     python recipes/familiarity.py --data DATA --kept busi isic2017 --models runs/many-kinds.safetensors
     python recipes/average.py --models runs/many-kinds.safetensors --keeper runs/two-kinds.safetensors \
@@ -35,19 +38,17 @@ from napari_wavegms.model.registry import resolve
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    recipe = RECIPES[options.words]
+    recipe = RECIPES["generalist"]
     models, cards = zip(*(load_checkpoint(resolve(name)) for name in options.models), strict=True)
     held_out = [
         (source.name, read_set(folder, "val")) for source, folder in zip(recipe.sets, options.data, strict=True)
     ]
+    mixed = f". Its weights are the mean of those of {', '.join(Path(name).stem for name in options.models)}."
     about = {
         "name": options.output.stem,
         "title": recipe.title,
         "description": recipe.description,
-        "data": f"{cards[0].data.rstrip('.')}. Its weights are the mean of those of "
-        f"{', '.join(Path(name).stem for name in options.models)}."
-        if len(models) > 1
-        else cards[0].data,
+        "data": cards[0].data.rstrip(".") + mixed if len(models) > 1 else cards[0].data,
         "command": command(options.arguments),
     }
     keeper = mean([load_checkpoint(options.keeper)[0]], context=True) if options.keeper else None
@@ -73,7 +74,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="BUSI and ISIC, in this order")
     parser.add_argument("--output", type=Path, required=True, help="the model file to ship")
     parser.add_argument("--keeper", type=Path, help="a second network for the file, see recipes/familiarity.py --kept")
-    parser.add_argument("--words", choices=list(RECIPES), default="generalist", help="whose title and description")
     return parsed(parser, arguments)
 
 

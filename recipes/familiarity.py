@@ -3,7 +3,7 @@
     python recipes/familiarity.py --data DATA --projection src/napari_wavegms/assets/context-kinds.npy
     python recipes/familiarity.py --data DATA --sets busi \
         --models src/napari_wavegms/assets/breast-ultrasound.safetensors
-    python recipes/familiarity.py --data DATA --kept busi isic2017 --models runs/onwards.safetensors
+    python recipes/familiarity.py --data DATA --kept busi isic2017 --models runs/many-kinds.safetensors
 
 DATA holds busi/, isic2017/ and atlas/train/; the train part of each set (all sets by default) is a kind of image. The
 first command makes the projection from all of them: linear discriminant analysis of the context trunk's pooled

@@ -37,6 +37,17 @@ def rough_duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def sides(shape: Iterable[int]) -> str:
+    """Write the lengths of an array.
+
+    Examples
+    --------
+    >>> sides((40, 60))
+    '40 x 60'
+    """
+    return " x ".join(map(str, shape))
+
+
 class TimeLeft:
     """Estimate the time left from the steps done so far.
 

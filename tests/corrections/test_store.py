@@ -162,6 +162,18 @@ def test_a_damaged_record_is_told_and_the_rest_works(tmp_path: Path, damage: str
     assert store.approve(approval(0)).number == 3
 
 
+@pytest.mark.parametrize("image", ["/", "../*", "", "**/x", "\0"])
+def test_a_damaged_row_of_any_image_is_told(tmp_path: Path, image: str) -> None:
+    store = CorrectionStore(tmp_path)
+    store.approve(approval(0))
+    other = store.approve(approval(1))
+    with store.database.write("not damaged") as connection:
+        connection.execute("UPDATE corrections SET record = '{', image = ? WHERE number = 1", (image,))
+    assert store.corrections() == [other]
+    [sentence] = store.warnings
+    assert sentence.startswith("A record of Correction in the database is damaged: ")
+
+
 def test_a_database_that_is_gone_while_its_files_are_there_is_told(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path)
     kept = store.approve(approval())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_wavegms.errors import CheckpointError, InputError, TrainingError, WaveGMSError
-from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Scored, Stage
+from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, RefitStep, Scored, Stage
 from napari_wavegms.finetune.gate import UNSURE
 from napari_wavegms.finetune.pipeline import iter_fine_tune, recover
 from napari_wavegms.finetune.presets import PRESETS, Preset
@@ -152,7 +152,10 @@ def test_a_version_keeps_the_network_of_before_all_fine_tunings(tmp_path: Path) 
 def test_few_images_are_left_out_in_turn(request_of: Any, learned: int, replayed: int, left_out: int) -> None:
     held_out, replay = pairs(1, 10), pairs(replayed, 20)
     once = _longer(TINY, 1)
-    _, result = drain(iter_fine_tune(request_of(pairs=pairs(learned), held_out=held_out, replay=replay, preset=once)))
+    asked = request_of(pairs=pairs(learned), held_out=held_out, replay=replay, preset=once)
+    events, result = drain(iter_fine_tune(asked))
+    steps = [(event.done, event.total) for event in events if isinstance(event, RefitStep)]
+    assert steps == [(done, left_out) for done in range(1, left_out + 1)]
     assert result.verdict.left_out == left_out
     assert result.verdict.images == 1 + left_out
     assert ("left out in turn" in result.sentence) == bool(left_out)

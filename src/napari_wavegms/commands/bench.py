@@ -31,6 +31,7 @@ from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.commands.common.output_paths import write_json
 from napari_wavegms.errors import WaveGMSError
 from napari_wavegms.model.card import read_card
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari_wavegms.finetune.presets import Preset
@@ -63,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
     read_card(model)
     machine, prints_json = _machine(options.device), options.json == STDOUT
     told = (
-        "{architecture}, {threads} threads, torch {torch}, on {reason}; segments in {segmenting}, trains in {learning}."
+        f"{machine['architecture']}, {counted(machine['threads'], 'thread')}, torch {machine['torch']}, on "
+        f"{machine['reason']}; segments in {machine['segmenting']}, trains in {machine['learning']}."
     )
-    (note if prints_json else show)(told.format_map(machine))
+    (note if prints_json else show)(told)
     results = []
     for measured in measure_speed(model, machine["device"]):
         results.append(measured)
@@ -154,7 +156,7 @@ def measure_speed(model: Path, device: str) -> Iterator[Measured]:
     for preset in (QUICK, FULL):
         with closing(_steps(model, device, preset)) as steps:
             next(steps)  # allocates, and compiles where that was never done
-            what = f"a step of {preset.title}, {preset.config.batch} of {_CORRECTIONS} corrections"
+            what = f"a step of {preset.title}, on {counted(preset.config.batch, 'image')}"
             yield measured(f"{preset.key}_step", what, partial(next, steps))
 
 

@@ -30,7 +30,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.journal.masks import DrawnMask, MaskFile, iter_export
 from napari_wavegms.learn.events import run_to_end
 from napari_wavegms.storage.memory import set_memory_limit
-from napari_wavegms.wording import counted, listed, moment, percent, shortened
+from napari_wavegms.wording import counted, listed, moment, percent, shortened, sides
 
 _EPILOG = """\
 Approved images and masks are stored in the account's data folder ($WAVEGMS_HOME, if it is set), for learning.
@@ -85,8 +85,9 @@ def run_list(options: argparse.Namespace) -> int:
         for name, one in zip(names, corrections, strict=True):
             changed = "" if one.changed_share is None else f", {percent(one.changed_share)} changed"
             labelled = percent(one.labelled / (one.shape[0] * one.shape[1]))
-            size = " x ".join(map(str, one.shape))
-            show(f"{one.number:4}  {name:{width}}  {size}  {labelled} labelled{changed}  {moment(one.time)}")
+            show(
+                f"{one.number:4}  {name:{width}}  {sides(one.shape)}  {labelled} labelled{changed}  {moment(one.time)}"
+            )
     else:
         show(f"No mask is approved in {store.folder}.")
     return _told(store.warnings)

@@ -80,7 +80,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--keep-names", action="store_true", help="name the folders of images and masks in the model's card"
     )
-    parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 15 seconds")
+    parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 25 seconds")
     add_device(parser)
     add_max_memory(parser)
     add_taesd(parser)

@@ -249,9 +249,11 @@ class CorrectionStore:
         """The record of a correction in force, beside its pixels, in case the database is lost."""
         return self._arrays.path(image).with_name(f"{image}.json")
 
-    def _copies(self, image: str = "*") -> list[Correction]:
+    def _copies(self, image: str | None = None) -> list[Correction]:
         copies = []
-        for path in self._arrays.folder.glob(f"{image}.json"):
+        for path in self._arrays.folder.glob("*.json"):
+            if image not in (None, path.stem):  # what a damaged row says of an image may be no name of a file
+                continue
             with suppress(OSError, ValueError):
                 copies.append(from_json(Correction, path.read_text(encoding="utf-8")))
         return sorted((one for one in copies if self._copy(one.image).is_file()), key=lambda one: one.number)

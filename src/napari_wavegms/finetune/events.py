@@ -80,7 +80,15 @@ class SplitMade:
     sentence: str
 
 
-FineTuneEvent = SplitMade | Stage | Scored | TrainEvent
+@dataclass(frozen=True, slots=True)
+class RefitStep:
+    """A step of the trainings that leave one image out each."""
+
+    done: int
+    total: int
+
+
+FineTuneEvent = SplitMade | Stage | Scored | RefitStep | TrainEvent
 
 
 @dataclass(frozen=True, slots=True, eq=False)

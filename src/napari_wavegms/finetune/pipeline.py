@@ -12,7 +12,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from napari_wavegms.finetune.events import (
     FineTuneEvent,
     FineTuneRequest,
     FineTuneResult,
+    RefitStep,
     Scored,
     Stage,
     StageName,
@@ -34,7 +35,7 @@ from napari_wavegms.finetune.presets import REFIT_STEPS, WATCHED
 from napari_wavegms.finetune.replay import LEARNED, learned_mark
 from napari_wavegms.finetune.split import FEW, leave_one_out
 from napari_wavegms.finetune.versions import ModelVersions, Version
-from napari_wavegms.learn.events import BEST, HISTORY, run_to_end
+from napari_wavegms.learn.events import BEST, HISTORY, TrainStarted, TrainStep
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.storage.atomic import exclusive, explain_os_error
 from napari_wavegms.wording import counted, duration
@@ -65,7 +66,7 @@ def iter_fine_tune(
 
     Yields
     ------
-    Stage, Scored, TrainStarted, MemoryShort, TrainStep, TrainEpoch
+    Stage, Scored, TrainStarted, MemoryShort, TrainStep, TrainEpoch, RefitStep
 
     Returns
     -------
@@ -192,8 +193,11 @@ class _Run:
         config = replace(self._config, steps=min(self._config.steps, REFIT_STEPS), keep="last")
         for number, view in enumerate(views, start=1):
             yield Stage("after", f"Training without {number} of {counted(len(views), 'training image')}, to score it…")
-            with TemporaryDirectory() as folder:
-                refit = run_to_end(self._training(view.train, (), config, Path(folder), self.stop))
+            with (
+                TemporaryDirectory() as folder,
+                closing(self._training(view.train, (), config, Path(folder), self.stop)) as run,
+            ):
+                refit = yield from _steps_of(run, number, len(views))
             if self.stop():
                 return {}, {}
             models: tuple[Callable[[], Segmenter], ...] = (
@@ -297,6 +301,24 @@ class _Run:
             stopped=self.stopped,
             sentence=sentence,
         )
+
+
+def _steps_of(
+    run: Generator[FineTuneEvent, None, TrainResult], number: int, total: int
+) -> Generator[FineTuneEvent, None, TrainResult]:
+    """Go through the training of this number, of so many alike, and tell its steps only."""
+    steps = done = 0
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            result: TrainResult = end.value
+            return result
+        if isinstance(event, TrainStarted):
+            steps = event.steps
+        elif isinstance(event, TrainStep):
+            done += 1
+            yield RefitStep((number - 1) * steps + done, total * steps)
 
 
 def _outcome(new: str, current: str, verdict: Verdict) -> str:

@@ -15,7 +15,7 @@ from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.segment.preprocessing import as_image
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.wording import listed
+from napari_wavegms.wording import listed, sides
 
 
 class Trouble(StrEnum):
@@ -301,7 +301,7 @@ def _size_mismatch(candidate: Candidate) -> Problem:
         advice = ", of another aspect ratio; they may not belong together. Leave it out, or stretch the mask."
     else:
         advice, remedies = ". Resize the mask, each pixel from its nearest, or leave the pair out.", remedies[::-1]
-    sizes = f"{candidate.name} is {' x '.join(map(str, image))} pixels and its mask {' x '.join(map(str, mask))}"
+    sizes = f"{candidate.name} is {sides(image)} pixels and its mask {sides(mask)}"
     return Problem(Trouble.SIZE, f"{sizes}{advice}", remedies)
 
 

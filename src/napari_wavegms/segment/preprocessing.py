@@ -203,7 +203,7 @@ def scale_intensity(
 
 
 def _scaled_levels(image: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[FloatArray, tuple[float, float]]:
-    """`scale_intensity` of at most 65,536 levels, bit by bit the same with a tenth of the memory."""
+    """`scale_intensity` of at most 65,536 levels, the same but for rounding, with a fraction of the memory."""
     least = int(np.iinfo(image.dtype).min)
     levels = np.arange(least, np.iinfo(image.dtype).max + 1)
     blocks = [slice(top, top + _BLOCK) for top in range(0, len(image), _BLOCK)]

@@ -52,31 +52,31 @@ def test_one_edit_is_one_and_a_time_that_cannot_be_read_is_told() -> None:
 def test_each_button_answers_for_the_image_and_hides_the_question(
     question: RestoreQuestion, qtbot: Any, answer: str
 ) -> None:
-    question.ask(LEFT)
+    question.ask_about(LEFT)
     assert question.isVisible()
     with qtbot.waitSignal(question.answered) as signal:
         qtbot.mouseClick(button(question, LABELS[answer]), Qt.MouseButton.LeftButton)
-    assert signal.args == ["a" * 32, answer]
+    assert signal.args == [answer]
     assert question.asked == LEFT
     assert not question.isVisible()
 
 
 def test_enter_restores(question: RestoreQuestion, qtbot: Any) -> None:
-    question.ask(LEFT)
+    question.ask_about(LEFT)
     question.activateWindow()
     with qtbot.waitSignal(question.answered) as signal:
         qtbot.keyClick(button(question, "Restore"), Qt.Key.Key_Return)
-    assert signal.args == ["a" * 32, "restore"]
+    assert signal.args == ["restore"]
     assert button(question, "Restore").isDefault()
 
 
 def test_damage_is_told_beside_the_question(question: RestoreQuestion) -> None:
-    question.ask(Unfinished(LEFT.target, 2, LEFT.time, 2, "Edit 1 of benign_12 was changed."))
+    question.ask_about(Unfinished(LEFT.target, 2, LEFT.time, 2, "Edit 1 of benign_12 was changed."))
     assert question.findChild(QLabel).text().endswith(". Edit 1 of benign_12 was changed.")
 
 
 def test_a_question_that_is_taken_back_answers_nothing(question: RestoreQuestion, qtbot: Any) -> None:
-    question.ask(LEFT)
+    question.ask_about(LEFT)
     with qtbot.assertNotEmitted(question.answered):
-        question.hide()
+        question.dismiss()
     assert not question.isVisible()

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
-from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest
 
@@ -69,15 +68,3 @@ def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
     panel.set_status(f"3.4 % of {name} labelled.")
     assert panel.minimumSizeHint().width() == before
     assert panel.status == f"3.4 % of {name} labelled."
-
-
-@pytest.mark.parametrize(("text", "keep"), [("Keep my edits", True), ("Replace", False)])
-def test_the_question_is_answered_once_and_goes(qtbot: Any, text: str, keep: bool) -> None:
-    question = EditsQuestion()
-    qtbot.addWidget(question)
-    question.ask("You edited 3 pixels.")
-    (button,) = (button for button in question.findChildren(QPushButton) if button.text() == text)
-    with qtbot.waitSignal(question.answered) as answered:
-        button.click()
-    assert answered.args == [keep]
-    assert question.isHidden()

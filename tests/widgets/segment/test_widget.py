@@ -78,7 +78,8 @@ def test_edits_are_asked_about_and_kept_or_replaced(desk: Any, disc: np.ndarray,
     assert not desk.widget.busy
     assert not desk.panel.question.isHidden()
     assert desk.says("You edited 3 pixels of “lesion mask”")
-    desk.panel.question.answered.emit(keep)
+    desk.button("Keep my edits" if keep else "Replace").click()
+    assert desk.panel.question.isHidden()
     desk.finish()
     expected = (np.roll(disc, 5, axis=1) == 200).astype(np.uint8)
     if keep:

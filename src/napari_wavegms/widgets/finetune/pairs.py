@@ -319,7 +319,7 @@ def forget_job(store: CorrectionStore, images: Sequence[str]) -> Generator[int, 
     for number, image in enumerate(images, 1):
         forget(journal, store, image)
         yield number
-    return f"{counted(len(images), 'correction')} forgotten, with image, mask and the pixels of its edits."
+    return f"Forgotten: {counted(len(images), 'correction')}, with images, masks and the pixels of all edits."
 
 
 def _stored_planes(store: CorrectionStore, stored: Correction) -> Planes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from napari_wavegms.finetune.events import Scored, SplitMade, Stage
+from napari_wavegms.finetune.events import RefitStep, Scored, SplitMade, Stage
 from napari_wavegms.learn.events import MemoryShort, TrainEpoch, TrainStarted, TrainStep
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
@@ -25,7 +25,7 @@ class FineTuneRun:
         self._loss: list[tuple[float, float]] = []
         self._dsc: list[tuple[float, float]] = []
         self._stopping = False
-        self._note = ""
+        self._note = self._stage = ""
         panel.set_status("")
         panel.verdict.set_outcome(False)
         panel.plot.set_curves(Curves())
@@ -48,6 +48,7 @@ class FineTuneRun:
                 self._dsc.append((self._done, event.dsc))
             self.draw()
         elif isinstance(event, Progress | Stage):
+            self._stage = event.sentence
             row.set_words(event.sentence)
             if isinstance(event, Stage) and event.device_reason:
                 self._panel.device_row.tell(self._device, event.device_reason)
@@ -55,6 +56,8 @@ class FineTuneRun:
                 row.offer("Skip scoring", "Keep the new model, unscored and not in use.")
         elif isinstance(event, SplitMade):
             self._panel.set_status(event.sentence)
+        elif isinstance(event, RefitStep):
+            row.set_progress(event.done, event.total, self._stage)
         elif isinstance(event, Scored):
             self._on_scored(event)
         elif isinstance(event, TrainStarted):

@@ -11,6 +11,7 @@ from napari.layers import Image
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
+from napari_wavegms.wording import sides
 
 _MOST_CHANNELS = 8  # a longer axis is never offered as channels
 
@@ -143,7 +144,7 @@ def describe_image(
     >>> describe_image((244, 320), "uint8", scale=(0.2, 0.2), units=("mm", "mm"))
     '244 x 320, grey, uint8, 0.2 mm/px'
     """
-    lengths = " x ".join(str(length) for length in (shape[:-1] if rgb else shape))
+    lengths = sides(shape[:-1] if rgb else shape)
     colours = ("RGBA" if shape[-1] == 4 else "RGB") if rgb else "grey"
     parts = [lengths, colours, np.dtype(dtype).name, _spacing(scale, units)]  # type: ignore[call-overload]
     return ", ".join(part for part in parts if part)

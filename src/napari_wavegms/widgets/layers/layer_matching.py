@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_wavegms.widgets.layers.mask_history import memory_of
+from napari_wavegms.wording import sides
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -126,7 +127,7 @@ def _why_image(image: ImageLayer, masks: Sequence[LabelsLayer]) -> str:
         return f"{image.name} has no mask. Segment it, or draw one."
     if other.shape == image.shape:
         return f"{image.name} and {other.name} differ in scale or position. Choose another mask, or align the two."
-    sizes = f"{image.name} is {_sides(image)} pixels and {other.name} {_sides(other)}"
+    sizes = f"{image.name} is {sides(image.shape)} pixels and {other.name} {sides(other.shape)}"
     return f"{sizes}. Choose another mask, or resize this one to its image."
 
 
@@ -150,10 +151,6 @@ def _why_mask(
     return f"{mask.name}: another mask fits its image too. Choose one of the two."
 
 
-def _sides(layer: ImageLayer) -> str:
-    return " x ".join(map(str, layer.shape))
-
-
 def match_open_layers(images: Sequence[Image], masks: Sequence[Labels]) -> Matching:
     """Propose which of napari's Labels layers belong to which images; by `unique_id`."""
     return match_layers([_image_of(image) for image in images], [_mask_of(mask) for mask in masks])
@@ -162,8 +159,8 @@ def match_open_layers(images: Sequence[Image], masks: Sequence[Labels]) -> Match
 def _image_of(image: Image) -> ImageLayer:
     pixels = image.data[0] if image.multiscale else image.data
     shape = tuple(int(side) for side in pixels.shape)
-    sides, place = shape[:-1] if image.rgb else shape, (tuple(image.scale), tuple(image.translate))
-    return ImageLayer(image.unique_id, str(image.name), sides, *place)
+    lengths, place = shape[:-1] if image.rgb else shape, (tuple(image.scale), tuple(image.translate))
+    return ImageLayer(image.unique_id, str(image.name), lengths, *place)
 
 
 def _mask_of(mask: Labels) -> LabelsLayer:

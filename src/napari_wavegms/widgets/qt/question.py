@@ -34,14 +34,22 @@ class Question(QFrame):
         self._settled = single_shot(self, 0, self._scroll_here)
         self.hide()
 
-    def ask(self, sentence: str, answers: Mapping[str, tuple[str, str]]) -> None:
-        """Show a question instead of the one before; of each answer, what its button says, and its tooltip."""
+    def ask(self, sentence: str, answers: Mapping[str, tuple[str, str]], preferred: str = "") -> None:
+        """Show a question instead of the one before.
+
+        `answers` has for each answer what its button says, and its tooltip; Enter gives the `preferred` one, if any.
+        """
         self.dismiss()
         self._words.say(sentence)
-        for answer, (text, tooltip) in answers.items():
-            self._buttons.addWidget(push_button(text, tooltip, partial(self._answer, answer)), 1)
+        buttons = {answer: push_button(*words, partial(self._answer, answer)) for answer, words in answers.items()}
+        for button in buttons.values():
+            self._buttons.addWidget(button, 1)
         self.show()
         self._settled.start()
+        if preferred:
+            buttons[preferred].setAutoDefault(True)  # without this, Enter presses a button in a dialog only
+            buttons[preferred].setDefault(True)
+            buttons[preferred].setFocus()
 
     def dismiss(self) -> None:
         """Take the question back."""

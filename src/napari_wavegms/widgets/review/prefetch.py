@@ -23,6 +23,7 @@ from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key
 from napari_wavegms.widgets.review.panel import ReviewPanel
+from napari_wavegms.wording import sides
 from napari_wavegms.worklist.item import Item
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _mask_beside(item: Item, shape: tuple[int, ...]) -> tuple[Any, str]:
         return None, f"⚠ {error}"
     for one in found:
         if [side for side in one.labels.shape if side > 1] != [side for side in shape if side > 1]:
-            sizes = f"{' x '.join(map(str, one.labels.shape))}, but {item.name} is {' x '.join(map(str, shape))}"
+            sizes = f"{sides(one.labels.shape)}, but {item.name} is {sides(shape)}"
             return None, f"⚠ {one.source.name} is {sizes}, so it is not taken up."
     if not found:
         return None, ""

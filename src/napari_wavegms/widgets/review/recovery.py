@@ -69,7 +69,7 @@ class Recovery(QObject):
             self._ask()
         elif key is None and not (left.target.source and source.is_file()):
             self._panel.say_problem(f"{name} is not open. Open its folder or layer, then press Restore.")
-            self._question.ask(left)
+            self._question.ask_about(left)
         else:
             self._wanted = left, how
             if key is None:
@@ -90,9 +90,9 @@ class Recovery(QObject):
         listed = [left for left in self.left if not self._list.items() or self._key_of(left) is not None]
         first = next(iter((*here, *listed)), None)
         if first is None:
-            self._question.hide()
+            self._question.dismiss()
         elif self._question.asked is not first or not self._question.isVisibleTo(self._panel):
-            self._question.ask(first)
+            self._question.ask_about(first)
 
     def _on_list(self, first: str) -> None:
         """Go on in a list that was opened to restore something, or else begin with its first image."""
@@ -162,7 +162,7 @@ class Recovery(QObject):
             shown.beside = show_beside(self._context.viewer, shown.mask, shown.loaded.name, mask)
         self._current.select()
         self._panel.say("The outline shows the unsaved mask. Restore or discard it.")
-        self._question.ask(left)
+        self._question.ask_about(left)
 
 
 def _why_not(shown: Shown, left: Unfinished, how: str, mask: Any) -> str:

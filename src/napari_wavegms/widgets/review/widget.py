@@ -180,7 +180,7 @@ class ReviewWidget(DockedWidget):
         panel.model_row.chosen.connect(self.prefetch.use_model)
         panel.threshold_row.settled.connect(self._on_threshold)
         panel.name_given.connect(self._on_name)
-        panel.question.answered.connect(lambda _image, how: self.recovery.answer(how))
+        panel.question.answered.connect(self.recovery.answer)
         panel.list.item_chosen.connect(self.current.show_item)
 
     def _on_refused(self, sentence: str, _news: object) -> None:

@@ -17,11 +17,11 @@ from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.qt.combo_box import ChoiceList
 from napari_wavegms.widgets.qt.layout import fill, push_button
+from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.qt.run_button import RunRow
 from napari_wavegms.widgets.qt.validation import mark
 from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
-from napari_wavegms.widgets.segment.edits_question import EditsQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted
 
@@ -71,7 +71,7 @@ class SegmentPanel(QWidget):
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
         self._again = push_button("Start again", "Segment all frames again.", lambda: self.pressed.emit("restart"))
-        self.question, self.restore = EditsQuestion(), RestoreQuestion()
+        self.question, self.restore = Question(), RestoreQuestion()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this. Moving it is quick: the network does not run."

@@ -117,10 +117,9 @@ class Strokes(QObject):
         self._reader.ended.connect(self._on_read)
         self._finder.ended.connect(self._on_found)
         self._searcher.ended.connect(self._on_searched)
-        self._wanted: tuple[Unfinished, str, bool] | None = (
-            None  # what to restore, how, and whether its file was opened
-        )
-        panel.restore.answered.connect(lambda _image, how: self.answer(how))
+        # What to restore, how, and whether its file was opened for it.
+        self._wanted: tuple[Unfinished, str, bool] | None = None
+        panel.restore.answered.connect(self.answer)
 
     def open(self) -> None:
         """Look for edits that a crash has left behind."""
@@ -149,7 +148,7 @@ class Strokes(QObject):
             self._journal.writer.finish(content, "saved", own=True)
         self._edited.clear()
         self._journal.close()
-        self._panel.restore.hide()
+        self._panel.restore.dismiss()
 
     # Strokes
 
@@ -256,13 +255,13 @@ class Strokes(QObject):
                 self._viewer.open(str(source), plugin="napari-wavegms")
             except InputError as error:
                 self._panel.set_status(str(error), "problem")
-                self._panel.restore.ask(left)
+                self._panel.restore.ask_about(left)
             else:
                 self._search(left, how, was_opened=True)
         else:
             why = "has changed since it was edited" if was_opened else "is not open"
             self._panel.set_status(f"{left.target.name} {why}. Open its image, then press Restore.", "problem")
-            self._panel.restore.ask(left)
+            self._panel.restore.ask_about(left)
 
     def _bring_back(self, left: Unfinished, how: str, marked: _Marked, mask: Any) -> None:
         layer = self._layer_for(marked, mask.dtype)
@@ -272,7 +271,7 @@ class Strokes(QObject):
                 self._beside = show_beside(self._viewer, layer, left.target.name, mask)
                 mask_layers.hand_to_painter(self._viewer, layer)
             self._panel.set_status("The outline shows the unsaved mask. Restore or discard it.")
-            self._panel.restore.ask(left)
+            self._panel.restore.ask_about(left)
             return
         memory = memory_of(layer)
         assert memory is not None
@@ -305,9 +304,9 @@ class Strokes(QObject):
 
     def _ask(self) -> None:
         if self._left:
-            self._panel.restore.ask(self._left[0])
+            self._panel.restore.ask_about(self._left[0])
         else:
-            self._panel.restore.hide()
+            self._panel.restore.dismiss()
 
     def _on_found(self, outcome: Outcome) -> None:
         if outcome.error is not None:

@@ -41,6 +41,11 @@ from napari_wavegms.wording import counted
 if TYPE_CHECKING:
     from napari_wavegms.segment.ood import OODLevel
 
+_EDITS = {
+    "keep": ("Keep my edits", "Use the new mask except where you changed the old one."),
+    "replace": ("Replace", "Use the new mask everywhere. Ctrl+Z brings your edits back."),
+}
+
 
 class SegmentWidget(DockedWidget):
     """The dock widget that napari opens.
@@ -123,7 +128,7 @@ class SegmentWidget(DockedWidget):
             keys = (plane_key(request.plan.label_index(number)) for number in range(request.plan.total))
             if edits := memory.edited_pixels(mask.data, keys):
                 question = f"You edited {counted(edits, 'pixel')} of “{mask.name}”. Segment again and keep them?"
-                self.panel.question.ask(question)
+                self.panel.question.ask(question, _EDITS, preferred="keep")
                 return
         self._start(keep_edits=True)
 
@@ -171,7 +176,7 @@ class SegmentWidget(DockedWidget):
         panel.run_row.start_requested.connect(self.segment)
         panel.run_row.cancel_requested.connect(self.cancel)
         panel.pressed.connect(lambda name: self._buttons[name]())
-        panel.question.answered.connect(self._start)
+        panel.question.answered.connect(lambda answer: self._start(answer == "keep"))
         panel.options_changed.connect(self._on_options)
         panel.model_changed.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
@@ -250,7 +255,7 @@ class SegmentWidget(DockedWidget):
     def _choose(self, image_id: Hashable | None) -> None:
         if image_id != self._image_id:  # what was said and asked about another is over
             self.panel.set_status("")
-            self.panel.question.hide()
+            self.panel.question.dismiss()
         self._image_id = image_id
         self._events.watch(mask_layers.layer_by_id(self._viewer, image_id))
         self.panel.set_images(self._images, image_id)
@@ -297,7 +302,7 @@ class SegmentWidget(DockedWidget):
     # What is done in the panel
 
     def _on_options(self) -> None:
-        self.panel.question.hide()
+        self.panel.question.dismiss()
         self._refused = None
         image = self.panel.options.image
         if image != self._image_id:

@@ -22,7 +22,7 @@ from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, plane_key, selection
 from napari_wavegms.widgets.layers.undoable import write_planes
 from napari_wavegms.widgets.tools.save_mask import suggested_path
-from napari_wavegms.wording import percent
+from napari_wavegms.wording import percent, sides
 
 
 def load_job(path: Path) -> Generator[None, None, MaskDetails]:
@@ -50,7 +50,7 @@ def show_mask(
     shape, labels, name = plan.labels_shape, found.labels, found.source.name
     if tuple(side for side in labels.shape if side > 1) != tuple(side for side in shape if side > 1):
         raise InputError(
-            f"{name} is {_sides(labels.shape)}, but {image.name} is {_sides(shape)}. Choose the mask of this image."
+            f"{name} is {sides(labels.shape)}, but {image.name} is {sides(shape)}. Choose the mask of this image."
         )
     labels = labels.reshape(shape)
     mask = mask_layers.mask_for(viewer, image.unique_id, plan)
@@ -68,10 +68,6 @@ def show_mask(
     stranger = f" It was made for {made_for}." if made_for and stem_of(made_for) != stem_of(str(image.name)) else ""
     note = f" {found.note}" if found.note else ""
     return mask, f"Loaded {name}: {percent(float(np.mean(labels > 0)))} of {image.name} labelled.{stranger}{note}{undo}"
-
-
-def _sides(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 class MaskLoader(QObject):
