@@ -6,7 +6,8 @@ Fine-tunes as the Fine-tune panel does, on corrections drawn anew for each draw,
 after. The corrections go through the sticky split like a user's, so that the model learns from about four fifths of
 them. DATA is a folder with images and masks, and a split.json ({"train": [stems], "val": [stems]}) if it has one.
 Without --new the skin lesion phantoms are the new kind and the ultrasound phantoms the known one; those show that
-everything works and how long it takes, not how well it does on patients. Nothing outside a temporary folder is written.
+everything works and how long it takes, not how well it does on patients. Nothing is written outside a temporary folder
+but the account's secret, where there is none yet.
 """
 
 from __future__ import annotations

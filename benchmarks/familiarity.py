@@ -7,7 +7,8 @@ Each is a folder with images/ and, where it has one, a split.json: kinds are mad
 val parts are looked at; of a folder without a split, the first images of a permutation are looked at, and the others
 are for corrections. What else turns the level is shown by known images that were turned, mirrored and so on, and by
 the package's phantoms. With `--corrections`: the shares of green after so many corrections of each foreign kind,
-on that kind and on the other foreign ones, means over draws.
+on that kind and on the other foreign ones, means over draws. With `--keeper MODEL`: the shares that a model's second
+network answers, before and after so many corrections of each foreign kind.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.files.reading import read_image
+from napari_wavegms.model.card import read_card
+from napari_wavegms.model.registry import resolve
 from napari_wavegms.samples import ultrasound_phantom
 from napari_wavegms.segment.ood import NUMBERS, ImageKind, ImageKinds, describe
 
@@ -35,6 +38,9 @@ def main() -> None:
     options = parse()
     known = ImageKinds(tuple(ImageKind.of(points(images(folder, "train"))) for folder in options.known))
     val = [image for folder in options.known for image in images(folder, "val")]
+    if options.keeper:
+        answered(options)
+        return
     if options.corrections:
         corrected(known, points(val), options)
         return
@@ -89,6 +95,30 @@ def corrected(known: ImageKinds, val: Points, options: argparse.Namespace) -> No
         )
 
 
+def answered(options: argparse.Namespace) -> None:
+    """Shares of images that the second network of a model answers."""
+    known = ImageKinds.from_dict(read_card(resolve(options.keeper)).familiarity)
+    assert known is not None
+    home = {folder.name: points(images(folder, "val")) for folder in options.known}
+    seen = {folder.name: points(images(folder, "val")) for folder in options.foreign}
+    print(f"| corrections | {' | '.join(home)} | the corrected kind | kinds of which most |")
+    print("| --- " * (len(home) + 3) + "|")
+    for count in (0, *(options.corrections or ())):
+        own, others, kept = [], Counter[str](), {name: [] for name in home}
+        for name, pool in seen.items():
+            for draw in range(DRAWS if count else 1):
+                # The corrections are taken from what is looked at, so that small sets serve, too.
+                mixed = np.random.default_rng(draw).permutation(pool)
+                wiser = known.with_corrections(mixed[:count])
+                own.append(np.mean([wiser.is_kept(point) for point in mixed[count:]]))
+                others[name] += own[-1] / (DRAWS if count else 1)
+                for known_name, some in home.items():
+                    kept[known_name].append(np.mean([wiser.is_kept(point) for point in some]))
+        most = ", ".join(f"{name} {share:.0%}" for name, share in others.most_common(2) if share)
+        shares = [f"{np.mean(each):.1%}" for each in (*kept.values(), own)]
+        print(f"| {' | '.join([str(count), *shares, most or 'none'])} |", flush=True)
+
+
 def green(known: ImageKinds, some: Points) -> float:
     return float(np.mean([known.distance(point) <= 1 for point in some]))
 
@@ -127,6 +157,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--known", type=Path, nargs="+", required=True, help="data sets that the model learned from")
     parser.add_argument("--foreign", type=Path, nargs="+", required=True)
     parser.add_argument("--corrections", type=int, nargs="+")
+    parser.add_argument("--keeper", metavar="NAME|FILE", help="the model whose second network is asked about")
     return parser.parse_args(arguments)
 
 

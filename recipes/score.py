@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from atlas import grouped
 from lab import LAB, command, machine, record
 from scoring import score
 from sets import barred, mirrored, read_set
 
+from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.segment.segmenter import Segmenter
 
@@ -25,11 +28,13 @@ def main() -> None:
     codec = load_codec("taesd", options.taesd) if options.taesd else load_codec("mask-codec")
     for folder in options.data:
         pairs = read_set(folder, options.subset, options.limit)
+        if options.apart:
+            pairs = apart(folder, pairs)
         if options.mirrored:
             pairs = list(map(mirrored, pairs))
         if options.bars:
             pairs = barred(pairs)
-        views = "".join(f", {view}" for view in ("mirrored", "bars") if getattr(options, view))
+        views = "".join(f", {view}" for view in ("apart", "mirrored", "bars") if getattr(options, view))
         for name in options.models:
             segmenter = Segmenter.from_checkpoint(name, options.device, codec)
             label = segmenter.card.name if codec.name == "mask-codec" else f"{segmenter.card.name}, decoded by taesd"
@@ -53,11 +58,23 @@ def main() -> None:
             )
 
 
+def apart(folder: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """Those that have no near-duplicate among the images of the other part."""
+    files = sorted((folder / "images").iterdir())
+    groups = dict(zip((file.stem for file in files), grouped(files, ""), strict=True))
+    scored = {pair.name for pair in pairs}
+    others = {group for stem, group in groups.items() if stem not in scored}
+    return [pair for pair in pairs if groups[pair.name] not in others]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", metavar="NAME|FILE", default=["default"])
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--subset", default="val")
+    parser.add_argument(
+        "--apart", action="store_true", help="only images without a near-duplicate in the other part of the set"
+    )
     parser.add_argument("--mirrored", action="store_true", help="with left and right exchanged")
     parser.add_argument("--bars", action="store_true", help="with random black bars on each side")
     parser.add_argument(

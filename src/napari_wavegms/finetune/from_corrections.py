@@ -65,7 +65,8 @@ def fine_tune(
         ``"quick"``, some 25 s, ``"full"``, minutes, or settings of your own.
     output : path-like, optional
         Folder for the versions and for which images are held out; a later run with the same folder goes on from both.
-        By default the user's own folder, so that the new model appears in napari, too.
+        By default the user's own folder, so that the new model appears in napari, too. What was learned from is noted
+        in hashes keyed with a secret of the account, which is always in the user's own folder.
     held_out : sequence of Pair, optional
         What to score on before and after. By default about a fifth of `pairs`, and always the same ones.
     replay : sequence of Pair
