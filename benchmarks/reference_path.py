@@ -94,8 +94,8 @@ class TrainingStep:
         """Take the next step."""
         indices = list(range(self.batch))
         if not self.reference:
-            self.learner.step(indices, self.rng, self.generator)
+            self.learner.step(self.learner.prepare(indices, self.rng), self.generator)
             return
         self.learner.forget_latents()
         with explicit_attention():
-            self.learner.step(indices, self.rng, self.generator)
+            self.learner.step(self.learner.prepare(indices, self.rng), self.generator)

@@ -62,7 +62,7 @@ def fine_tune(
     pairs : sequence of Pair
         Images with their corrected masks; one is enough.
     preset : str or Preset
-        ``"quick"``, some 25 s, ``"full"``, minutes, or settings of your own.
+        ``"quick"``, some 20 s, ``"full"``, minutes, or settings of your own.
     output : path-like, optional
         Folder for the versions and for which images are held out; a later run with the same folder goes on from both.
         By default the user's own folder, so that the new model appears in napari, too. What was learned from is noted

@@ -10,13 +10,16 @@ import copy
 import gc
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
@@ -132,6 +135,9 @@ class _Run:
         self.parent = request.start_name or request.start.stem
         self.learned = sorted({learned_mark(pair) for pair in everything})
         self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
+        if "torch._dynamo" not in sys.modules:
+            # Two seconds of imports that torch's first optimiser waits for; meanwhile the model in use is scored.
+            Thread(target=import_module, args=("torch._dynamo",), daemon=True).start()
         self.clock = time.perf_counter()
         self.stopped = self.kept = False
         self.before: dict[str, float] = {}

@@ -43,12 +43,12 @@ class Preset:
 QUICK = Preset(
     key="quick",
     title="Quick",
-    seconds=25.0,
+    seconds=20.0,
     purpose="fine adjustment",
     details="Trains the mapping model and leaves the encoder as it is. Good where masks are nearly right.",
     config=TrainConfig(
         trained="mapper",
-        steps=120,
+        steps=80,
         # Steps count, not pairs a step: one at a time learns as much a step as two, in two thirds of the time.
         batch=1,
         learning_rate=3e-3,
@@ -62,7 +62,7 @@ QUICK = Preset(
         sample_latent=False,
         decoded_levels=("out",),
         average_decay=0.8,
-        validations=5,
+        validations=3,
     ),
 )
 FULL = Preset(

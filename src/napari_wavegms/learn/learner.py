@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,15 @@ def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, 
     optimiser.load_state_dict(whole | {"state": entries})
     if averaged is not None:
         averaged.load_state_dict(weights)
+
+
+class Batch(NamedTuple):
+    """Views of the pairs of one step, and what the network's learning does not change about them."""
+
+    views: Views
+    targets: Targets
+    latent: Tensor | None  # (B, 4, H/8, W/8) of an encoder that does not learn
+    context: Tensor | None  # (B, 256, H/8, W/8), where the network has context
 
 
 class Learner:
@@ -100,12 +109,31 @@ class Learner:
         """Compile and allocate what the first step needs, and change nothing."""
         first = range(min(self.config.batch, len(self.frames.images)))
         with suppress(RuntimeError):  # which the first step meets, too, and tells
-            self._gradients(first, np.random.default_rng(0), torch.Generator(self.device).manual_seed(0))
+            batch = self.prepare(first, np.random.default_rng(0))
+            self._gradients(batch, torch.Generator(self.device).manual_seed(0))
         self.optimiser.zero_grad(set_to_none=True)
 
-    def step(self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
-        """Learn from the frames of these indices; `rng` draws the views, `generator` the sampled latents."""
-        losses = self._gradients(indices, rng, generator)
+    @torch.no_grad()
+    def prepare(self, indices: Sequence[int], rng: np.random.Generator) -> Batch:
+        """Draw views of the frames of these indices; any thread may, one at a time."""
+        indices = sorted(indices, key=self._is_replayed)
+        views = self._views(indices, rng)
+        with self._autocast():
+            aligned = views.plain | self.config.align_warped
+            teacher, encoder, known = self.image_cache, self.encoder_cache, self.context_cache
+            targets = Targets(
+                views.masks,
+                self.mask_cache.latents(views.masks, views, indices),
+                teacher.latents(views.images, views, indices, aligned) if teacher is not None else None,
+                aligned,
+            )
+            latent = encoder.latents(views.images, views, indices) if encoder is not None else None
+            context = known.latents(views.images, views, indices) if known else self.model.context(views.images)
+        return Batch(views, targets, latent, context)
+
+    def step(self, batch: Batch, generator: torch.Generator) -> Losses:
+        """Learn from a batch; `generator` draws the sampled latents."""
+        losses = self._gradients(batch, generator)
         if self.config.clip:
             torch.nn.utils.clip_grad_norm_(self._learned, self.config.clip)
         decay = self.config.average_decay if self.optimiser.state else 0.0  # the first step's weights as they are
@@ -114,37 +142,27 @@ class Learner:
             get_ema_multi_avg_fn(decay)(self._kept, self._learned, 0)
         return losses
 
-    def _gradients(self, indices: Sequence[int], rng: np.random.Generator, generator: torch.Generator) -> Losses:
+    def _gradients(self, batch: Batch, generator: torch.Generator) -> Losses:
         if not self.model.training:
             self.model.train()
-        indices = sorted(indices, key=self._is_replayed)
-        views = self._views(indices, rng)
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16):
-            losses = self._losses(views, indices, generator)
+        with self._autocast():
+            losses = self._losses(batch, generator)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         return losses
 
-    def _losses(self, views: Views, indices: list[int], generator: torch.Generator) -> Losses:
-        aligned = views.plain | self.config.align_warped
-        teacher = self.image_cache
-        targets = Targets(
-            views.masks,
-            self.mask_cache.latents(views.masks, views, indices),
-            teacher.latents(views.images, views, indices, aligned) if teacher is not None else None,
-            aligned,
-        )
-        if self.encoder_cache is None:
-            latent = self.model.encoder(views.images)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.bfloat16)
+
+    def _losses(self, batch: Batch, generator: torch.Generator) -> Losses:
+        if batch.latent is None:
+            latent = self.model.encoder(batch.views.images)
             fed = latent.sample(generator) if self.config.sample_latent else latent.mean
         else:
-            fed = self.encoder_cache.latents(views.images, views, indices)
+            fed = batch.latent
             latent = Latent(fed, fed)
-        known = self.context_cache
-        context = known.latents(views.images, views, indices) if known else self.model.context(views.images)
-        return wave_gms_losses(
-            Prediction(latent, self.model.mapper(fed, context)), fed, targets, self.codec, self.config
-        )
+        prediction = Prediction(latent, self.model.mapper(fed, batch.context))
+        return wave_gms_losses(prediction, fed, batch.targets, self.codec, self.config)
 
     def _is_replayed(self, index: int) -> bool:
         return index >= self.frames.new

@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
@@ -32,7 +33,7 @@ from napari_wavegms.learn.events import (
     TrainStep,
 )
 from napari_wavegms.learn.frames import epoch_order
-from napari_wavegms.learn.learner import Learner
+from napari_wavegms.learn.learner import Batch, Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
@@ -144,25 +145,36 @@ class Run:
         generator = self._generator()
         order = self._order(rng)
         batches = [order[first : first + config.batch] for first in range(0, len(order), config.batch)]
-        for step, batch in enumerate(batches):
-            if self._is_over(epoch):
-                return
-            done = self.steps if config.steps else epoch * len(batches) + step
-            rate = self._set_rate(done, config.steps or config.epochs * len(batches), len(batches))
-            waiting, losses = [batch], {}
-            while waiting:
-                indices = waiting.pop(0)
-                losses = self._try_step(indices, rng, generator)
-                if losses:
-                    self.seen.append((len(indices), losses))
-                    continue
-                event, parts = self._with_less_memory(indices)
-                waiting = parts + waiting
-                if self.learner.device != generator.device.type:
-                    generator = self._generator()
-                yield event
-            self.steps += 1
-            yield TrainStep(epoch, step, len(batches), **losses, learning_rate=rate)
+        per_epoch = len(batches)
+        if config.steps:
+            del batches[config.steps - self.steps :]
+        # One thread, so that the views are drawn in turn.
+        with ThreadPoolExecutor(1, "wavegms-views", torch.set_num_threads, (1,)) as thread:
+
+            def prepare(indices: list[int]) -> Future[Batch]:
+                return thread.submit(self.learner.prepare, indices, rng)
+
+            coming = None
+            for step, batch in enumerate(batches):
+                done = self.steps if config.steps else epoch * per_epoch + step
+                rate = self._set_rate(done, config.steps or config.epochs * per_epoch, per_epoch)
+                waiting, losses = [(batch, coming or prepare(batch))], {}
+                # While this one is learned from. A GPU has a queue of its own, and may hand over to the processor.
+                ahead = self.learner.device == "cpu" and step + 1 < len(batches)
+                coming = prepare(batches[step + 1]) if ahead else None
+                while waiting:
+                    indices, prepared = waiting.pop(0)
+                    losses = self._try_step(prepared, generator)
+                    if losses:
+                        self.seen.append((len(indices), losses))
+                        continue
+                    event, parts = self._with_less_memory(indices)
+                    waiting = [(part, prepare(part)) for part in parts] + waiting
+                    if self.learner.device != generator.device.type:
+                        generator = self._generator()
+                    yield event
+                self.steps += 1
+                yield TrainStep(epoch, step, per_epoch, **losses, learning_rate=rate)
 
     def _order(self, rng: np.random.Generator) -> list[int]:
         frames = self.learner.frames
@@ -176,10 +188,10 @@ class Run:
     def _generator(self) -> torch.Generator:
         return torch.Generator(self.learner.device).manual_seed(self.config.seed * 1_000_003 + self.epoch)
 
-    def _try_step(self, indices: list[int], rng: np.random.Generator, generator: torch.Generator) -> dict[str, float]:
+    def _try_step(self, prepared: Future[Batch], generator: torch.Generator) -> dict[str, float]:
         """The losses of one step; none if the device has no memory for it."""
         try:
-            losses = self.learner.step(indices, rng, generator)
+            losses = self.learner.step(prepared.result(), generator)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise TrainingError(f"The training step failed: {str(error).splitlines()[0]}.") from error
