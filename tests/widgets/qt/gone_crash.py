@@ -1,4 +1,4 @@
-"""What has brought the program down when a window went away; run by test_gone.py, in a process that may be lost."""
+"""What has brought the program down when a window went away; run by test_lifetime.py, in a process that may be lost."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QProgressBar, QPushButton
 
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.run_button import RunRow
+from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow
 
 
 def test_the_run_row_starts_cancels_and_says_so(qtbot: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QMainWindow, QVBoxLayout, QWidget
 
-from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
+from napari_wavegms.widgets.qt.docks import ScrolledPanel
 
 
 def test_a_dock_is_as_wide_as_its_panel_needs_even_after_it_grew(qtbot: QtBot) -> None:

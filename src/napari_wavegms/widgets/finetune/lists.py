@@ -14,9 +14,8 @@ from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, 
 
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, VersionEntry
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel
+from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.thumbnails import SHOWN, Outlined, Thumbnails, paint_picture
 from napari_wavegms.wording import moment
 

@@ -24,9 +24,8 @@ from napari_wavegms.widgets.finetune.lists import PairsList, VersionsList
 from napari_wavegms.widgets.finetune.plot import LearningPlot
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.model_row import ModelRow
+from napari_wavegms.widgets.qt.controls import RunRow, WrappedLabel
 from napari_wavegms.widgets.qt.question import Question
-from napari_wavegms.widgets.qt.run_button import RunRow
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.tools.comparison import VerdictRow
 from napari_wavegms.wording import rough_duration
 

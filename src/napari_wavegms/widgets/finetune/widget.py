@@ -38,9 +38,8 @@ from napari_wavegms.widgets.forms.model_list import models_to_start_from
 from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
-from napari_wavegms.widgets.qt.lifetime import DockedWidget
-from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.qt.validation import mark
+from napari_wavegms.widgets.qt.controls import fill, mark
+from napari_wavegms.widgets.qt.docks import DockedWidget, ScrolledPanel
 from napari_wavegms.widgets.tools.comparison import Verdict
 from napari_wavegms.wording import counted
 
@@ -77,9 +76,7 @@ class FineTuneWidget(DockedWidget):
         self._run: FineTuneRun | None = None
         self._stop = Event()
         self._strokes = Strokes(self)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(ScrolledPanel(self.panel))
+        fill(QVBoxLayout(self), ScrolledPanel(self.panel))
         self._connect()
         self._open()
 

@@ -11,9 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_wavegms.model.registry import CPU_CHOSEN, CPU_NO_CUDA, DEVICES
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.layout import fill
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
+from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel, fill
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QToolBu
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT_MODEL, list_models
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.layout import fill
+from napari_wavegms.widgets.qt.controls import ChoiceList, fill
 
 
 @dataclass(frozen=True, slots=True)

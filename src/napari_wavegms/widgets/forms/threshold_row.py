@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 
-from napari_wavegms.widgets.qt.layout import fill, push_button
+from napari_wavegms.widgets.qt.controls import fill, push_button
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 _STEPS = 100

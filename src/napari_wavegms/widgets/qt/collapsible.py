@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
-from napari_wavegms.widgets.qt.layout import fill
+from napari_wavegms.widgets.qt.controls import fill
 from napari_wavegms.widgets.qt.lifetime import single_shot
 
 
@@ -14,14 +14,9 @@ class Fold(QWidget):
 
     superqt's QCollapsible does not hide its content but makes it 0 pixels high, so that Tab goes on through fields that
     nobody sees, and it takes the focus frame away from its heading.
-
-    Signals
-    -------
-    unfolded()
-        The body was shown, and stands where it will stand.
     """
 
-    unfolded = Signal()
+    unfolded = Signal()  # the body is shown, and stands where it will stand
 
     def __init__(self, title: str, body: QWidget, unfolded: bool = False) -> None:
         super().__init__()

@@ -9,21 +9,15 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout
 
-from napari_wavegms.widgets.qt.layout import fill, push_button
+from napari_wavegms.widgets.qt.controls import WrappedLabel, fill, push_button
+from napari_wavegms.widgets.qt.docks import enclosing
 from napari_wavegms.widgets.qt.lifetime import single_shot
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 
 
 class Question(QFrame):
-    """A sentence with one button for each answer; Escape takes the question back.
+    """A sentence with one button for each answer; Escape takes the question back."""
 
-    Signals
-    -------
-    answered(str)
-        The answer whose button was pressed.
-    """
-
-    answered = Signal(str)
+    answered = Signal(str)  # the answer whose button was pressed
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,11 +61,8 @@ class Question(QFrame):
             super().keyPressEvent(event)
 
     def _scroll_here(self) -> None:
-        place = self.parentWidget()
-        while place is not None and not isinstance(place, QScrollArea):
-            place = place.parentWidget()
-        if place is not None:
-            place.ensureWidgetVisible(self, 0, 0)
+        if (area := enclosing(self, QScrollArea)) is not None:
+            area.ensureWidgetVisible(self, 0, 0)
 
     def _answer(self, answer: str) -> None:
         self.dismiss()

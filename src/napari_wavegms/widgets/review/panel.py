@@ -33,11 +33,9 @@ from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.viewer import notify_if_hidden
 from napari_wavegms.widgets.qt.collapsible import Fold
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow, WrappedLabel
+from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.qt.question import Question
-from napari_wavegms.widgets.qt.run_button import RunRow
-from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.shortcuts import ACTIONS
 from napari_wavegms.widgets.tools.comparison import VerdictRow

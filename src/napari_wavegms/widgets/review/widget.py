@@ -20,7 +20,8 @@ from napari_wavegms.storage.writer import process_writer
 from napari_wavegms.widgets.jobs import JobRunner, warm_up_job
 from napari_wavegms.widgets.layers.mask_layers import toggle_mask
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
-from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
+from napari_wavegms.widgets.qt.controls import fill
+from napari_wavegms.widgets.qt.docks import DockedWidget
 from napari_wavegms.widgets.recording.recorder import JournalWatch, in_window
 from napari_wavegms.widgets.review.approval import Approvals
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
@@ -74,9 +75,7 @@ class ReviewWidget(DockedWidget):
     ) -> None:
         super().__init__()
         self.panel = ReviewPanel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.panel)
+        fill(QVBoxLayout(self), self.panel)
         self.journal = JournalWatch(JournalWriter(), self)
         context = ReviewContext(napari_viewer, self.panel, self.panel.list.model, CorrectionStore(), self.journal)
         self._events = ViewerEvents(
@@ -84,7 +83,7 @@ class ReviewWidget(DockedWidget):
             layers=lambda: self.current.on_layers(),
             view=lambda: self.tools.uncertainty.refresh(),
         )
-        self._window, self._warmer = WindowWatch(self), JobRunner(self)
+        self._warmer = JobRunner(self)
         states = WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused))
         self.prefetch = Prefetch(self.panel, load, cache)
         self.tools = ReviewTools(napari_viewer, self.panel, load, cache)
@@ -133,12 +132,10 @@ class ReviewWidget(DockedWidget):
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look for new models whenever the panel comes into view."""
-        self._window.follow(self)  # a dock is put into its window after we are put into the dock
         self.prefetch.refresh_models()
         super().showEvent(event)
 
     def _open(self) -> None:
-        self._window.follow(self)
         if self._events.is_open:
             return
         self._events.open()
@@ -172,8 +169,6 @@ class ReviewWidget(DockedWidget):
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):
             signal.connect(self.prefetch.run)
         self._keys.changed.connect(self._show_keys)
-        self._window.closed.connect(self._close)
-        self._window.reopened.connect(self._open)
         panel = self.panel
         panel.folder_chosen.connect(self.open_folder)
         panel.action.connect(lambda name: self._pressed[name]())

@@ -15,12 +15,8 @@ from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
-from napari_wavegms.widgets.qt.layout import fill, push_button
+from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow, WrappedLabel, fill, mark, push_button
 from napari_wavegms.widgets.qt.question import Question
-from napari_wavegms.widgets.qt.run_button import RunRow
-from napari_wavegms.widgets.qt.validation import mark
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted

@@ -24,8 +24,8 @@ from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
 from napari_wavegms.widgets.layers.reopened import read_again
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
-from napari_wavegms.widgets.qt.lifetime import DockedWidget, WindowWatch
-from napari_wavegms.widgets.qt.scroll_panel import ScrolledPanel
+from napari_wavegms.widgets.qt.controls import fill
+from napari_wavegms.widgets.qt.docks import DockedWidget, ScrolledPanel
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
 from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, light_job, segment_job
@@ -92,15 +92,11 @@ class SegmentWidget(DockedWidget):
             "spot": self._next_spot,
         }
         self._strokes = Strokes(napari_viewer, self.panel)
-        self._warmer = JobRunner(self)
-        self._window = WindowWatch(self)
-        self._runner, self._saver, self._lighter = JobRunner(self), JobRunner(self), JobRunner(self)
+        self._runner, self._saver, self._lighter, self._warmer = (JobRunner(self) for _ in range(4))
         self._events = ViewerEvents(
             napari_viewer, layers=self._on_layers, active=self._on_active, view=self._make_request
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(ScrolledPanel(self.panel))
+        fill(QVBoxLayout(self), ScrolledPanel(self.panel))
         self._connect()
         self._open()
 
@@ -167,7 +163,6 @@ class SegmentWidget(DockedWidget):
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """List the models anew whenever the panel comes into view."""
-        self._window.follow(self)  # a dock is put into its window after we are put into the dock
         self.refresh_models()
         super().showEvent(event)
 
@@ -183,8 +178,6 @@ class SegmentWidget(DockedWidget):
         panel.probability_toggled.connect(self._show_probability)
         self._tools.said.connect(panel.set_status)
         self._uncertainty.said.connect(panel.set_status)
-        self._window.closed.connect(self._close)
-        self._window.reopened.connect(self._open)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
@@ -194,7 +187,6 @@ class SegmentWidget(DockedWidget):
         self._box.state_changed.connect(panel.set_boxing)
 
     def _open(self) -> None:
-        self._window.follow(self)
         if self._events.is_open:
             return
         self._events.open()

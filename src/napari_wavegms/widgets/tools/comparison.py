@@ -19,7 +19,7 @@ from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_layers import SHOWN_BY_US
 from napari_wavegms.widgets.layers.viewer import remove_layers
-from napari_wavegms.widgets.qt.layout import fill, push_button
+from napari_wavegms.widgets.qt.controls import fill, push_button
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

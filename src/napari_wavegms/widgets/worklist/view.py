@@ -24,9 +24,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wavegms.widgets.qt.combo_box import ChoiceList
+from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel
 from napari_wavegms.widgets.qt.lifetime import single_shot
-from napari_wavegms.widgets.qt.wrapped_label import WrappedLabel
 from napari_wavegms.widgets.thumbnails import SHOWN, Thumbnails, paint_picture, plane_of_file
 from napari_wavegms.widgets.worklist.labels import (
     SORT_ORDER_HELP,
