@@ -12,8 +12,6 @@ References
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -91,10 +89,14 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
         return 0.0
     if not first.any() or not second.any():
         return float("nan")
-    window = _bounding_box(first | second)
-    one, other = _surface(first[window]), _surface(second[window])
-    distances = np.concatenate([_distances(one, other), _distances(other, one)])
-    return float(np.percentile(distances, 95))
+    from scipy import ndimage
+
+    # Background lies beyond the smallest window that holds both as beyond the array, so their surfaces stay.
+    (window,) = ndimage.find_objects((first | second).astype(np.uint8))
+    cross = ndimage.generate_binary_structure(first.ndim, 1)
+    one, other = (mask[window] & ~ndimage.binary_erosion(mask[window], cross) for mask in (first, second))
+    from_other, from_one = (ndimage.distance_transform_edt(~surface) for surface in (other, one))
+    return float(np.percentile(np.concatenate([from_other[one], from_one[other]]), 95))
 
 
 def _pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Mask, Mask]:
@@ -105,26 +107,3 @@ def _pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Mask, Mask]:
             "masks are compared pixel by pixel, so give both the same shape."
         )
     return np.atleast_1d(first.astype(bool)), np.atleast_1d(second.astype(bool))
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    """Smallest window that holds all foreground; background lies beyond it as beyond the array, so surfaces stay."""
-    others = [tuple(other for other in range(mask.ndim) if other != axis) for axis in range(mask.ndim)]
-    occupied = [np.flatnonzero(mask.any(axis=axes)) for axes in others]
-    return tuple(slice(int(along[0]), int(along[-1]) + 1) for along in occupied)
-
-
-def _surface(mask: Mask) -> Mask:
-    from scipy import ndimage
-
-    cross = ndimage.generate_binary_structure(mask.ndim, 1)
-    surface: Mask = mask & ~ndimage.binary_erosion(mask, cross)
-    return surface
-
-
-def _distances(here: Mask, there: Mask) -> npt.NDArray[Any]:
-    """Distance from each pixel of `here` to the nearest one of `there`."""
-    from scipy import ndimage
-
-    distances: npt.NDArray[Any] = ndimage.distance_transform_edt(~there)[here]
-    return distances

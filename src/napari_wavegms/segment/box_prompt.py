@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +17,14 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Preprocessing, as_image, scale_intensity
 
+if TYPE_CHECKING:
+    from napari_wavegms.segment.segmenter import Segmenter
+
 # The first three are chosen by benchmarks/boxes.py.
 CONTEXT = 0.25  # surroundings shown to the model on each side, as a share of the box's longer side
 LEAST_SHARE = 0.3  # of the box that the structure is assumed to fill; a touching ellipse fills 0.79
 FAINTEST = 0.02  # probability below which a pixel is never labelled
 SMALLEST = 4  # pixels; least rows and columns of a box
-
-
-class Segments(Protocol):
-    """What is needed of `napari_wavegms.Segmenter`."""
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """The model's preprocessing."""
-
-    def segment(self, image: Any, /) -> Any:
-        """Segment one plane; the result has a `probability` of (H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +107,7 @@ class BoxResult:
 
 
 def segment_box(
-    segmenter: Segments,
+    segmenter: Segmenter,
     image: npt.ArrayLike,
     box: Box,
     *,
@@ -128,8 +120,7 @@ def segment_box(
 
     Parameters
     ----------
-    segmenter : Segments
-        Such as `napari_wavegms.Segmenter`.
+    segmenter : Segmenter
     image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
         The whole image: its values, not only the window's, decide what is black and white.
     box : Box
@@ -165,8 +156,8 @@ def segment_box(
     top, left = box.top - window.top, box.left - window.left
     inside = found[top : top + box.bottom - box.top, left : left + box.right - box.left]
     if whole is not None:
-        inside = (inside + whole[box.rows, box.columns]) / 2
-    probability = np.ascontiguousarray(inside, np.float32)
+        inside = np.mean([inside, whole[box.rows, box.columns]], axis=0, dtype=np.float32)
+    probability = np.ascontiguousarray(inside)
     level = _level(probability, threshold, least_share)
     return BoxResult(threshold_probability(probability, level), probability, box.rows, box.columns, level)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.wording import counted
 
+if TYPE_CHECKING:
+    from napari_wavegms.segment.segmenter import Segmentation, Segmenter
+
 Index = tuple[int | slice, ...]
-S = TypeVar("S")
-S_co = TypeVar("S_co", covariant=True)
 
 _CHANNEL_NAMES = frozenset({"c", "ch", "channel", "channels"})
 _FRAME_NAMES = {"t": "frame", "time": "frame", "z": "slice", "depth": "slice", "slice": "slice"}
@@ -31,13 +32,6 @@ class ChannelNeeded(InputError):
         self.choices = tuple(range(count))
         named = " ".join(f"[{choice}]" for choice in self.choices[:8]) + (" ..." if count > 8 else "")
         super().__init__(f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one channel: {named}.")
-
-
-class PlaneSegmenter(Protocol[S_co]):
-    """Anything that segments one plane, (H, W) or (H, W, 3 or 4)."""
-
-    def segment(self, plane: npt.NDArray[Any], /) -> S_co:
-        """Segment one plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +128,23 @@ class StackPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SliceDone(Generic[S]):
+class SliceDone:
     """A plane is segmented, the `number`-th of `total`; its mask goes to `index` in labels of the plan's shape."""
 
     index: Index
     number: int
     total: int
-    segmentation: S
+    segmentation: Segmentation
 
 
 def segment_planes(
-    segmenter: PlaneSegmenter[S], array: Any, plan: StackPlan, order: Sequence[int] | None = None
-) -> Generator[SliceDone[S], None, None]:
+    segmenter: Segmenter, array: Any, plan: StackPlan, order: Sequence[int] | None = None
+) -> Generator[SliceDone, None, None]:
     """Segment the planned planes one by one; closing the generator stops it between two planes.
 
     Parameters
     ----------
-    segmenter : PlaneSegmenter
-        Such as `Segmenter`; called with one plane at a time.
+    segmenter : Segmenter
     array : array-like with a shape
         numpy, dask, zarr, h5py: whatever ``numpy.asarray(array[index])`` can read. A lazy array computes each plane
         when its turn comes.

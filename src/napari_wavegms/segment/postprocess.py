@@ -19,7 +19,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 class _Label(NamedTuple):
     value: Any
-    window: tuple[slice, ...]
+    window: tuple[slice, ...]  # its bounding box
     mask: Mask  # within the window
 
 
@@ -53,7 +53,7 @@ def remove_islands(labels: npt.NDArray[Scalar], min_pixels: int) -> npt.NDArray[
     >>> remove_islands(np.array([[1, 1, 0, 1, 0, 3]]), min_pixels=2).tolist()
     [[1, 1, 0, 0, 0, 0]]
     """
-    least = _whole(min_pixels, "The smallest island to keep", "pixels")
+    least = _whole(min_pixels, "The smallest island to keep")
     result = _checked(labels).copy()
     for label in _each(labels):
         pieces, sizes = _pieces(label.mask)
@@ -93,7 +93,7 @@ def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
     >>> smooth(spur_and_dent, radius=1).tolist()
     [[0, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
     """
-    reach = _whole(radius, "The smoothing radius", "pixels")
+    reach = _whole(radius, "The smoothing radius")
     result = _checked(labels).copy()
     if not reach or not labels.any():
         return result
@@ -118,10 +118,10 @@ def _checked(labels: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     return labels
 
 
-def _whole(value: Any, what: str, unit: str) -> int:
+def _whole(value: Any, what: str) -> int:
     if isinstance(value, (int, np.integer)) and value >= 0:
         return int(value)
-    raise InputError(f"{what} is {value!r}. Give a whole number of {unit}, 0 or more.")
+    raise InputError(f"{what} is {value!r}. Give a whole number of pixels, 0 or more.")
 
 
 def _each(labels: Labels) -> Iterator[_Label]:
@@ -172,16 +172,11 @@ def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.N
     >>> threshold_probability([[0.2, 0.5, float("nan"), 0.9]], 0.5)
     array([[0, 1, 0, 1]], dtype=uint8)
     """
-    level = _checked_level(threshold)
-    # A plain Python float is compared in the array's own precision: a float32 0.7 reaches the threshold 0.7.
-    return (np.asarray(probability) >= level).astype(np.uint8)
-
-
-def _checked_level(threshold: float) -> float:
     try:
         level = float(threshold)
     except (TypeError, ValueError):
         level = float("nan")
     if not 0.0 < level < 1.0:
         raise InputError(f"The threshold is {threshold!r}. Give a number between 0 and 1, for example 0.5.")
-    return level
+    # A plain Python float is compared in the array's own precision: a float32 0.7 reaches the threshold 0.7.
+    return (np.asarray(probability) >= level).astype(np.uint8)

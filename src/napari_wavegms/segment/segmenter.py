@@ -223,7 +223,7 @@ def segment_stack(
     axis_labels: Sequence[str] | None = None,
     channel: int | None = None,
     threshold: float | None = None,
-    on_event: Callable[[SliceDone[Segmentation]], object] | None = None,
+    on_event: Callable[[SliceDone], object] | None = None,
 ) -> Segmentation:
     """Segment every plane of an image with more than two axes.
 

@@ -6,30 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from napari_wavegms.segment.segmenter import Segmenter
 
-class DeviceLike(Protocol):
-    """A device name such as ``"cpu"``, and why it was chosen."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def reason(self) -> str: ...  # noqa: D102
-
-
-class SegmenterLike(Protocol):
-    """What the panels need of `napari_wavegms.Segmenter`."""
-
-    @property
-    def device(self) -> DeviceLike: ...  # noqa: D102
-
-    def segment(self, image: Any, /) -> Any:
-        """Segment one plane."""
-
-
-LoadSegmenter = Callable[[Path, str], SegmenterLike]
+LoadSegmenter = Callable[[Path, str], "Segmenter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +21,7 @@ class Progress:
     sentence: str
 
 
-def load_segmenter(model: Path, device: str) -> SegmenterLike:
+def load_segmenter(model: Path, device: str) -> Segmenter:
     """Load a segmenter from a file."""
     from napari_wavegms.segment.segmenter import Segmenter
 
@@ -52,13 +34,13 @@ class SegmenterCache:
     def __init__(self) -> None:
         self._lock = Lock()
         self._key: object = None
-        self._segmenter: SegmenterLike | None = None
+        self._segmenter: Segmenter | None = None
 
     def holds(self, model: Path, device: str) -> bool:
         """Whether the segmenter of this file and device is loaded."""
         return self._segmenter is not None and self._key == _fingerprint(model, device)
 
-    def get(self, model: Path, device: str, load: LoadSegmenter) -> SegmenterLike:
+    def get(self, model: Path, device: str, load: LoadSegmenter) -> Segmenter:
         """Return the segmenter, loading it if necessary."""
         with self._lock:
             if not self.holds(model, device) or self._segmenter is None:

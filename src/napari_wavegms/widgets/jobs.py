@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache, SegmenterLike
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
+
+if TYPE_CHECKING:
+    from napari_wavegms.segment.segmenter import Segmenter
 
 Work = Callable[[], Generator[Any, None, Any]]
 
@@ -184,7 +187,7 @@ def _as_ours(error: Exception) -> JobError:
 
 def cached_segmenter(
     model: Path, device: str, load: LoadSegmenter, cache: SegmenterCache
-) -> Generator[Progress, None, SegmenterLike]:
+) -> Generator[Progress, None, Segmenter]:
     """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread.
 
     Raises

@@ -46,7 +46,7 @@ class Finished:
     device: str
 
 
-Event = Progress | SliceDone[Any]
+Event = Progress | SliceDone
 
 
 def segment_job(
@@ -165,7 +165,7 @@ class SegmentRun:
             return f"The mask of {name} was removed during segmentation, so the result was discarded."
         return ""
 
-    def take(self, done: SliceDone[Any]) -> None:
+    def take(self, done: SliceDone) -> None:
         """Receive one plane."""
         key = plane_key(done.index)
         self.left.pop(0)

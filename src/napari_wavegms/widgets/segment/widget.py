@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -383,7 +383,7 @@ class SegmentWidget(DockedWidget):
                 self._ready = event
                 self.panel.device_row.tell(event.wish, event.device_reason)
 
-    def _on_slice(self, run: SegmentRun, event: SliceDone[Any]) -> None:
+    def _on_slice(self, run: SegmentRun, event: SliceDone) -> None:
         if sentence := run.lost():
             self._drop(sentence)
             return

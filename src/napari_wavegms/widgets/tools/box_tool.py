@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from napari.components import ViewerModel
@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.box_prompt import Box, BoxResult, Segments, pasted, segment_box
+from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted, segment_box
 from napari_wavegms.segment.planes import StackPlan
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
@@ -101,7 +101,7 @@ def _box_job(
     yield Progress("Segmenting the box…")
     whole = None if whole is None else np.asarray(whole, np.float32)
     plane = np.asarray(pixels[index])
-    return segment_box(cast("Segments", segmenter), plane, box, threshold=choices.threshold, whole=whole)
+    return segment_box(segmenter, plane, box, threshold=choices.threshold, whole=whole)
 
 
 class BoxTool(QObject):
