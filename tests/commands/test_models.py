@@ -6,6 +6,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,8 @@ def learned(model: Path, *promotions: bool) -> list[Path]:
     """Keep versions as the Fine-tune panel does."""
     versions = ModelVersions()
     for promote in promotions:
-        versions.add(
-            model, judge({"a": 0.3}, {"a": 1.0 if promote else 0.2}), "default", "Quick", {"a": 0.5}, {"a": 0.6}
-        )
+        verdict = judge({"a": 0.3}, {"a": 1.0 if promote else 0.2})
+        versions.add(partial(shutil.copyfile, model), verdict, "default", "Quick", {"a": 0.5}, {"a": 0.6})
     return [versions.path(version.number) for version in versions.versions()]
 
 

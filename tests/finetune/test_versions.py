@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,9 +34,13 @@ def model_file(path: Path, content: bytes = b"weights") -> Path:
     return path
 
 
+def copied(file: Path) -> Callable[[Path], object]:
+    return partial(shutil.copyfile, file)
+
+
 def add(versions: ModelVersions, tmp_path: Path, verdict: Verdict = BETTER, parent: str = "default") -> Version:
     source = model_file(tmp_path / "best.safetensors", os.urandom(8))
-    return versions.add(source, verdict, parent, title="Quick", before={"a": 0.5}, after={"a": 0.7})
+    return versions.add(copied(source), verdict, parent, title="Quick", before={"a": 0.5}, after={"a": 0.7})
 
 
 def in_use(versions: ModelVersions) -> str | None:
@@ -56,7 +63,7 @@ def test_looking_makes_nothing(tmp_data_home: Path) -> None:
 
 def test_a_version_comes_back_bit_by_bit_with_all_that_is_known(versions: ModelVersions, tmp_path: Path) -> None:
     source = model_file(tmp_path / "best.safetensors", b"12345")
-    made = versions.add(source, BETTER, "default", "Quick, 3 corrections", {"a": 0.5}, {"a": 0.7})
+    made = versions.add(copied(source), BETTER, "default", "Quick, 3 corrections", {"a": 0.5}, {"a": 0.7})
     [found] = ModelVersions(versions.database.folder).versions()
     assert found == made
     assert (found.name, found.parent, found.title) == ("v1", "default", "Quick, 3 corrections")
@@ -81,10 +88,10 @@ def test_only_what_the_gate_lets_through_is_put_in_use(versions: ModelVersions, 
 
 def test_the_list_says_what_became_of_each(versions: ModelVersions, tmp_path: Path) -> None:
     source = model_file(tmp_path / "best.safetensors")
-    versions.add(source, BETTER, "default", after={"a": 0.61, "b": 0.61, "c": 0.61})
-    versions.add(source, BETTER, "v1", after={str(number): 0.74 for number in range(5)})
-    versions.add(source, WORSE, "v2", after={"polyp_07": 0.66, "b": 0.5})
-    versions.add(source, judge({}, {}), "v2")
+    versions.add(copied(source), BETTER, "default", after={"a": 0.61, "b": 0.61, "c": 0.61})
+    versions.add(copied(source), BETTER, "v1", after={str(number): 0.74 for number in range(5)})
+    versions.add(copied(source), WORSE, "v2", after={"polyp_07": 0.66, "b": 0.5})
+    versions.add(copied(source), judge({}, {}), "v2")
     assert [entry.sentence for entry in versions.listing()] == [
         "v4: not measured; cannot tell yet",
         "v3: DSC 0.58 on 2 test images; clearly worse",
@@ -154,15 +161,6 @@ def test_a_file_that_vanished_is_said_and_the_rest_works(versions: ModelVersions
     assert versions.warnings == ()
 
 
-def test_only_models_are_kept(versions: ModelVersions, tmp_path: Path) -> None:
-    (tmp_path / "x.safetensors").write_bytes(b"no model at all")
-    with pytest.raises(CheckpointError, match="is not a"):
-        versions.add(tmp_path / "x.safetensors", BETTER, "default")
-    with pytest.raises(CheckpointError, match="does not exist"):
-        versions.add(tmp_path / "gone.safetensors", BETTER, "default")
-    assert not versions.folder.exists()
-
-
 def test_no_file_is_ever_written_over_and_a_lost_database_is_told(versions: ModelVersions, tmp_path: Path) -> None:
     add(versions, tmp_path)
     first = versions.path(1).read_bytes()
@@ -178,7 +176,7 @@ def test_no_file_is_ever_written_over_and_a_lost_database_is_told(versions: Mode
 
 def test_a_score_that_is_no_number_is_not_kept_as_one(versions: ModelVersions, tmp_path: Path) -> None:
     source = model_file(tmp_path / "best.safetensors")
-    made = versions.add(source, BETTER, "default", after={"a": float("nan"), "b": 0.5})
+    made = versions.add(copied(source), BETTER, "default", after={"a": float("nan"), "b": 0.5})
     assert made.after == {"b": 0.5}
 
 
@@ -209,7 +207,7 @@ def test_a_full_disk_leaves_the_old_model_untouched(versions: ModelVersions, tmp
     resource.setrlimit(resource.RLIMIT_FSIZE, (model - 10 if where == "model" else database + 10, limits[1]))
     try:
         with pytest.raises(InputError, match=r"The new model was not kept: .* cannot be written"):
-            versions.add(source, BETTER, "v1", title="x" * 100_000)
+            versions.add(copied(source), BETTER, "v1", title="x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {path.name: path.read_bytes() for path in versions.folder.iterdir()} == before
@@ -219,6 +217,8 @@ def test_a_full_disk_leaves_the_old_model_untouched(versions: ModelVersions, tmp
 
 CODE = """
 import os, signal, sys
+from functools import partial
+from shutil import copyfile
 from napari_wavegms.finetune.gate import judge
 from napari_wavegms.finetune.versions import ModelVersions
 source, folder, lines = sys.argv[1], sys.argv[2], sys.stdin
@@ -237,7 +237,7 @@ for request in lines:
                 os.kill(os.getpid(), signal.SIGKILL)
             return trace
         sys.settrace(trace)
-        version = ModelVersions(folder).add(source, better, "default")
+        version = ModelVersions(folder).add(partial(copyfile, source), better, "default")
         os.write(writing, str(version.number).encode())
         os._exit(0)
     os.close(writing)

@@ -16,39 +16,17 @@ from napari_wavegms.learn.pairs import Pair
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FineTuneRequest:
-    """All that a fine-tuning needs.
+    """All that a fine-tuning needs, see `fine_tune`."""
 
-    Attributes
-    ----------
-    pairs : tuple of Pair
-        What to learn from.
-    start : pathlib.Path
-        The model file to start from; it is only read.
-    start_name : str
-        What the user calls it: ``v2``, ``default``. The file's stem where it is empty.
-    held_out : tuple of Pair
-        What to score on, image by image; may be empty, then nothing can be measured and nothing is put in use.
-    replay : tuple of Pair
-        Earlier pairs to mix in, so that they are not forgotten.
-    current : pathlib.Path, optional
-        The model in use, with which the new one is compared; the start by default.
-    preset : Preset
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    home : pathlib.Path, optional
-        Folder of the database that knows the versions, and of the unfinished run; the user's by default.
-    seed : int
-    """
-
-    pairs: tuple[Pair, ...]
-    start: Path
-    start_name: str = ""
-    held_out: tuple[Pair, ...] = ()
-    replay: tuple[Pair, ...] = ()
-    current: Path | None = None
+    pairs: tuple[Pair, ...]  # to learn from
+    start: Path  # the model file to start from; it is only read
+    start_name: str = ""  # what the user calls it: v2, default; the file's stem where it is empty
+    held_out: tuple[Pair, ...] = ()  # to score on; without, nothing can be measured and nothing is put in use
+    replay: tuple[Pair, ...] = ()  # earlier pairs to mix in, so that they are not forgotten
+    current: Path | None = None  # the model in use, with which the new one is compared; the start by default
     preset: Preset = QUICK
     device: str = "auto"
-    home: Path | None = None
+    home: Path | None = None  # folder of the database with the versions, and of the unfinished run; the user's own
     seed: int = 2333
 
 

@@ -31,25 +31,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a new model is better than the one in use.
+    """Whether a new model is better than the one in use."""
 
-    Attributes
-    ----------
-    word : str
-        ``clearly better``, ``clearly worse``, ``cannot tell yet``, or why it was not scored.
-    mean_before, mean_after : float or None
-        Mean DSC, 0 to 1; None where it cannot be measured.
-    images : int
-        On how many images this was measured.
-    left_out : int
-        How many of them were learned from, and scored by a shorter training without them.
-    """
-
-    word: str
-    mean_before: float | None = None
+    word: str  # one of the three, or why it was not scored
+    mean_before: float | None = None  # mean DSC, 0 to 1; None where it cannot be measured
     mean_after: float | None = None
-    images: int = 0
-    left_out: int = 0
+    images: int = 0  # on how many images this was measured
+    left_out: int = 0  # how many of them were learned from, and scored by a shorter training without them
 
     @property
     def promote(self) -> bool:

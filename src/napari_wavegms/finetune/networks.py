@@ -17,22 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Networks:
-    """The networks of a fine-tuning.
+    """The networks of a fine-tuning."""
 
-    Attributes
-    ----------
-    learner : WaveGMS
-        What learns: the one of a shipped file's two networks that answers most of the corrections, or the file's first.
-    keeper : WaveGMS or None
-        What answers the kinds of image that are not corrected: the file's other network, or its only one as it is. None
-        where kinds cannot be told apart, because nothing is known of them or the model has no context.
-    familiarity : dict
-        For the card: the kinds of image, with the corrections among them.
-    """
-
+    # The one of a shipped file's two networks that answers most of the corrections, or the file's first.
     learner: WaveGMS
+    # What answers the kinds of image that are not corrected: the file's other network, or its only one as it is. None
+    # where kinds cannot be told apart, because nothing is known of them or the model has no context.
     keeper: WaveGMS | None
-    familiarity: dict[str, Any]
+    familiarity: dict[str, Any]  # for the card: the kinds of image, with the corrections among them
 
     @classmethod
     def of(cls, file: Path, pairs: Sequence[Pair]) -> Networks:

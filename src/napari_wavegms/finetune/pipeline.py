@@ -67,14 +67,6 @@ def iter_fine_tune(
         Asked after every event; once it returns True, the learning ends, and the best so far is scored, judged and
         kept. Closing the generator instead ends everything at once: the best so far is kept unscored, not in use.
 
-    Yields
-    ------
-    Stage, Scored, TrainStarted, MemoryShort, TrainStep, TrainEpoch, RefitStep
-
-    Returns
-    -------
-    FineTuneResult
-
     Raises
     ------
     InputError, CheckpointError, TrainingError
@@ -98,18 +90,7 @@ def iter_fine_tune(
 
 
 def recover(home: Path | None = None) -> Version | None:
-    """Keep what a run left behind whose program was killed.
-
-    Returns
-    -------
-    Version or None
-        None where nothing was left behind.
-
-    Raises
-    ------
-    InputError
-        If another program is learning right now.
-    """
+    """Keep what a run left behind whose program was killed, if any; `InputError` if another is learning right now."""
     known = ModelVersions(home)
     work = known.database.folder / "training"
     if not (work / BEST).is_file():

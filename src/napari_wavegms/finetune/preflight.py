@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,28 +43,17 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """An image with its mask, before it is known to be fit to learn from.
+    """An image with its mask as they came, before they are known to be fit to learn from."""
 
-    Attributes
-    ----------
-    name : str
-        What the user calls it.
-    image, mask : ndarray
-        As they came.
-    group : str
-        What a split must keep together; the content of the image by default.
-    prediction : ndarray, optional
-        What the model had drawn, to tell how much was changed.
-    accepted : frozenset of Trouble
-        What the user wants to keep anyway.
-    """
-
-    name: str
+    name: str  # what the user calls it
     image: npt.NDArray[Any]
     mask: npt.NDArray[Any]
-    group: str = ""
-    prediction: npt.NDArray[Any] | None = None
-    accepted: frozenset[Trouble] = frozenset()
+    group: str = ""  # what a split must keep together; the content of the image by default
+    prediction: npt.NDArray[Any] | None = None  # what the model had drawn, to tell how much was changed
+    accepted: frozenset[Trouble] = frozenset()  # what the user wants to keep anyway
+
+
+AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +67,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
-    """What was found in one candidate.
-
-    Attributes
-    ----------
-    name : str
-    labelled_share : float or None
-        Share of the mask that is not background, 0 to 1; None where the mask cannot be read.
-    changed_share : float or None
-        Share that differs from the prediction; None where there is none.
-    content : str
-        Content hash of the image; empty where it cannot be read.
-    problems : tuple of Problem
-        Empty where the pair is ready.
-    note : str
-        A sentence on what is learned otherwise than it is drawn, if anything.
-    """
+    """What was found in one candidate."""
 
     name: str
-    labelled_share: float | None
-    changed_share: float | None
-    content: str
-    problems: tuple[Problem, ...]
-    note: str = ""
+    labelled_share: float | None  # of the mask that is not background, 0 to 1; None where the mask cannot be read
+    changed_share: float | None  # that differs from the prediction; None where there is none
+    content: str  # content hash of the image; empty where it cannot be read
+    problems: tuple[Problem, ...]  # empty where the pair is ready
+    note: str = ""  # a sentence on what is learned otherwise than it is drawn, if anything
 
     @property
     def ready(self) -> bool:
@@ -126,14 +100,9 @@ class Readiness:
 
 
 def check_pairs(candidates: Sequence[Candidate]) -> list[PairReport]:
-    """Look for everything that would spoil the training, and change nothing.
+    """Look for everything that would spoil the training, and change nothing; one report per candidate, in their order.
 
     Where an image comes twice, the first one is good: put first what should win.
-
-    Returns
-    -------
-    list of PairReport
-        One per candidate, in their order.
     """
     return list(iter_check(candidates))
 
@@ -162,13 +131,8 @@ def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
         )
 
 
-def mend(candidate: Candidate, problem: Problem, remedy: Remedy) -> Candidate | None:
-    """Carry out a remedy; check the pairs again afterwards.
-
-    Returns
-    -------
-    Candidate or None
-        None for a candidate that is left out.
+def mend(candidate: AnyCandidate, problem: Problem, remedy: Remedy) -> AnyCandidate | None:
+    """Carry out a remedy, None for a candidate that is left out; check the pairs again afterwards.
 
     Raises
     ------

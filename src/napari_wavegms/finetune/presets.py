@@ -17,26 +17,14 @@ _REPLAYED_MILDLY = Augmentation(jitter=0.2, jitter_probability=0.3, warp_probabi
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One way to learn from corrections.
+    """One way to learn from corrections."""
 
-    Attributes
-    ----------
-    key, title : str
-        Its name in programs and for people.
-    seconds : float
-        About how long training takes, without scoring.
-    purpose, details : str
-        What it is for, in a few words, and what is trained, for a tooltip.
-    config : TrainConfig
-        Its settings; the size is taken from the start's card.
-    """
-
-    key: str
-    title: str
-    seconds: float
-    purpose: str
-    config: TrainConfig
-    details: str = ""
+    key: str  # its name in programs
+    title: str  # and for people
+    seconds: float  # about how long training takes, without scoring
+    purpose: str  # in a few words
+    config: TrainConfig  # its settings; the size is taken from the start's card
+    details: str = ""  # what is trained, for a tooltip
 
 
 # docs/lab/adaptation.md has the measurements behind these numbers.

@@ -12,9 +12,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from napari_wavegms.errors import InputError
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.database import Database, key_text, text_key
@@ -25,13 +24,12 @@ TRAIN: Side = "train"
 HELD_OUT: Side = "held_out"
 
 SHARE = 0.2
-SALT = "napari-wavegms"
+SALT = "napari-wavegms"  # another salt would be another draw
 FEW = 5
 """From so many images on two are held out; fewer test images neither choose an epoch nor end a training."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """An image as the split sees it: what it belongs to, and its content hash."""
 
     group: str
@@ -55,21 +53,9 @@ class SplitView:
 
 
 class StickySplit:
-    """Which groups are held out, remembered for ever in the user's database.
+    """Which groups are held out, remembered for ever in a database, by default the user's.
 
-    Parameters
-    ----------
-    folder : path-like, optional
-        Where the database is, see `Database`.
-    share : float
-        Share of the groups to hold out, between 0 and 1. The one that is remembered wins.
-    salt : str
-        Another salt is another draw. The one that is remembered wins.
-
-    Raises
-    ------
-    InputError
-        If the share is no such number.
+    Raises `InputError` where a new group cannot be remembered.
 
     Examples
     --------
@@ -79,65 +65,35 @@ class StickySplit:
     ['train', 'train', 'held_out']
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, share: float = SHARE, salt: str = SALT) -> None:
-        if not 0 < share < 1:
-            raise InputError(f"The share to hold out is {share}; it lies between 0 and 1. If in doubt, take {SHARE}.")
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(folder)
-        self._wished = share, salt
-
-    @property
-    def share(self) -> float:
-        """Share of the groups that is held out."""
-        return self._remembered().share
 
     def divide(self, pairs: Sequence[Pair]) -> SplitView:
-        """Put pairs on their sides; new groups are drawn and remembered. One without a group is one of its own.
-
-        Raises
-        ------
-        InputError
-            If a new group cannot be remembered.
-        """
+        """Put pairs on their sides; new groups are drawn and remembered. One without a group is one of its own."""
         contents = [content_hash(pair.image) for pair in pairs]
         sides = self.sides([Member(pair.group, content) for pair, content in zip(pairs, contents, strict=True)])
         chosen = {side: tuple(p for p, own in zip(pairs, sides, strict=True) if own == side) for side in set(sides)}
         return SplitView(chosen.get(TRAIN, ()), chosen.get(HELD_OUT, ()), chosen.get(None, ()))
 
     def sides(self, members: Sequence[Member]) -> list[Side | None]:
-        """The side of each image; None for one that must stay on neither, see `SplitView`.
-
-        Raises
-        ------
-        InputError
-            If a new group cannot be remembered.
-        """
+        """The side of each image; None for one that must stay on neither, see `SplitView`."""
         named = [Member(member.group or member.content, member.content) for member in members]
-        if not self._remembered().news(named):
-            book = self._remembered()
-        else:
+        with self.database.read() as connection:
+            book = _Book(connection)
+        if book.news(named):
             with self.database.write("The split into training and test images was not kept") as connection:
-                book = _Book(connection, *self._wished)
+                book = _Book(connection)  # another program may have drawn meanwhile
                 for group, side, contents in book.news(named):
-                    connection.execute(
-                        "INSERT OR IGNORE INTO split_rule (id, share, salt) VALUES (1, ?, ?)", (book.share, book.salt)
-                    )
                     connection.execute("INSERT OR IGNORE INTO split_groups VALUES (?, ?)", (text_key(group), side))
                     rows = [(text_key(content), side) for content in contents]
                     connection.executemany("INSERT OR IGNORE INTO split_contents VALUES (?, ?)", rows)
         return [book.side(member) for member in named]
 
-    def _remembered(self) -> _Book:
-        with self.database.read() as connection:
-            return _Book(connection, *self._wished)
-
 
 class _Book:
-    """The rule, and the sides of groups and images so far."""
+    """The sides of groups and images so far."""
 
-    def __init__(self, connection: sqlite3.Connection, share: float, salt: str) -> None:
-        rule = connection.execute("SELECT share, salt FROM split_rule").fetchone()
-        self.share: float = rule[0] if rule else share
-        self.salt: str = rule[1] if rule else salt
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self.groups: dict[str, Side] = _sides(connection.execute("SELECT name, side FROM split_groups"))
         self.contents: dict[str, Side] = _sides(connection.execute("SELECT content, side FROM split_contents"))
 
@@ -172,10 +128,10 @@ class _Book:
             for group, contents in together.items()
             if group not in self.groups and contents.isdisjoint(self.contents)
         ]
-        unknown.sort(key=lambda group: rank(group, self.salt))
+        unknown.sort(key=rank)
         images = sum(sizes.values())
         held = sum(size for group, size in sizes.items() if self.groups.get(group) == HELD_OUT)
-        wanted = to_hold_out(images, self.share)
+        wanted = to_hold_out(images)
         chosen = set()
         for group in unknown:
             if held + sizes[group] <= wanted:
@@ -191,7 +147,7 @@ def _sides(rows: Iterable[tuple[bytes, Side]]) -> dict[str, Side]:
     return {key_text(name): side for name, side in rows}
 
 
-def to_hold_out(images: int, share: float = SHARE) -> int:
+def to_hold_out(images: int) -> int:
     """How many of so many images are held out.
 
     Examples
@@ -200,23 +156,17 @@ def to_hold_out(images: int, share: float = SHARE) -> int:
     [0, 1, 1, 2, 2, 4]
     """
     least = (images >= 2) + (images >= FEW)
-    return max(least, round(share * images))
+    return max(least, round(SHARE * images))
 
 
-def rank(group: str, salt: str = SALT) -> float:
+def rank(group: str) -> float:
     """Where a group stands in the order of holding out, 0 to 1; the same for ever and everywhere."""
-    digest = blake2b(f"{salt}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = blake2b(f"{SALT}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def leave_one_out(pairs: Sequence[Pair]) -> Iterator[SplitView]:
-    """Hold out each group in turn: what can be measured before anything is held out for good.
-
-    Yields
-    ------
-    SplitView
-        One a group; none where there are fewer than two groups.
-    """
+    """Hold out each group in turn, where there are two or more: what can be measured of few images."""
     groups = [pair.group or content_hash(pair.image) for pair in pairs]
     names = dict.fromkeys(groups)
     for name in names if len(names) > 1 else ():

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from napari_wavegms.errors import CheckpointError, InputError
@@ -28,37 +26,17 @@ _NAME = re.compile(r"v([1-9][0-9]*)\.safetensors")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One model that was learned.
+    """One model that was learned."""
 
-    Attributes
-    ----------
-    number : int
-        From 1 up.
-    parent : str
-        What it was learned from: ``v2``, or the name of a model.
-    title : str
-        How it came about, in a few words: ``Quick, 12 corrections``.
-    created : str
-        ISO 8601, UTC.
-    promoted : bool
-        Whether the gate put it in use.
-    reason : str
-        The verdict's word: ``clearly better``.
-    before, after : dict of str to float
-        DSC of the model in use at that time and of this one, by test image.
-    size : int
-        Bytes of its file.
-    """
-
-    number: int
-    parent: str
-    title: str
-    created: str
-    promoted: bool
-    reason: str
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    size: int = 0
+    number: int  # from 1 up
+    parent: str  # what it was learned from: v2, or the name of a model
+    title: str  # how it came about, in a few words: Quick, 12 corrections
+    created: str  # ISO 8601, UTC
+    promoted: bool  # whether the gate put it in use
+    reason: str  # the verdict's word: clearly better
+    before: dict[str, float] = field(default_factory=dict)  # DSC of the model in use at that time, by test image
+    after: dict[str, float] = field(default_factory=dict)  # and of this one
+    size: int = 0  # bytes of its file
 
     @property
     def name(self) -> str:
@@ -91,21 +69,11 @@ class ModelVersions:
     """The model versions of a user's folder, which any number of processes may share.
 
     Where the database or the disk refuses, every method raises `InputError` with a sentence, and nothing has changed.
-
-    Parameters
-    ----------
-    home : path-like, optional
-        Where the database is, see `Database`.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-        Where the models lie; made by the first `add`.
     """
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
         self.database = Database(home)
-        self.folder = self.database.folder / "versions"
+        self.folder = self.database.folder / "versions"  # where the models lie; made by the first `add`
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -151,7 +119,7 @@ class ModelVersions:
 
     def add(
         self,
-        model: str | os.PathLike[str] | Callable[[Path], object],
+        write: Callable[[Path], object],
         verdict: Verdict,
         parent: str,
         title: str = "",
@@ -162,27 +130,13 @@ class ModelVersions:
 
         Parameters
         ----------
-        model : path-like or callable
-            A model file, of which a copy is kept; or what writes one to the path that it is given.
+        write : callable
+            Writes the model file to the path that it is given.
         verdict : Verdict
             What `judge` said.
-        parent : str
-            What it was learned from: the name of a version or of a model.
-        title : str
-            How it came about.
-        before, after : mapping of str to float, optional
-            The scores that were judged.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is no model.
+        parent, title, before, after
+            See `Version`.
         """
-        if callable(model):
-            write: Callable[[Path], object] = model
-        else:
-            read_card(model)
-            write = partial(shutil.copyfile, model)
         scores = _scores(before or {}), _scores(after or {})
         version = Version(0, parent, title, now(), verdict.promote, verdict.word, *scores)
         draft, kept = unfinished(self.folder / "v.safetensors"), None
@@ -208,23 +162,11 @@ class ModelVersions:
         return version
 
     def promote(self, number: int) -> Version:
-        """Put a version in use, whatever the gate said about it.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such version, or its file is gone.
-        """
+        """Put a version in use, whatever the gate said; `CheckpointError` if there is none, or its file is gone."""
         return self._choice("use", number)
 
     def roll_back(self, to: int) -> Version | None:
-        """Go back to an earlier version, or to `STARTING_MODEL`; None stands for that one.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such version, or its file is gone.
-        """
+        """Go back to an earlier version as `promote`, or to `STARTING_MODEL`; None stands for that one."""
         if to != STARTING_MODEL:
             return self._choice("back", to)
         with self.database.write("The choice of the model was not kept") as connection:

@@ -55,11 +55,6 @@ CREATE TABLE version_choices (
     time TEXT NOT NULL
 );
 
-CREATE TABLE split_rule (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    share REAL NOT NULL,
-    salt TEXT NOT NULL
-);
 CREATE TABLE split_groups (
     name BLOB PRIMARY KEY,
     side TEXT NOT NULL CHECK (side IN ('train', 'held_out'))

@@ -14,18 +14,7 @@ _HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc")  # Qt draws there, but nob
 
 
 def open_window(model: Path | None = None) -> str:
-    """Show the segmented sample in napari until its window is closed.
-
-    Parameters
-    ----------
-    model : pathlib.Path, optional
-        Another model than the default.
-
-    Returns
-    -------
-    str
-        Empty after the window was closed; otherwise why there is none.
-    """
+    """Show the segmented sample in napari until its window is closed; return why there is none, or an empty string."""
     if why_not := no_screen(os.environ, sys.platform) or _no_qt():
         return why_not
     try:

@@ -38,38 +38,19 @@ class JobError(WaveGMSError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: with a result, with an error, or cancelled with neither.
+    """How a job ended: with a result, with an error, or cancelled with neither."""
 
-    Attributes
-    ----------
-    result : object
-        What the generator returned.
-    error : WaveGMSError or None
-        Its text is a sentence for the user.
-    details : str
-        The traceback of an unforeseen error, for a report; otherwise empty.
-    cancelled : bool
-    """
-
-    result: Any = None
-    error: WaveGMSError | None = None
-    details: str = ""
+    result: Any = None  # what the generator returned
+    error: WaveGMSError | None = None  # its text is a sentence for the user
+    details: str = ""  # the traceback of an unforeseen error, for a report
     cancelled: bool = False
 
 
 class JobRunner(QObject):
-    """Runs one generator at a time in napari's thread pool.
+    """Runs one generator at a time in napari's thread pool. A job that was abandoned emits nothing more."""
 
-    Signals
-    -------
-    progressed(object)
-        Each event that the running job yields.
-    ended(Outcome)
-        Once per job, last. A job that was abandoned emits neither.
-    """
-
-    progressed = Signal(object)
-    ended = Signal(object)
+    progressed = Signal(object)  # each event that the running job yields
+    ended = Signal(Outcome)  # once per job, last
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -84,18 +65,9 @@ class JobRunner(QObject):
         return self._stop is not None
 
     def start(self, work: Work) -> None:
-        """Run a job.
+        """Run the generator that `work` makes, in a worker's thread; raises `JobError` if a job runs already.
 
-        Parameters
-        ----------
-        work : callable
-            Makes the generator to run; called in the worker's thread. It carries arrays and settings, never a layer or
-            a widget.
-
-        Raises
-        ------
-        JobError
-            If a job runs already.
+        `work` carries arrays and settings, never a layer or a widget.
         """
         if self.busy:
             raise JobError("Wave-GMS is still working on the last request. Wait for it, or press Cancel first.")
@@ -188,13 +160,7 @@ def _as_ours(error: Exception) -> JobError:
 def cached_segmenter(
     model: Path, device: str, load: LoadSegmenter, cache: SegmenterCache
 ) -> Generator[Progress, None, Segmenter]:
-    """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread.
-
-    Raises
-    ------
-    WaveGMSError
-        If the model cannot be loaded, or the device is not there.
-    """
+    """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread."""
     if "torch" not in sys.modules:
         yield Progress("Loading PyTorch (once)…")
     from napari_wavegms.model.device import reserve_ui_core

@@ -76,23 +76,13 @@ PLUGIN, CATEGORY = "napari-wavegms", "review_keys"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a button or a key does; all but those with fixed keys are settings in the manifest, too.
+    """Something that a button or a key does; all but those with fixed keys are settings in the manifest, too."""
 
-    Attributes
-    ----------
-    name, title, explained : str
-        Its setting's name, what the button says, and a sentence for the tooltip.
-    key : str
-        By default; as napari shows it.
-    is_fixed : bool
-        The key is napari's own or that of all panels: printed, not bound, not to be changed here.
-    """
-
-    name: str
-    title: str
-    key: str
-    explained: str
-    is_fixed: bool = False
+    name: str  # of its setting
+    title: str  # what the button says
+    key: str  # by default; as napari shows it
+    explained: str  # for the tooltip
+    is_fixed: bool = False  # the key is napari's own or that of all panels: printed, not bound, not to be changed here
 
 
 ACTIONS = (
@@ -127,19 +117,9 @@ class ReviewKeys(QObject):
         What to do, by the names in `ACTIONS`; a name that is left out gets no key.
     panel : QWidget, optional
         Where the keys work too, whatever has the focus there: a list or a field would take letters with Alt for itself.
-
-    Signals
-    -------
-    changed()
-        Other keys were chosen in Preferences: show them.
-
-    Attributes
-    ----------
-    problems : list of str
-        A sentence for each chosen key that is not available.
     """
 
-    changed = Signal()
+    changed = Signal()  # other keys were chosen in Preferences
 
     def __init__(
         self,
@@ -154,7 +134,7 @@ class ReviewKeys(QObject):
         self._bound: dict[str, Key] = {}
         self._shortcuts: list[QShortcut] = []
         self._settings: Any = None
-        self.problems: list[str] = []
+        self.problems: list[str] = []  # a sentence for each chosen key that is not available
 
     def open(self) -> None:
         """Bind the keys, and follow what is chosen in Preferences."""
@@ -219,21 +199,10 @@ class ReviewKeys(QObject):
 
 
 def assign_keys(wishes: Mapping[str, str], theirs: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Decide which action gets which key.
+    """Decide which action gets which key, in napari's spelling, and say why a wish is not met.
 
-    Parameters
-    ----------
-    wishes : mapping of str to str
-        The chosen key of each action; empty for none.
-    theirs : iterable of str
-        napari's keys, which are never taken.
-
-    Returns
-    -------
-    keys : dict of str to str
-        In napari's spelling. An action whose wish cannot be met keeps its own key, if that is still free.
-    problems : list of str
-        Why a wish was not met.
+    `wishes` has the chosen key of each action, empty for none; `theirs` are napari's, which are never taken. An action
+    whose wish cannot be met keeps its own key, if that is still free.
     """
     taken = dict.fromkeys(theirs, "napari")
     taken |= {_normal(SEGMENT_KEY.replace("-", "+")): "Segment", _normal(MASK_KEY.replace("-", "+")): "Mask on/off"}

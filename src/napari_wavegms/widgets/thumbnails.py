@@ -33,7 +33,7 @@ _INK, _EDGE = QColor("#f0e442"), QColor(0, 0, 0, 190)  # bright on a dark edge, 
 
 
 class Pictured(Protocol):
-    """What has a thumbnail: known by its key, called by its name."""
+    """What has a thumbnail."""
 
     @property
     def key(self) -> str:
@@ -57,11 +57,7 @@ ReadPlane = Callable[[Any], npt.NDArray[np.generic] | Outlined]
 
 
 def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
-    """Read the plane of an item's file that stands for it: of a stack the middle one.
-
-    Returns
-    -------
-    ndarray of shape (H, W) or (H, W, 3 or 4)
+    """Read the plane, (H, W) or (H, W, 3 or 4), of an item's file that stands for it: of a stack the middle one.
 
     Raises
     ------
@@ -153,20 +149,9 @@ class _Reader(QObject):
 
 
 class Thumbnails(QObject):
-    """Thumbnails by the key of their item; the newest request is read first.
+    """Thumbnails by the key of their item, read in the background, the newest request first."""
 
-    Parameters
-    ----------
-    read : callable, optional
-        Reads an item's plane in the background; from the item's file by default.
-
-    Signals
-    -------
-    arrived(list of str)
-        Keys whose thumbnail, or the sentence why there is none, has come.
-    """
-
-    arrived = Signal(list)
+    arrived = Signal(list)  # keys whose thumbnail, or the sentence why there is none, has come
 
     def __init__(self, read: ReadPlane = plane_of_file, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -34,7 +34,7 @@ def test_a_mask_is_learned_with_its_own_channel_whichever_is_shown(is_ours: bool
     decisions = Decisions(masks={image.unique_id: viewer.layers[-1].unique_id})
     (pair,) = open_pairs(viewer, decisions, CorrectionStore())
     (drawn,) = pair.drawn
-    np.testing.assert_array_equal(drawn.candidate.image, cells[2])
+    np.testing.assert_array_equal(drawn.image, cells[2])
 
 
 def segmented(viewer: ViewerModel, name: str = "scan") -> Labels:

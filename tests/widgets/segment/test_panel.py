@@ -19,7 +19,7 @@ def panel(qtbot: Any) -> SegmentPanel:
 
 
 def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
-    with qtbot.assertNotEmitted(panel.options_changed), qtbot.assertNotEmitted(panel.probability_toggled):
+    with qtbot.assertNotEmitted(panel.options_changed), qtbot.assertNotEmitted(panel.pressed):
         panel.set_images([("a", 1), ("b", 2)], 2)
         problem = Problem("image", "It is too small.")
         panel.set_request(SegmentRequest(SegmentOptions(), (problem,), channels=(("no channels", None),)))
@@ -32,9 +32,10 @@ def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
     panel.set_images([("a", 1), ("b", 2)], 1)
     with qtbot.waitSignal(panel.options_changed):
         panel.device_row.choose("cpu")
-    with qtbot.waitSignal(panel.probability_toggled) as toggled:
+    with qtbot.waitSignal(panel.pressed) as pressed:
         panel.findChild(QCheckBox).click()
-    assert toggled.args == [True]
+    assert pressed.args == ["probability"]
+    assert panel.wants_probability
     assert panel.options.device == "cpu"
 
 
@@ -65,6 +66,6 @@ def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
     assert before <= 300
     name = "a_very_long_layer_name_" * 20
     panel.set_images([(name, 1)], 1)
-    panel.set_status(f"3.4 % of {name} labelled.")
+    panel.status.say(f"3.4 % of {name} labelled.")
     assert panel.minimumSizeHint().width() == before
-    assert panel.status == f"3.4 % of {name} labelled."
+    assert panel.status.sentence == f"3.4 % of {name} labelled."

@@ -10,17 +10,19 @@ from typing import Any
 import numpy.typing as npt
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFrame, QHBoxLayout, QLabel, QLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, VersionEntry
-from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel
+from napari_wavegms.model.registry import DEFAULT_MODEL
+from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel, fill, push_button
 from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.thumbnails import SHOWN, Outlined, Thumbnails, paint_picture
 from napari_wavegms.wording import moment
 
 Planes = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
+START = f"{DEFAULT_MODEL} (start)"
 _ROW_STYLE = "#wavegmsRow { border-bottom: 1px solid rgba(128, 128, 128, 90); }"
 _TALLEST = 260  # pixels; more rows are scrolled
 
@@ -64,13 +66,14 @@ class VersionRow:
     details: str = ""  # on hover
 
 
-def version_rows(versions: ModelVersions, start: str) -> list[VersionRow]:
-    """The versions, newest first, and below them the installed model `start`."""
+def version_rows(versions: ModelVersions) -> list[VersionRow]:
+    """The versions, newest first, and below them the installed model that they began with."""
     entries = versions.listing()
     if not entries:
         return []
     note, action = ("", "Use") if versions.current() else ("in use", "")
-    first = VersionRow(STARTING_MODEL, f"{start} (start)", note, action, "The installed model, before any fine-tuning.")
+    details = "The installed model, before any fine-tuning."
+    first = VersionRow(STARTING_MODEL, START, note, action, details)
     return [*map(_version_row, entries), first]
 
 
@@ -87,18 +90,14 @@ def _version_row(entry: VersionEntry) -> VersionRow:
 class _RowList(QWidget):
     """Rows that are made again whenever what they show has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *above: QWidget) -> None:
         super().__init__()
         self.rows: tuple[Any, ...] = ()
         inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
+        self._column = fill(QVBoxLayout(inside), spacing=0)
         self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._area = ScrolledPanel(inside)
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.addWidget(self._area)
+        fill(QVBoxLayout(self), *above, self._area)
         self.setVisible(False)
 
     def set_rows(self, rows: Sequence[Any]) -> None:
@@ -137,60 +136,44 @@ class _RowList(QWidget):
 
 
 class PairsList(_RowList):
-    """Training images, each with its mask, its state and its remedies.
+    """Training images, each with its mask, its state and its remedies; the signals begin with a row's key."""
 
-    Signals
-    -------
-    included(object, bool)
-        A row's key, and whether its pair is to be learned from.
-    mask_chosen(object, object)
-        A row's key, and the id of another mask.
-    remedy_chosen(object, object)
-        A row's key, and the `Remedy`.
-    forget_requested(object)
-        The key of a stored correction.
-    """
-
-    included = Signal(object, bool)
-    mask_chosen = Signal(object, object)
+    included = Signal(object, bool)  # whether its pair is to be learned from
+    mask_chosen = Signal(object, object)  # the id of another mask
     remedy_chosen = Signal(object, object)
-    forget_requested = Signal(object)
+    forget_requested = Signal(object)  # of a stored correction
 
     def __init__(self) -> None:
         super().__init__()
         self.thumbnails = Thumbnails(lambda pictured: Outlined(*pictured.load()), self)
 
     def _fill(self, frame: QFrame, row: PairRow) -> None:
-        across, column, second = QHBoxLayout(frame), QVBoxLayout(), QHBoxLayout()
-        across.setContentsMargins(0, 3, 4, 3)
-        across.addWidget(_Picture(row.picture, self.thumbnails), 0, Qt.AlignmentFlag.AlignTop)
-        column.setSpacing(2)
-        across.addLayout(column, 1)
         box = QCheckBox(row.name)
         box.setChecked(row.included)
         box.setToolTip(f"Train on {row.name}, or leave it out")
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.toggled.connect(partial(self.included.emit, row.key))
-        column.addWidget(box)
         state = QLabel(row.summary if row.included else row.aside)
         state.setEnabled(row.included)
-        second.addWidget(state)
+        line = fill(QHBoxLayout(), state)
         # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
-        second.addWidget(self._mask_choice(row), 1) if row.masks and row.included else second.addStretch(1)
+        line.addWidget(self._mask_choice(row), 1) if row.masks and row.included else line.addStretch(1)
         if row.stored:
-            forget = _button("Forget…", self.forget_requested, row.key)
-            forget.setToolTip(f"Remove {row.name} from the stored corrections for good")
-            second.addWidget(forget)
-        column.addLayout(second)
+            tooltip = f"Remove {row.name} from the stored corrections for good"
+            line.addWidget(push_button("Forget…", tooltip, partial(self.forget_requested.emit, row.key)))
+        parts: list[QWidget | QLayout] = [box, line]
         if row.problem and row.included:
-            column.addWidget(WrappedLabel(f"⚠ {row.problem}"))
-            line = QHBoxLayout()
+            remedies = QHBoxLayout()
             for remedy in row.remedies:
-                line.addWidget(_button(str(remedy), self.remedy_chosen, row.key, remedy))
-            line.addStretch(1)
-            column.addLayout(line)
+                remedies.addWidget(push_button(remedy, "", partial(self.remedy_chosen.emit, row.key, remedy)))
+            remedies.addStretch(1)
+            parts += [WrappedLabel(f"⚠ {row.problem}"), remedies]
         elif row.note and row.included:
-            column.addWidget(WrappedLabel(row.note))
+            parts.append(WrappedLabel(row.note))
+        across = QHBoxLayout(frame)
+        across.setContentsMargins(0, 3, 4, 3)
+        across.addWidget(_Picture(row.picture, self.thumbnails), 0, Qt.AlignmentFlag.AlignTop)
+        across.addLayout(fill(QVBoxLayout(), *parts, spacing=2), 1)
 
     def _mask_choice(self, row: PairRow) -> ChoiceList:
         masks = ChoiceList("no mask")
@@ -202,29 +185,23 @@ class PairsList(_RowList):
 
 
 class VersionsList(_RowList):
-    """Model versions, with one press to use another.
+    """Model versions, with one press to use another."""
 
-    Signals
-    -------
-    use_requested(int)
-        The number of a version, 0 for the model before the first.
-    """
+    use_requested = Signal(int)  # the number of a version, 0 for the model before the first
 
-    use_requested = Signal(int)
+    def __init__(self) -> None:
+        super().__init__(QLabel("Versions"))
 
     def _fill(self, frame: QFrame, row: VersionRow) -> None:
-        column, line = QVBoxLayout(frame), QHBoxLayout()
-        column.setContentsMargins(0, 3, 4, 3)
-        column.setSpacing(2)
         frame.setToolTip(row.details)
-        line.addWidget(WrappedLabel(row.words), 1)
+        line = fill(QHBoxLayout(), WrappedLabel(row.words))
+        line.setStretch(0, 1)
         if row.action:
-            line.addWidget(_button(row.action, self.use_requested, row.number))
+            line.addWidget(push_button(row.action, "", partial(self.use_requested.emit, row.number)))
         elif row.note:
             line.addWidget(QLabel(row.note))
-        column.addLayout(line)
-        if row.action and row.note:
-            column.addWidget(WrappedLabel(row.note))
+        below = [WrappedLabel(row.note)] if row.action and row.note else []
+        fill(QVBoxLayout(frame), line, *below, spacing=2).setContentsMargins(0, 3, 4, 3)
 
 
 class _Picture(QWidget):
@@ -247,9 +224,3 @@ class _Picture(QWidget):
         if self._pictured is not None and self._pictured.key in keys:
             self.setToolTip(self._thumbnails.problem(self._pictured.key))
             self.update()
-
-
-def _button(text: str, signal: Any, *values: object) -> QPushButton:
-    button = QPushButton(text)
-    button.clicked.connect(lambda: signal.emit(*values))  # without what Qt's own `clicked` adds
-    return button

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.layer_matching import match_open_layers
-from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
+from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
 from napari_wavegms.wording import counted, listed
 
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
-    """One plane of an image with its mask, and what is known of both."""
+class Drawn(Candidate):
+    """One plane of an open image with its mask, and where both come from."""
 
-    candidate: Candidate
     source: str = ""
     plane: tuple[int, ...] = ()
     spacing: Spacing | None = None
@@ -46,32 +45,14 @@ class Drawn:
     threshold: float | None = None
 
     def approval(self) -> Approval:
-        """What the store keeps; the arrays are copied.
+        """What the store keeps, its arrays copied; raises `InputError` if the mask does not cover the image."""
+        copied = self.copied()
+        return Approval(**{kept.name: getattr(copied, kept.name) for kept in fields(self) if kept.name != "accepted"})
 
-        Raises
-        ------
-        InputError
-            If the mask does not cover the image.
-        """
-        found = self.copied()
-        return Approval(
-            name=found.name,
-            image=found.image,
-            mask=found.mask,
-            prediction=found.prediction,
-            source=self.source,
-            plane=self.plane,
-            group=found.group,
-            spacing=self.spacing,
-            model=self.model,
-            threshold=self.threshold,
-        )
-
-    def copied(self) -> Candidate:
-        """The candidate with arrays of its own, so that painting may go on."""
-        found = self.candidate
-        prediction = None if found.prediction is None else np.array(found.prediction)
-        return replace(found, image=np.array(found.image), mask=np.array(found.mask), prediction=prediction)
+    def copied(self) -> Drawn:
+        """The same with arrays of its own, so that painting may go on."""
+        prediction = None if self.prediction is None else np.array(self.prediction)
+        return replace(self, image=np.array(self.image), mask=np.array(self.mask), prediction=prediction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,17 +78,15 @@ class Decisions:
     masks: dict[Hashable, Hashable] = field(default_factory=dict)  # chosen instead of the proposed ones
     remedies: dict[tuple[Hashable, Trouble], Remedy] = field(default_factory=dict)
 
-    def mended(self, candidate: Candidate, key: Hashable) -> Candidate:
+    def mended(self, candidate: Drawn, key: Hashable) -> Drawn:
         """Carry out what was decided about this pair's problems, as long as there are such problems."""
-        for _ in Trouble if any(known == key for known, _ in self.remedies) else ():
-            for problem in check_pairs([candidate])[0].problems:
-                remedy = self.remedies.get((key, problem.trouble))
-                changed = mend(candidate, problem, remedy) if remedy in problem.remedies else None
-                if changed is not None:
-                    candidate = changed
-                    break
-            else:
+        decided = {trouble: remedy for (known, trouble), remedy in self.remedies.items() if known == key}
+        while decided:
+            problems = check_pairs([candidate])[0].problems
+            problem = next((found for found in problems if decided.get(found.trouble) in found.remedies), None)
+            if problem is None:
                 break
+            candidate = mend(candidate, problem, decided.pop(problem.trouble)) or candidate
         return candidate
 
 
@@ -155,18 +134,18 @@ def _read_pair(
         found = list(_planes(image, mask, world_point))
     except InputError as error:
         return OpenPair(replace(row, summary="does not fit", problem=str(error), remedies=(Remedy.LEAVE_OUT,)))
-    drawn = [replace(one, candidate=decisions.mended(one.candidate, row.key)) for one in found]
-    reports = check_pairs([one.candidate for one in drawn])
+    drawn = [decisions.mended(one, row.key) for one in found]
+    reports = check_pairs(drawn)
     for number, (one, report) in enumerate(zip(drawn, reports, strict=True)):
         if _is_untouched(report) and _is_stored(store, one, report):
-            approved = replace(one.candidate, accepted=one.candidate.accepted | {Trouble.UNTOUCHED})
-            drawn[number], reports[number] = replace(one, candidate=approved), check_pairs([approved])[0]
+            drawn[number] = approved = replace(one, accepted=one.accepted | {Trouble.UNTOUCHED})
+            reports[number] = check_pairs([approved])[0]
     if not reports:
         return OpenPair(replace(row, summary="mask is empty", problem=f"Nothing is labelled in {row.name}."))
     ready = sum(report.ready for report in reports)
     summary = reports[0].summary if len(reports) == 1 else f"{ready} of {len(reports)} labelled frames ready"
     middle = len(drawn) // 2  # of a stack one plane stands for all
-    picture = _picture(drawn[middle].candidate, reports[middle].content)
+    picture = _picture(drawn[middle], reports[middle].content)
     row = replace(row, summary=summary, ready=ready > 0, picture=picture, **_told(reports))
     if any(map(_is_untouched, reports)):
         if ready:  # of a stack, the frames that somebody has corrected
@@ -199,40 +178,37 @@ def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Itera
     facts = ImageFacts.of(image, world_point)
     plan = facts.plan(every=True, channel=channel_of(mask))
     spacing = spacing_from_scale(tuple(image.scale)[-2:], tuple(str(unit) for unit in image.units)[-2:], "YX")
-    plain = Drawn(Candidate(facts.name, np.zeros(0), np.zeros(0)), str(image.source.path or ""), (), spacing)
+    nothing = np.zeros(0)
+    plain = Drawn(facts.name, nothing, nothing, source=str(image.source.path or ""), spacing=spacing)
     if tuple(mask.data.shape) != plan.labels_shape:
         if plan.total > 1:
             raise InputError(
                 f"{image.name} is a stack whose mask has the shape {plan.labels_shape}; {mask.name} has "
                 f"{tuple(mask.data.shape)}. Choose its own mask, or leave it out."
             )
-        pixels = np.asarray(facts.pixels[plan.indices[0]])
-        yield replace(plain, candidate=Candidate(facts.name, pixels, np.asarray(mask.data)))
+        yield replace(plain, image=np.asarray(facts.pixels[plan.indices[0]]), mask=np.asarray(mask.data))
         return
     for number, index in enumerate(plan.indices):
         where = plan.label_index(number)
-        labels = np.asarray(mask.data[where])
-        if plan.total == 1:
-            yield _with_prediction(plain, mask, where, np.asarray(facts.pixels[index]), labels)
-        elif labels.any():
+        labels, found = np.asarray(mask.data[where]), plain
+        if plan.total > 1:
+            if not labels.any():
+                continue
             plane = tuple(int(place) for place in where if not isinstance(place, slice))
             # Planes of one stack stay on one side of the split.
             group = plain.source or f"stack {facts.layer_id}"
-            name = f"{facts.name} {list(plane)}"
-            stacked = replace(plain, plane=plane, candidate=replace(plain.candidate, name=name, group=group))
-            yield _with_prediction(stacked, mask, where, np.asarray(facts.pixels[index]), labels)
+            found = replace(plain, plane=plane, name=f"{facts.name} {list(plane)}", group=group)
+        found = replace(found, image=np.asarray(facts.pixels[index]), mask=labels)
+        yield _with_prediction(found, memory_of(mask), plane_key(where))
 
 
-def _with_prediction(drawn: Drawn, mask: Labels, where: Iterable[int | slice], pixels: Any, labels: Any) -> Drawn:
+def _with_prediction(drawn: Drawn, memory: MaskMemory | None, key: PlaneKey) -> Drawn:
     """Add what we had drawn there ourselves, so that it can be told how much was changed."""
-    memory = memory_of(mask)
-    plane = None if memory is None else memory.planes.get(plane_key(where))
-    written = None if plane is None else plane.ours(labels)
-    prediction = None if written is None else written.mask()
-    candidate = replace(drawn.candidate, image=pixels, mask=labels, prediction=prediction)
+    plane = None if memory is None else memory.planes.get(key)
+    written = None if plane is None else plane.ours(drawn.mask)
     if memory is None or written is None:
-        return replace(drawn, candidate=candidate)
-    return replace(drawn, candidate=candidate, model=memory.model, threshold=written.threshold)
+        return drawn
+    return replace(drawn, prediction=written.mask(), model=memory.model, threshold=written.threshold)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -347,4 +323,4 @@ def not_stored(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:
 
 def _is_stored(store: CorrectionStore, drawn: Drawn, report: PairReport) -> bool:
     stored = store.find(report.content)
-    return stored is not None and stored.mask == content_hash(smallest_labels(drawn.candidate.mask))
+    return stored is not None and stored.mask == content_hash(smallest_labels(drawn.mask))

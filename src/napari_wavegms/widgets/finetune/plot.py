@@ -61,103 +61,79 @@ class LearningPlot(QWidget):
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Draw both panes."""
+        curves, ink = self.curves, self.palette().windowText().color()
+        width, height = self.width() - _LEFT - _RIGHT, (self.height() - 2 * _GAP) / 2 - 6
+        end = max([1.0, *(x for x, _ in (*curves.loss, *curves.dsc))])
+        settled = curves.loss[len(curves.loss) // 20 :]  # the first steps may be far above all others
+        top = max([value for _, value in settled], default=1.0) or 1.0
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
-        curves = self.curves
-        height = (self.height() - 2 * _GAP) / 2 - 6
-        width = self.width() - _LEFT - _RIGHT
-        end = max([1.0, *(x for x, _ in (*curves.loss, *curves.dsc))])
-        top = max([value for _, value in _settled(curves.loss)], default=1.0) or 1.0
-        loss = _Pane(QRectF(_LEFT, 16, width, height), end, top, self.palette().windowText().color())
-        dsc = _Pane(QRectF(_LEFT, 16 + height + _GAP, width, height), end, 1.0, self.palette().windowText().color())
-        loss.draw_axes(painter, "loss, each step")
-        dsc.draw_axes(
-            painter, f"DSC on {counted(curves.images, 'test image')}" if curves.images else "DSC: no test image"
-        )
-        dsc.draw_steps(painter)
-        loss.draw_line(painter, _thinned(curves.loss, int(width)), _LOSS)
+        loss = _Pane(painter, ink, QRectF(_LEFT, 16, width, height), end, top)
+        dsc = _Pane(painter, ink, QRectF(_LEFT, 16 + height + _GAP, width, height), end, 1.0)
+        loss.draw_axes("loss, each step")
+        dsc.draw_axes(f"DSC on {counted(curves.images, 'test image')}" if curves.images else "DSC: no test image")
+        dsc.draw_steps()
+        loss.draw_line(curves.loss, _LOSS)
         if curves.before is not None:
-            dsc.draw_level(painter, curves.before, "before")
-        dsc.draw_line(painter, curves.dsc, _DSC, markers=True)
+            dsc.draw_level(curves.before, "before")
+        dsc.draw_line(curves.dsc, _DSC, markers=True)
         painter.end()
 
 
 @dataclass(frozen=True, slots=True)
 class _Pane:
-    box: QRectF
-    end: float
-    top: float
+    painter: QPainter
     ink: QColor
+    box: QRectF
+    end: float  # what stands at the right, in steps
+    top: float
 
-    def at(self, point: Point) -> QPointF:
-        share = min(max(point[1] / self.top, 0.0), 1.0)
-        return QPointF(
-            self.box.left() + self.box.width() * point[0] / self.end, self.box.bottom() - self.box.height() * share
-        )
+    def at(self, x: float, y: float) -> QPointF:
+        share = min(max(y / self.top, 0.0), 1.0)
+        left, bottom = self.box.left(), self.box.bottom()
+        return QPointF(left + self.box.width() * x / self.end, bottom - self.box.height() * share)
 
-    def draw_axes(self, painter: QPainter, title: str) -> None:
+    def draw_axes(self, title: str) -> None:
         faint = QColor(self.ink)
         faint.setAlpha(70)
-        painter.setPen(QPen(faint, 1))
-        for share in (0.0, 0.5, 1.0):
-            y = self.box.bottom() - self.box.height() * share
-            painter.drawLine(QPointF(self.box.left(), y), QPointF(self.box.right(), y))
-        painter.setPen(self.ink)
-        for share in (0.0, 1.0):
-            y = self.box.bottom() - self.box.height() * share
-            place = QRectF(0, y - 7, _LEFT - 5, 14)
-            painter.drawText(
-                place, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, _short(self.top * share)
-            )
-        painter.drawText(QPointF(self.box.left(), self.box.top() - 4), title)
+        self.painter.setPen(QPen(faint, 1))
+        for value in (0.0, self.top / 2, self.top):
+            self.painter.drawLine(self.at(0.0, value), self.at(self.end, value))
+        for value in (0.0, self.top):
+            place = QRectF(0, self.at(0.0, value).y() - 7, _LEFT - 5, 14)
+            self._write(place, Qt.AlignmentFlag.AlignRight, f"{value:.2g}", self.ink)
+        self.painter.drawText(QPointF(self.box.left(), self.box.top() - 4), title)
 
-    def draw_steps(self, painter: QPainter) -> None:
-        painter.setPen(self.ink)
+    def draw_steps(self) -> None:
         line = QRectF(self.box.left(), self.box.bottom() + 3, self.box.width(), 14)
-        painter.drawText(line, Qt.AlignmentFlag.AlignLeft, "0")
-        painter.drawText(line, Qt.AlignmentFlag.AlignHCenter, "step")
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight, f"{self.end:.0f}")
+        self._write(line, Qt.AlignmentFlag.AlignLeft, "0", self.ink)
+        self._write(line, Qt.AlignmentFlag.AlignHCenter, "step", self.ink)
+        self._write(line, Qt.AlignmentFlag.AlignRight, f"{self.end:.0f}", self.ink)
 
-    def draw_line(self, painter: QPainter, points: Sequence[Point], colour: QColor, markers: bool = False) -> None:
+    def draw_line(self, points: Sequence[Point], colour: QColor, markers: bool = False) -> None:
         if not points:
             return
-        places = [self.at(point) for point in points]
-        painter.setPen(QPen(colour, 1.6))
-        painter.drawPolyline(QPolygonF(places))
+        places = [self.at(*point) for point in points]
+        self.painter.setPen(QPen(colour, 1.6))
+        self.painter.drawPolyline(QPolygonF(places))
         if markers:
-            painter.setBrush(colour)
+            self.painter.setBrush(colour)
             for place in places:
-                painter.drawEllipse(place, 2.4, 2.4)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-        self._write_beside(painter, places[-1].y(), f"{points[-1][1]:.2f}", colour)
+                self.painter.drawEllipse(place, 2.4, 2.4)
+            self.painter.setBrush(Qt.BrushStyle.NoBrush)
+        beside = QRectF(self.box.right() + 5, places[-1].y() - 7, _RIGHT - 5, 14)
+        self._write(beside, Qt.AlignmentFlag.AlignLeft, f"{points[-1][1]:.2f}", colour)
 
-    def draw_level(self, painter: QPainter, value: float, name: str) -> None:
-        y = self.at((0.0, value)).y()
-        painter.setPen(QPen(self.ink, 1.2, Qt.PenStyle.DashLine))
-        painter.drawLine(QPointF(self.box.left(), y), QPointF(self.box.right(), y))
-        above = y - 3 if y - 14 > self.box.top() else y + 12
-        painter.drawText(QPointF(self.box.left() + 4, above), f"{name} {value:.2f}")
+    def draw_level(self, value: float, name: str) -> None:
+        start = self.at(0.0, value)
+        self.painter.setPen(QPen(self.ink, 1.2, Qt.PenStyle.DashLine))
+        self.painter.drawLine(start, self.at(self.end, value))
+        above = -3 if start.y() - 14 > self.box.top() else 12
+        self.painter.drawText(start + QPointF(4, above), f"{name} {value:.2f}")
 
-    def _write_beside(self, painter: QPainter, y: float, text: str, colour: QColor) -> None:
-        painter.setPen(colour)
-        place = QRectF(self.box.right() + 5, y - 7, _RIGHT - 5, 14)
-        painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
-
-
-def _short(value: float) -> str:
-    return f"{value:.2g}".replace("e+0", "e").replace("e-0", "e-")
-
-
-def _settled(points: Sequence[Point]) -> Sequence[Point]:
-    """The losses that set the scale: the first steps may be far above all others."""
-    return points[len(points) // 20 :]
-
-
-def _thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
-    """At most two points a pixel, the last one always."""
-    step = max(1, len(points) // max(1, 2 * most))
-    kept = points[::step]
-    return kept if not points or kept[-1] == points[-1] else (*kept, points[-1])
+    def _write(self, place: QRectF, side: Qt.AlignmentFlag, text: str, colour: QColor) -> None:
+        self.painter.setPen(colour)
+        self.painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter, text)

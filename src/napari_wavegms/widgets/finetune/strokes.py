@@ -17,24 +17,13 @@ _QUIET = 250  # ms without a change
 
 
 class Strokes(QObject):
-    """Watches the masks of a viewer.
+    """Watches the masks of a viewer."""
 
-    Signals
-    -------
-    ended()
-        Nothing has been painted for a moment.
-
-    Attributes
-    ----------
-    masks : set of hashable
-        Ids of the masks that were changed since `forget`.
-    """
-
-    ended = Signal()
+    ended = Signal()  # nothing has been painted for a moment
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self.masks: set[Hashable] = set()
+        self.masks: set[Hashable] = set()  # ids of those that were changed since `forget`
         self._watched: list[Labels] = []
         self._timer = single_shot(self, _QUIET, self.ended.emit)
 

@@ -19,7 +19,7 @@ from napari_wavegms.finetune.preflight import Remedy, Trouble
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.widgets.finetune.lists import version_rows
+from napari_wavegms.widgets.finetune.lists import START, version_rows
 from napari_wavegms.widgets.finetune.pairs import (
     Decisions,
     FolderRead,
@@ -34,8 +34,7 @@ from napari_wavegms.widgets.finetune.pairs import (
 from napari_wavegms.widgets.finetune.panel import FineTunePanel
 from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
-from napari_wavegms.widgets.forms.model_list import models_to_start_from
-from napari_wavegms.widgets.forms.model_row import ModelChoice, known_models
+from napari_wavegms.widgets.forms.model_row import models_to_start_from
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.controls import fill, mark
@@ -50,16 +49,9 @@ _NO_PAIR = "There is no image with a mask yet. Open an image and segment it, or 
 
 
 class FineTuneWidget(DockedWidget):
-    """The dock widget that napari opens.
+    """The dock widget that napari opens; the first of the presets is chosen."""
 
-    Parameters
-    ----------
-    napari_viewer : ViewerModel
-        napari gives it by this name.
-    presets : iterable of Preset
-        What is offered, the first one chosen.
-    """
-
+    # napari passes the viewer by this name.
     def __init__(self, napari_viewer: ViewerModel, presets: Iterable[Preset] = (QUICK, FULL)) -> None:
         super().__init__()
         self._viewer = napari_viewer
@@ -71,7 +63,6 @@ class FineTuneWidget(DockedWidget):
         self._decisions = Decisions()
         self._folders: dict[Path, FolderRead] = {}
         self._pairs: list[OpenPair] = []
-        self._installed: list[ModelChoice] = []
         self._forgettable: tuple[list[str], list[str]] = [], []  # the one asked about, and all that are not ticked
         self._run: FineTuneRun | None = None
         self._stop = Event()
@@ -94,7 +85,7 @@ class FineTuneWidget(DockedWidget):
         try:
             inputs = self._inputs()
         except InputError as error:
-            self.panel.set_status(str(error), "problem")
+            self.panel.status.say(str(error), "problem")
             return
         if self.busy or inputs is None or not self.panel.learn_row.is_enabled:
             return
@@ -125,32 +116,28 @@ class FineTuneWidget(DockedWidget):
     def add_folder(self, folder: Path) -> None:
         """Read the pairs of a folder with `images` and `masks` inside."""
         if not self._helper.busy:
-            self.panel.set_status(f"Reading {folder.name}…")
+            self.panel.status.say(f"Reading {folder.name}…")
             self._helper.start(partial(folder_job, folder))
 
     def use(self, number: int) -> None:
         """Put another version in use, 0 for the model before the first."""
         promoted = {version.number for version in self._versions.versions() if version.promoted}
         goes_back = number == STARTING_MODEL or number in promoted
-        name = next(row.words.split("   ")[0] for row in self.panel.versions.rows if row.number == number)
+        name = START if number == STARTING_MODEL else f"v{number}"
         try:
             self._versions.roll_back(number) if goes_back else self._versions.promote(number)
         except WaveGMSError as error:
             self._say_problem(str(error))
         else:
             self._verdict.decided()
-            self.panel.set_status(f"{name} is in use{' again' if goes_back else ''}.")
-        self._refresh_versions()
+            self.panel.status.say(f"{name} is in use{' again' if goes_back else ''}.")
+        self.refresh_models()
 
     # What is seen
 
     def refresh_models(self) -> None:
         """Read the installed models and the versions again."""
-        self._installed = known_models()
-        self._refresh_versions()
-
-    def _refresh_versions(self) -> None:
-        models, why = models_to_start_from(self._versions, self._installed)
+        models, why = models_to_start_from(self._versions)
         row = self.panel.model_row
         followed = row.choice is None or row.combo.currentIndex() == 0
         row.set_models(models)
@@ -158,11 +145,10 @@ class FineTuneWidget(DockedWidget):
             row.combo.setCurrentIndex(0)
         self.panel.why_start.say(why)
         try:
-            rows = version_rows(self._versions, self._installed[0].name if self._installed else "no model")
+            rows = version_rows(self._versions)
         except InputError:  # said as the reason for the model to start from
             rows = []
         self.panel.versions.set_rows(rows)
-        self.panel.show_versions_label(bool(rows))
 
     def refresh_pairs(self) -> None:
         """Read the open layers and the stored corrections again."""
@@ -221,7 +207,7 @@ class FineTuneWidget(DockedWidget):
         panel.forgetting.answered.connect(self._on_forgetting)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
-        self._verdict.said.connect(panel.set_status)
+        self._verdict.said.connect(panel.status.say)
         self._verdict.chosen.connect(self._on_choice)
         panel.versions.use_requested.connect(self.use)
         panel.model_row.chosen.connect(self._check_start)
@@ -349,12 +335,12 @@ class FineTuneWidget(DockedWidget):
         result = outcome.result
         if isinstance(result, FineTuneResult):
             self._verdict.offer(result, self.panel.device_row.wish)
-            self.panel.set_status(result.sentence)
+            self.panel.status.say(result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:
-            self.panel.set_status("Stopped. What was learned by then is in the list of versions, unscored.")
-        self._refresh_versions()
+            self.panel.status.say("Stopped. What was learned by then is in the list of versions, unscored.")
+        self.refresh_models()
 
     def _on_choice(self, result: FineTuneResult, wants_new: bool) -> None:
         if wants_new and result.version is not None:
@@ -368,14 +354,14 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(outcome.error), outcome.details)
         elif isinstance(result, FolderRead):
             self._folders[result.folder] = result
-            self.panel.set_status(result.sentence)
+            self.panel.status.say(result.sentence)
         elif isinstance(result, Version):
-            self.panel.set_status(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
-            self._refresh_versions()
+            self.panel.status.say(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
+            self.refresh_models()
         elif isinstance(result, str):
-            self.panel.set_status(result)
+            self.panel.status.say(result)
         self.refresh_pairs()
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
-        self.panel.set_status(sentence, "problem", details)
+        self.panel.status.say(sentence, "problem", details)
         notify_if_hidden(self.panel, sentence)

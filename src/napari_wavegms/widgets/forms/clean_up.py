@@ -73,19 +73,9 @@ def clean_up_active(viewer: ViewerModel, request: CleanUp) -> str:
 
 
 class CleanUpRow(QWidget):
-    """A heading that unfolds into four buttons.
+    """A heading that unfolds into four buttons."""
 
-    Signals
-    -------
-    requested(CleanUp)
-
-    Attributes
-    ----------
-    buttons : dict of QPushButton to str
-        What each of them does, for the tooltip.
-    """
-
-    requested = Signal(object)
+    requested = Signal(CleanUp)
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,15 +85,14 @@ class CleanUpRow(QWidget):
         self._smallest.setSuffix(" px")
         self._smallest.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self._smallest.setToolTip("Islands with fewer pixels than this are removed.")
-        self.buttons: dict[QPushButton, str] = {}
+        self.buttons: list[QPushButton] = []
         body = QWidget()
         grid = QGridLayout(body)
         grid.setContentsMargins(12, 0, 0, 0)
         grid.setSpacing(4)
         for step, text, tooltip, place in _BUTTONS:
-            button = push_button(text, tooltip, partial(self._ask_for, step))
-            self.buttons[button] = tooltip
-            grid.addWidget(button, *place)
+            self.buttons.append(push_button(text, tooltip, partial(self._ask_for, step)))
+            grid.addWidget(self.buttons[-1], *place)
         grid.addWidget(self._smallest, 1, 1)
         fill(QVBoxLayout(self), Fold("Clean up", body))
 

@@ -23,16 +23,7 @@ class DeviceHint:
 
 
 def device_hint(wish: str, torch_version: str | None, platform: str = sys.platform) -> DeviceHint:
-    """Say what is known about a device without importing torch.
-
-    Parameters
-    ----------
-    wish : str
-        One of `DEVICES`.
-    torch_version : str or None
-        The installed torch as its package names it, such as ``"2.13.0+cpu"``; None where there is none.
-    platform : str
-        ``sys.platform``.
+    """Say what is known about one of `DEVICES` without importing torch; `torch_version` is its package's, if any.
 
     Examples
     --------
@@ -65,24 +56,14 @@ def installed_torch() -> str | None:
 
 
 class DeviceRow(QWidget):
-    """Choose where to compute.
-
-    Attributes
-    ----------
-    devices : ChoiceList
-        The field itself, to be marked where the device cannot be used.
-
-    Signals
-    -------
-    chosen()
-    """
+    """Choose where to compute."""
 
     chosen = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._reasons: dict[str, str] = {}  # what a run has found out, by what was chosen
-        self.devices = ChoiceList()
+        self.devices = ChoiceList()  # to be marked where the device cannot be used
         self.devices.set_choices([(name, name) for name in DEVICES], DEVICES[0])
         self._words = WrappedLabel()
         fill(QVBoxLayout(self), self.devices, self._words, spacing=2)

@@ -1,17 +1,19 @@
-"""The row that chooses a model."""
+"""The row that chooses a model, and the models that there are."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QMessageBox, QToolButton, QWidget
 
-from napari_wavegms.errors import CheckpointError
+from napari_wavegms.errors import CheckpointError, InputError
+from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT_MODEL, list_models
 from napari_wavegms.widgets.qt.controls import ChoiceList, fill
@@ -27,13 +29,7 @@ class ModelChoice:
 
     @classmethod
     def from_file(cls, path: Path) -> ModelChoice:
-        """Read a model file's card.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is none of ours, damaged or too new.
-        """
+        """Read a model file's card; raises `CheckpointError` if it is none of ours, damaged or too new."""
         return cls(path.name, path, read_card(path))
 
 
@@ -41,6 +37,32 @@ def known_models() -> list[ModelChoice]:
     """List the shipped models and the user's own, the default first."""
     choices = [ModelChoice(entry.name, entry.path, entry.card) for entry in list_models()]
     return sorted(choices, key=lambda choice: choice.name != DEFAULT_MODEL)
+
+
+def learned_models(versions: ModelVersions) -> list[ModelChoice]:
+    """Versions whose file is there, the one in use first, then the newest."""
+    choices = []
+    for entry in sorted(versions.listing(), key=lambda entry: not entry.in_use):
+        with suppress(CheckpointError):
+            choices.append(replace(ModelChoice.from_file(entry.path), name=entry.version.name))
+    return choices
+
+
+def models_to_start_from(versions: ModelVersions) -> tuple[list[ModelChoice], str]:
+    """All models, the version in use first, and what it is worth; without versions where they cannot be read."""
+    known = known_models()
+    try:
+        learned, current = learned_models(versions), versions.current()
+    except InputError as error:
+        return known, str(error)
+    if current is None:
+        return [*known, *learned], ""
+    return [*learned, *known], f"{current.name} is in use: {current.score}."
+
+
+def models_for_segmenting() -> list[ModelChoice]:
+    """All models, the version in use first."""
+    return models_to_start_from(ModelVersions())[0]
 
 
 def card_html(choice: ModelChoice) -> str:
@@ -80,17 +102,10 @@ def _flat(scores: Mapping[str, object], prefix: str = "") -> Iterable[str]:
 
 
 class ModelRow(QWidget):
-    """Choose a model by name or by file.
-
-    Signals
-    -------
-    chosen()
-    failed(str)
-        A file that was chosen is no model; the sentence says why.
-    """
+    """Choose a model by name or by file."""
 
     chosen = Signal()
-    failed = Signal(str)
+    failed = Signal(str)  # a file that was chosen is no model: why
 
     def __init__(self) -> None:
         super().__init__()

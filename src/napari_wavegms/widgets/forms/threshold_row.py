@@ -17,17 +17,10 @@ class ThresholdRow(QWidget):
 
     superqt's QLabeledDoubleSlider would do the same, but keys do not move it, and screen readers find 0 of 99 in it
     whatever it shows.
-
-    Signals
-    -------
-    moved(float)
-        At every change that a person makes, while it is made.
-    settled(float)
-        Once after them: the mouse button is released, or the keyboard rests.
     """
 
-    moved = Signal(float)
-    settled = Signal(float)
+    moved = Signal(float)  # at every change that a person makes, while it is made
+    settled = Signal(float)  # once after them: the mouse button is released, or the keyboard rests
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from qtpy.QtCore import Qt, Signal
@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QBoxLayout,
     QComboBox,
+    QFormLayout,
     QLabel,
     QLayout,
     QProgressBar,
@@ -25,7 +26,7 @@ Box = TypeVar("Box", bound=QBoxLayout)
 _LEAST_WIDTH = 48  # of a list, in pixels of the screen
 _LONG_WORD = re.compile(r"\S{25,}")
 _FRAME = "border: 2px solid #e0564f;"
-_TOOLTIP = "wavegms_own_tooltip"  # a property that keeps a field's tooltip while it is marked
+_TOOLTIP = "wavegms_own_tooltip"  # a property that keeps a widget's tooltip while another is shown
 
 
 def fill(layout: Box, *parts: QWidget | QLayout, margin: int = 0, spacing: int = 4) -> Box:
@@ -37,6 +38,17 @@ def fill(layout: Box, *parts: QWidget | QLayout, margin: int = 0, spacing: int =
             layout.addWidget(part)
         else:
             layout.addLayout(part)
+    return layout
+
+
+def form(*rows: tuple[str, QWidget | QLayout]) -> QFormLayout:
+    """Make a form of labels with their fields; fields are as wide as there is room."""
+    layout = QFormLayout()
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setHorizontalSpacing(8)
+    layout.setVerticalSpacing(4)
+    for label, field in rows:
+        layout.addRow(label, field)
     return layout
 
 
@@ -53,15 +65,26 @@ def mark(field: QWidget, sentence: str) -> None:
 
     The frame is never the only sign: the same sentence stands in the panel and on the button.
     """
-    was = field.property(_TOOLTIP)
+    explain(field, sentence)
+    field.setStyleSheet(f"{type(field).__name__} {{ {_FRAME} }}" if sentence else "")
+
+
+def set_why_not(widgets: Iterable[QWidget], sentence: str) -> None:
+    """Disable widgets and say why on hover; an empty sentence enables them."""
+    for widget in widgets:
+        widget.setEnabled(not sentence)
+        explain(widget, sentence)
+
+
+def explain(widget: QWidget, sentence: str) -> None:
+    """Show a sentence instead of a widget's tooltip; an empty one brings that back."""
+    was = widget.property(_TOOLTIP)
     if sentence:
-        field.setProperty(_TOOLTIP, field.toolTip() if was is None else was)
-        field.setToolTip(sentence)
-        field.setStyleSheet(f"{type(field).__name__} {{ {_FRAME} }}")
+        widget.setProperty(_TOOLTIP, widget.toolTip() if was is None else was)
+        widget.setToolTip(sentence)
     elif was is not None:
-        field.setToolTip(str(was))
-        field.setStyleSheet("")
-        field.setProperty(_TOOLTIP, None)
+        widget.setToolTip(str(was))
+        widget.setProperty(_TOOLTIP, None)
 
 
 class WrappedLabel(QLabel):

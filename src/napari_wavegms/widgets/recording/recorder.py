@@ -40,16 +40,7 @@ def is_watched(layer: Labels) -> bool:
 def saved_sentence(edit: Edit | None, age: float | None, waits: bool, problem: str) -> str:
     """What changed since the edits began, and when it was saved; or why it could not be.
 
-    Parameters
-    ----------
-    edit : Edit or None
-        The last one on disk.
-    age : float or None
-        Seconds since it was saved.
-    waits : bool
-        Whether something is not saved yet.
-    problem : str
-        Why, if the disk refuses.
+    `edit` is the last one on disk and `age` the seconds since; `waits` tells that something is not saved yet.
     """
     if problem:
         return problem
@@ -75,37 +66,17 @@ def in_window(slot: Callable[[str, Any], None]) -> Callable[..., None]:
 
 
 class JournalWatch(QObject):
-    """Writes down what happens to a mask between `attach` and `detach`; what the layer is called does not matter.
+    """Writes down what happens to a mask between `attach` and `detach`; what the layer is called does not matter."""
 
-    Parameters
-    ----------
-    writer : JournalWriter
-    clock : callable
-        Seconds on a clock that never goes back.
-
-    Signals
-    -------
-    saved(str)
-        Another `saved_sentence`.
-    edited(object)
-        The `Edit` that has just come to the disk.
-
-    Attributes
-    ----------
-    editor : str
-        Who makes the next edits.
-    model, threshold : str, float or None
-        What they are made on top of.
-    """
-
-    saved = Signal(str)
-    edited = Signal(object)
+    saved = Signal(str)  # another `saved_sentence`
+    edited = Signal(object)  # the `Edit` that has just come to the disk
 
     def __init__(
         self, writer: JournalWriter, parent: QObject | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(parent)
-        self.editor = self.model = ""
+        self.editor = ""  # who makes the next edits
+        self.model = ""  # and on top of what
         self.threshold: float | None = None
         self.sentence = ""
         self.writer, self._clock = writer, clock
@@ -134,7 +105,7 @@ class JournalWatch(QObject):
         threshold: float | None = None,
         start: Mask | None = None,
     ) -> None:
-        """Begin to watch a mask, instead of whoever did; its edits begin with what it is now, unless with `start`.
+        """Begin to watch a mask, instead of whoever did; raises `InputError` for a layer that napari cannot edit.
 
         Parameters
         ----------
@@ -146,13 +117,8 @@ class JournalWatch(QObject):
         model, threshold
             What the mask was made with.
         start : ndarray, optional
-            What the edits begin with, of the layer's shape and dtype; how the mask differs from it by now is the first
-            of them. The watch keeps it: pass a copy.
-
-        Raises
-        ------
-        InputError
-            If the layer is of a kind that napari cannot edit.
+            What the edits begin with, of the layer's shape and dtype, rather than with the mask as it is now; how the
+            mask differs from it is the first of them. The watch keeps it: pass a copy.
         """
         self.detach()
         if (other := _WATCHED.get(layer.unique_id)) is not None:

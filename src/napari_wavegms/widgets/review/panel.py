@@ -36,7 +36,7 @@ from napari_wavegms.widgets.qt.collapsible import Fold
 from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow, WrappedLabel
 from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.qt.question import Question
-from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
+from napari_wavegms.widgets.recording.unfinished import RestoreQuestion
 from napari_wavegms.widgets.shortcuts import ACTIONS
 from napari_wavegms.widgets.tools.comparison import VerdictRow
 from napari_wavegms.widgets.worklist.view import WorklistView

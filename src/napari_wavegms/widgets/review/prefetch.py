@@ -18,8 +18,7 @@ from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import Index, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.widgets.forms.model_list import models_for_segmenting
-from napari_wavegms.widgets.forms.model_row import ModelChoice
+from napari_wavegms.widgets.forms.model_row import ModelChoice, models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key
 from napari_wavegms.widgets.review.panel import ReviewPanel

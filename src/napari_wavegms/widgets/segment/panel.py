@@ -7,7 +7,7 @@ from functools import partial
 
 from magicgui.widgets import CheckBox, RadioButtons
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QApplication, QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
@@ -15,15 +15,24 @@ from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
-from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow, WrappedLabel, fill, mark, push_button
+from napari_wavegms.widgets.qt.controls import (
+    ChoiceList,
+    RunRow,
+    StatusLine,
+    WrappedLabel,
+    fill,
+    form,
+    mark,
+    push_button,
+    set_why_not,
+)
 from napari_wavegms.widgets.qt.question import Question
-from napari_wavegms.widgets.recording.restore_question import RestoreQuestion
+from napari_wavegms.widgets.recording.unfinished import RestoreQuestion
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
 BOX = ("Box", "Draw a box around a structure; the model segments again inside it.")
-# The plain buttons, with what they do; all but the last need a mask.
 _TOOLS = {
     "mask": ("Mask on/off", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
@@ -35,29 +44,10 @@ SEGMENT = ("Segment", "Find the lesion; the result is an ordinary Labels layer."
 
 
 class SegmentPanel(QWidget):
-    """The panel. Setters show something and never answer with a signal.
+    """The panel. Setters show something and never answer with a signal."""
 
-    Signals
-    -------
-    options_changed()
-        Something was chosen that decides what a run would do.
-    model_changed()
-        Another model was chosen; `options_changed` follows.
-    probability_toggled(bool)
-    pressed(str)
-        A plain button: ``"save"``, ``"load"``, ``"restart"``, ``"mask"`` (show or hide it), ``"spot"`` (an uncertain
-        one) or ``"box"``.
-
-    Attributes
-    ----------
-    status : str
-        The sentence shown last.
-    """
-
-    options_changed = Signal()
-    model_changed = Signal()
-    probability_toggled = Signal(bool)
-    pressed = Signal(str)
+    options_changed = Signal()  # something was chosen that decides what a run would do
+    pressed = Signal(str)  # a plain button, of `_TOOLS` or "restart", or the box of the "probability" layer
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +56,7 @@ class SegmentPanel(QWidget):
         self._frames.value = THIS_FRAME
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
-        self._again = push_button("Start again", "Segment all frames again.", lambda: self.pressed.emit("restart"))
+        self._again = self._button("restart", "Start again", "Segment all frames again.")
         self.question, self.restore = Question(), RestoreQuestion()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
@@ -76,21 +66,11 @@ class SegmentPanel(QWidget):
             text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
         )
         self.clean_up_row = CleanUpRow()
-        self._tools = {
-            name: push_button(text, "", partial(self.pressed.emit, name)) for name, (text, _) in _TOOLS.items()
-        }
+        self._tools = {name: self._button(name, *words) for name, words in _TOOLS.items()}
         for name in self._tools.keys() - {"mask"}:  # whose key is to be read
             self._tools[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._tools["load"].setToolTip(_TOOLS["load"][1])
-        need_mask = {button: _TOOLS[name][1] for name, button in self._tools.items() if name != "load"}
-        self._need_mask = need_mask | self.clean_up_row.buttons
-        self.light = FamiliarityLabel()
-        self._copy = push_button(
-            "Copy details", "Copy what a developer needs to know about this problem.", self._on_copy
-        )
-        self._copy.hide()
-        self.status = self._details = ""
-        self._description, self._plan, self._status, self.saved = (WrappedLabel() for _ in range(4))
+        self.light, self.status = FamiliarityLabel(), StatusLine()
+        self._description, self._plan, self.saved = (WrappedLabel() for _ in range(3))
         self._fields: dict[Field, QWidget] = {
             "image": self._image,
             "frames": self._frames.native,
@@ -101,13 +81,11 @@ class SegmentPanel(QWidget):
         for name, field in self._fields.items():
             field.setAccessibleName(name.capitalize())
         self._form = self._lay_out()
-        for field in (self._image, self._channel, self.device_row):
+        for field in (self._image, self._channel, self.device_row, self.model_row):
             field.chosen.connect(self.options_changed)
         self._frames.changed.connect(lambda: self.options_changed.emit())
-        self.model_row.chosen.connect(self.model_changed)
-        self.model_row.chosen.connect(self.options_changed)
-        self.model_row.failed.connect(lambda sentence: self.set_status(sentence, "problem"))
-        self._probability.changed.connect(lambda wanted: self.probability_toggled.emit(wanted))
+        self.model_row.failed.connect(lambda sentence: self.status.say(sentence, "problem"))
+        self._probability.changed.connect(lambda: self.pressed.emit("probability"))
 
     @property
     def options(self) -> SegmentOptions:
@@ -169,23 +147,11 @@ class SegmentPanel(QWidget):
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
-        for button, tooltip in self._need_mask.items():
-            button.setEnabled(not sentence)
-            button.setToolTip(sentence or tooltip)
-
-    def set_status(self, sentence: str, kind: str = "", details: str = "") -> None:
-        """Say what happened, ``"problem"`` or not; `details` can be copied."""
-        self.status = sentence
-        self._status.say(f"⚠ {sentence}" if kind == "problem" and sentence else sentence)
-        self._details = details
-        self._copy.setVisible(bool(details))
+        need_mask = (self._tools[name] for name in self._tools.keys() - {"load"})
+        set_why_not((*need_mask, *self.clean_up_row.buttons), sentence)
 
     def _lay_out(self) -> QFormLayout:
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setHorizontalSpacing(8)
-        form.setVerticalSpacing(4)
-        for label, field in (
+        choices = form(
             ("Image", self._image),
             ("", self._description),
             ("Frames", self._frames.native),
@@ -193,8 +159,7 @@ class SegmentPanel(QWidget):
             ("Channel", self._channel),
             ("Model", self.model_row),
             ("Device", self.device_row),
-        ):
-            form.addRow(label, field)
+        )
         threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
         tools = (
             _heading("Look"),
@@ -207,17 +172,15 @@ class SegmentPanel(QWidget):
             self._row("save", "load"),
         )
         asked = (self._again, self.question, self.restore)
-        said = (self.light, self._status, self.saved, self._copy)
-        fill(QVBoxLayout(self), form, self.run_row, *asked, *said, *tools, margin=8, spacing=5).addStretch(1)
-        return form
+        said = (self.light, self.status, self.saved)
+        fill(QVBoxLayout(self), choices, self.run_row, *asked, *said, *tools, margin=8, spacing=5).addStretch(1)
+        return choices
 
     def _row(self, *names: str) -> QHBoxLayout:
         return fill(QHBoxLayout(), *(self._tools[name] for name in names))
 
-    def _on_copy(self) -> None:
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setText(self._details)
+    def _button(self, name: str, text: str, tooltip: str) -> QPushButton:
+        return push_button(text, tooltip, partial(self.pressed.emit, name))
 
 
 def _heading(text: str) -> QLabel:

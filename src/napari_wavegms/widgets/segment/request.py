@@ -20,24 +20,11 @@ Field = Literal["image", "frames", "channel", "model", "device"]
 
 @dataclass(frozen=True, slots=True)
 class SegmentOptions:
-    """What is chosen in the panel.
+    """What is chosen in the panel."""
 
-    Attributes
-    ----------
-    image : hashable or None
-        `unique_id` of the image layer.
-    every : bool
-        All frames, not only the one shown.
-    channel : ChannelChoice or None
-        None: no channels, or the one shown of an axis that is labelled as channels.
-    model : ModelChoice or None
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-    """
-
-    image: Hashable | None = None
-    every: bool = False
-    channel: ChannelChoice | None = None
+    image: Hashable | None = None  # unique_id of the image layer
+    every: bool = False  # all frames, not only the one shown
+    channel: ChannelChoice | None = None  # None: no channels, or the one shown of an axis that is labelled as channels
     model: ModelChoice | None = None
     device: str = "auto"
 
@@ -52,34 +39,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class SegmentRequest:
-    """What a press on Segment would do, or why it can do nothing.
+    """What a press on Segment would do, or why it can do nothing."""
 
-    Attributes
-    ----------
-    options : SegmentOptions
-        With the image that is meant, and a channel only where the image has it.
-    problems : tuple of Problem
-        Why nothing can be segmented; empty where it can.
-    image_name, description : str
-        The image's name, and what it is, in a line.
-    channels : tuple of str and ChannelChoice or None
-        What may be chosen, by name.
-    plan : StackPlan or None
-        The planes to segment; None where there are none.
-    pixels : array-like
-        The image layer's array, read plane by plane; not compared.
-    order : tuple of int
-        The planned planes in the order to segment them, the one on screen first; not compared.
-    """
-
-    options: SegmentOptions
-    problems: tuple[Problem, ...]
+    options: SegmentOptions  # with the image that is meant, and a channel only where the image has it
+    problems: tuple[Problem, ...]  # why nothing can be segmented; empty where it can
     image_name: str = ""
-    description: str = ""
-    channels: tuple[tuple[str, ChannelChoice | None], ...] = ()
-    plan: StackPlan | None = None
-    pixels: Any = field(default=None, compare=False, repr=False)
-    order: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    description: str = ""  # what the image is, in a line
+    channels: tuple[tuple[str, ChannelChoice | None], ...] = ()  # what may be chosen, by name
+    plan: StackPlan | None = None  # the planes to segment; None where there are none
+    pixels: Any = field(default=None, compare=False, repr=False)  # the layer's array, read plane by plane
+    order: tuple[int, ...] = field(default=(), compare=False, repr=False)  # of the planes, the one on screen first
 
     @property
     def has_frames(self) -> bool:

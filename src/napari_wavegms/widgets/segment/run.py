@@ -54,15 +54,6 @@ def segment_job(
 ) -> Generator[Event, None, Finished]:
     """Load the model where needed and segment the planned planes, or some of them; runs in the worker's thread.
 
-    Yields
-    ------
-    Progress, Ready, SliceDone
-        In this order; one `SliceDone` per plane.
-
-    Returns
-    -------
-    Finished
-
     Raises
     ------
     WaveGMSError
@@ -90,7 +81,7 @@ def light_job(request: SegmentRequest) -> Generator[None, None, tuple[SegmentReq
 
 
 class SegmentRun:
-    """The window's half of a run.
+    """The window's half of a run, which may be stopped and go on.
 
     The first run makes the mask and shows each plane as it comes. A later run collects them and writes them together,
     so that one undo brings all back.
@@ -104,40 +95,26 @@ class SegmentRun:
         Whether a person's edits of an earlier mask stay.
     threshold : callable
         Returns the threshold of the moment; it may be moved during the run.
-    before : SegmentRun, optional
-        The run of the same request that was stopped, and whose other planes this one segments.
-
-    Attributes
-    ----------
-    keep_edits : bool
-    left : list of int
-        The numbers of the planes that are still to be segmented, in order.
     """
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        request: SegmentRequest,
-        keep_edits: bool,
-        threshold: Callable[[], float],
-        before: SegmentRun | None = None,
+        self, viewer: ViewerModel, request: SegmentRequest, keep_edits: bool, threshold: Callable[[], float]
     ) -> None:
         self.request = request
-        self.left: list[int] = list(request.order if before is None else before.left)
+        self.left = list(request.order)  # the planes to segment, in order
         self.time_left = TimeLeft()
         assert request.options.model is not None
         assert request.plan is not None
         self._model, self._plan = request.options.model.name, request.plan
         self._own_threshold = request.options.model.card.threshold
         self._viewer = viewer
-        self.keep_edits = keep_edits
-        self._threshold = threshold
-        self._probabilities: dict[PlaneKey, Probability] = {}
-        target = before.mask if before is not None else mask_for(viewer, request.options.image, self._plan)
-        self._makes_mask: bool = target is None if before is None else before._makes_mask
+        self._keep_edits, self._threshold = keep_edits, threshold
+        self._probabilities: dict[PlaneKey, Probability] = {}  # of what came since the run began or went on
+        target = mask_for(viewer, request.options.image, self._plan)
+        self._makes_mask = target is None
         self._mask_id = None if target is None else target.unique_id
-        self._segmented: dict[PlaneKey, int] = {} if before is None else dict(before._segmented)  # and their pixels
-        self._is_uniform: bool = before is None or before._is_uniform
+        self._segmented: dict[PlaneKey, int] = {}  # and their pixels
+        self._is_uniform = True
 
     @property
     def mask(self) -> Labels | None:
@@ -146,7 +123,7 @@ class SegmentRun:
 
     @property
     def done(self) -> int:
-        """How many planes are segmented, those of the run before included."""
+        """How many planes are segmented."""
         return len(self._segmented)
 
     def goes_on_with(self, request: SegmentRequest) -> bool:
@@ -191,7 +168,8 @@ class SegmentRun:
         if not self._makes_mask:
             planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
             mask_place(self._image(), self._plan).move(mask)
-            kept = update_mask(mask, self._model, planes, "keep mine" if self.keep_edits else "replace")
+            kept = update_mask(mask, self._model, planes, "keep mine" if self._keep_edits else "replace")
+        self._probabilities, self.time_left = {}, TimeLeft()
         labelled = sum(int(np.count_nonzero(mask.data[selection(key)])) for key in self._segmented)
         return RunReport(
             image=self.request.image_name,
@@ -211,36 +189,17 @@ class SegmentRun:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """How a run went.
+    """How a run went."""
 
-    Attributes
-    ----------
-    image : str
-        Name of the image layer.
-    labelled : float
-        Part of the segmented pixels that is labelled, 0 to 1.
-    planes, total : int
-        How many planes were segmented, of how many that were asked for.
-    threshold : float
-    kept : int
-        How many of a person's edited pixels stayed.
-    finished : Finished or None
-        None for a run that was stopped.
-    own_threshold : float or None
-        The model's own, which is said where another one was used.
-    is_uniform : bool
-        All pixels of each plane are alike.
-    """
-
-    image: str
-    labelled: float
-    planes: int
-    total: int
+    image: str  # name of the layer
+    labelled: float  # part of the segmented pixels that is labelled, 0 to 1
+    planes: int  # how many were segmented
+    total: int  # of how many that were asked for
     threshold: float
-    kept: int = 0
-    finished: Finished | None = None
-    own_threshold: float | None = None
-    is_uniform: bool = False
+    kept: int = 0  # how many of a person's edited pixels stayed
+    finished: Finished | None = None  # None for a run that was stopped
+    own_threshold: float | None = None  # the model's own, which is said where another one was used
+    is_uniform: bool = False  # all pixels of each plane are alike
 
     @property
     def sentence(self) -> str:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.planes import SliceDone
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
-from napari_wavegms.widgets.forms.model_list import models_for_segmenting
+from napari_wavegms.widgets.forms.model_row import models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, warm_up_job
 from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
@@ -74,7 +74,6 @@ class SegmentWidget(DockedWidget):
         self._stopped: SegmentRun | None = None  # the last run, where it was stopped: its other planes can be segmented
         self._is_loaded = False  # the model of the running job
         self._saving: SaveRequest | None = None
-        self._ready: Ready | None = None  # what was told last
         self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
         self.panel = SegmentPanel()
@@ -87,15 +86,14 @@ class SegmentWidget(DockedWidget):
             "box": self._start_box,
             "load": lambda: self._masks.ask(self._image_id, self._channel),
             "mask": lambda: mask_layers.toggle_mask(napari_viewer),
+            "probability": self._show_probability,
             "restart": self.restart,
             "save": self._ask_where_to_save,
             "spot": self._next_spot,
         }
         self._strokes = Strokes(napari_viewer, self.panel)
         self._runner, self._saver, self._lighter, self._warmer = (JobRunner(self) for _ in range(4))
-        self._events = ViewerEvents(
-            napari_viewer, layers=self._on_layers, active=self._on_active, view=self._make_request
-        )
+        self._events = ViewerEvents(napari_viewer, layers=self._on_layers, active=self._on_active, view=self._refresh)
         fill(QVBoxLayout(self), ScrolledPanel(self.panel))
         self._connect()
         self._open()
@@ -108,7 +106,7 @@ class SegmentWidget(DockedWidget):
     def segment(self) -> None:
         """Do what a press on Segment does."""
         if self._runner.busy:
-            self.panel.set_status("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
+            self.panel.status.say("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
             return
         self.panel.threshold_row.settle()
         request = self._request
@@ -116,7 +114,7 @@ class SegmentWidget(DockedWidget):
             self._say_problem(request.problems[0].sentence)
             return
         if self._stopped is not None and self._stopped.goes_on_with(request):
-            self._start(self._stopped.keep_edits, self._stopped)
+            self._start(stopped=self._stopped)
             return
         mask = mask_layers.mask_for(self._viewer, request.options.image, request.plan)
         memory = memory_of(mask)
@@ -126,7 +124,7 @@ class SegmentWidget(DockedWidget):
                 question = f"You edited {counted(edits, 'pixel')} of “{mask.name}”. Segment again and keep them?"
                 self.panel.question.ask(question, _EDITS, preferred="keep")
                 return
-        self._start(keep_edits=True)
+        self._start()
 
     def restart(self) -> None:
         """Segment all planes again, those of a stopped run that are finished too."""
@@ -148,7 +146,7 @@ class SegmentWidget(DockedWidget):
         if sentence := why_not_overwrite(self._viewer, path):
             self._say_problem(sentence)
             return
-        self.panel.set_status(f"Saving {path.name}…")
+        self.panel.status.say(f"Saving {path.name}…")
         self._saving = request
         self._saver.start(partial(save_job, request))
 
@@ -173,17 +171,14 @@ class SegmentWidget(DockedWidget):
         panel.pressed.connect(lambda name: self._buttons[name]())
         panel.question.answered.connect(lambda answer: self._start(answer == "keep"))
         panel.options_changed.connect(self._on_options)
-        panel.model_changed.connect(self._on_model)
+        panel.model_row.chosen.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
-        panel.probability_toggled.connect(self._show_probability)
-        self._tools.said.connect(panel.set_status)
-        self._uncertainty.said.connect(panel.set_status)
+        for speaker in (self._tools, self._uncertainty, self._masks, self._box):
+            speaker.said.connect(panel.status.say)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
-        self._masks.said.connect(panel.set_status)
         self._lighter.ended.connect(self._on_light)
-        self._box.said.connect(panel.set_status)
         self._box.state_changed.connect(panel.set_boxing)
 
     def _open(self) -> None:
@@ -197,7 +192,6 @@ class SegmentWidget(DockedWidget):
         self.refresh_models()
         self._on_layers()
         self._on_active()
-        self._make_request()  # without any image, too
 
     def _close(self) -> None:
         self._events.close()
@@ -220,19 +214,15 @@ class SegmentWidget(DockedWidget):
     def _on_layers(self) -> None:
         QTimer.singleShot(0, self._read_again)  # later, because napari is in the middle of adding a layer
         lost = "" if self._run is None else self._run.lost()
-        self._list_images()
+        images = [(str(layer.name), layer.unique_id) for layer in mask_layers.open_images(self._viewer)]
+        if images != self._images:
+            self._images = images
+            ids = [image_id for _, image_id in images]
+            self._choose(self._image_id if self._image_id in ids else next(iter(ids), None))
+        else:
+            self._refresh()
         if lost:
             self._drop(lost)
-        self._offer_rest()
-
-    def _list_images(self) -> None:
-        images = [(str(layer.name), layer.unique_id) for layer in mask_layers.open_images(self._viewer)]
-        if images == self._images:
-            self._find_mask()
-            return
-        self._images = images
-        ids = [image_id for _, image_id in images]
-        self._choose(self._image_id if self._image_id in ids else next(iter(ids), None))
 
     def _on_active(self) -> None:
         active = self._viewer.layers.selection.active
@@ -246,22 +236,21 @@ class SegmentWidget(DockedWidget):
 
     def _choose(self, image_id: Hashable | None) -> None:
         if image_id != self._image_id:  # what was said and asked about another is over
-            self.panel.set_status("")
+            self.panel.status.say("")
             self.panel.question.dismiss()
         self._image_id = image_id
         self._events.watch(mask_layers.layer_by_id(self._viewer, image_id))
         self.panel.set_images(self._images, image_id)
-        self._make_request()
-        self._find_mask()
+        self._refresh()
 
-    def _make_request(self) -> None:
-        """Find out what a press would do now, and show it where it is something else."""
+    def _refresh(self) -> None:
+        """Find out what a press would do now, and which mask it would change, and show what is new of it."""
         image = mask_layers.layer_by_id(self._viewer, self._image_id)
         facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
         before, self._request = self._request, make_request(facts, self.panel.options, self._refused)
         if self._request != before:
             self.panel.set_request(self._request)
-            self._find_mask()
+        self._find_mask()
         self._show_light()
         self._offer_rest()
 
@@ -281,7 +270,7 @@ class SegmentWidget(DockedWidget):
                 self._uncertainty.rest()
                 self._box.close()
                 if self._run is None:
-                    self.panel.set_status("")  # it was about that mask
+                    self.panel.status.say("")  # it was about that mask
             self._tools.set_mask(mask)
             self._strokes.watch(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
@@ -300,7 +289,7 @@ class SegmentWidget(DockedWidget):
         if image != self._image_id:
             self._turn_to(image)
         else:
-            self._make_request()
+            self._refresh()
 
     def _on_model(self) -> None:
         choice = self.panel.model_row.choice
@@ -359,16 +348,16 @@ class SegmentWidget(DockedWidget):
 
     # The run
 
-    def _start(self, keep_edits: bool, before: SegmentRun | None = None) -> None:
+    def _start(self, keep_edits: bool = True, stopped: SegmentRun | None = None) -> None:
         request, threshold = self._request, self.panel.threshold_row
         if self._runner.busy or request.problems:
             return
-        self._run = run = SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value, before)
+        self._run = run = stopped or SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value)
         self._is_loaded, self._stopped = False, None
         self._offer_rest()
-        self.panel.set_status("")
+        self.panel.status.say("")
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-        self._runner.start(partial(segment_job, request, self._load, self._cache, tuple(run.left)))
+        self._runner.start(partial(segment_job, run.request, self._load, self._cache, tuple(run.left)))
 
     def _on_progress(self, event: Event) -> None:
         if self._run is None:
@@ -379,9 +368,7 @@ class SegmentWidget(DockedWidget):
         self.panel.run_row.set_words(event.sentence)
         if isinstance(event, Ready):
             self._is_loaded = True
-            if event != self._ready:
-                self._ready = event
-                self.panel.device_row.tell(event.wish, event.device_reason)
+            self.panel.device_row.tell(event.wish, event.device_reason)
 
     def _on_slice(self, run: SegmentRun, event: SliceDone) -> None:
         if sentence := run.lost():
@@ -401,7 +388,7 @@ class SegmentWidget(DockedWidget):
         if run is None:
             return
         if sentence := run.lost():
-            self.panel.set_status(sentence, "problem")
+            self.panel.status.say(sentence, "problem")
             return
         self._tools.end_movement()
         report = run.finish(outcome.result if isinstance(outcome.result, Finished) else None)
@@ -409,7 +396,7 @@ class SegmentWidget(DockedWidget):
             kept = f" {counted(report.planes, 'finished frame')} kept." if report is not None else ""
             self._on_failure(outcome.error, kept, outcome.details)
         else:
-            self.panel.set_status(report.sentence if report else "Cancelled. Nothing was changed.")
+            self.panel.status.say(report.sentence if report else "Cancelled. Nothing was changed.")
         self._stopped = run if report is not None and run.left else None
         self._offer_rest()
         if run.mask is not None and report is not None:
@@ -424,7 +411,7 @@ class SegmentWidget(DockedWidget):
             self._refused = Problem("model", str(error))
         elif isinstance(error, InputError) and not self._is_loaded:
             self._refused = Problem("device", str(error))
-        self._make_request()
+        self._refresh()
         self._say_problem(f"{error}{kept}", details)
 
     def _drop(self, sentence: str) -> None:
@@ -432,7 +419,7 @@ class SegmentWidget(DockedWidget):
         self._runner.abandon()
         self._run = None
         self.panel.run_row.set_idle()
-        self.panel.set_status(sentence, "problem")
+        self.panel.status.say(sentence, "problem")
 
     def _on_saved(self, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -440,8 +427,8 @@ class SegmentWidget(DockedWidget):
         elif isinstance(outcome.result, Path):
             if self._saving is not None:
                 self._strokes.note_saved(self._saving.labels)
-            self.panel.set_status(f"Saved {outcome.result.name} in {outcome.result.parent}.")
+            self.panel.status.say(f"Saved {outcome.result.name} in {outcome.result.parent}.")
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
-        self.panel.set_status(sentence, "problem", details)
+        self.panel.status.say(sentence, "problem", details)
         notify_if_hidden(self.panel, sentence)

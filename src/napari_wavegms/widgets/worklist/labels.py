@@ -54,13 +54,7 @@ def state_line(item: Item) -> str:
 
 
 def mark_of(uncertainty: float, uncertainties: Sequence[float]) -> str:
-    """Mark what stands out: ``"!!"`` above nine tenths of all, ``"!"`` above three quarters.
-
-    Parameters
-    ----------
-    uncertainty : float
-    uncertainties : sequence of float
-        Of all images, sorted.
+    """Mark what stands out among those of all images, sorted: ``"!!"`` above nine tenths, ``"!"`` above three quarters.
 
     Examples
     --------

@@ -40,38 +40,19 @@ class WorklistModel(QAbstractTableModel):
 
     Rows keep their places until `arrange`, so that no row moves away under the mouse; an image that no longer fits what
     is shown stays until a person goes on to another.
-
-    Signals
-    -------
-    arranged()
-        The rows are others, or stand in another order.
-    changed()
-        Images changed, came or went.
-    listed()
-        Another list is there, or its files were looked for again.
-
-    Attributes
-    ----------
-    worklist : Worklist or None
-    order : SortOrder
-        In which order the images come.
-    state_filter : StateFilter
-        Which images are shown.
-    text : str
-        What their names are searched for.
     """
 
-    arranged = Signal()
-    changed = Signal()
-    listed = Signal()
+    arranged = Signal()  # the rows are others, or stand in another order
+    changed = Signal()  # images changed, came or went
+    listed = Signal()  # another list is there, or its files were looked for again
 
     def __init__(self, thumbnails: Thumbnails, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.thumbnails = thumbnails
         self.worklist: Worklist | None = None
         self.order: SortOrder = "least certain first"
-        self.state_filter: StateFilter = "todo"
-        self.text = ""
+        self.state_filter: StateFilter = "todo"  # which images are shown
+        self.text = ""  # that their names are searched for
         self._keys: list[str] = []
         self._rows: dict[str, int] = {}
         self._uncertainties: list[float] | None = None
@@ -144,10 +125,7 @@ class WorklistModel(QAbstractTableModel):
     def go_to(self, key: str) -> None:
         """Note that an image is on screen now; the previous one leaves if it no longer fits what is shown.
 
-        Raises
-        ------
-        InputError
-            If there is no such image, or the disk refuses.
+        Raises `InputError` if there is no such image, or the disk refuses.
         """
         worklist = self._list()
         before = worklist.current

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel
+from napari_wavegms.widgets.qt.controls import ChoiceList, WrappedLabel, fill
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.thumbnails import SHOWN, Thumbnails, paint_picture, plane_of_file
 from napari_wavegms.widgets.worklist.labels import (
@@ -105,21 +105,11 @@ def _state_colour(item: Item, ink: QColor) -> QColor:
 
 
 class WorklistTable(QTableView):
-    """Shows a `WorklistModel`.
+    """Shows a `WorklistModel`."""
 
-    Signals
-    -------
-    opened(str)
-        A person opens an image: the key of its item, from a click, Enter, or a row that the arrow keys rest on.
-    typed(str)
-        A person types a letter, which is meant for the search.
-    title_clicked(int)
-        The title of a column was clicked.
-    """
-
-    opened = Signal(str)
-    typed = Signal(str)
-    title_clicked = Signal(int)
+    opened = Signal(str)  # the key of an item, by a click, Enter, or on a row that the arrow keys rest on
+    typed = Signal(str)  # a letter, which is meant for the search
+    title_clicked = Signal(int)  # of a column
 
     def __init__(self, model: WorklistModel) -> None:
         super().__init__()
@@ -228,23 +218,10 @@ class WorklistTable(QTableView):
 
 
 class WorklistView(QWidget):
-    """The images of a review; a person chooses, the coordinator opens.
+    """The images of a review; a person chooses, the coordinator opens."""
 
-    Signals
-    -------
-    item_chosen(str)
-        A person wants to see an image: its key. Whoever shows it then calls `go_to`.
-    order_changed()
-        The rows are others or stand in another order: what comes next may be another image.
-
-    Attributes
-    ----------
-    model : WorklistModel
-    table : WorklistTable
-    """
-
-    item_chosen = Signal(str)
-    order_changed = Signal()
+    item_chosen = Signal(str)  # the key of an image that a person wants to see; whoever shows it calls `go_to`
+    order_changed = Signal()  # the rows are others or stand in another order: another image may come next
 
     def __init__(self) -> None:
         super().__init__()
@@ -331,20 +308,16 @@ class WorklistView(QWidget):
         self._search.setToolTip(
             "Type part of a name; press Enter to open the first match. Letters typed in the list go here."
         )
-        choices = QHBoxLayout()
-        for label, choice, stretch in (("Order", self._order, 5), ("Show", self._show, 3)):
-            choices.addWidget(QLabel(label))
-            choices.addWidget(choice, stretch)
-            choice.setAccessibleName(label)
-        self._search.setAccessibleName("Find")
-        self.table.setAccessibleName("Images")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        for widget in (self._counts, self._bar, self._search, self.table, self._notes):
-            column.addWidget(widget)
+        choices = fill(QHBoxLayout(), QLabel("Order"), self._order, QLabel("Show"), self._show)
+        choices.setStretch(1, 5)
+        choices.setStretch(3, 3)
+        names = {"Order": self._order, "Show": self._show, "Find": self._search, "Images": self.table}
+        for name, part in names.items():
+            part.setAccessibleName(name)
+        column = fill(
+            QVBoxLayout(self), self._counts, self._bar, choices, self._search, self.table, self._notes, spacing=5
+        )
         column.setStretchFactor(self.table, 1)
-        column.insertLayout(2, choices)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _arrange(self) -> None:

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_wavegms.journal.records import EditTarget, Unfinished
-from napari_wavegms.widgets.recording.restore_question import RestoreQuestion, restore_sentence
+from napari_wavegms.widgets.recording.unfinished import RestoreQuestion, restore_sentence
 
 PARIS = timezone(timedelta(hours=2))
 LEFT = Unfinished(EditTarget("a" * 32, "benign_12", (8, 8)), 14, "2026-06-03T14:02:11+00:00", 14)
