@@ -123,7 +123,7 @@ def test_settings_survive_the_card() -> None:
     config = replace(TINY, replay_augmentation=Augmentation(upright=True))
     assert TrainConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
     for wrong, place in (({"epocs": 3}, "epocs"), ({"augmentation": {"jitter": "much"}}, "augmentation.jitter")):
-        with pytest.raises(InputError, match=f"settings cannot be read: {place}: "):
+        with pytest.raises(InputError, match=f"settings cannot be read: its {place} is "):
             TrainConfig.from_dict(config.as_dict() | wrong)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_wavegms.storage.atomic import atomic_write, make_folder, read_json, unfinished
+from napari_wavegms.storage.atomic import atomic_write, make_folder, unfinished
 from napari_wavegms.storage.database import Database
+from napari_wavegms.storage.plain import read_json
 from napari_wavegms.storage.user_data import (
     editor_name,
     note_folder,

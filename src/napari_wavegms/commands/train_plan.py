@@ -20,7 +20,7 @@ from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, HISTORY, LAST
 from napari_wavegms.model.card import ModelCard, read_card
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
-from napari_wavegms.storage.atomic import read_json
+from napari_wavegms.storage.plain import read_json
 from napari_wavegms.wording import counted, listed
 
 _SCRATCH = "scratch"

@@ -22,7 +22,8 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.storage.array_store import ArrayStore
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.storage.database import Database, from_json, now, to_json
+from napari_wavegms.storage.database import Database, from_json, now
+from napari_wavegms.storage.plain import to_json
 
 __all__ = ["Approval", "Correction", "CorrectionStore", "Kept"]
 

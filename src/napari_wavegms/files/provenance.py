@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +14,7 @@ from numpy.typing import NDArray
 from napari_wavegms import __version__
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.spacing import Spacing
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from napari_wavegms.storage.plain import parse_json, read_as
 
 KEY = "wavegms"
 
@@ -76,23 +72,10 @@ class Provenance:
     @classmethod
     def from_dict(cls, values: object) -> Provenance:
         """Read what `as_dict` wrote, ignoring keys of newer versions; raises `InputError` for anything else."""
-        from pydantic import ValidationError
-
         try:
-            return _provenances().validate_python(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "provenance"
-            raise InputError(
-                f"The mask's provenance is damaged: its {place} is {reprlib.repr(first['input'])}. Save the mask again."
-            ) from error
-
-
-@cache
-def _provenances() -> TypeAdapter[Provenance]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Provenance)
+            return read_as(cls, values)
+        except ValueError as error:
+            raise InputError(f"The mask's provenance is damaged: {error}. Save the mask again.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +100,7 @@ class Record:
     def from_text(cls, text: str) -> Record | None:
         """The record in a line, or None where the line is not one: the pixels are readable all the same."""
         try:
-            return _records().validate_json(text)
+            return read_as(cls, parse_json(text))
         except ValueError:
             return None
 
@@ -132,13 +115,6 @@ class Record:
     def restore(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """The pixels in the shape in which they were written."""
         return np.reshape(pixels, self.shape)
-
-
-@cache
-def _records() -> TypeAdapter[Record]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Record)
 
 
 def find_line(text: str) -> str | None:

@@ -15,7 +15,8 @@ from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.gate import Verdict
 from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error, sync_folder, unfinished
-from napari_wavegms.storage.database import Database, from_json, now, to_json
+from napari_wavegms.storage.database import Database, from_json, now
+from napari_wavegms.storage.plain import to_json
 from napari_wavegms.wording import counted, listed, shortened
 
 STARTING_MODEL = 0

@@ -9,7 +9,8 @@ from pathlib import Path
 from napari_wavegms.corrections.export import file_name
 from napari_wavegms.journal.history import target_of
 from napari_wavegms.journal.journal import Journal
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error, parse_json
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.storage.plain import parse_json
 
 _FROM_EDIT = (
     *("number", "time", "editor", "model", "threshold", "added", "removed", "relabelled", "differing"),

@@ -15,9 +15,9 @@ import numpy as np
 from napari_wavegms.errors import InputError, harmless
 from napari_wavegms.journal.patches import MaskState, bands_of, pack, unpack
 from napari_wavegms.journal.records import Beginning, EditTarget
-from napari_wavegms.storage.atomic import parse_json
-from napari_wavegms.storage.database import from_json, to_json
+from napari_wavegms.storage.database import from_json
 from napari_wavegms.storage.memory import ask_for_memory
+from napari_wavegms.storage.plain import parse_json, to_json
 
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, OverflowError, MemoryError, RecursionError, zlib.error)
 

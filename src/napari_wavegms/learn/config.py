@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.storage.plain import read_as
 
 LEVELS = ("level3", "level2", "level1", "out")
 
@@ -136,16 +136,9 @@ class TrainConfig:
             If a setting is unknown or its value does not fit.
         """
         try:
-            return _reader().validate_python(settings)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            place = ".".join(map(str, problem["loc"]))
-            raise InputError(f"The training settings cannot be read: {place}: {problem['msg']}.") from error
-
-
-@cache
-def _reader() -> TypeAdapter[TrainConfig]:
-    return TypeAdapter(TrainConfig)
+            return read_as(cls, settings)
+        except ValueError as error:
+            raise InputError(f"The training settings cannot be read: {error}.") from error
 
 
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, pair_by_stem, same_name
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
-from napari_wavegms.storage.atomic import read_json
+from napari_wavegms.storage.plain import read_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,13 @@ import os
 import reprlib
 import zipfile
 from dataclasses import dataclass, field, fields
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from napari_wavegms.errors import CheckpointError
-from napari_wavegms.storage.atomic import parse_json
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from napari_wavegms.storage.plain import parse_json, read_as
 
 FORMAT_VERSION = 1
 HEADER_KEY = "wavegms"
@@ -93,14 +89,7 @@ class ModelCard:
     @classmethod
     def from_dict(cls, values: object) -> ModelCard:
         """Read what `as_dict` wrote: unknown entries are ignored, wrong ones raise ValueError."""
-        from pydantic import ValidationError
-
-        try:
-            card: ModelCard = _adapter().validate_python(values)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"][:2])) or "card"
-            raise ValueError(f"its {place} is {reprlib.repr(first['input'])}") from error
+        card = read_as(cls, values)
         rules = card.preprocessing
         try:
             low, high = rules["percentiles"]
@@ -112,13 +101,6 @@ class ModelCard:
         if not 0 < card.threshold < 1:
             raise ValueError(f"its threshold is {card.threshold}")
         return card
-
-
-@cache
-def _adapter() -> TypeAdapter[ModelCard]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(ModelCard)
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import json
-import math
 import os
 import platform
 import re
-import reprlib
 import secrets
 import shutil
 import threading
@@ -17,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
@@ -30,7 +26,6 @@ _HOST = blake2b(platform.node().encode(errors="replace"), digest_size=3).hexdige
 _UNFINISHED = re.compile(r"\..*-([0-9a-f]{6})-(\d{1,10})-[0-9a-f]{8}\.wavegms(\..*)?", re.DOTALL)
 _swept: set[Path] = set()
 _sweeping = threading.Lock()
-_LARGEST_JSON = 64 * 2**20  # bytes
 _LONGEST_PREFIX = 180  # bytes of the 255 that a file name may have; the rest is for what makes it unique
 
 
@@ -99,49 +94,6 @@ def _sweep(folder: Path) -> None:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> Any:
-    """Read a small JSON file from anywhere: with Windows' byte order mark, too, but not from a pipe.
-
-    Raises
-    ------
-    OSError, ValueError
-        Also for what is too deep or too large to be a file of ours.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    if path.stat().st_size > _LARGEST_JSON:
-        raise ValueError(f"{path} is too large")
-    return parse_json(path.read_text(encoding="utf-8-sig"))
-
-
-def parse_json(text: object) -> Any:
-    """JSON of strangers; all that is no JSON, too deep, or has infinite or over-long numbers is a ValueError.
-
-    Examples
-    --------
-    >>> parse_json('{"size": [1, 2.5]}')
-    {'size': [1, 2.5]}
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"it is {type(text).__name__}, not text")
-    try:
-        return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
-    except RecursionError as cause:
-        raise ValueError("it is nested too deeply") from cause
-
-
-def _whole(digits: str) -> int:
-    if len(digits) < 20 and -(2**63) <= (value := int(digits)) < 2**63:
-        return value
-    raise ValueError(f"it contains {reprlib.repr(digits)}")
-
-
-def _finite(digits: str) -> float:
-    if math.isfinite(value := float(digits)):
-        return value
-    raise ValueError(f"it contains {reprlib.repr(digits)}")
 
 
 def create_file(path: Path) -> None:

@@ -6,22 +6,19 @@ columns to select them by and a JSON record, which one dataclass reads. Images, 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TypeVar
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import create_file, make_folder, parse_json
+from napari_wavegms.storage.atomic import create_file, make_folder
+from napari_wavegms.storage.plain import parse_json, read_as
 from napari_wavegms.storage.user_data import user_folder
 
 FILE = "wavegms.sqlite3"
@@ -268,42 +265,12 @@ def reason_of(cause: Exception) -> str:
     return str(getattr(cause, "strerror", None) or cause)
 
 
-def to_json(record: Any) -> str:
-    """Serialise a dataclass or plain values; equal records give equal text."""
-    plain = asdict(record) if hasattr(record, "__dataclass_fields__") else record
-    # ASCII, because SQLite refuses file names that are not valid Unicode.
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def from_json(kind: type[T], text: str) -> T:
-    """Read a record as a dataclass; unknown keys are ignored.
-
-    Raises
-    ------
-    InputError
-        If it does not fit.
-    """
+    """Read a record as a dataclass; unknown keys are ignored, and one that does not fit is an `InputError`."""
     try:
-        return from_plain(kind, parse_json(text))
+        return read_as(kind, parse_json(text))
     except ValueError as cause:
-        if isinstance(cause, InputError):
-            raise
-        raise InputError(
-            f"A record of {kind.__name__} in the database is damaged: it is not JSON ({cause})."
-        ) from cause
-
-
-def from_plain(kind: type[T], values: object) -> T:
-    """Read plain values as a dataclass, as `from_json`."""
-    try:
-        read: T = _reader(kind).validate_python(values)  # type: ignore[arg-type]
-        return read
-    except ValidationError as cause:
-        problem = cause.errors()[0]
-        where = ".".join(map(str, problem["loc"]))[:80] or "it"
-        raise InputError(
-            f"A record of {kind.__name__} in the database is damaged: {where}: {problem['msg']}."
-        ) from cause
+        raise InputError(f"A record of {kind.__name__} in the database is damaged: {cause}.") from cause
 
 
 def text_key(text: str) -> bytes:
@@ -332,8 +299,3 @@ def _our_tables() -> set[str]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(_SCHEMA)
         return _tables(connection)
-
-
-@cache
-def _reader(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

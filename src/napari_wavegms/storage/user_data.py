@@ -12,7 +12,8 @@ from typing import Any
 
 from platformdirs import user_data_path
 
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error, make_folder, read_json
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, make_folder
+from napari_wavegms.storage.plain import read_json
 
 HOME_VARIABLE = "WAVEGMS_HOME"
 _EDITOR = "editor"

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.storage.atomic import parse_json
-from napari_wavegms.storage.database import Database, from_plain, key_text, text_key, to_json
+from napari_wavegms.storage.database import Database, key_text, text_key
+from napari_wavegms.storage.plain import parse_json, read_as, to_json
 from napari_wavegms.storage.writer import Writer
 
 State = Literal["todo", "predicted", "corrected", "approved", "skipped"]
@@ -74,10 +74,10 @@ class Item:
     masks: tuple[Path, ...] = ()
 
     def with_record(self, record: Mapping[str, Any]) -> Item:
-        """The item with its saved state; raises InputError if the record is damaged."""
+        """The item with its saved state; raises ValueError if the record is damaged."""
         if not record:
             return self
-        known = from_plain(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
+        known = read_as(Item, {**record, "key": self.key, "name": self.name, "path": self.path})
         return replace(known, masks=self.masks)
 
 
@@ -99,9 +99,9 @@ def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:
     for what, value in changes.items():
         try:
             if what not in CHANGEABLE:
-                raise InputError(what)
-            kept[what] = getattr(from_plain(Item, {"key": item.key, "name": item.name, what: value}), what)
-        except InputError as cause:
+                raise ValueError(what)
+            kept[what] = getattr(read_as(Item, {"key": item.key, "name": item.name, what: value}), what)
+        except ValueError as cause:
             raise InputError(
                 f"The {what} of {item.name} cannot become {value!r}. What can change is {', '.join(CHANGEABLE)}; a "
                 f"state is one of {', '.join(STATES)}."
@@ -166,7 +166,7 @@ class WorklistStates:
         with self.database.write("The state of the image was not saved") as connection:
             row = connection.execute("SELECT record FROM worklist WHERE folder = ? AND name = ?", place).fetchone()
             record = _plain(row[0]) if row else {}
-            with suppress(InputError):  # a damaged record is replaced
+            with suppress(ValueError):  # a damaged record is replaced
                 Item("", "").with_record(record)
                 changes = record | changes
             connection.execute(_UPSERT, (*place, to_json(changes)))

@@ -272,7 +272,7 @@ class Worklist:
     def _with_record(self, item: Item, folder: str, name: str) -> Item:
         try:
             return item.with_record(self._record(folder).get(name, {}))
-        except InputError:
+        except ValueError:
             self._damaged.append(item.name)
             return item
 
