@@ -20,9 +20,8 @@ from napari_wavegms.commands.common.arguments import (
     STDOUT,
     Commands,
     add_command,
-    add_device,
     add_json_file,
-    add_model,
+    add_shared,
     json_target,
 )
 from napari_wavegms.commands.common.console import note, show, show_json
@@ -51,8 +50,7 @@ _FRESH = (
 def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "bench", run, "Measure how fast the program is on this machine", epilog=_EPILOG)
-    add_model(parser)
-    add_device(parser)
+    add_shared(parser, "--model", "--device")
     add_json_file(parser, "figures")
 
 

@@ -8,14 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from napari_wavegms.commands.common.arguments import (
-    Commands,
-    a_path,
-    add_command,
-    add_json,
-    add_max_memory,
-    one_of,
-)
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared
 from napari_wavegms.commands.common.console import about, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
@@ -43,7 +36,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "corrections", run, "List, export, forget or verify approved masks", epilog=_EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = add_command(actions, "list", run_list, "List the approved masks")
-    add_json(listing)
+    add_shared(listing, "--json")
     export = add_command(actions, "export", run_export, "Write images and masks to a new folder")
     export.add_argument("folder", metavar="DIR", type=a_path, help="a new or empty folder")
     _add_keep_names(export)
@@ -54,12 +47,9 @@ def add_parser(commands: Commands) -> None:
     masks = add_command(commands, "export-masks", run_masks, "Write approved masks under the names of their images")
     masks.add_argument("input", metavar="INPUT", nargs="*", help="images or folders (default: all that is approved)")
     masks.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
-    masks.add_argument("--format", type=one_of("tiff", "png", "nii.gz"), default="tiff", metavar="tiff|png|nii.gz")
+    add_shared(masks, "--format", "--recursive", "--overwrite", "--max-memory")
     masks.add_argument("--all", action="store_true", help="also masks that are not, or no longer, approved")
-    masks.add_argument("--recursive", action="store_true", help="also look into folders within folders")
-    masks.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
     _add_keep_names(masks)
-    add_max_memory(masks)
 
 
 def _add_keep_names(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_device, add_json, add_model
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared
 from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder
@@ -32,9 +32,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--output", metavar="DIR", type=a_path, help=f"folder for the pictures (default: {_FOLDER})")
     parser.add_argument("--no-window", action="store_true", help="open no window, write the files only")
-    add_model(parser)
-    add_device(parser)
-    add_json(parser)
+    add_shared(parser, "--model", "--device", "--json")
     parser.set_defaults(codec=CODECS[0], taesd=None, allow_download=False)
 
 

@@ -12,12 +12,9 @@ from napari_wavegms.commands.common.arguments import (
     STDOUT,
     Commands,
     a_path,
-    add_codec,
     add_command,
-    add_device,
     add_json_file,
-    add_max_memory,
-    add_model,
+    add_shared,
     json_target,
 )
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
@@ -52,12 +49,9 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
-    add_model(parser)
+    add_shared(parser, "--model", "--device", "--max-memory", "--codec", "--taesd", "--allow-download")
     parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
-    add_device(parser)
-    add_max_memory(parser)
-    add_codec(parser)
     add_json_file(parser, "scores")
     parser.add_argument(
         "--overlays",

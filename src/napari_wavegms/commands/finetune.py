@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_device, add_json
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_shared
 from napari_wavegms.commands.common.console import bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED, NOT_BETTER, UNSURE
 from napari_wavegms.commands.common.models import IN_USE, named_model
@@ -39,8 +39,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--from", dest="start", metavar="NAME|FILE", help="the model to start from (default: in use)")
     parser.add_argument("--preset", default="quick", metavar="quick|full", help="how to learn (default: quick)")
     parser.add_argument("--use", metavar="v1|start", help="put a version in use, or none, and learn nothing")
-    add_device(parser)
-    add_json(parser)
+    add_shared(parser, "--device", "--json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,28 +103,27 @@ def _candidates(images: Path | None, masks: Path | None) -> tuple[Candidate, ...
 def _follow(run: Generator[Progress | FineTuneEvent, None, FineTuneResult]) -> FineTuneResult | None:
     """Go through a run with a bar of its steps; Ctrl-C stops it cleanly."""
     from napari_wavegms.finetune.events import SplitMade, Stage
-    from napari_wavegms.learn.events import MemoryShort, TrainStarted, TrainStep
+    from napari_wavegms.learn.events import MemoryShort, TrainStarted, TrainStep, run_to_end
 
-    steps: tqdm[Any] | None = None
+    steps: list[tqdm[Any]] = []
+
+    def report(event: Progress | FineTuneEvent) -> None:
+        if isinstance(event, SplitMade | Stage | MemoryShort):
+            note(event.sentence)
+        elif isinstance(event, TrainStarted):
+            steps.append(bar(event.steps, "Training", "step"))
+        elif isinstance(event, TrainStep):
+            steps[-1].update()
+            if steps[-1].n == steps[-1].total:
+                steps[-1].close()
+
     try:
-        while True:
-            event = next(run)
-            if isinstance(event, SplitMade | Stage | MemoryShort):
-                note(event.sentence)
-            elif isinstance(event, TrainStarted):
-                steps = bar(event.steps, "Training", "step")
-            elif isinstance(event, TrainStep) and steps is not None:
-                steps.update()
-                if steps.n == steps.total:
-                    steps.close()
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
+        return run_to_end(run, report)
     except KeyboardInterrupt:
         return None
     finally:
-        run.close()
-        if steps is not None:
-            steps.close()
+        for each in steps:
+            each.close()
 
 
 def _as_dict(result: FineTuneResult) -> dict[str, Any]:

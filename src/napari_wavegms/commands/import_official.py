@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared
 from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import CheckpointError
@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("checkpoint", metavar="OFFICIAL.pth", type=a_path, help="the official checkpoint")
     parser.add_argument("--output", metavar="FILE", type=a_path, required=True, help="the .safetensors file to write")
-    add_json(parser)
+    add_shared(parser, "--json")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_shared
 from napari_wavegms.commands.common.console import show, show_json
 from napari_wavegms.commands.common.models import named_model
 from napari_wavegms.errors import CheckpointError
@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "info", run, "Show a model's card")
     parser.add_argument("model", metavar="MODEL", help="a name from 'wavegms models', or a .safetensors file")
-    add_json(parser)
+    add_shared(parser, "--json")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from napari_wavegms.commands.common.arguments import Commands, add_command, add_json
+from napari_wavegms.commands.common.arguments import Commands, add_command, add_shared
 from napari_wavegms.commands.common.console import note, show, show_json
 from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.finetune.versions import ModelVersions, VersionEntry
@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         "List the models that can be chosen by name",
         epilog=f"Your own models are the .safetensors files in {user_models_folder()}",
     )
-    add_json(parser)
+    add_shared(parser, "--json")
 
 
 def run(options: argparse.Namespace) -> int:

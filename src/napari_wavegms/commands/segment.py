@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING
 from napari_wavegms.commands.common.arguments import (
     Commands,
     a_path,
-    add_codec,
     add_command,
-    add_device,
-    add_json,
-    add_max_memory,
-    add_model,
+    add_shared,
     between_0_and_1,
-    one_of,
     whole,
 )
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
@@ -45,17 +40,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "segment", run, "Write masks for images, stacks and folders of them", epilog=_EPILOG)
     parser.add_argument("input", metavar="INPUT", nargs="+", help="images (PNG, JPEG, BMP, TIFF, NIfTI) or folders")
     parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
-    parser.add_argument("--recursive", action="store_true", help="also segment the images in folders within folders")
-    parser.add_argument("--overwrite", action="store_true", help="replace masks that are there already")
-    add_model(parser)
-    add_device(parser)
-    parser.add_argument(
-        "--format",
-        type=one_of("tiff", "png", "nii.gz"),
-        default="tiff",
-        metavar="tiff|png|nii.gz",
-        help="file format of the masks (default: tiff)",
-    )
+    add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
     parser.add_argument(
         "--threshold",
         type=between_0_and_1,
@@ -69,9 +54,7 @@ def add_parser(commands: Commands) -> None:
         help="also write DIR/<name>_uncertainty.tiff: 1 on the mask's edge, 0 where the model is sure",
     )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
-    add_max_memory(parser)
-    add_codec(parser)
-    add_json(parser)
+    add_shared(parser, "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
 
 
 def run(options: argparse.Namespace) -> int:

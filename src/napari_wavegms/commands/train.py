@@ -14,10 +14,7 @@ from napari_wavegms.commands.common.arguments import (
     Commands,
     a_path,
     add_command,
-    add_device,
-    add_json,
-    add_max_memory,
-    add_taesd,
+    add_shared,
     number,
     whole,
 )
@@ -36,6 +33,7 @@ from napari_wavegms.learn.events import (
     TrainResult,
     TrainStarted,
     TrainStep,
+    run_to_end,
 )
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, duration
@@ -81,10 +79,7 @@ def add_parser(commands: Commands) -> None:
         "--keep-names", action="store_true", help="name the folders of images and masks in the model's card"
     )
     parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 25 seconds")
-    add_device(parser)
-    add_max_memory(parser)
-    add_taesd(parser)
-    add_json(parser)
+    add_shared(parser, "--device", "--max-memory", "--taesd", "--allow-download", "--json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -216,14 +211,10 @@ def _follow(
 ) -> int:
     """Go through a run with a bar for each epoch and a line after it; Ctrl-C stops it cleanly."""
     progress = _Progress(plan)
-    result = None
     try:
-        while True:
-            progress.report(next(run))
-    except StopIteration as end:
-        result = end.value
-    except KeyboardInterrupt:
-        run.close()  # it leaves a loadable best
+        result = run_to_end(run, progress.report)
+    except KeyboardInterrupt:  # a loadable best is left
+        result = None
     finally:
         progress.close_bar()
     after = scores(trained=result) if result and before is not None else None

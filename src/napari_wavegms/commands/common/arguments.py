@@ -121,57 +121,51 @@ def add_command(
     return parser
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add --model."""
-    parser.add_argument(
-        "--model", default="default", metavar="NAME|FILE", help="a name from 'wavegms models', or a .safetensors file"
-    )
+def add_shared(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Add options that several commands have."""
+    for option in options:
+        parser.add_argument(option, **_SHARED[option])
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add --device."""
-    parser.add_argument(
-        "--device",
-        type=one_of(*DEVICES),
-        default="auto",
-        metavar="|".join(DEVICES),
-        help="where to compute (default: auto, the fastest available)",
-    )
-
-
-def add_codec(parser: argparse.ArgumentParser) -> None:
-    """Add --codec and the options of TAESD."""
-    parser.add_argument(
-        "--codec",
-        type=one_of(*CODECS),
-        default=CODECS[0],
-        metavar="|".join(CODECS),
-        help="what decodes the mask: the shipped codec (default), or TAESD, which is large and slow",
-    )
-    add_taesd(parser)
-
-
-def add_taesd(parser: argparse.ArgumentParser) -> None:
-    """Add where TAESD's weights come from."""
-    parser.add_argument("--taesd", metavar="FOLDER", help="TAESD's weights (default: $WAVEGMS_TAESD)")
-    parser.add_argument(
-        "--allow-download", action="store_true", help="allow TAESD's weights to be downloaded from Hugging Face"
-    )
-
-
-def add_max_memory(parser: argparse.ArgumentParser) -> None:
-    """Add --max-memory; `run` hands it to `set_memory_limit`."""
-    parser.add_argument(
-        "--max-memory",
-        metavar="GB",
-        type=above_0,
-        help="refuse images that need more memory to be read (default: half of what is free)",
-    )
-
-
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add --json for results on stdout."""
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+_FORMATS = ("tiff", "png", "nii.gz")
+_SHARED: dict[str, dict[str, Any]] = {
+    "--model": {
+        "default": "default",
+        "metavar": "NAME|FILE",
+        "help": "a name from 'wavegms models', or a .safetensors file",
+    },
+    "--device": {
+        "type": one_of(*DEVICES),
+        "default": "auto",
+        "metavar": "|".join(DEVICES),
+        "help": "where to compute (default: auto, the fastest available)",
+    },
+    "--codec": {
+        "type": one_of(*CODECS),
+        "default": CODECS[0],
+        "metavar": "|".join(CODECS),
+        "help": "what decodes the mask: the shipped codec (default), or TAESD, which is large and slow",
+    },
+    "--taesd": {"metavar": "FOLDER", "help": "TAESD's weights (default: $WAVEGMS_TAESD)"},
+    "--allow-download": {
+        "action": "store_true",
+        "help": "allow TAESD's weights to be downloaded from Hugging Face",
+    },
+    "--max-memory": {  # `run` hands it to `set_memory_limit`
+        "metavar": "GB",
+        "type": above_0,
+        "help": "refuse images that need more memory to be read (default: half of what is free)",
+    },
+    "--format": {
+        "type": one_of(*_FORMATS),
+        "default": _FORMATS[0],
+        "metavar": "|".join(_FORMATS),
+        "help": "file format of the masks (default: tiff)",
+    },
+    "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
+    "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},
+    "--json": {"action": "store_true", "help": "print the result as JSON"},
+}
 
 
 def add_json_file(parser: argparse.ArgumentParser, what: str) -> None:
