@@ -125,13 +125,7 @@ class Measured:
 
 
 def measure_speed(model: Path, device: str) -> Iterator[Measured]:
-    """Measure how fast a model file is on a torch device; nothing but temporary files is written.
-
-    Raises
-    ------
-    WaveGMSError
-        If the model cannot be used here.
-    """
+    """Measure how fast a model file is on a torch device; nothing but temporary files is written."""
     import numpy as np
 
     from napari_wavegms.finetune.presets import FULL, QUICK

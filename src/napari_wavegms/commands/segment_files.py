@@ -47,8 +47,7 @@ class Done:
     """What became of one file.
 
     `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
-    shown to the network as black and white where one plane was scaled; `notes` are sentences on what was left out;
-    `is_uniform` where all pixels of each plane are alike.
+    shown as black and white where one plane was scaled; `notes` are sentences on what was left out.
     """
 
     job: Job
@@ -90,24 +89,9 @@ def segment_file(
 ) -> Done:
     """Segment one file, plane by plane where it is a stack, and write the results.
 
-    Parameters
-    ----------
-    segmenter : Segmenter
-    job : Job
-    threshold : float
-        In (0, 1).
-    channel : int, optional
-        The channel to read where there are several, from 0.
-    stop : threading.Event, optional
-        Given where several files are segmented at once, whose bars would overwrite each other. Once set, the work
-        stops before the next plane, and nothing is written.
-
-    Raises
-    ------
-    InterruptedError
-        If it was stopped.
-    InputError
-        If the file cannot be read, is no image, or its results cannot be written.
+    `channel` is the one to read where there are several. `stop` is given where several files are segmented at once,
+    whose bars would overwrite each other: once set, the work stops before the next plane with `InterruptedError`, and
+    nothing is written. Raises `InputError` if the file cannot be read, is no image, or its results cannot be written.
     """
     loaded = read_image(job.source)
     plan, ignored = _plan(loaded, channel)
@@ -175,23 +159,7 @@ def segment_many(
     """Segment files, several at a time on a CPU of several cores; closing the generator stops between two planes.
 
     One image is too small to keep two cores busy; two images are not. So there are as many workers as torch would use
-    threads, each computes in one thread, and reads and writes its own files.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-    jobs : sequence of Job
-    threshold : float
-        In (0, 1).
-    channel : int, optional
-        See `segment_file`.
-    workers : int, optional
-        How many files at a time.
-
-    Yields
-    ------
-    tuple of Job and Done or Exception
-        In the order of the jobs.
+    threads, each computes in one thread, and reads and writes its own files. Yields in the order of the jobs.
     """
     import torch
 

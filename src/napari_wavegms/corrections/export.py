@@ -30,12 +30,8 @@ def export_corrections(
 ) -> list[Correction]:
     """Write ``images/NAME.tif``, ``masks/NAME.tif`` and ``corrections.jsonl``; the folder appears when all is written.
 
-    Folders, editors and content hashes stay at home unless `keep_names`.
-
-    Raises
-    ------
-    InputError
-        If the folder holds something, or the disk refuses.
+    Folders, editors and content hashes stay at home unless `keep_names`. Raises `InputError` if the folder holds
+    something, or the disk refuses.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder, and an export overwrites nothing. Choose another one.")

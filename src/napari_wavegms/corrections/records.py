@@ -103,48 +103,24 @@ _Hash = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One approval in the store, without its pixels.
+    """One approval in the store, without its pixels; what it shares with `Approval` means the same."""
 
-    Attributes
-    ----------
-    number : int
-        From 1 up in the order of approval, over the whole history.
-    name : str
-        The user's name for the image, made unique in the store: ``polyp``, ``polyp (2)``.
-    image, mask : str
-        Content hashes; `image` is what identifies the correction.
-    prediction : str or None
-        Content hash of the mask that the model had drawn.
-    group : str
-        What may not be torn apart by a split.
-    shape : tuple of int
-        Rows and columns.
-    labelled : int
-        Pixels of the mask that are not background.
-    changed : int or None
-        Pixels that differ from the prediction; None where there was none.
-    source, plane, spacing, model, threshold, editor
-        As in `Approval`.
-    time : str
-        ISO 8601, UTC.
-    """
-
-    number: int
-    name: str
-    image: _Hash
-    mask: _Hash
-    prediction: _Hash | None
+    number: int  # from 1 up in the order of approval, over the whole history
+    name: str  # made unique in the store: ``polyp``, ``polyp (2)``
+    image: _Hash  # content hash; identifies the correction
+    mask: _Hash  # content hash
+    prediction: _Hash | None  # content hash of the mask that the model had drawn
     group: str
-    shape: tuple[_Length, _Length]
-    labelled: int
-    changed: int | None
+    shape: tuple[_Length, _Length]  # rows and columns
+    labelled: int  # pixels of the mask that are not background
+    changed: int | None  # pixels that differ from the prediction, if there was one
     source: str
     plane: tuple[int, ...]
     spacing: Spacing | None
     model: str
     threshold: float | None
     editor: str
-    time: str
+    time: str  # ISO 8601, UTC
 
     @property
     def changed_share(self) -> float | None:
@@ -154,18 +130,10 @@ class Correction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """The pixels of a correction, bit by bit as they were approved.
+    """The pixels of a correction, bit by bit as they were approved."""
 
-    Attributes
-    ----------
-    image : ndarray of shape (H, W) or (H, W, 1, 3 or 4)
-    mask : ndarray of shape (H, W)
-        uint8, uint16 or uint32.
-    prediction : ndarray of shape (H, W) or None
-    """
-
-    image: npt.NDArray[Any]
-    mask: npt.NDArray[Any]
+    image: npt.NDArray[Any]  # (H, W) or (H, W, 1, 3 or 4)
+    mask: npt.NDArray[Any]  # (H, W), uint8, uint16 or uint32
     prediction: npt.NDArray[Any] | None
 
 

@@ -275,24 +275,10 @@ def approved_mask(
     *,
     former: bool = False,
 ) -> npt.NDArray[Any] | None:
-    """Assemble the approved masks of the planes of an image; None if no plane was approved.
+    """Assemble the approved masks of the planes of an image, in `shape`; None if no plane was approved.
 
-    Parameters
-    ----------
-    pixels : ndarray
-        The image.
-    planes : iterable of (index, index)
-        Of each plane in the image and in the mask.
-    shape : tuple of int
-        Of the mask.
-    store : CorrectionStore
-    former : bool
-        Include withdrawn approvals.
-
-    Raises
-    ------
-    InputError
-        If an approved mask is missing or damaged.
+    `planes` has the index of each plane in the image and in the mask; with `former`, withdrawn approvals count, too.
+    Raises `InputError` if an approved mask is missing or damaged.
     """
     mask: npt.NDArray[Any] | None = None
     for index, label_index in planes:

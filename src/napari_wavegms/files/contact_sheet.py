@@ -44,21 +44,10 @@ class Section:
 
 
 def make_tile(image: ArrayLike, predicted: ArrayLike, truth: ArrayLike, *lines: str) -> Tile:
-    """Scale an image to a tile and draw the outlines of two masks on it.
+    """Scale an image, (H, W) or (H, W, 1, 3 or 4), to a tile with the outlines of two masks (H, W) and lines of text.
 
-    Parameters
-    ----------
-    image : array-like
-        (H, W) grey or (H, W, 1, 3 or 4) colour, shown as `napari_wavegms.files.overlay.overlay` shows it.
-    predicted, truth : array-like
-        (H, W), foreground where not 0; outlined orange and solid, and sky blue and dashed.
-    *lines : str
-        Text under the tile.
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit each other, or values that are no image.
+    The prediction is orange and solid, the truth sky blue and dashed. Raises `InputError` if shapes or values do not
+    fit.
     """
     from PIL.ImageDraw import Draw
 

@@ -70,28 +70,13 @@ def find_images(
     recursive: bool = False,
     on_note: Callable[[str], object] | None = None,
 ) -> list[Path]:
-    """The image files among files and folders, each once.
+    """The image files among files and folders, each once and at least one; `on_note` is told what is left out.
 
-    Parameters
-    ----------
-    inputs : path-like or iterable of path-like
-        Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own
-        images are used (PNG, JPEG, BMP, TIFF, NIfTI), without hidden ones, in natural order (``scan2`` before
-        ``scan10``). Masks named as we name them (``scan_mask.tif``) are no images.
-    recursive : bool
-        Go into folders within folders, too.
-    on_note : callable, optional
-        Called with a sentence on each thing that is left out.
+    Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own images
+    are used (PNG, JPEG, BMP, TIFF, NIfTI), without hidden ones, in natural order (``scan2`` before ``scan10``);
+    `recursive` goes into folders within folders. Masks named as we name them (``scan_mask.tif``) are no images.
 
-    Returns
-    -------
-    list of pathlib.Path
-        At least one.
-
-    Raises
-    ------
-    InputError
-        A path that does not exist, or no image in any of them.
+    Raises `InputError` for a path that does not exist, or if there is no image in any of them.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     note = on_note or (lambda _sentence: None)
@@ -121,12 +106,8 @@ def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLik
     """The images and masks of two folders, or of one, that belong together by name; see also `unpaired`.
 
     A mask has the name of its image, or that with a word such as ``_mask`` or ``_segmentation`` and a number behind it.
-    The two ways in which Unicode spells an accent are the same name.
-
-    Raises
-    ------
-    InputError
-        A folder that does not exist, two images of one stem in a folder, or no pair at all.
+    The two ways in which Unicode spells an accent are the same name. Raises `InputError` for a folder that does not
+    exist, two images of one stem in a folder, or no pair at all.
     """
     images, masks = _two_sides(images_dir, masks_dir)
     pairs = [PairPaths(stem_of(path), path, tuple(masks[key])) for key, path in images.items() if key in masks]

@@ -26,10 +26,7 @@ _STRAYS = 0.005  # share of the pixels that may be further
 def labels_of(decoded: Decoded, source: Path) -> tuple[NDArray[Any], str, str]:
     """Labels 0..n of stored values, their axes, and a sentence on what was done to them, if anything.
 
-    Raises
-    ------
-    InputError
-        For colours, fractions, negative numbers, pictures and trimaps; every sentence names the file.
+    Raises `InputError` for colours, fractions, negative numbers, pictures and trimaps; every sentence names the file.
     """
     if decoded.record is not None:
         return _smallest(_whole(decoded.pixels, source), source), decoded.axes, ""

@@ -28,13 +28,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read_layers(path: str) -> list[LayerData]:
-    """Read a file as one layer, with its name, scale, units, axis labels and, of a mask of ours, its provenance.
-
-    Raises
-    ------
-    InputError
-        As `read_image`.
-    """
+    """Read a file as one layer, with its name, scale, units, axis labels and, of a mask of ours, its provenance."""
     found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
     axes = found.axes.removesuffix("S")
     meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}

@@ -23,27 +23,11 @@ _PIXELS_PER_LINE = 300
 
 
 def overlay(image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:
-    """Draw labels over an image, tinted and outlined, and the outline of a reference mask over both.
+    """Draw labels over an image, tinted and outlined, and the outline of a reference mask over both: (H, W, 3) uint8.
 
-    Parameters
-    ----------
-    image : array-like
-        (H, W) grey or (H, W, 1, 3 or 4) colour; bool and uint8 are shown as they are, other types between their 0.1 and
-        99.9 percentiles.
-    labels : array-like
-        (H, W) whole numbers; label 1 is orange, others have the colours of written masks.
-    truth : array-like, optional
-        (H, W), foreground where not 0; outlined in sky blue.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W, 3) uint8.
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit each other, or values that are no image or labels.
+    The image is (H, W) or (H, W, 1, 3 or 4); bool and uint8 are shown as they are, other types between their 0.1 and
+    99.9 percentiles. Label 1 is orange, others have the colours of written masks; `truth` is outlined in sky blue.
+    Raises `InputError` if shapes or values do not fit.
 
     Examples
     --------

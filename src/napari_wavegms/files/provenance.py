@@ -23,37 +23,17 @@ SOFTWARE = "napari-wavegms"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which model made a mask, from what, when, and who approved it.
+    """Which model made a mask, from what, when, and who approved it."""
 
-    Attributes
-    ----------
-    model : str
-        Name of the model.
-    threshold : float
-        Probability from which a pixel counts as lesion, 0 to 1.
-    version : str
-        Version of napari-wavegms.
-    source : str
-        Name of the image the mask belongs to.
-    created : str
-        ISO 8601 time.
-    approved : str or None
-        When a person approved the mask, ISO 8601.
-    editor : str or None
-        Who approved or corrected it.
-    channel_axis, channel : int or None
-        The axis of the image that holds channels, and the channel that the mask belongs to, both counted from 0.
-    """
-
-    model: str
-    threshold: float
-    version: str
-    source: str = ""
-    created: str = ""
-    approved: str | None = None
-    editor: str | None = None
-    channel_axis: int | None = None
-    channel: int | None = None
+    model: str  # its name
+    threshold: float  # probability from which a pixel counts as lesion, 0 to 1
+    version: str  # of napari-wavegms
+    source: str = ""  # name of the image
+    created: str = ""  # ISO 8601
+    approved: str | None = None  # when a person approved the mask, ISO 8601
+    editor: str | None = None  # who approved or corrected it
+    channel_axis: int | None = None  # of the image, counted from 0
+    channel: int | None = None  # the one that the mask belongs to, counted from 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):

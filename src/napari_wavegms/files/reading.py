@@ -96,13 +96,7 @@ def read_image(path: str | os.PathLike[str]) -> LoadedImage:
 
 
 def read_image_or_mask(path: str | os.PathLike[str], *, expects_mask: bool) -> LoadedImage | MaskDetails:
-    """Read a file as what it is: a mask that we wrote, or one that is expected and has labels, or else an image.
-
-    Raises
-    ------
-    InputError
-        As `read_image`.
-    """
+    """Read a file as what it is: a mask that we wrote, or one that is expected and has labels, or else an image."""
     source, decoded = _decode(path)
     is_ours = decoded.record is not None and decoded.pixels.dtype.kind in "bui"
     if is_ours or expects_mask:

@@ -32,10 +32,7 @@ _EDITS = (
 def compact(journal: Journal, store: CorrectionStore, days: float = DAYS) -> Generator[str, None, None]:
     """Remove the pixels of edits whose mask has been approved for some days, as the last of them left it.
 
-    Yields
-    ------
-    str
-        Content hash of each image whose journal got smaller. Unreadable or damaged journals are left as they are.
+    Yields the content hash of each image whose journal got smaller. Damaged journals are left as they are.
     """
     before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     for kept in store.corrections():
@@ -69,12 +66,8 @@ def _compact(journal: Journal, kept: Correction) -> bool:
 def forget(journal: Journal, store: CorrectionStore, image: str) -> None:
     """Remove an image's corrections, and the pixels of all its edits, unfinished ones included.
 
-    That there were edits stays in the journal; nobody may be drawing on the image meanwhile.
-
-    Raises
-    ------
-    InputError
-        If there is no correction, or the disk refuses.
+    That there were edits stays in the journal; nobody may be drawing on the image meanwhile. Raises `InputError` if
+    there is no correction, or the disk refuses.
     """
     with journal.database.write("The edits were not forgotten") as connection:
         (session,) = connection.execute(_PIXELS, (image,)).fetchone()

@@ -20,19 +20,10 @@ COLUMNS = ("image", "source", "content", "event", *_FROM_EDIT)
 
 
 def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int:
-    """Write all edits and how they ended, in the order of time, as a table that spreadsheets open.
+    """Write all edits and how they ended, in the order of time, as a table that spreadsheets open; returns its rows.
 
-    The folders of the images, who edited them and content hashes are left out unless `keep_names`.
-
-    Returns
-    -------
-    int
-        The number of rows.
-
-    Raises
-    ------
-    InputError
-        If the journal cannot be read, or the disk refuses.
+    The folders of the images, who edited them and content hashes are left out unless `keep_names`. Raises `InputError`
+    if the journal cannot be read, or the disk refuses.
     """
     rows, targets = [], {}
     with journal.database.read() as connection:

@@ -34,15 +34,7 @@ def append(
 ) -> None:
     """Append an entry to the hash chain of an image and update the chain's head, inside a write transaction.
 
-    Parameters
-    ----------
-    kind : {"begin", "edit", "close", "compact"}
-    record : dict
-        Plain values.
-    number : int, optional
-        Of an edit.
-    pixels : bytes, optional
-        From `pack`.
+    `record` has plain values, `number` is that of an edit, `pixels` come from `pack`.
     """
     before, previous = _head(connection, image)
     entry = (image, before + 1, session, kind, number, to_json(record), _digest(pixels))
@@ -93,19 +85,9 @@ def _head(connection: sqlite3.Connection, image: str) -> tuple[int, str]:
 
 
 def replay(rows: Iterable[Sequence[Any]], name: str) -> MaskState:
-    """Replay entries to the resulting mask.
+    """Replay entries (kind, record, pixels) of one session, from a "begin" on, to the resulting mask.
 
-    Parameters
-    ----------
-    rows : iterable of (kind, record, pixels)
-        Of one session, starting with a "begin". Unreadable later ones are skipped.
-    name : str
-        Of the image.
-
-    Raises
-    ------
-    InputError
-        If the initial mask is missing or damaged, or the pixels were removed.
+    Unreadable later ones are skipped. Raises `InputError` if the initial mask is damaged, or pixels were removed.
     """
     state: MaskState | None = None
     for kind, record, pixels in rows:

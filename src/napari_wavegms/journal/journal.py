@@ -168,16 +168,6 @@ class Journal:
 
         A mask that is known already changes nothing. A mask that equals the result of unfinished edits which nobody
         works on any more resumes these edits.
-
-        Parameters
-        ----------
-        target : EditTarget
-        mask : ndarray of whole numbers, shape (..., H, W)
-            Copied.
-        editor : str
-        model : str
-            The model that predicted it, if any.
-        threshold : float, optional
         """
         mask = checked_mask(np.asarray(mask))
         with self._guard:
@@ -204,17 +194,8 @@ class Journal:
     ) -> Edit | None:
         """Save what changed since the last call; it is on disk on return. Returns None if nothing changed.
 
-        Parameters
-        ----------
-        mask : ndarray of shape (..., H, W), or mapping of Band to ndarray of shape (rows, W)
-            The current mask, or only the rows that may have changed.
-        active_seconds : float
-            Duration of the edit.
-
-        Raises
-        ------
-        InputError
-            Also if `begin` was not called for the image, or the mask does not fit.
+        `mask` is the current one, or only the rows that may have changed; `active_seconds` the duration of the edit.
+        Raises `InputError` also if `begin` was not called for the image, or the mask does not fit.
         """
         with self._guard:
             if image not in self._open:
@@ -247,11 +228,8 @@ class Journal:
     def restore(self, image: str, upto: int | None = None) -> Labels:
         """Return a mask exactly as it was, in the recorded dtype.
 
-        Parameters
-        ----------
-        upto : int, optional
-            Number of the edit after which to return it, 0 for the mask before the first edit. By default the mask that
-            is being edited here, otherwise the one after the last edit.
+        `upto` is the number of the edit after which to return it, 0 for the mask before the first edit. By default it
+        is the mask that is being edited here, otherwise the one after the last edit.
         """
         with self._guard:
             if upto is None and image in self._open:
@@ -273,10 +251,7 @@ class Journal:
     def last_mask(self, image: str, without: Collection[int] = ()) -> Labels | None:
         """Return the last mask to continue from, without discarded and compacted edits; None if there is none.
 
-        Parameters
-        ----------
-        without : collection of int
-            Numbers of edits, see `Unfinished.upto`, whose sessions are excluded because the user has not decided yet.
+        `without` has numbers of edits, see `Unfinished.upto`, of whose sessions the user has not decided yet.
         """
         undecided = ", ".join(str(int(number)) for number in without)
         with self.database.read() as connection:
@@ -291,15 +266,8 @@ class Journal:
     def close(self, image: str, action: Answer, upto: int | None = None, own: bool = False) -> None:
         """Mark edits as finished; they stay in the journal, and edits in other windows stay open.
 
-        Further editing here starts a new session.
-
-        Parameters
-        ----------
-        action : {"approved", "saved", "discarded"}
-        upto : int, optional
-            Close only the edits that this one belongs to, as in `Unfinished`.
-        own : bool
-            Close only what we edit ourselves, and nothing that a crash has left.
+        Further editing here starts a new session. With `upto` only the edits that this one belongs to are closed, with
+        `own` only what we edit ourselves, and nothing that a crash has left.
         """
         with self._guard:
             known = self._open.get(image)
@@ -313,10 +281,7 @@ class Journal:
     def unfinished(self, own: bool = False) -> list[Unfinished]:
         """Edits that were never approved, saved or discarded and nobody works on any more, latest first.
 
-        Parameters
-        ----------
-        own : bool
-            Include the edits made here.
+        With `own`, also those made here.
         """
         living = self._owner.others() | (set() if own else {self._owner.id})
         found = []

@@ -30,21 +30,9 @@ def drawn_mask(
 ) -> tuple[npt.NDArray[Any] | None, bool]:
     """The mask that people drew for an image, and whether it is approved.
 
-    Parameters
-    ----------
-    pixels : ndarray
-    plan : StackPlan
-        Of all planes of the image.
-    store : CorrectionStore
-    journal : Journal or None
-        For masks that are not, or no longer, approved; without one they are left out.
-    without : collection of int
-        As in `Journal.last_mask`.
-
-    Raises
-    ------
-    InputError
-        If a mask is damaged, or covers other pixels.
+    `plan` has all planes of the image. Masks that are not, or no longer, approved come from `journal`, if there is one,
+    but for the edits in `without`, as in `Journal.last_mask`. Raises `InputError` if a mask is damaged, or covers other
+    pixels.
     """
     shape = plan.labels_shape
     mask = approved_mask(pixels, plan.planes, shape, store)
@@ -105,24 +93,12 @@ class MaskFile:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written so far, and what was not.
+    """What was written so far, and what was not."""
 
-    Attributes
-    ----------
-    written : int
-        Number of masks.
-    kept : tuple of MaskFile
-        Those whose files exist already and were left as they are.
-    without : tuple of str
-        Names of images that nobody drew a mask for.
-    failed : tuple of (str, str)
-        Names of files that could not be written, and why.
-    """
-
-    written: int = 0
-    kept: tuple[MaskFile, ...] = ()
-    without: tuple[str, ...] = ()
-    failed: tuple[tuple[str, str], ...] = ()
+    written: int = 0  # number of masks
+    kept: tuple[MaskFile, ...] = ()  # whose files exist already and were left as they are
+    without: tuple[str, ...] = ()  # names of images that nobody drew a mask for
+    failed: tuple[tuple[str, str], ...] = ()  # names of files that could not be written, and why
 
     @property
     def count(self) -> int:
@@ -131,13 +107,7 @@ class Exported:
 
 
 def iter_export(files: Iterable[MaskFile], *, overwrite: bool = False) -> Generator[Exported, None, Exported]:
-    """Write masks, one after the other; one that fails stops no other.
-
-    Yields
-    ------
-    Exported
-        After each of the files.
-    """
+    """Write masks, one after the other, and yield what was done so far; one that fails stops no other."""
     done = Exported()
     for file in files:
         done = _write(file, done, overwrite)

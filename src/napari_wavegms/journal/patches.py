@@ -28,18 +28,10 @@ _MOST_BYTES = 24  # a pixel, packed: its value, and the run lengths before and a
 
 
 class Band(NamedTuple):
-    """Whole rows of one plane of a mask: what is copied and compared at a time, so that nobody waits for a whole stack.
+    """Whole rows of one plane of a mask, copied and compared at a time, so that nobody waits for a whole stack."""
 
-    Attributes
-    ----------
-    plane : tuple of int
-        Which plane, along the mask's leading axes; empty for a mask of rows and columns.
-    top, bottom : int
-        The rows ``top:bottom``.
-    """
-
-    plane: tuple[int, ...]
-    top: int
+    plane: tuple[int, ...]  # its place along the mask's leading axes; empty for a mask of rows and columns
+    top: int  # the rows ``top:bottom``
     bottom: int
 
     def of(self, mask: Labels) -> Labels:
@@ -63,13 +55,7 @@ def bands_of(shape: tuple[int, ...]) -> Iterator[Band]:
 
 
 def checked_mask(mask: Labels) -> Labels:
-    """Give a mask in bytes of one order.
-
-    Raises
-    ------
-    InputError
-        If it is no array of whole numbers with rows and columns.
-    """
+    """A mask in bytes of one order; raises `InputError` if it is no array of whole numbers with rows and columns."""
     if mask.ndim < 2 or mask.dtype.kind not in "bui":
         raise InputError(
             f"The mask has dtype {mask.dtype} and shape {mask.shape}; the journal keeps whole numbers in rows and "
@@ -82,12 +68,7 @@ class ChangedBands:
     """Finds which rows of an array of labels have changed, in portions that no stroke has to wait for.
 
     A stroke says where it painted; an undo, or somebody who writes into the array, does not, and then the hash of every
-    band is compared with the one it had.
-
-    Parameters
-    ----------
-    start : ndarray of shape (..., H, W)
-        What it is now. Kept until the first sweep has gone through, and never changed.
+    band is compared with the one it had. `start` is kept until the first sweep has gone through, and never changed.
     """
 
     def __init__(self, start: Labels) -> None:
@@ -159,24 +140,13 @@ def _fingerprint(rows: Labels) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
-    """Pixels of one plane that changed.
+    """Pixels of one plane that changed."""
 
-    Attributes
-    ----------
-    plane : tuple of int
-        Which plane.
-    top, left : int
-        Where `changed` lies in it.
-    changed : ndarray of bool, shape (h, w)
-    values : ndarray of shape (count of `changed`,)
-        What they are now, row by row.
-    """
-
-    plane: tuple[int, ...]
-    top: int
-    left: int
-    changed: npt.NDArray[np.bool_]
-    values: Labels
+    plane: tuple[int, ...]  # its place along the mask's leading axes
+    top: int  # first row of `changed` in the plane
+    left: int  # its first column
+    changed: npt.NDArray[np.bool_]  # (h, w)
+    values: Labels  # what the changed pixels are now, row by row
 
     def of(self, mask: Labels) -> Labels:
         """Give the place of the patch in a mask, a view."""
@@ -200,13 +170,7 @@ class Change:
 
 
 class MaskState:
-    """A mask that patches are applied to, and its distance from the initial mask.
-
-    Parameters
-    ----------
-    mask : ndarray of whole numbers, shape (..., H, W)
-        Copied.
-    """
+    """A copy of a mask (..., H, W) that patches are applied to, and its distance from the initial mask."""
 
     def __init__(self, mask: Labels) -> None:
         self.mask: Labels = np.array(mask, order="C")
@@ -271,17 +235,8 @@ class MaskState:
 def compare(state: MaskState, mask: Labels | Mapping[Band, Labels]) -> tuple[MaskState, list[Patch], Change]:
     """Compare a state with a mask, or with those of its rows that may have changed.
 
-    Returns
-    -------
-    MaskState
-        To apply the patches to: `state`, or a copy in the new shape and dtype of the mask.
-    list of Patch
-    Change
-
-    Raises
-    ------
-    InputError
-        If the mask does not fit.
+    The patches are to be applied to the state that is returned: `state`, or a copy in the new shape and dtype of the
+    mask. Raises `InputError` if the mask does not fit.
     """
     if isinstance(mask, Mapping):
         bands, shape = {band: checked_mask(np.asarray(rows)) for band, rows in mask.items()}, state.mask.shape
@@ -331,13 +286,7 @@ def pack(patches: Iterable[Patch]) -> bytes:
 
 
 def unpack(data: bytes, dtype: npt.DTypeLike, most: int) -> list[Patch]:
-    """Read what `pack` wrote for a mask of at most so many pixels.
-
-    Raises
-    ------
-    ValueError, TypeError, IndexError, zlib.error
-        If it is something else.
-    """
+    """Read what `pack` wrote for a mask of at most so many pixels; anything else raises one of many errors."""
     unpacked = zlib.decompressobj()
     head, _, body = unpacked.decompress(data, _MOST_BYTES * (most + 2**16)).partition(b"\n")
     if not unpacked.eof:

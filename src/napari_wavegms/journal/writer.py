@@ -47,19 +47,9 @@ class _Waiting:
 
 
 class JournalWriter:
-    """Writes a journal in the background.
+    """Writes a journal in the background; by default that of the user, with the writer of the process.
 
-    Parameters
-    ----------
-    journal : Journal, optional
-        The user's by default.
-    writer : Writer, optional
-        The one of the process by default.
-
-    Attributes
-    ----------
-    saved_at : float or None
-        When the last edit was saved, by `time.time`; None before the first.
+    `saved_at` is when the last edit was saved, by `time.time`; None before the first.
     """
 
     def __init__(self, journal: Journal | None = None, writer: Writer | None = None) -> None:
@@ -86,11 +76,8 @@ class JournalWriter:
     def listen(self, on_event: OnEvent) -> Callable[[], None]:
         """Subscribe to writes; returns a callable that unsubscribes.
 
-        Parameters
-        ----------
-        on_event : callable
-            Called in the writer's thread with the content hash of the image and the saved edit or how the edits ended;
-            None if nothing had changed or the write failed, see `problem`.
+        `on_event` is called in the writer's thread with the content hash of the image and the saved edit or how the
+        edits ended; None if nothing had changed or the write failed, see `problem`.
         """
         self._listeners.append(on_event)
         return lambda: self._listeners.remove(on_event) if on_event in self._listeners else None

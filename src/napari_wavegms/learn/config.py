@@ -128,13 +128,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainConfig:
-        """Read what `as_dict` wrote.
-
-        Raises
-        ------
-        InputError
-            If a setting is unknown or its value does not fit.
-        """
+        """Read what `as_dict` wrote; raises `InputError` if a setting is unknown or its value does not fit."""
         try:
             return read_as(cls, settings)
         except ValueError as error:

@@ -87,10 +87,7 @@ class PairArrays:
 def read_pair(files: PairPaths) -> PairArrays:
     """Read an image and its mask; where several files have a structure each, they are one mask.
 
-    Raises
-    ------
-    InputError
-        A file that cannot be read, a stack, or masks of several sizes; the sentence names the file.
+    Raises `InputError` for a file that cannot be read, a stack, or masks of several sizes; the sentence names the file.
     """
     image = read_image(files.image)
     masks = [read_mask_details(path) for path in files.masks]

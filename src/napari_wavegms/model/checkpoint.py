@@ -37,18 +37,9 @@ def save_checkpoint(
 ) -> Path:
     """Write a model file, replacing an existing one in one step.
 
-    Parameters
-    ----------
-    path : path-like
-    model : WaveGMS
-    card : ModelCard
-        The count of parameters, the context trunk and, if empty, the date are filled in.
-    half : bool
-        Store float16, about 5 MB, instead of float32.
-    training : mapping of str to torch.Tensor, optional
-        State of a run that may be resumed.
-    keeper : WaveGMS, optional
-        The network that answers the kinds of image that `model` did not learn last, see `load_keeper`.
+    The count of parameters, the context trunk and, if empty, the date are filled in the card. `half` stores float16,
+    about 5 MB, instead of float32; `training` is the state of a run that may be resumed; `keeper` the network that
+    answers the kinds of image that `model` did not learn last, see `load_keeper`.
     """
     tensors = {name: tensor.half() if half else tensor for name, tensor in model.state_dict().items()}
     learned = dict(tensors)

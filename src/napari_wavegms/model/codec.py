@@ -177,24 +177,10 @@ class Taesd(_FrozenCodec):
 def load_codec(
     name: str = "mask-codec", weights: str | os.PathLike[str] | None = None, *, allow_download: bool = False
 ) -> TinyVAE:
-    """Load the shipped codec, or TAESD.
+    """Load the shipped codec, or TAESD, whose weights are those of ``WAVEGMS_TAESD`` unless a file or folder is given.
 
-    Parameters
-    ----------
-    name : {"mask-codec", "taesd"}
-    weights : path-like, optional
-        A file or folder of weights. For TAESD the default is the environment variable ``WAVEGMS_TAESD``.
-    allow_download : bool
-        Whether TAESD's weights may be downloaded from Hugging Face.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown.
-    WeightsNotFoundError
-        If TAESD's weights are not found and may not be downloaded.
-    CheckpointError
-        If the weights do not fit.
+    Raises `InputError` if the name is unknown, `WeightsNotFoundError` if TAESD's weights are not found and may not be
+    downloaded from Hugging Face, `CheckpointError` if they do not fit.
     """
     if name == "mask-codec":
         return MaskCodec.from_file(weights)

@@ -46,10 +46,7 @@ _MAPPER_NAMES = (
 def translate_official(checkpoint: object) -> dict[str, Tensor]:
     """Turn `{"model": LMM state dict, "vae_model": E_wave state dict}` into a state dict for `WaveGMS`, float32.
 
-    Raises
-    ------
-    CheckpointError
-        If the two parts are not there, or contain anything but plain tensors under names.
+    Raises `CheckpointError` if the two parts are not there, or contain anything but plain tensors under names.
     """
     parts = checkpoint if isinstance(checkpoint, Mapping) else {}
     mapper, encoder = parts.get("model"), parts.get("vae_model")

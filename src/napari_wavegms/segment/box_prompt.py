@@ -118,25 +118,10 @@ def segment_box(
 ) -> BoxResult:
     """Run the model on a box and its surroundings, as large as its frame allows.
 
-    Parameters
-    ----------
-    segmenter : Segmenter
-    image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        The whole image: its values, not only the window's, decide what is black and white.
-    box : Box
-    threshold : float
-        In (0, 1).
-    whole : ndarray of shape (H, W), optional
-        Probability of the whole image, if known: the average of both misses less than either.
-    context : float
-        See `Box.window`.
-    least_share : float
-        In [0, 1]. The threshold is lowered, at most to `FAINTEST`, until this share of the box is labelled.
-
-    Raises
-    ------
-    InputError
-        If the image, the box or the threshold does not fit.
+    `image` is whole, (H, W) or (H, W, 1, 3 or 4), because its values, not only the window's, decide what is black and
+    white. The average with `whole` (H, W), the probability of the whole image, misses less than either. `threshold`
+    in (0, 1) is lowered, at most to `FAINTEST`, until `least_share` of the box is labelled. Raises `InputError` if
+    image, box or threshold do not fit.
 
     Examples
     --------

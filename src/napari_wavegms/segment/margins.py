@@ -16,18 +16,9 @@ _LEAST_SIDE = 0.25  # share of either side that must be left, or nothing is cut
 
 
 def content_box(image: npt.NDArray[Any]) -> Box:
-    """Find the part of an image that uniform margins surround.
+    """The part of an image (H, W) or (H, W, C), in [0, 1], that uniform margins surround.
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W) or (H, W, C)
-        Values in [0, 1].
-
-    Returns
-    -------
-    Box
-        The whole image where there are no margins, or where less than a quarter of either
-        side would be left.
+    The whole image where there are none, or where less than a quarter of either side would be left.
     """
     pixels = image[:, :, None] if image.ndim == 2 else image
     rows, columns = pixels.shape[:2]

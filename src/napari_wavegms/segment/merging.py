@@ -26,22 +26,10 @@ def merged(
     ours_before: npt.NDArray[Any] | None,
     how: Overwrite = DEFAULT,
 ) -> npt.NDArray[Any]:
-    """Combine a mask with a new prediction, in a new array of the mask's shape and dtype.
+    """Combine a mask with a new prediction, both of one shape, in a new array of the mask's dtype.
 
-    Parameters
-    ----------
-    mine : ndarray of int, any shape
-        The mask as it is now.
-    predicted : ndarray of int or bool of the same shape
-    ours_before : ndarray of the same shape, or None
-        The prediction that the mask began from: where `mine` differs from it, a person has drawn. None if everything
-        labelled is drawn by a person.
-    how : {"keep mine", "fill empty", "replace"}
-
-    Raises
-    ------
-    InputError
-        If the shapes differ, a predicted label does not fit into the mask's dtype, or the mode is unknown.
+    `ours_before` is the prediction that the mask began from: where `mine` differs from it, a person has drawn. None if
+    everything labelled is drawn by a person. Raises `InputError` if shapes, labels or mode do not fit.
 
     Examples
     --------

@@ -142,21 +142,9 @@ def segment_planes(
 ) -> Generator[SliceDone, None, None]:
     """Segment the planned planes one by one; closing the generator stops it between two planes.
 
-    Parameters
-    ----------
-    segmenter : Segmenter
-    array : array-like with a shape
-        numpy, dask, zarr, h5py: whatever ``numpy.asarray(array[index])`` can read. A lazy array computes each plane
-        when its turn comes.
-    plan : StackPlan
-        What `plan_stack` made for an array of this shape.
-    order : sequence of int, optional
-        The numbers of the planes to segment, from 0, one after another; by default all as they lie in the array.
-
-    Raises
-    ------
-    InputError
-        If the array does not have the planned shape, or the segmenter refuses a plane, which is then named.
+    `array` has the planned shape and is whatever ``numpy.asarray(array[index])`` can read (numpy, dask, zarr, h5py): a
+    lazy one computes each plane when its turn comes. `order` has numbers of planes, by default all. Raises `InputError`
+    if the shape is another one, or the segmenter refuses a plane, which is then named.
     """
     if tuple(array.shape) != plan.shape:
         raise InputError(
@@ -189,8 +177,6 @@ def plan_stack(
 
     Parameters
     ----------
-    shape, dtype
-        Those of the array.
     rgb : bool
         Whether the last axis holds 3 or 4 colours.
     axis_labels : sequence of str, optional
@@ -200,10 +186,8 @@ def plan_stack(
         along one of the last two axes are not chosen by it: a viewer shows those axes whole.
     every : bool
         Segment every frame, not only the current one.
-    channel_axis : int, optional
-        The axis of channels, if labels do not say.
-    channel : int, optional
-        Index of the channel to read, by default the current one.
+    channel_axis, channel : int, optional
+        The axis of channels, if labels do not say, and the channel to read, by default the current one.
 
     Raises
     ------
@@ -217,8 +201,6 @@ def plan_stack(
     --------
     >>> plan_stack((12, 3, 512, 512), "uint16", rgb=False, axis_labels="tcyx", every=True, channel=0).sentence
     '12 frames of 512 x 512, channel 1 of 3'
-    >>> plan_stack((1, 244, 320), "uint8", rgb=False).sentence
-    'grey, uint8, 244 x 320'
     """
     sides = tuple(int(side) for side in shape)
     _check_array(sides, np.dtype(dtype), rgb)

@@ -70,47 +70,23 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image in the network's frame, and how to get back to the source.
+    """An image in the network's frame, and how to get back to the source."""
 
-    Attributes
-    ----------
-    pixels : ndarray of shape (3, S, S), float32
-        Values in [0, 1].
-    shape : tuple of int
-        Rows and columns of the source.
-    frame : tuple of int
-        Top, left, height and width of the part of the frame that the image fills.
-    intensity : tuple of float or None
-        The source values that became 0 and 1; None where the dtype itself says it (bool, uint8).
-    box : tuple of int or None
-        Top, left, height and width of the part of the source that is in the frame; None where that is all of it.
-    is_uniform : bool
-        All pixels of the source are alike, so that there is nothing to segment.
-    """
-
-    pixels: FloatArray
-    shape: tuple[int, int]
-    frame: tuple[int, int, int, int]
+    pixels: FloatArray  # (3, S, S), in [0, 1]
+    shape: tuple[int, int]  # rows and columns of the source
+    frame: tuple[int, int, int, int]  # the part of the frame that the image fills
+    # The source values that became 0 and 1; None where the dtype itself says it (bool, uint8).
     intensity: tuple[float, float] | None
-    box: Box | None = None
-    is_uniform: bool = False
+    box: Box | None = None  # the part of the source that is in the frame; None where that is all of it
+    is_uniform: bool = False  # all pixels of the source are alike, so that there is nothing to segment
 
 
 def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
-    """Bring an image into the network's frame.
+    """Bring an image, (H, W) or (H, W, 1, 3 or 4) of any real dtype, into the network's frame.
 
-    Parameters
-    ----------
-    image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Any real numeric dtype. Grey is repeated to three channels; with a fourth (alpha) the image lies over black, as
-        a viewer shows it. NaN counts as the darkest value, infinities as the ends of the range; a constant image
-        becomes black, or its own grey for bool and uint8.
-    preprocessing : Preprocessing
-
-    Raises
-    ------
-    InputError
-        If the array is no such image, or has no pixels.
+    Grey is repeated to three channels; with a fourth (alpha) the image lies over black, as a viewer shows it. NaN
+    counts as the darkest value, infinities as the ends of the range; a constant image becomes black, or its own grey
+    for bool and uint8. Raises `InputError` if the array is no such image, or has no pixels.
     """
     array = as_image(image)
     scaled, intensity = scale_intensity(array, preprocessing.percentiles)

@@ -22,13 +22,7 @@ _LEVEL = 1  # masks shrink a hundredfold at the fastest level, photographs at no
 
 
 class ArrayStore:
-    """Arrays by content: ``<hash>.npy.gz``, readable with ``numpy.load(gzip.open(path))``.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Made by the first `put`.
-    """
+    """Arrays by content in a folder: ``<hash>.npy.gz``, readable with ``numpy.load(gzip.open(path))``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,12 +36,7 @@ class ArrayStore:
     def put(self, array: npt.ArrayLike) -> str:
         """Write an array unless it is there intact; returns its content hash.
 
-        Raises
-        ------
-        InputError
-            If the values are not real numbers of at most 64 bits.
-        OSError
-            If the disk fails; no file is left behind.
+        Raises `InputError` as `content_hash`, and OSError if the disk fails; no file is left behind.
         """
         values = canonical(array)
         content = content_hash(values)
@@ -65,13 +54,7 @@ class ArrayStore:
         return content
 
     def get(self, content: str) -> npt.NDArray[Any]:
-        """Read an array and check it against its name.
-
-        Raises
-        ------
-        InputError
-            If the file is gone or damaged.
-        """
+        """Read an array and check it against its name; raises `InputError` if the file is gone or damaged."""
         path = self.path(content)
         try:
             with gzip.open(path) as packed:

@@ -105,16 +105,7 @@ def create_file(path: Path) -> None:
 def make_folder(folder: Path, *, private: bool = False) -> None:
     """Create a folder and its parents, so that they survive a power failure.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    private : bool
-        Let nobody else open a folder that is created, nor what is created in it later.
-
-    Raises
-    ------
-    OSError
-        If the disk refuses.
+    Nobody else may open a `private` one, nor what is created in it later. Raises OSError if the disk refuses.
     """
     if not folder.is_dir():
         make_folder(folder.parent)
@@ -135,15 +126,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def explain_os_error(failure: str, place: Path) -> Iterator[None]:
-    """Raise every `OSError` in the block as an `InputError`.
-
-    Parameters
-    ----------
-    failure : str
-        What did not happen, as the start of the sentence.
-    place : pathlib.Path
-        The folder or file that was to be written.
-    """
+    """Raise every `OSError` in the block as an `InputError`: what did not happen, and what cannot be written."""
     try:
         yield
     except OSError as cause:
@@ -169,12 +152,7 @@ def remedy(cause: OSError) -> str:
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file, exclusively among all processes and threads; the system releases it after a kill.
 
-    Raises
-    ------
-    InputError
-        If the lock is held elsewhere for 20 seconds.
-    OSError
-        If the lock file cannot be created.
+    Raises `InputError` if it is held elsewhere for 20 seconds, OSError if it cannot be created.
     """
     make_folder(path.parent)
     lock = FileLock(path, timeout=_PATIENCE)

@@ -16,10 +16,7 @@ _WIDEST = 8  # bytes; longer floats have padding whose bytes mean nothing and di
 def canonical(array: npt.ArrayLike) -> npt.NDArray[Any]:
     """The same values in C order and little-endian bytes, as every platform can write and read them.
 
-    Raises
-    ------
-    InputError
-        If the values are not real numbers of at most 64 bits.
+    Raises `InputError` if they are not real numbers of at most 64 bits.
     """
     values = np.asarray(array)
     if values.dtype.kind not in "buif" or values.dtype.itemsize > _WIDEST:
@@ -31,23 +28,10 @@ def canonical(array: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def content_hash(array: npt.ArrayLike) -> str:
-    """Fingerprint of an array's dtype, shape and bytes, the same on every platform.
+    """Fingerprint of an array's dtype, shape and bytes, the same on every platform: 32 hexadecimal digits (BLAKE2b).
 
-    Parameters
-    ----------
-    array : array-like
-        Real numbers of at most 64 bits, any shape. Memory layout and byte order do not matter, every bit of the
-        values does.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits (BLAKE2b of 128 bits).
-
-    Raises
-    ------
-    InputError
-        If the values are something else.
+    Memory layout and byte order do not matter, every bit of the values does. Raises `InputError` unless they are real
+    numbers of at most 64 bits.
 
     Examples
     --------

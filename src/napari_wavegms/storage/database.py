@@ -153,10 +153,7 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """Open the database for reading; it is empty if there is no file.
 
-        Raises
-        ------
-        InputError
-            If the file cannot be read, is damaged, or belongs to another program or a newer version.
+        Raises `InputError` if the file cannot be read, is damaged, or belongs to another program or a newer version.
         """
         with self._explained("Nothing was read", "read"):
             if self.path.exists():
@@ -173,15 +170,8 @@ class Database:
     def write(self, failure: str) -> Iterator[sqlite3.Connection]:
         """Write in one exclusive transaction, which is on disk when the block ends; an error in it changes nothing.
 
-        Parameters
-        ----------
-        failure : str
-            What did not happen if it fails, as the start of the sentence.
-
-        Raises
-        ------
-        InputError
-            As in `read`; and if the disk fails or another program writes for 20 seconds.
+        `failure` is what did not happen then, as the start of the sentence. Raises `InputError` as in `read`; and if
+        the disk fails or another program writes for 20 seconds.
         """
         with self._explained(failure, "written"):
             make_folder(self.folder, private=True)

@@ -22,13 +22,7 @@ def memory_limit() -> int:
 
 
 def ask_for_memory(source: object, needed: int) -> None:
-    """Refuse what would take more than the limit.
-
-    Raises
-    ------
-    InputError
-        With both sizes.
-    """
+    """Raise `InputError`, with both sizes, for what would take more than the limit."""
     limit = memory_limit()
     if needed > limit:
         raise InputError(

@@ -21,10 +21,7 @@ T = TypeVar("T")
 def read_json(path: Path) -> Any:
     """Read a small JSON file from anywhere: with Windows' byte order mark, too, but not from a pipe.
 
-    Raises
-    ------
-    OSError, ValueError
-        Also for what is too deep or too large to be a file of ours.
+    Raises OSError or ValueError, also for what is too deep or too large to be a file of ours.
     """
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not a file")

@@ -58,17 +58,9 @@ def editor_name() -> str:
 
 
 def set_editor_name(name: str) -> None:
-    """Keep the name that edits are signed with.
+    """Keep the name that edits are signed with; an empty one goes back to the login name.
 
-    Parameters
-    ----------
-    name : str
-        An empty one goes back to the login name. What else stands in the file stays there.
-
-    Raises
-    ------
-    InputError
-        If the disk refuses; then nothing has changed.
+    Raises `InputError` if the disk refuses; then nothing has changed.
     """
     with explain_os_error("The name was not kept", settings_file()):
         _write({_EDITOR: " ".join(name.split())})

@@ -21,12 +21,8 @@ _LOG = logging.getLogger("napari_wavegms")
 class Writer:
     """Runs tasks in a thread of its own, which lives as long as there are any.
 
-    Tasks of one key run in order. A failed task is retried before those after it; other keys go on meanwhile.
-
-    Parameters
-    ----------
-    retry : float
-        Seconds between tries.
+    Tasks of one key run in order. A failed task is retried after `retry` seconds, before those after it; other keys go
+    on meanwhile.
     """
 
     def __init__(self, retry: float = 2.0) -> None:
@@ -38,16 +34,10 @@ class Writer:
         self._hurry = False
 
     def add(self, key: Hashable, task: Task, then: Then) -> None:
-        """Queue a task.
+        """Queue a task, which fails by raising.
 
-        Parameters
-        ----------
-        key : hashable
-        task : callable
-            Fails by raising.
-        then : callable
-            Called in the writer's thread after each try, with the result and an empty sentence, or with None and a
-            sentence on why it failed.
+        `then` is called in the writer's thread after each try, with the result and an empty sentence, or with None and
+        a sentence on why it failed.
         """
         with self._turn:
             self._lines.setdefault(key, deque()).append((task, then))

@@ -31,47 +31,21 @@ _Number = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image of a worklist.
+    """One image of a worklist."""
 
-    Attributes
-    ----------
-    key : str
-        What names it in its list: the path of its file, or the id of its layer.
-    name : str
-        What the user calls it; unique in its list wherever files allow.
-    path : pathlib.Path or None
-        Its file; None for an open layer.
-    state : {"todo", "predicted", "corrected", "approved", "skipped"}
-    score : float or None
-        The model's own score of its mask; None while there is none.
-    uncertainty : float or None
-        0 to 1, of the image as a whole; None while nothing was predicted.
-    seconds : float
-        How long a person has worked on it.
-    content : str
-        Content hash of its pixels, once they were read; see `napari_wavegms.storage.content_hash`.
-    time : str
-        When its state changed last, ISO 8601 in UTC; empty for never.
-    light : str
-        "green", "amber" or "red", how much it is like what the model has learned from; empty for not yet known.
-    shown : int
-        Its place among the images that were shown, from 1 up; 0 for never shown.
-    masks : tuple of pathlib.Path
-        Files with masks of it, by their names.
-    """
-
-    key: str
-    name: str
-    path: Path | None = None
+    key: str  # what names it in its list: the path of its file, or the id of its layer
+    name: str  # what the user calls it; unique in its list wherever files allow
+    path: Path | None = None  # its file; None for an open layer
     state: State = "todo"
-    score: _Number = None
-    uncertainty: _Number = None
-    seconds: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    content: str = ""
-    time: str = ""
-    light: str = ""
+    score: _Number = None  # the model's own score of its mask
+    uncertainty: _Number = None  # 0 to 1, of the image as a whole
+    seconds: Annotated[float, Field(allow_inf_nan=False)] = 0.0  # how long a person has worked on it
+    content: str = ""  # content hash of its pixels, once they were read
+    time: str = ""  # when its state changed last, ISO 8601 in UTC
+    light: str = ""  # "green", "amber" or "red": how much it is like what the model has learned from
+    # Its place among the images that were shown, from 1 up; 0 for never shown.
     shown: Annotated[int, Field(ge=0, lt=2**53)] = 0
-    masks: tuple[Path, ...] = ()
+    masks: tuple[Path, ...] = ()  # files with masks of it, by their names
 
     def with_record(self, record: Mapping[str, Any]) -> Item:
         """The item with its saved state; raises ValueError if the record is damaged."""
@@ -82,18 +56,9 @@ class Item:
 
 
 def checked_changes(item: Item, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Validated changes; a score that is not finite becomes None.
+    """Validated changes of an item's attributes; a score that is not finite becomes None.
 
-    Parameters
-    ----------
-    item : Item
-    changes : mapping
-        Attributes of an `Item` and their new values.
-
-    Raises
-    ------
-    InputError
-        If an attribute cannot be changed, or not to this value.
+    Raises `InputError` if an attribute cannot be changed, or not to this value.
     """
     kept: dict[str, Any] = {}
     for what, value in changes.items():
@@ -115,14 +80,8 @@ _UPSERT = "INSERT OR REPLACE INTO worklist (folder, name, record) VALUES (?, ?, 
 class WorklistStates:
     """Saved states of images, shared by any number of windows.
 
-    Parameters
-    ----------
-    folder : path-like, optional
-        Of the database, see `Database`.
-    writer : Writer, optional
-        Writes in the background; without one a change is on disk when `note` returns.
-    on_problem : callable, optional
-        Called once in the writer's thread, with a sentence, when writing begins to fail.
+    A `writer` writes in the background, and `on_problem` is called once in its thread, with a sentence, when writing
+    begins to fail; without one a change is on disk when `note` returns.
     """
 
     def __init__(

@@ -38,29 +38,21 @@ def ordered_keys(
     since: int | None = None,
     keep: str | None = None,
 ) -> list[str]:
-    """Keys of the images in the order in which they come.
+    """Keys of the images, which come in folder order, in the order in which they are shown.
+
+    The first two orders are rings: never shown images, then those shown before, then skipped and approved ones
+    likewise; images without an uncertainty (or a score) come after those that have one. Of `state_filter`, "todo" are
+    those that are to do or predicted, "unfinished" all but the approved ones; all words of `text` must occur in the
+    name.
 
     Parameters
     ----------
-    items : iterable of Item
-        In folder order, which settles every tie.
-    order : {"least certain first", "lowest score first", "folder order", "name", "state", "longest first"}
-        The first two are rings: never shown images, then those shown before, then skipped and approved ones likewise.
-        Images without an uncertainty (or a score) come after those that have one.
-    state_filter : {"all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"}
-        Which ones: ``"todo"`` are those that are to do or predicted, ``"unfinished"`` all but the approved ones.
-    text : str
-        Words that must all occur in the name, upper or lower case.
     since : int, optional
         The number, see `Item.shown`, of the last image that was shown before this sitting. Those shown since stand in
         front, in the order in which they were shown: the same ring, turned so that a list reads from the beginning of
         the sitting downwards. None for no such turn.
     keep : str, optional
         The key of an image that stays in whatever `state_filter` says, because a person is looking at it.
-
-    Returns
-    -------
-    list of str
 
     Examples
     --------

@@ -31,20 +31,11 @@ _UNTOUCHED = ("todo", "predicted")
 
 @dataclass(frozen=True, slots=True)
 class OpenLayer:
-    """An image that is open in the viewer.
+    """An image that is open in the viewer."""
 
-    Attributes
-    ----------
-    key : str
-        The layer's id.
-    name : str
-    content : str
-        Content hash of its pixels, by which it is known again; empty for a layer that need not be.
-    """
-
-    key: str
+    key: str  # the layer's id
     name: str
-    content: str = ""
+    content: str = ""  # content hash of its pixels, by which it is known again; empty where it need not be
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +97,8 @@ class Worklist:
     ) -> Worklist:
         """Open the images of a folder, those of folders within left out, and go on where the last review stopped.
 
-        Parameters
-        ----------
-        folder : path-like
-        store : CorrectionStore, optional
-            Decides what is approved, in case of a kill between an approval and saving the state.
-        states : WorklistStates, optional
-            The user's by default.
-
-        Raises
-        ------
-        InputError
-            No such folder, no image in it, or states that cannot be read.
+        `store` decides what is approved, in case of a kill between an approval and saving the state. Raises
+        `InputError` if there is no such folder, no image in it, or states that cannot be read.
         """
         place = Path(folder).resolve()
         if not place.is_dir():
@@ -180,13 +161,7 @@ class Worklist:
         return tuple(self._items.values())
 
     def item(self, key: str) -> Item:
-        """One image.
-
-        Raises
-        ------
-        InputError
-            If it is not, or no longer, in the list.
-        """
+        """One image; raises `InputError` if it is not, or no longer, in the list."""
         try:
             return self._items[key]
         except KeyError:
@@ -201,11 +176,6 @@ class Worklist:
         """Change an image's state, score, uncertainty, seconds, content or light; the time follows the state by itself.
 
         Returns the item, which is another one only if something has changed.
-
-        Raises
-        ------
-        InputError
-            Also if a value does not fit.
         """
         item = self.item(key)
         checked = checked_changes(item, changes)

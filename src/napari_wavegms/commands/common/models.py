@@ -20,13 +20,7 @@ IN_USE = "in-use"
 
 
 def named_model(name: str) -> Path:
-    """Find a model by a name of `wavegms models`, by ``in-use``, or by file.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
+    """Find a model by a name of `wavegms models`, by ``in-use``, or by file; else raises `CheckpointError`."""
     if name != IN_USE:
         return resolve(name)
     from napari_wavegms.finetune.versions import ModelVersions
@@ -39,13 +33,7 @@ def named_model(name: str) -> Path:
 
 
 def load_segmenter(options: argparse.Namespace) -> Segmenter:
-    """Load what --model, --device and --codec name, and say where it computes and why.
-
-    Raises
-    ------
-    CheckpointError, WeightsNotFoundError, InputError
-        If the model, the codec's weights or the device are not available.
-    """
+    """Load what --model, --device and --codec name, and say where it computes and why."""
     path = named_model(options.model)
     read_card(path)  # a wrong file is found before the seconds that torch takes
     from napari_wavegms.model.codec import load_codec

@@ -39,10 +39,7 @@ def note_unpaired(images: Path, masks: Path) -> None:
 def chosen(pairs: Sequence[PairPaths], split: Path, subset: str) -> list[PairPaths]:
     """The pairs that a subset of a split file names, in its order.
 
-    Raises
-    ------
-    InputError
-        If the split cannot be read, has no such subset, or names pairs that do not exist.
+    Raises `InputError` if the split cannot be read, has no such subset, or names pairs that do not exist.
     """
     names = read_split(split, subset)
     known = {same_name(pair.name): pair for pair in pairs}
@@ -92,10 +89,7 @@ class Readers(Sequence["Pair"]):
 def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
     """The pairs that can be learned from; what is wrong with each of the others is said, and they are left out.
 
-    Raises
-    ------
-    InputError
-        If none is left.
+    Raises `InputError` if none is left.
     """
     good: list[PairPaths] = []
     readers = Readers(good)
