@@ -14,9 +14,9 @@ from napari_wavegms.widgets.layers.undoable import write_planes
 
 @pytest.mark.parametrize("modes_after", [[], ["paint"], ["erase", "paint"]])
 def test_a_write_that_waited_and_the_stroke_are_two_steps(
-    make_napari_viewer: Callable[..., Any], hand_over: Callable[[Any], Any], qtbot: Any, modes_after: list[str]
+    shown_viewer: Any, hand_over: Callable[[Any], Any], qtbot: Any, modes_after: list[str]
 ) -> None:
-    viewer = make_napari_viewer(show=True)
+    viewer = shown_viewer
     mask = viewer.add_labels(np.zeros((40, 60), np.uint8))
     viewer.layers.selection.active = mask
     if not modes_after:

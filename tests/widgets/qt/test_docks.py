@@ -13,8 +13,8 @@ NARROW = 260
 
 
 @pytest.fixture
-def window(make_napari_viewer: Any, qtbot: Any) -> Any:
-    viewer = make_napari_viewer(show=True)
+def window(shown_viewer: Any, qtbot: Any) -> Any:
+    viewer = shown_viewer
     viewer.window.resize(1100, 700)
     for name in PANELS:
         viewer.window.add_plugin_dock_widget("napari-wavegms", name)
@@ -29,8 +29,12 @@ def test_panels_of_ours_become_tabs_and_can_be_narrow(window: Any, qtbot: Any) -
     for dock in docks:
         assert {*main.tabifiedDockWidgets(dock), dock} == set(docks)
         assert dock.minimumSizeHint().width() <= NARROW
+
+    def is_narrow(dock: QDockWidget) -> bool:
+        main.resizeDocks([dock], [NARROW], Qt.Orientation.Horizontal)
+        return dock.width() <= NARROW
+
     for dock in docks:
         dock.raise_()
         qtbot.wait(10)
-        main.resizeDocks([dock], [NARROW], Qt.Orientation.Horizontal)
-        qtbot.waitUntil(lambda shown=dock: shown.width() <= NARROW)
+        qtbot.waitUntil(lambda shown=dock: is_narrow(shown))

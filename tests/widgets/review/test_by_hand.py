@@ -25,15 +25,14 @@ def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def open_shown(open_room: Callable[[], Any], scans: Callable[..., Path], qtbot: Any) -> Callable[[int], Any]:
+def open_shown(
+    open_room: Callable[[], Any], scans: Callable[..., Path], activate: Callable[[QWidget], None]
+) -> Callable[[int], Any]:
     """Open Review in a shown window with so many images."""
 
     def make(count: int) -> Any:
         room = open_room()
-        window = room.widget.window()
-        window.show()
-        window.activateWindow()
-        qtbot.waitUntil(window.isActiveWindow)
+        activate(room.widget.window())
         room.open(scans(count))
         room.panel.list.choose(order="folder order")
         return room

@@ -62,9 +62,9 @@ class Room:
 
 @pytest.fixture
 def room(
-    make_napari_viewer: Any, qtbot: Any, segmenter: Any, model_file: Path, disc: np.ndarray, hand_over: Any
+    shown_viewer: Any, qtbot: Any, segmenter: Any, model_file: Path, disc: np.ndarray, hand_over: Any
 ) -> Iterator[Room]:
-    viewer = make_napari_viewer(show=True)
+    viewer = shown_viewer
     image = viewer.add_image(disc, name="lesion")
     rooms: list[Room] = []
     tool = BoxTool(

@@ -30,8 +30,8 @@ def uncertain() -> np.ndarray:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer(show=True)
+def viewer(shown_viewer: Any) -> Any:
+    return shown_viewer
 
 
 @pytest.fixture

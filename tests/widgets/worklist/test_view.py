@@ -30,15 +30,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def view(folder: Path, qtbot: Any) -> WorklistView:
+def view(folder: Path, qtbot: Any, activate: Any) -> WorklistView:
     view = WorklistView()
     qtbot.addWidget(view)
     view.resize(360, 500)
     view.set_worklist(Worklist.of_folder(folder))
-    view.show()
-    qtbot.waitExposed(view)
-    view.activateWindow()
-    qtbot.waitUntil(view.isActiveWindow)
+    activate(view)
     return view
 
 
@@ -265,8 +262,8 @@ def test_two_thousand_rows_are_scrolled_to_the_end_while_few_pictures_are_kept(t
     view = WorklistView()
     qtbot.addWidget(view)
     view.set_worklist(Worklist.of_folder(many))
-    view.show()
-    qtbot.waitExposed(view)
+    with qtbot.waitExposed(view):
+        view.show()
     bar = view.table.verticalScrollBar()
     for step in range(50):
         bar.setValue(bar.maximum() * step // 49)
