@@ -27,6 +27,7 @@ import numpy as np
 
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.finetune.gate import judge
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions
 from napari_wavegms.journal.journal import Journal
@@ -179,7 +180,7 @@ def lost(home: Path, told: Told, latest: str) -> list[str]:
     history = {(kept.image, kept.mask): kept for kept in store.history()}
     for seed in told.approvals:
         wanted = approval(seed)
-        kept = history.get((content_hash(wanted.image), content_hash(wanted.labels)))
+        kept = history.get((content_hash(wanted.image), content_hash(smallest_labels(wanted.mask))))
         if kept is None or not np.array_equal(store.load(kept).mask, wanted.mask):
             missing.append(f"approval {seed}")
     missing += [f"pixels of {kept.name}" for kept in history.values() if store.load(kept).image.shape != (33, 41)]

@@ -64,11 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = SentenceParser(
-        prog="wavegms",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+    parser = SentenceParser(prog="wavegms", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"wavegms {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for command in COMMANDS:

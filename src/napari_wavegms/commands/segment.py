@@ -8,14 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wavegms.commands.common.arguments import (
-    Commands,
-    a_path,
-    add_command,
-    add_shared,
-    between_0_and_1,
-    whole,
-)
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared, between_0_and_1, whole
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
 from napari_wavegms.commands.common.models import load_segmenter

@@ -10,14 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wavegms.commands.common.arguments import (
-    Commands,
-    a_path,
-    add_command,
-    add_shared,
-    number,
-    whole,
-)
+from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared, number, whole
 from napari_wavegms.commands.common.console import bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED
 from napari_wavegms.commands.common.output_paths import checked_output_folder

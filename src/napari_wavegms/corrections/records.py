@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.database import now
 
@@ -73,28 +72,6 @@ class Approval:
                 )
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise InputError(f"The threshold of {self.name} is {self.threshold}; it lies between 0 and 1.")
-
-    @property
-    def labels(self) -> npt.NDArray[Any]:
-        """The mask as it is kept.
-
-        Raises
-        ------
-        InputError
-            If its values are not labels.
-        """
-        return smallest_labels(self.mask)
-
-    @property
-    def predicted_labels(self) -> npt.NDArray[Any] | None:
-        """The prediction as it is kept.
-
-        Raises
-        ------
-        InputError
-            If its values are not labels.
-        """
-        return None if self.prediction is None else smallest_labels(self.prediction)
 
 
 _Length = Annotated[int, Field(gt=0)]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from napari_wavegms.corrections.export import export_corrections
 from napari_wavegms.corrections.records import Approval, Correction, Kept, described
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.storage.array_store import ArrayStore
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.content_hash import content_hash
@@ -108,7 +109,8 @@ class CorrectionStore:
 
     def approve(self, approval: Approval) -> Correction:
         """Keep a correction; on return it is on disk."""
-        labels, predicted = approval.labels, approval.predicted_labels
+        labels = smallest_labels(approval.mask)
+        predicted = None if approval.prediction is None else smallest_labels(approval.prediction)
         failure = f"The correction of {approval.name} was not kept"
         if not self.database.path.exists():  # first, so that array files without it mean that it was lost
             with self.database.write(failure):

@@ -15,6 +15,7 @@ from pathlib import Path
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.reading import no_such_file
 from napari_wavegms.storage.user_data import expanded
+from napari_wavegms.wording import listed
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
 
@@ -28,23 +29,7 @@ _MASK = re.compile(
 )
 _MAP = re.compile(r".+[_-](probability|uncertainty)", re.IGNORECASE)
 _LOOKED_AT = 10_000  # entries of the folders within a folder
-_NO_PICTURES = {
-    "txt",
-    "csv",
-    "tsv",
-    "json",
-    "jsonl",
-    "md",
-    "xml",
-    "yml",
-    "yaml",
-    "log",
-    "ini",
-    "db",
-    "html",
-    "pdf",
-    "py",
-}
+_NO_PICTURE = re.compile(r"\.(txt|csv|tsv|jsonl?|md|xml|ya?ml|log|ini|db|html|pdf|py)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +248,7 @@ def _is_image(path: Path) -> bool:
 
 def _is_foreign(path: Path) -> bool:
     """Whether a file may be a picture of a format that is not read."""
-    return path.suffix[1:].lower() not in _NO_PICTURES and path.is_file()
+    return _NO_PICTURE.fullmatch(path.suffix) is None and path.is_file()
 
 
 def _has_images(folder: Path) -> bool:
@@ -351,8 +336,7 @@ def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _listed(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(path.name for path in paths[:_SHOWN]) + more
+    return listed(path.name for path in paths)
 
 
 def _some(stems: Iterable[str]) -> str:

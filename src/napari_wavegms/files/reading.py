@@ -22,28 +22,15 @@ _KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """An image as stored in its file.
+    """An image as stored in its file."""
 
-    Attributes
-    ----------
-    pixels : numpy.ndarray
-        (H, W) grey or (H, W, 3 or 4) colour, with further axes before these for a stack; the file's own dtype.
-    axes : str
-        One letter per axis: Y rows, X columns, S colour samples (always last), Z slices, T times, C channels; I and Q
-        are pages of unknown meaning.
-    spacing : Spacing or None
-        Physical size of a pixel, (row, column) or (slice, row, column), where the file has one.
-    source : pathlib.Path
-        The file.
-    note : str
-        A sentence that names what of the file was left out, if anything.
-    """
-
+    # (H, W) grey or (H, W, 3 or 4) colour, further axes before these for a stack; the file's own dtype.
     pixels: NDArray[Any]
+    # A letter per axis: Y, X, S samples (always last), Z, T, C channels; I and Q are pages of unknown meaning.
     axes: str
-    spacing: Spacing | None
+    spacing: Spacing | None  # (row, column) or (slice, row, column), where the file has one
     source: Path
-    note: str = ""
+    note: str = ""  # a sentence that names what of the file was left out, if anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Dice similarity coefficient (DSC): twice the shared foreground over the sum of both [1]_.
-
-    Returns
-    -------
-    float
-        Between 0 (disjoint, or just one of them is empty) and 1 (equal, or both are empty).
+    """Dice similarity coefficient (DSC) [1]_: 0 (disjoint, or just one is empty) to 1 (equal, or both are empty).
 
     Examples
     --------
@@ -41,12 +36,7 @@ def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Intersection over union (Jaccard index) of two masks [2]_.
-
-    Returns
-    -------
-    float
-        Between 0 (disjoint, or just one of them is empty) and 1 (equal, or both are empty).
+    """Intersection over union (Jaccard index) [2]_: 0 (disjoint, or just one is empty) to 1 (equal, or both are empty).
 
     Examples
     --------
@@ -65,13 +55,8 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
     The surface is the mask minus its erosion with the cross of 1-connectivity; beyond the array lies background. The
     distances from each surface pixel of one mask to the nearest surface pixel of the other, both ways, are pooled, and
-    their 95th percentile (linear interpolation) is taken. This is MedPy's definition [3]_.
-
-    Returns
-    -------
-    float
-        Euclidean distance in pixels, from 0. Both masks empty: 0. One of them empty: nan, because there is no distance
-        to nothing; count such images apart.
+    their 95th percentile (linear interpolation) is taken. This is MedPy's definition [3]_. 0 where both masks are
+    empty; nan where one of them is, because there is no distance to nothing: count such images apart.
 
     Examples
     --------
@@ -79,10 +64,8 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
     >>> a, b = np.zeros((5, 5)), np.zeros((5, 5))
     >>> a[0, 0] = b[3, 4] = 1
-    >>> hd95(a, b)
-    5.0
-    >>> hd95(a, 0 * b)
-    nan
+    >>> hd95(a, b), hd95(a, 0 * b)
+    (5.0, nan)
     """
     first, second = _pair(a, b)
     if not first.any() and not second.any():

@@ -15,6 +15,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, pair_by_stem, same_name
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
 from napari_wavegms.storage.plain import read_json
+from napari_wavegms.wording import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +150,8 @@ def load_pairs(
         wanted = read_split(split, subset)
         by_stem = {same_name(files.name): files for files in found}
         if missing := [stem for stem in wanted if stem not in by_stem]:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
-                f"The split {Path(split).name} names {missing[0]}{more}, of which {images} and {masks} have no pair. "
+                f"The split {Path(split).name} names {listed(missing, 1)}, of which {images} and {masks} have no pair. "
                 "Check the folders."
             )
         found = [by_stem[stem] for stem in wanted]

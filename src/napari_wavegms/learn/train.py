@@ -139,8 +139,6 @@ def iter_train(
 
     Parameters
     ----------
-    pairs, validation, config, output, replay, resume
-        As in `train`.
     start : WaveGMS
         The network to start from; it is trained in place.
     codec : TinyVAE
@@ -152,21 +150,11 @@ def iter_train(
         filled in.
     origin : mapping
         What the card's lineage tells of this run, beside its settings.
-    device : str
-        A torch device name.
     resumable : bool
         Write `last.safetensors`, four times as large as the model. Otherwise the caller writes the result, and
         `best.safetensors` is there only in case the run is killed, closed or fails.
     stop : callable
         Asked after every step and epoch; once it returns True, the run ends with what it has.
-
-    Yields
-    ------
-    TrainStarted, MemoryShort, TrainStep, TrainEpoch
-
-    Returns
-    -------
-    TrainResult
     """
     if not pairs:
         raise InputError("There is no pair of image and mask to learn from. Add at least one.")

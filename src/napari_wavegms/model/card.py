@@ -23,62 +23,29 @@ LARGEST_SIZE = 2048
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model file says about itself.
+    """What a model file says about itself."""
 
-    Attributes
-    ----------
-    name, title, description : str
-        The short name (file stem), one line, and a paragraph.
-    preprocessing : dict
-        ``{"size", "aspect", "percentiles"}``, see `napari_wavegms.segment.preprocessing.Preprocessing`.
-    codec : str
-        Fingerprint of the codec that the model was trained with.
-    context : str
-        Fingerprint of the context trunk whose features the network uses; empty without one.
-    class_names : tuple of str
-        Names of the label values, background first.
-    threshold : float
-        Probability from which a pixel is foreground.
-    lineage : tuple of dict
-        One entry per training, oldest first: start, data, configuration, date.
-    scores : dict
-        Measured scores, by data set.
-    familiarity : dict
-        The kinds of image that it has learned from, see `napari_wavegms.segment.ood`; empty where not measured.
-    data, terms, command : str
-        Training data, terms of use, and the command that reproduces the file.
-    created : str
-        ISO date.
-    versions : dict
-        Library versions at training.
-    parameters : int
-        Trainable parameters.
-    checksum : str
-        CRC-32 of the tensors, by which damage is noticed; empty in files of earlier versions.
-    format_version : int
-        Version of this file format.
-    """
-
-    name: str
-    title: str = ""
-    description: str = ""
+    name: str  # the file's stem
+    title: str = ""  # one line
+    description: str = ""  # a paragraph
     preprocessing: dict[str, Any] = field(
         default_factory=lambda: {"size": 224, "aspect": "squash", "percentiles": [0.1, 99.9]}
     )
-    codec: str = ""
-    context: str = ""
-    class_names: tuple[str, ...] = ("background", "lesion")
-    threshold: float = 0.5
-    lineage: tuple[dict[str, Any], ...] = ()
-    scores: dict[str, Any] = field(default_factory=dict)
+    codec: str = ""  # fingerprint of the codec that the model was trained with
+    context: str = ""  # fingerprint of the context trunk whose features it uses; empty without one
+    class_names: tuple[str, ...] = ("background", "lesion")  # of the label values, background first
+    threshold: float = 0.5  # probability from which a pixel is foreground
+    lineage: tuple[dict[str, Any], ...] = ()  # one entry per training, oldest first
+    scores: dict[str, Any] = field(default_factory=dict)  # measured, by data set
+    # The kinds of image that it has learned from, see `segment.ood`.
     familiarity: dict[str, Any] = field(default_factory=dict)
-    data: str = ""
-    terms: str = ""
-    command: str = ""
-    created: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    parameters: int = 0
-    checksum: str = ""
+    data: str = ""  # what it was trained on
+    terms: str = ""  # of use
+    command: str = ""  # what reproduces the file
+    created: str = ""  # ISO date
+    versions: dict[str, str] = field(default_factory=dict)  # of libraries, at training
+    parameters: int = 0  # trainable ones
+    checksum: str = ""  # CRC-32 of the tensors, by which damage is noticed
     disclaimer: str = DISCLAIMER
     format_version: int = FORMAT_VERSION
 

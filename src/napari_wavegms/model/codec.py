@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -25,26 +24,6 @@ TAESD_VARIABLE = "WAVEGMS_TAESD"
 _REPOSITORY = "madebyollin/taesd"
 _LATENT_CHANNELS = 4
 _WIDTHS = (48, 24, 12)  # of the mask codec, at H/8, H/4 and H/2
-
-
-@runtime_checkable
-class TinyVAE(Protocol):
-    """A frozen autoencoder whose latents the network maps between."""
-
-    name: str
-
-    @property
-    def fingerprint(self) -> str:
-        """The codec's name and a hash of its weights."""
-
-    def encode(self, image: Tensor) -> Tensor:
-        """Pixels (B, 1 | 3, H, W) in [0, 1] to latents (B, 4, H/8, W/8)."""
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, 4, H/8, W/8) to the mask's probability (B, 1, H, W) in [0, 1]."""
-
-    def to(self, device: str) -> TinyVAE:
-        """Move the weights to `device` and return self."""
 
 
 class _Block(nn.Module):
@@ -97,22 +76,30 @@ class MaskDecoder(nn.Sequential):
         )
 
 
-class _FrozenCodec(nn.Module):
+class TinyVAE(nn.Module):
+    """A frozen autoencoder whose latents the network maps between."""
+
     name = ""
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Pixels (B, 1 | 3, H, W) in [0, 1] to latents (B, 4, H/8, W/8)."""
+        raise NotImplementedError
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, 4, H/8, W/8) to the mask's probability (B, 1, H, W) in [0, 1]."""
+        raise NotImplementedError
 
     @cached_property
     def fingerprint(self) -> str:
+        """The codec's name and a hash of its weights."""
         digest = hashlib.sha256()
         for key, tensor in sorted(self.state_dict().items()):
             digest.update(key.encode())
             digest.update(tensor.detach().cpu().float().numpy().tobytes())
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
-    def _freeze(self) -> None:
-        self.eval().requires_grad_(False)
 
-
-class MaskCodec(_FrozenCodec):
+class MaskCodec(TinyVAE):
     """The distilled pair for masks; shipped, so that nothing has to be downloaded. It cannot encode images."""
 
     name = "mask-codec"
@@ -121,7 +108,7 @@ class MaskCodec(_FrozenCodec):
         super().__init__()
         self.encoder = MaskEncoder()
         self.decoder = MaskDecoder()
-        self._freeze()
+        self.eval().requires_grad_(False)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str] | None = None) -> MaskCodec:
@@ -141,7 +128,7 @@ class MaskCodec(_FrozenCodec):
         return self.decoder(latents).clamp(0, 1)  # type: ignore[no-any-return]
 
 
-class Taesd(_FrozenCodec):
+class Taesd(TinyVAE):
     """TAESD through `diffusers.AutoencoderTiny` (MIT, madebyollin/taesd)."""
 
     name = "taesd"
@@ -152,7 +139,7 @@ class Taesd(_FrozenCodec):
 
         # Its gradient checkpointing and tiling stay off: the one skips the rescaling, the other assumes 4 channels.
         self.vae = AutoencoderTiny()
-        self._freeze()
+        self.eval().requires_grad_(False)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Taesd:

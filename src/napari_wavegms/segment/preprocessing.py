@@ -23,24 +23,13 @@ _BLOCK = 256  # rows at a time, so that what is computed along the way stays sma
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How images are prepared for a model; kept in its card.
+    """How images are prepared for a model; kept in its card."""
 
-    Attributes
-    ----------
-    size : int
-        Side of the square working frame in pixels, a multiple of 8.
-    aspect : {"squash", "letterbox"}
-        Stretch the image to the square, as the paper does, or keep its aspect ratio and pad with black.
-    percentiles : tuple of float
-        The two percentiles of the finite pixels that become 0 and 1; bool and uint8 are not rescaled (255 is 1).
-    margins : bool
-        Whether uniform margins (black bars, a letterbox) are left out of the frame. Off in cards that do not say.
-    """
-
-    size: int = 224
-    aspect: Aspect = "squash"
+    size: int = 224  # side of the square working frame in pixels, a multiple of 8
+    aspect: Aspect = "squash"  # stretched to the square, as the paper does, or padded with black
+    # Percentiles of the finite pixels that become 0 and 1; bool and uint8 are not rescaled (255 is 1).
     percentiles: tuple[float, float] = (0.1, 99.9)
-    margins: bool = False
+    margins: bool = False  # whether uniform margins (black bars, a letterbox) are left out of the frame
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size % 8:

@@ -31,17 +31,9 @@ _LONGEST_PREFIX = 180  # bytes of the 255 that a file name may have; the rest is
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a neighbour file to write; move it onto `path` when the block ends well, remove it otherwise.
+    """Give a new neighbour of `path` to write, with its suffix; move it onto `path` when the block ends well.
 
-    Parameters
-    ----------
-    path : path-like
-        The file to make or to replace. Its folder is created.
-
-    Yields
-    ------
-    pathlib.Path
-        A new empty file in the same folder, with the same suffix.
+    Otherwise it is removed. The folder is created.
 
     Examples
     --------

@@ -108,12 +108,8 @@ T = TypeVar("T")
 class Database:
     """The database of a user's folder, which any number of threads and processes may share.
 
-    Each `read` and `write` opens the file anew, so a deleted file, other programs and other threads do no harm.
-
-    Parameters
-    ----------
-    folder : path-like, optional
-        `user_folder()` by default. It and the file are created by the first `write`.
+    Each `read` and `write` opens the file anew, so a deleted file, other programs and other threads do no harm. The
+    folder (`user_folder()` by default) and the file are created by the first `write`.
 
     Examples
     --------

@@ -16,14 +16,9 @@ def set_memory_limit(gigabytes: float | None) -> None:
     _chosen[:] = [] if gigabytes is None else [int(gigabytes * _GB)]
 
 
-def memory_limit() -> int:
-    """Bytes that an image may take while it is read."""
-    return _chosen[0] if _chosen else int(psutil.virtual_memory().available * _SHARE)
-
-
 def ask_for_memory(source: object, needed: int) -> None:
     """Raise `InputError`, with both sizes, for what would take more than the limit."""
-    limit = memory_limit()
+    limit = _chosen[0] if _chosen else int(psutil.virtual_memory().available * _SHARE)
     if needed > limit:
         raise InputError(
             f"{source} needs about {needed / _GB:.1f} GB to be read, and the limit is {limit / _GB:.1f} GB. Crop it, "
