@@ -18,8 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_wavegms.files.reading import read_image
-from napari_wavegms.segment.margins import content_box
-from napari_wavegms.segment.preprocessing import Preprocessing, as_image, prepare, scale_intensity
+from napari_wavegms.segment.preprocessing import Preprocessing, as_image, content_box, prepare, scale_intensity
 
 HASH_SIDE = 16
 ALIKE = 25

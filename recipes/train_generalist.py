@@ -48,10 +48,10 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
 from napari_wavegms.model.codec import Taesd, TinyVAE, load_codec
 from napari_wavegms.model.device import computes_bfloat16
-from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.network import HEADS, WaveGMS
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.preprocessing import Preprocessing
+from napari_wavegms.segment.segmenter import Inference
 
 SIDE = 224
 WEIGHT_DECAY, CLIP = 1e-2, 1.0

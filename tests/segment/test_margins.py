@@ -10,8 +10,14 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.codec import load_codec
 from napari_wavegms.model.device import choose_device
 from napari_wavegms.model.network import WaveGMS
-from napari_wavegms.segment.margins import content_box
-from napari_wavegms.segment.preprocessing import Preprocessing, in_whole_frame, prepare, prepare_mask, restore
+from napari_wavegms.segment.preprocessing import (
+    Preprocessing,
+    content_box,
+    in_whole_frame,
+    prepare,
+    prepare_mask,
+    restore,
+)
 from napari_wavegms.segment.segmenter import Segmenter
 
 

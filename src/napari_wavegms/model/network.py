@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_wavegms.model.context import CONTEXT_CHANNELS, ContextTrunk
-from napari_wavegms.model.kernels.attention import attend
-from napari_wavegms.model.kernels.group_norm import in_best_layout, norm_act
+from napari_wavegms.model.group_norm import in_best_layout, norm_act
 from napari_wavegms.model.wavelets import LEVELS, haar_bands
 
 BAND_CHANNELS = 12  # four bands of three colours
@@ -27,6 +26,10 @@ GROUPS = 16
 HEADS = ("level3", "level2", "level1", "out")
 
 _SILU = nn.SiLU()
+
+# Positions beyond which the N² weights of an image are too many to store: those of a frame of 512 pixels where they are
+# freed at once, those of 256 pixels where each block keeps them for its backward pass.
+_MOST_INFERRING, _MOST_TRAINING = 4096, 1024
 
 
 class Latent(NamedTuple):
@@ -169,6 +172,22 @@ class MapperBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.conv2(self.conv1(x))  # type: ignore[no-any-return]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax(q kᵀ / √C) v.
+
+    q, k, v and the result are (B, 1, N, C), N positions of one head. On a CPU torch's fused kernel multiplies in
+    float32 whatever it is given; products of bfloat16 go to oneDNN, which uses the processor's own units for them, so
+    they are written out there. The weights are rounded to bfloat16 on the way.
+    """
+    most = _MOST_TRAINING if torch.is_grad_enabled() else _MOST_INFERRING
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > most:
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    # Autocast would have softmax write float32, which it sums in anyway.
+    with torch.autocast("cpu", enabled=False):
+        return torch.softmax(scores, dim=-1) @ v
 
 
 class SelfAttention(nn.Module):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_wavegms.model.kernels import group_norm
-from napari_wavegms.model.kernels.group_norm import _NormAct, in_best_layout, norm_act
+from napari_wavegms.model import group_norm
+from napari_wavegms.model.group_norm import _NormAct, in_best_layout, norm_act
 from napari_wavegms.model.network import WaveGMS
 
 pytest.importorskip("numba")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_wavegms.model.kernels.attention import attend
+from napari_wavegms.model.network import attend
 
 EPSILON = 2.0**-8  # half a unit in bfloat16's last place is at most this share of the value
 

@@ -9,10 +9,10 @@ import torch
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.checkpoint import load_checkpoint
 from napari_wavegms.model.codec import load_codec
-from napari_wavegms.model.inference import Inference
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.samples import ultrasound_phantom
 from napari_wavegms.segment.preprocessing import Preprocessing, prepare
+from napari_wavegms.segment.segmenter import Inference
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def _available() -> bool:
     if not computes_bfloat16("cpu"):
         return False
     try:
-        import napari_wavegms.model.kernels.group_norm_numba  # noqa: F401
+        import napari_wavegms.model.group_norm_numba  # noqa: F401
     except (ImportError, RuntimeError):  # no numba, one that does not fit numpy, or nowhere to keep compiled code
         return False
     return True
@@ -81,7 +81,7 @@ class _NormAct(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor | None, groups: int, eps: float, silu: bool
     ) -> Tensor:
-        from napari_wavegms.model.kernels.group_norm_numba import normalise
+        from napari_wavegms.model.group_norm_numba import normalise
 
         y = torch.empty_like(x)
         rows, out = _rows(x), _rows(y)
@@ -101,7 +101,7 @@ class _NormAct(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        from napari_wavegms.model.kernels.group_norm_numba import differentiate
+        from napari_wavegms.model.group_norm_numba import differentiate
 
         x, weight = ctx.saved_tensors
         affine, moments = ctx.left

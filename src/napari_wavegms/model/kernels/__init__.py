@@ -1,1 +1,0 @@
-"""Fast versions of what the network computes most: attention and group normalisation."""
