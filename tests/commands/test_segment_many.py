@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_wavegms.commands.segment_files import Done, Job, segment_many
+from napari_wavegms.commands.segment import Done, Job, segment_many
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.reading import read_mask
 from napari_wavegms.segment.segmenter import Segmenter

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wavegms.files.discovery import distinct, result_names
+from napari_wavegms.files.discovery import find_images, result_names
 
 parts = st.sampled_from(["a", "A", "b", "a_x", "x", "x_png", "x_1"])
 files = st.builds(
@@ -48,4 +48,6 @@ def test_a_made_up_name_avoids_a_real_one() -> None:
 
 def test_a_file_named_in_two_ways_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert distinct([Path("scan.png"), tmp_path / "scan.png", Path("x/../scan.png")]) == [Path("scan.png")]
+    Path("x").mkdir()
+    Path("scan.png").touch()
+    assert find_images([Path("scan.png"), tmp_path / "scan.png", Path("x/../scan.png")]) == [Path("scan.png")]

@@ -16,7 +16,7 @@ from napari_wavegms.corrections.export import file_stems, provenance_of
 from napari_wavegms.corrections.records import Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import distinct, find_images, result_names
+from napari_wavegms.files.discovery import find_images, result_names
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.compaction import forget
 from napari_wavegms.journal.journal import Journal
@@ -153,7 +153,7 @@ def _stored(store: CorrectionStore, one: Correction, keep_names: bool) -> DrawnM
 
 def _of_images(store: CorrectionStore, options: argparse.Namespace) -> list[MaskFile]:
     """A file for each image, with the mask of all planes of a stack in one."""
-    files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
+    files = find_images(options.input, recursive=options.recursive, on_note=note)
     targets = [options.output / f"{name}_mask.{options.format}" for name in result_names(files)]
     refuse_overwriting(targets, files)
     journal = Journal(store.folder) if options.all else None

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared, between_0_and_1, whole
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
+from napari_wavegms.errors import InputError
+from napari_wavegms.files.discovery import find_images, result_names
+from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
+from napari_wavegms.files.provenance import Provenance
+from napari_wavegms.files.reading import LoadedImage, read_image
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.uncertainty import uncertainty_map
 from napari_wavegms.storage.memory import set_memory_limit
-from napari_wavegms.wording import counted, listed
+from napari_wavegms.wording import counted, duration, listed
 
 if TYPE_CHECKING:
-    from napari_wavegms.commands.segment_files import Done, Job
     from napari_wavegms.segment.segmenter import Segmenter
+
+_MOST_WORKERS = 8  # each holds the maps of one image, about 100 MB at 224 x 224
 
 _EPILOG = """\
 Each mask is written as soon as it is done, to DIR/<name>_mask.tiff: 0 is background, 1 is lesion. A mask that is there
@@ -93,10 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
-    from napari_wavegms.commands.segment_files import Job
-    from napari_wavegms.files.discovery import distinct, find_images, result_names
-
-    files = distinct(find_images(options.input, recursive=options.recursive, on_note=note))
+    files = find_images(options.input, recursive=options.recursive, on_note=note)
     jobs = [
         Job(
             file,
@@ -118,8 +130,6 @@ def _segment(
     done: list[Done],
     failed: list[tuple[Path, str]],
 ) -> None:
-    from napari_wavegms.commands.segment_files import Done, segment_many
-
     with (
         bar(len(jobs), "Segmenting", "image", silent=len(jobs) == 1) as progress,
         closing(segment_many(segmenter, jobs, threshold, options.channel)) as finished,
@@ -137,3 +147,167 @@ def _segment(
                 failed.append((job.source, about(job.source.name, found[1])))
                 note(failed[-1][1])
             progress.update()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to segment and where its results go."""
+
+    source: Path
+    mask: Path
+    probability: Path | None = None
+    uncertainty: Path | None = None
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """The files to be written."""
+        return tuple(path for path in (self.mask, self.probability, self.uncertainty) if path)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one file.
+
+    `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
+    shown as black and white where one plane was scaled; `notes` are sentences on what was left out.
+    """
+
+    job: Job
+    shape: tuple[int, ...]
+    planes: int
+    labelled: float
+    highest: float
+    intensity: tuple[float, float] | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+    is_uniform: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "source": str(self.job.source),
+            "mask": str(self.job.mask),
+            "probability": str(self.job.probability) if self.job.probability else None,
+            "uncertainty": str(self.job.uncertainty) if self.job.uncertainty else None,
+            "shape": list(self.shape),
+            "planes": self.planes,
+            "labelled": self.labelled,
+            "intensity": list(self.intensity) if self.intensity else None,
+            "seconds": round(self.seconds, 4),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        found = f"{self.labelled:.1%} labelled" if self.labelled else f"nothing labelled, highest {self.highest:.2f}"
+        if self.is_uniform:
+            found = "nothing to segment, all pixels are alike; the mask is empty,"
+        scaled = "" if self.intensity is None else ", {:g} to {:g} shown as black to white".format(*self.intensity)
+        planes = f"{self.planes} planes, " if self.planes > 1 else ""
+        return f"{self.job.mask}  {planes}{found} in {duration(self.seconds)}{scaled}"
+
+
+def segment_file(
+    segmenter: Segmenter, job: Job, threshold: float, channel: int | None = None, stop: Event | None = None
+) -> Done:
+    """Segment one file, plane by plane where it is a stack, and write the results.
+
+    `channel` is the one to read where there are several. `stop` is given where several files are segmented at once,
+    whose bars would overwrite each other: once set, the work stops before the next plane with `InterruptedError`, and
+    nothing is written. Raises `InputError` if the file cannot be read, is no image, or its results cannot be written.
+    """
+    loaded = read_image(job.source)
+    plan, ignored = _plan(loaded, channel)
+    if plan.total > 1 and job.mask.suffix == ".png":
+        raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
+    probability = np.zeros(plan.labels_shape, np.float32)
+    seconds, intensity, is_uniform = 0.0, None, True
+    with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
+        for plane in segment_planes(segmenter, loaded.pixels, plan):
+            if stop is not None and stop.is_set():
+                raise InterruptedError(f"{job.source} was stopped.")
+            probability[plane.index] = plane.segmentation.probability
+            seconds += plane.segmentation.seconds
+            intensity = plane.segmentation.intensity
+            is_uniform = is_uniform and plane.segmentation.is_uniform
+            progress.update()
+    mask = threshold_probability(probability, threshold)
+    provenance = Provenance.now(segmenter.card.name, threshold, job.source.name)
+    about = loaded.spacing, "".join(loaded.axes[axis] for axis in plan.kept_axes), provenance
+    if job.probability:
+        write_probability_tiff(job.probability, probability, *about)
+    if job.uncertainty:
+        write_probability_tiff(job.uncertainty, uncertainty_map(probability, threshold), *about)
+    write_mask(job.mask, mask, *about, like=job.source)
+    return Done(
+        job,
+        shape=plan.labels_shape,
+        planes=plan.total,
+        labelled=float(mask.mean()),
+        highest=float(probability.max()),
+        intensity=intensity if plan.total == 1 else None,
+        seconds=seconds,
+        notes=tuple(filter(None, (loaded.note, ignored))),
+        is_uniform=is_uniform,
+    )
+
+
+def _plan(loaded: LoadedImage, channel: int | None) -> tuple[StackPlan, str]:
+    """What to segment, and a sentence where --channel does not apply."""
+    rgb = loaded.axes.endswith("S")
+    shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
+    axis = None
+    if channel is not None and not rgb and "c" not in labels:
+        # Whoever asks for a channel says what pages of unknown meaning are.
+        axis = next((place for place, letter in enumerate(labels) if letter in "iq" and shape[place] > 1), None)
+    try:
+        chosen = None if axis is None else channel
+        plan = plan_stack(shape, dtype, rgb, labels, every=True, channel_axis=axis, channel=chosen)
+    except ChannelNeeded as needed:
+        if channel is None:
+            count = len(needed.choices)
+            raise InputError(
+                f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one with --channel, from 0."
+            ) from needed
+        return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel), ""
+    if channel is None or axis is not None:
+        return plan, ""
+    kind = "a colour image, which is read as a whole" if rgb else "an image without channels"
+    return plan, f"--channel {channel} does not apply to {loaded.source.name}, {kind}."
+
+
+def segment_many(
+    segmenter: Segmenter, jobs: Sequence[Job], threshold: float, channel: int | None = None, workers: int | None = None
+) -> Generator[tuple[Job, Done | Exception], None, None]:
+    """Segment files, several at a time on a CPU of several cores; closing the generator stops between two planes.
+
+    One image is too small to keep two cores busy; two images are not. So there are as many workers as torch would use
+    threads, each computes in one thread, and reads and writes its own files. Yields in the order of the jobs.
+    """
+    import torch
+
+    if workers is None:
+        # A GPU computes one image at a time; the second worker reads and writes meanwhile.
+        workers = min(torch.get_num_threads(), _MOST_WORKERS) if segmenter.device.name == "cpu" else 2
+    workers = min(workers, len(jobs))
+    if workers < 2:
+        for job in jobs:
+            yield job, _outcome(segmenter, job, threshold, channel, None)
+        return
+    stop = Event()
+    pool = ThreadPoolExecutor(workers, "wavegms-segment", initializer=torch.set_num_threads, initargs=(1,))
+    futures = [(job, pool.submit(_outcome, segmenter, job, threshold, channel, stop)) for job in jobs]
+    try:
+        for job, future in futures:
+            yield job, future.result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _outcome(
+    segmenter: Segmenter, job: Job, threshold: float, channel: int | None, stop: Event | None
+) -> Done | Exception:
+    try:
+        return segment_file(segmenter, job, threshold, channel, stop)
+    except Exception as error:
+        return error

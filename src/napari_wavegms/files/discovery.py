@@ -66,25 +66,28 @@ def find_images(
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     note = on_note or (lambda _sentence: None)
     paths = [path for text in given for path in _expanded(os.fspath(text))]
-    found: dict[Path, None] = {}
+    images: list[Path] = []
     masks: list[Path] = []
     for path in paths:
         with _opening(path):
             if path.is_dir():
                 inside = list(_images_of(path, recursive, note))
                 masks += filter(is_mask_name, inside)
-                found.update((one, None) for one in inside if not is_mask_name(one))
+                images += [one for one in inside if not is_mask_name(one)]
             elif is_mask_name(path) and _image_of(path) is not None:
                 masks.append(path)
             else:
-                found[path] = None
+                images.append(path)
     if masks:
         note(f"Left out {_listed(masks)}, because {'they are masks' if len(masks) > 1 else 'it is a mask'} by name.")
-    if not found:
+    if not images:
         places = ", ".join(str(path) for path in paths[:_SHOWN]) or "nothing"
         only = f", only the mask {masks[0].name}" if masks else ""
         raise InputError(f"There is no image in {places}{only}. Choose {_KINDS} files, or a folder with them.")
-    return list(found)
+    once: dict[str, Path] = {}
+    for image in images:  # which may have been named in two ways
+        once.setdefault(os.path.normcase(os.path.abspath(image)), image)  # noqa: PTH100 - links stay what they are
+    return list(once.values())
 
 
 def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> list[PairPaths]:
@@ -155,14 +158,6 @@ def masks_of(images: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
                 for image in paths if masks else ():
                     found.setdefault(image, _newest(masks))
     return found
-
-
-def distinct(files: Iterable[Path]) -> list[Path]:
-    """Each file once, even when it was named in two ways, in order."""
-    found: dict[str, Path] = {}
-    for file in files:
-        found.setdefault(os.path.normcase(os.path.abspath(file)), file)  # noqa: PTH100 - links stay what they are
-    return list(found.values())
 
 
 def result_names(files: Sequence[Path]) -> list[str]:
@@ -356,7 +351,7 @@ def _candidates(group: list[Path]) -> Iterator[list[str]]:
     """Ever longer names; the last ones are numbered and go on for ever."""
     stems = [stem_of(file) for file in group]
     endings = [file.name[len(stem) :].replace(".", "_") for file, stem in zip(group, stems, strict=True)]
-    folders = [Path(os.path.abspath(file)).parent.parts[1:] for file in group]  # noqa: PTH100 - as in `distinct`
+    folders = [Path(os.path.abspath(file)).parent.parts[1:] for file in group]  # noqa: PTH100 - links stay what they are
     yield [stem + ending for stem, ending in zip(stems, endings, strict=True)]
     for depth in range(1, max(map(len, folders)) + 1):
         placed = ["_".join([*folder[-depth:], stem]) for folder, stem in zip(folders, stems, strict=True)]

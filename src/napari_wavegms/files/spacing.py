@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from napari_wavegms.errors import InputError
 
@@ -92,10 +91,6 @@ class Spacing:
     def last(self, count: int) -> Spacing:
         """The spacing of the last `count` axes: that of a plane cut from a volume."""
         return self if count >= len(self.size) else Spacing(self.size[-count:], self.unit)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"size": list(self.size), "unit": self.unit}
 
 
 def normal_unit(name: str) -> str:

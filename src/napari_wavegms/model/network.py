@@ -46,20 +46,19 @@ class Latent(NamedTuple):
 
 
 class EncoderBlock(nn.Module):
-    """GroupNorm – SiLU – conv – GroupNorm – SiLU – dropout – conv, with a 1×1 convolution on a skip that widens."""
+    """GroupNorm – SiLU – conv – GroupNorm – SiLU – conv, with a 1×1 convolution on a skip that widens."""
 
-    def __init__(self, channels_in: int, channels_out: int, dropout: float = 0.0) -> None:
+    def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(8, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.norm2 = nn.GroupNorm(8, channels_out)
-        self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         self.skip = nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(norm_act(x, self.norm1, _SILU))
-        h = self.conv2(self.dropout(norm_act(h, self.norm2, _SILU)))
+        h = self.conv2(norm_act(h, self.norm2, _SILU))
         return self.skip(x) + h  # type: ignore[no-any-return]
 
 
