@@ -566,4 +566,5 @@ def test_a_file_system_without_locks_is_told_once_and_strokes_are_kept(
         assert ann(journal, mask) is not None
         journal.close(IMAGE, "saved")
     [told] = [record.message for record in caplog.records if "without locks" in record.message]
+    assert Journal(tmp_path).warning == told
     assert told.startswith(f"{tmp_path / 'owners'} is on a file system without locks: edits of another napari window")

@@ -67,12 +67,18 @@ class _Owner:
                 raise
             if self._folder not in _WITHOUT_LOCKS:
                 _WITHOUT_LOCKS.add(self._folder)
-                _LOG.warning(
-                    "%s is on a file system without locks: edits of another napari window that is still open may be "
-                    "offered as those of a crash. Work in one window at a time.",
-                    self._folder,
-                )
+                _LOG.warning(self.warning)
         self._is_held = True
+
+    @property
+    def warning(self) -> str:
+        """A sentence where locks were found not to work, otherwise empty."""
+        if self._folder not in _WITHOUT_LOCKS:
+            return ""
+        return (
+            f"{self._folder} is on a file system without locks: edits of another napari window that is still open may "
+            "be offered as those of a crash. Work in one window at a time."
+        )
 
     def release(self) -> None:
         """Leave unfinished edits to others."""
@@ -160,6 +166,11 @@ class Journal:
         self._owner = _Owner(self.database.folder / "owners")
         self._guard = threading.RLock()
         self._open: OrderedDict[str, _Open] = OrderedDict()
+
+    @property
+    def warning(self) -> str:
+        """Why to work in one window at a time; empty where the file system has locks, or before the first edit."""
+        return self._owner.warning
 
     def begin(
         self, target: EditTarget, mask: Labels, *, editor: str, model: str = "", threshold: float | None = None

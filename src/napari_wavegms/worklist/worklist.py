@@ -224,6 +224,15 @@ class Worklist:
             gone=tuple(item.name for key, item in before.items() if key not in self._items),
         )
 
+    def follow_store(self) -> list[str]:
+        """Take up approvals that were made, withdrawn or forgotten elsewhere; gives the keys of these images."""
+        if self._store is None:
+            return []
+        items = _as_the_store_says(self._items.values(), self._store)
+        changed = [item for item in items if item is not self._items[item.key]]
+        self._items.update((item.key, item) for item in changed)
+        return [item.key for item in changed]
+
     def _read(self) -> None:
         self._records.clear()
         self._damaged.clear()
@@ -309,15 +318,15 @@ def _as_the_store_says(items: Iterable[Item], store: CorrectionStore) -> list[It
     by_source: dict[str, list[Correction]] = {}
     for correction, path in zip(of_files, _resolved(Path(each.source) for each in of_files), strict=True):
         by_source.setdefault(str(path), []).append(correction)
-    return [_as_kept(item, by_content.get(item.content), by_source.get(item.key, [])) for item in items]
+    return [_as_kept(item, by_content.get(item.content), by_source.get(item.key, []), store) for item in items]
 
 
-def _as_kept(item: Item, correction: Correction | None, of_file: list[Correction]) -> Item:
+def _as_kept(item: Item, correction: Correction | None, of_file: list[Correction], store: CorrectionStore) -> Item:
     if correction is None and not item.content:  # pixels that were never read: the file's name has to do
         correction = next((kept for kept in of_file if not kept.plane), None)
     if correction is not None and item.state != "approved":
         return replace(item, state="approved", content=correction.image, time=correction.time)
     # Planes of a stack are kept one by one, under hashes of their own; and a layer has no file to ask for.
     if correction is None and item.state == "approved" and item.path is not None and not of_file:
-        return replace(item, state="corrected")
+        return replace(item, state="corrected" if store.history(item.content) else "todo")
     return item

@@ -233,6 +233,21 @@ def test_stored_corrections_are_forgotten_after_one_question(lesson: Class) -> N
     assert not list(CorrectionStore().folder.rglob("*.npy.gz"))
 
 
+def test_a_stored_correction_is_forgotten_while_its_image_is_open(lesson: Class) -> None:
+    lesson.open("train", 0)
+    lesson.widget.keep()
+    lesson.help_ends()
+    assert lesson.row("train_0").summary == "25 % labelled, stored"
+    for text in ("Forget…", "Forget it"):
+        (button,) = (each for each in lesson.panel.findChildren(QPushButton) if each.text() == text)
+        button.click()
+        lesson.help_ends()
+    assert CorrectionStore().history() == []
+    row = lesson.row("train_0")
+    assert (row.summary, row.stored) == ("25 % labelled, ready", ())
+    assert len(lesson.viewer.layers) == 2
+
+
 def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) -> None:
     lesson.open("train")
     lesson.learn()

@@ -74,6 +74,19 @@ def test_models_are_listed_by_name_and_files_are_added(
     assert row.choice.name == "mine.safetensors"
 
 
+def test_whoever_has_the_best_so_far_has_the_best_again(qtbot: Any, tmp_path: Path, make_model: Any) -> None:
+    first, v1, v2 = (ModelChoice.from_file(make_model(tmp_path / f"{name}.safetensors")) for name in ("a", "v1", "v2"))
+    row = ModelRow()
+    qtbot.addWidget(row)
+    row.set_models([first])
+    with qtbot.waitSignal(row.chosen):
+        row.set_models([v1, first])
+    assert row.choice == v1
+    row.combo.setCurrentIndex(1)  # chosen by hand
+    row.set_models([v2, v1, first])
+    assert row.choice == first
+
+
 def test_a_card_is_shown_as_text_and_never_as_markup(tmp_path: Path, make_model: Any) -> None:
     card = card_html(
         ModelChoice.from_file(make_model(tmp_path / "x.safetensors", title="<b>5 < 6</b>", data="BUSI & co"))

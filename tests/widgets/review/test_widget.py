@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QSpinBox
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QPushButton, QSpinBox
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.journal.compaction import forget
+from napari_wavegms.journal.journal import Journal
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.segment.segmenter_cache import SegmenterCache
@@ -328,11 +331,35 @@ def test_after_so_many_approvals_the_model_learns(
     compare.click()
     qtbot.waitUntil(lambda: "test images: new" in viewer.layers, timeout=60_000)
     assert compare.text() == "Hide comparison"
+    viewer.layers.remove("test images: new")
     compare.click()
     assert "test images" not in viewer.layers
+    compare.click()
+    qtbot.waitUntil(lambda: "test images: new" in viewer.layers, timeout=60_000)
+    widget.lists.previous()
+    qtbot.waitUntil(lambda: "test images" not in viewer.layers, timeout=60_000)
+    assert compare.text() == "Compare"
     assert ModelVersions().current() is None
     use.click()
     assert [entry.version.name for entry in ModelVersions().listing() if entry.in_use] == ["v1"]
     assert not use.isVisibleTo(widget.panel)
     viewer.window.remove_dock_widget(widget)
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
+
+
+def test_what_was_forgotten_elsewhere_is_no_longer_approved(room: Any) -> None:
+    room.approve()
+    room.approve()
+    room.show(next(item.key for item in room.images.items() if item.name == "scan_1"))
+    assert room.shown.approved
+    for kept in CorrectionStore().corrections():
+        forget(Journal(), CorrectionStore(), kept.image)
+    QApplication.sendEvent(room.widget, QShowEvent())  # as its tab does
+    assert not room.shown.approved
+    assert room.mask.editable
+    assert room.images.counts["approved"] == 0
+    mask = room.stroke((3, 3))
+    room.widget.journal.settle()
+    assert room.widget.journal.writer.flush()
+    assert np.array_equal(Journal().restore(room.shown.content), mask)
+    assert room.state_of("scan_2") == "todo"

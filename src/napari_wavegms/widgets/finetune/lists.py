@@ -52,7 +52,7 @@ class PairRow:
     masks: tuple[tuple[str, Hashable], ...] = ()  # to choose from, by name and id; empty for stored corrections
     mask: Hashable | None = None  # id of the chosen one
     picture: PairPicture | None = None
-    stored: bool = False  # may be forgotten
+    stored: tuple[str, ...] = ()  # content hashes of its stored images, which may be forgotten
 
 
 @dataclass(frozen=True, slots=True)

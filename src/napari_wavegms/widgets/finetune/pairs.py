@@ -282,7 +282,7 @@ def stored_rows(store: CorrectionStore, open_pairs: Sequence[OpenPair], left_out
             f"{_how_much(stored)}, stored",
             included=stored.image not in left_out,
             picture=PairPicture(f"{stored.image} {stored.mask}", stored.name, partial(_stored_planes, store, stored)),
-            stored=True,
+            stored=(stored.image,),
         )
         for stored in store.corrections()
         if stored.image not in shown
@@ -310,10 +310,11 @@ def _how_much(stored: Correction) -> str:
 
 
 def with_stored_noted(store: CorrectionStore, pair: OpenPair) -> OpenPair:
-    """Let an open pair say that it is stored already."""
+    """Let an open pair say that it is stored already, and what of it may be forgotten."""
+    row = replace(pair.row, stored=tuple(report.content for report in pair.reports if store.find(report.content)))
     if pair.ready and not not_stored(store, pair):
-        return replace(pair, row=replace(pair.row, summary=pair.row.summary.replace("ready", "stored")))
-    return pair
+        row = replace(row, summary=row.summary.replace("ready", "stored"))
+    return replace(pair, row=row)
 
 
 def not_stored(store: CorrectionStore, pair: OpenPair) -> list[Drawn]:

@@ -78,7 +78,7 @@ class LearningPlot(QWidget):
         dsc.draw_steps()
         loss.draw_line(curves.loss, _LOSS)
         if curves.before is not None:
-            dsc.draw_level(curves.before, "before")
+            dsc.draw_level(curves.before, "before", below=bool(curves.dsc) and curves.dsc[0][1] >= curves.before)
         dsc.draw_line(curves.dsc, _DSC, markers=True)
         painter.end()
 
@@ -127,12 +127,13 @@ class _Pane:
         beside = QRectF(self.box.right() + 5, places[-1].y() - 7, _RIGHT - 5, 14)
         self._write(beside, Qt.AlignmentFlag.AlignLeft, f"{points[-1][1]:.2f}", colour)
 
-    def draw_level(self, value: float, name: str) -> None:
+    def draw_level(self, value: float, name: str, below: bool) -> None:
         start = self.at(0.0, value)
         self.painter.setPen(QPen(self.ink, 1.2, Qt.PenStyle.DashLine))
         self.painter.drawLine(start, self.at(self.end, value))
-        above = -3 if start.y() - 14 > self.box.top() else 12
-        self.painter.drawText(start + QPointF(4, above), f"{name} {value:.2f}")
+        has_room = start.y() + 14 < self.box.bottom() if below else start.y() - 14 > self.box.top()
+        base = 12 if below is has_room else -3  # on the other side of the line than the curve begins
+        self.painter.drawText(start + QPointF(4, base), f"{name} {value:.2f}")
 
     def _write(self, place: QRectF, side: Qt.AlignmentFlag, text: str, colour: QColor) -> None:
         self.painter.setPen(colour)

@@ -138,11 +138,7 @@ class FineTuneWidget(DockedWidget):
     def refresh_models(self) -> None:
         """Read the installed models and the versions again."""
         models, why = models_to_start_from(self._versions)
-        row = self.panel.model_row
-        followed = row.choice is None or row.combo.currentIndex() == 0
-        row.set_models(models)
-        if followed and models:  # the best so far changes; whoever chose another model keeps it
-            row.combo.setCurrentIndex(0)
+        self.panel.model_row.set_models(models)
         self.panel.why_start.say(why)
         try:
             rows = version_rows(self._versions)
@@ -279,14 +275,15 @@ class FineTuneWidget(DockedWidget):
         """Ask about one stored correction, or about all that are not ticked where it is one of several."""
         stored = [row for row in self.panel.pairs.rows if row.stored]
         (row,) = (row for row in stored if row.key == image)
-        self._forgettable = [row.key], [row.key for row in stored if not row.included]
+        left_out = [row.stored for row in stored if not row.included]
+        self._forgettable = list(row.stored), [content for contents in left_out for content in contents]
         answers = {"one": ("Forget it", f"Forget {row.name}")}
-        unticked = len(self._forgettable[1])
+        unticked = len(left_out)
         if not row.included and unticked > 1:
             answers["unticked"] = (f"Forget all {unticked} unticked", "Forget every stored correction that is left out")
         self.panel.forgetting.ask(
             f"Forget {row.name} for good? Its stored image and mask and the pixels of its edits are deleted. The file "
-            "that it came from and models that learned from it stay.",
+            "that it came from, open layers and models that learned from it stay.",
             answers | {"keep": ("Keep", "Delete nothing")},
         )
 

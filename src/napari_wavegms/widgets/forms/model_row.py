@@ -134,10 +134,14 @@ class ModelRow(QWidget):
         return value if isinstance(value, ModelChoice) else None
 
     def set_models(self, models: list[ModelChoice]) -> None:
-        """Show these models and the files opened so far; the chosen one stays chosen where it is still there."""
+        """Show these models, the best so far first, and the files opened so far.
+
+        The chosen one stays chosen where it is still there; whoever had the best so far has it again.
+        """
+        followed = self.combo.currentIndex() <= 0
         self._listed = models
         self._files = [choice for choice in self._files if choice.path.is_file()]
-        self._show(self.choice)
+        self._show(models[0] if models and followed else self.choice)
 
     def open_file(self, path: Path) -> None:
         """Add a model file to the list and choose it."""

@@ -70,6 +70,7 @@ class JournalWatch(QObject):
 
     saved = Signal(str)  # another `saved_sentence`
     edited = Signal(object)  # the `Edit` that has just come to the disk
+    warned = Signal(str)  # once, `Journal.warning`
 
     def __init__(
         self, writer: JournalWriter, parent: QObject | None = None, clock: Callable[[], float] = time.monotonic
@@ -81,7 +82,7 @@ class JournalWatch(QObject):
         self.sentence = ""
         self.writer, self._clock = writer, clock
         self._layer: Labels | None = None
-        self._image = ""
+        self._image = self._warning = ""
         self._last: Edit | None = None
         self._bands = ChangedBands(np.zeros((1, 1), np.uint8))
         self._search_wanted = self._dragging = False
@@ -277,6 +278,9 @@ class JournalWatch(QObject):
             self._show_saved()
         if edit is not None:
             self.edited.emit(edit)
+        if edit is not None and self.writer.journal.warning != self._warning:
+            self._warning = self.writer.journal.warning
+            self.warned.emit(self._warning)
 
     def _show_saved(self) -> None:
         age = None if self.writer.saved_at is None else time.time() - self.writer.saved_at

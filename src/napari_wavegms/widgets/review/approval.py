@@ -78,6 +78,11 @@ class Approvals(QObject):
     -------
     retrained()
         A run has ended, or somebody has chosen; another version may be in use.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        Compares the models after a retraining; what it shows leaves with the image.
     """
 
     retrained = Signal()
@@ -95,9 +100,10 @@ class Approvals(QObject):
         self._current, self._tools, self._show_next, self._preset = current, tools, show_next, preset
         self._count = 0
         self._is_noticed = False  # it was said what is kept where, until the next approval
-        self._verdict = Verdict(context.viewer, self._panel.verdict, self)
-        self._verdict.said.connect(lambda sentence, _kind: self._panel.retraining.say(sentence))
-        self._verdict.chosen.connect(self._on_choice)
+        self.verdict = Verdict(context.viewer, self._panel.verdict, self)
+        self.verdict.said.connect(lambda sentence, _kind: self._panel.retraining.say(sentence))
+        self.verdict.chosen.connect(self._on_choice)
+        current.arrived.connect(self.verdict.hide)
         self._stored: tuple[Shown, bool]  # what is on its way to the disk, and whether as approved
         self._storing, self._training = JobRunner(self), JobRunner(self)
         self._training.progressed.connect(self._on_progress)
@@ -138,7 +144,7 @@ class Approvals(QObject):
     def close(self) -> None:
         """Stop retraining."""
         self._training.abandon()
-        self._verdict.close()
+        self.verdict.close()
 
     def _start(self, shown: Shown, approve: bool, job: Callable[[], Generator[None, None, str | None]]) -> None:
         self._stored = shown, approve
@@ -198,7 +204,7 @@ class Approvals(QObject):
         is_done = isinstance(outcome.result, FineTuneResult)
         self._panel.retraining.say(outcome.result.sentence if is_done else str(outcome.error or ""))
         if is_done:
-            self._verdict.offer(outcome.result)
+            self.verdict.offer(outcome.result)
         self.retrained.emit()
 
     def _on_choice(self, result: FineTuneResult, wants_new: bool) -> None:

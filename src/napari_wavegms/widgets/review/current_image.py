@@ -16,6 +16,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.journal.masks import drawn_mask
 from napari_wavegms.journal.records import Edit, Unfinished
 from napari_wavegms.journal.writer import JournalWriter
+from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.layer_matching import Matching
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, memory_of, plane_key
@@ -232,6 +233,20 @@ class CurrentImage(QObject):
             if shown.state != "corrected":
                 self.note_state(shown, "corrected")
             self._tools.check_mask_soon(self._prefetch.choice)
+
+    def follow_store(self) -> None:
+        """Take up what was approved, withdrawn or forgotten in another panel or program."""
+        self._list.follow_store()
+        shown, store = self.shown, self._context.store
+        if shown is None or not shown.approved or self.is_saving:
+            return
+        pixels = (shown.loaded.pixels[index] for index, _ in shown.loaded.planes)
+        if not any(store.find(content_hash(plane)) for plane in pixels):
+            item = self._list.item(shown.key)
+            self.note_state(shown, "todo" if item is None or item.state == "approved" else item.state)
+            shown.lock(False)
+            self.select()
+            self.refresh()
 
     def note_state(self, shown: Shown, state: State) -> None:
         """Note and show what has become of an image."""

@@ -303,17 +303,8 @@ class Prefetch(QObject):
         self.run()
 
     def refresh_models(self) -> None:
-        """Offer the models that are there now."""
+        """Offer the models that are there now; who predicts with the best so far goes on with what is the best now."""
         self._panel.model_row.set_models(models_for_segmenting())
-
-    def follow_best(self) -> None:
-        """Take the version that is the best now, if the best so far is what is chosen."""
-        combo = self._panel.model_row.combo
-        followed = combo.currentIndex() == 0
-        self.refresh_models()
-        if followed and combo.count():
-            combo.setCurrentIndex(0)
-            self.use_model()
 
     def forget(self) -> None:
         """Stop, and drop everything, as for another list."""

@@ -80,7 +80,7 @@ class ReviewWidget(DockedWidget):
         context = ReviewContext(napari_viewer, self.panel, self.panel.list.model, CorrectionStore(), self.journal)
         self._events = ViewerEvents(
             napari_viewer,
-            layers=lambda: self.current.on_layers(),
+            layers=lambda: self._on_layers(),
             view=lambda: self.tools.uncertainty.refresh(),
         )
         self._warmer = JobRunner(self)
@@ -131,8 +131,9 @@ class ReviewWidget(DockedWidget):
         self.lists.open_folder(folder)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for new models whenever the panel comes into view."""
+        """Look for new models, and for what was forgotten, whenever the panel comes into view."""
         self.prefetch.refresh_models()
+        self.current.follow_store()
         super().showEvent(event)
 
     def _open(self) -> None:
@@ -165,7 +166,8 @@ class ReviewWidget(DockedWidget):
     def _connect(self) -> None:
         self.journal.saved.connect(self.panel.saved.say)
         self.journal.edited.connect(self.current.on_edited)
-        self.approvals.retrained.connect(self.prefetch.follow_best)
+        self.journal.warned.connect(self.panel.say_problem)
+        self.approvals.retrained.connect(self.prefetch.refresh_models)
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):
             signal.connect(self.prefetch.run)
         self._keys.changed.connect(self._show_keys)
@@ -177,6 +179,10 @@ class ReviewWidget(DockedWidget):
         panel.name_given.connect(self._on_name)
         panel.question.answered.connect(self.recovery.answer)
         panel.list.item_chosen.connect(self.current.show_item)
+
+    def _on_layers(self) -> None:
+        self.current.on_layers()
+        self.approvals.verdict.refresh()
 
     def _on_refused(self, sentence: str, _news: object) -> None:
         self.panel.say_problem(sentence)

@@ -70,19 +70,13 @@ def preview_job(
     return Preview(tuple(pair.name for pair in pairs), images, masks)
 
 
-def is_shown(viewer: ViewerModel) -> bool:
+def _is_shown(viewer: ViewerModel) -> bool:
     """Whether test images are shown."""
     return any(SHOWN_BY_US in layer.metadata for layer in viewer.layers)
 
 
-def hide(viewer: ViewerModel) -> None:
-    """Take them out of the viewer again."""
-    remove_layers(viewer, *(layer for layer in viewer.layers if SHOWN_BY_US in layer.metadata))
-
-
-def show(viewer: ViewerModel, preview: Preview) -> None:
+def _show(viewer: ViewerModel, preview: Preview) -> None:
     """Add one stack of images with its three masks on top; the slider goes from image to image."""
-    hide(viewer)
     mark = {SHOWN_BY_US: preview.names}
     viewer.add_image(preview.images, rgb=True, name="test images", metadata=dict(mark))
     for name, width, colour in _OUTLINES:
@@ -172,15 +166,20 @@ class Verdict(QObject):
     def compare(self) -> None:
         """Show the test images with the masks of both models, or take them away again."""
         last = self._last
-        if is_shown(self._viewer):
-            hide(self._viewer)
+        if _is_shown(self._viewer):
+            self.hide()
         elif last is not None and last.path is not None and last.held_out and not self._runner.busy:
             self._runner.start(partial(preview_job, last.held_out, last.compared_with, last.path, self._device))
         self.refresh()
 
     def refresh(self) -> None:
         """Notice when somebody has removed the comparison."""
-        self._row.set_comparing(is_shown(self._viewer))
+        self._row.set_comparing(_is_shown(self._viewer))
+
+    def hide(self) -> None:
+        """Take the comparison out of the viewer again, whoever shows it."""
+        remove_layers(self._viewer, *(layer for layer in self._viewer.layers if SHOWN_BY_US in layer.metadata))
+        self.refresh()
 
     def close(self) -> None:
         """Stop."""
@@ -208,6 +207,7 @@ class Verdict(QObject):
         if outcome.error is not None:
             self.said.emit(str(outcome.error), "problem")
         elif isinstance(outcome.result, Preview):
-            show(self._viewer, outcome.result)
+            self.hide()
+            _show(self._viewer, outcome.result)
             self.refresh()
             self.said.emit("Outlines: thick = yours, medium = new model, thin = previous model.", "news")

@@ -92,6 +92,12 @@ class WorklistModel(QAbstractTableModel):
         self._begin_again()
         return found
 
+    def follow_store(self) -> None:
+        """Take up approvals that were made, withdrawn or forgotten elsewhere."""
+        if self.worklist is not None and (keys := self.worklist.follow_store()):
+            self._repaint(keys)
+            self.changed.emit()
+
     def row_of(self, key: str | None) -> int | None:
         """The row of an image; None where it is not shown."""
         return None if key is None else self._rows.get(key)
