@@ -328,5 +328,6 @@ def _as_kept(item: Item, correction: Correction | None, of_file: list[Correction
         return replace(item, state="approved", content=correction.image, time=correction.time)
     # Planes of a stack are kept one by one, under hashes of their own; and a layer has no file to ask for.
     if correction is None and item.state == "approved" and item.path is not None and not of_file:
-        return replace(item, state="corrected" if store.history(item.content) else "todo")
+        is_forgotten = bool(item.content) and not store.history(item.content)
+        return replace(item, state="todo" if is_forgotten else "corrected")
     return item

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
+
+from napari_wavegms.finetune.gate import Verdict
+from napari_wavegms.finetune.versions import ModelVersions
 
 PANELS = ("Wave-GMS Segment", "Wave-GMS Fine-tune", "Wave-GMS Review")
 NARROW = 260
@@ -38,3 +42,21 @@ def test_panels_of_ours_become_tabs_and_can_be_narrow(window: Any, qtbot: Any) -
         dock.raise_()
         qtbot.wait(10)
         qtbot.waitUntil(lambda shown=dock: is_narrow(shown))
+
+
+def test_a_tab_that_comes_to_the_front_knows_the_version_in_use(
+    model_file: Path, make_napari_viewer: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    (dock, segment), (_, review) = (
+        viewer.window.add_plugin_dock_widget("napari-wavegms", name) for name in ("Wave-GMS Segment", "Wave-GMS Review")
+    )
+    main = viewer.window._qt_window
+    qtbot.waitUntil(lambda: len(main.tabifiedDockWidgets(dock)) == 1)
+    version = ModelVersions().add(model_file, Verdict("first"), "tiny")
+    ModelVersions().promote(version.number)
+    assert segment.panel.model_row.choice.name != version.name
+    (other,) = main.tabifiedDockWidgets(dock)
+    for each, panel in ((dock, segment), (other, review)):
+        each.raise_()
+        qtbot.waitUntil(lambda panel=panel: panel.panel.model_row.choice.name == version.name)

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
@@ -183,12 +182,7 @@ class FineTuneWidget(DockedWidget):
         self.panel.set_keep(sum(len(not_stored(self._store, pair)) for pair in self._pairs))
         self._check_start()
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for new models and corrections whenever the panel comes into view."""
-        self._refresh()
-        super().showEvent(event)
-
-    def _refresh(self) -> None:
+    def _catch_up(self) -> None:
         self.refresh_models()
         self.refresh_pairs()
 
@@ -217,7 +211,7 @@ class FineTuneWidget(DockedWidget):
         if self._events.is_open:
             return
         self._events.open()
-        self._refresh()
+        self._catch_up()
         if not self._helper.busy:
             self._helper.start(recover_job)
 

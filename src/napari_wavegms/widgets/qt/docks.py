@@ -27,7 +27,7 @@ class DockedWidget(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_placed = False
+        self._is_placed = self._is_behind = False
         self._place_soon = single_shot(self, 0, self._place)
         self._watched: ReferenceType[QMainWindow] | None = None  # the window; weak: a closed viewer has to be collected
 
@@ -36,6 +36,7 @@ class DockedWidget(QWidget):
         super().showEvent(event)
         self._watch_window()  # a dock is put into its window after we are put into the dock
         self._place_soon.start()
+        self._catch_up()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Notice when napari closes the dock, or opens it again."""
@@ -78,6 +79,7 @@ class DockedWidget(QWidget):
         for part in (*self.findChildren(QScrollArea), self):
             part.updateGeometry()
         dock.setMinimumWidth(1)
+        dock.visibilityChanged.connect(self._on_visibility)
         self._is_placed, area = True, window.dockWidgetArea(dock)
         for other in window.findChildren(QDockWidget):
             if other is not dock and window.dockWidgetArea(other) == area and other.findChild(DockedWidget) is not None:
@@ -85,11 +87,20 @@ class DockedWidget(QWidget):
                 dock.raise_()
                 return
 
+    def _on_visibility(self, is_seen: bool) -> None:
+        """Catch up when our tab comes to the front, for which Qt sends no event: a dock behind others is not hidden."""
+        was_behind, self._is_behind = self._is_behind, not is_seen
+        if is_seen and was_behind:
+            self._catch_up()
+
     def _open(self) -> None:
         raise NotImplementedError
 
     def _close(self) -> None:
         raise NotImplementedError
+
+    def _catch_up(self) -> None:
+        """Read what may have changed while the panel was out of sight."""
 
 
 class ScrolledPanel(QScrollArea):

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
@@ -130,11 +129,9 @@ class ReviewWidget(DockedWidget):
         """Review the images of a folder, from where one stopped."""
         self.lists.open_folder(folder)
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for new models, and for what was forgotten, whenever the panel comes into view."""
+    def _catch_up(self) -> None:
         self.prefetch.refresh_models()
         self.current.follow_store()
-        super().showEvent(event)
 
     def _open(self) -> None:
         if self._events.is_open:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
@@ -159,10 +158,8 @@ class SegmentWidget(DockedWidget):
         """Read the list of models again, as after a training; the best so far comes first."""
         self.panel.model_row.set_models(models_for_segmenting())
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """List the models anew whenever the panel comes into view."""
+    def _catch_up(self) -> None:
         self.refresh_models()
-        super().showEvent(event)
 
     def _connect(self) -> None:
         panel = self.panel
