@@ -117,3 +117,20 @@ def test_the_sentence_names_the_file(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "clara.tif", -LESION.astype(np.int16))
     with pytest.raises(InputError, match=r"clara\.tif: A mask holds labels from 0 up, but this has label -1"):
         read_mask(tmp_path / "clara.tif")
+
+
+@pytest.mark.parametrize("axes", ["CYX", "YXS", "a second sample of unknown meaning"])
+def test_a_mask_of_several_channels_is_refused_with_what_to_save(axes: str, tmp_path: Path) -> None:
+    mask = LESION.astype(np.uint8) * 255
+    file = tmp_path / "two_mask.tif"
+    if axes == "CYX":
+        tifffile.imwrite(file, np.stack([mask, 255 - mask]), photometric="minisblack", metadata={"axes": "CYX"})
+    elif axes == "YXS":
+        stored = np.stack([mask] * 5, -1)
+        tifffile.imwrite(file, stored, photometric="minisblack", planarconfig="contig", extrasamples=[0] * 4)
+    else:
+        stored = np.stack([mask, 255 - mask], -1)
+        tifffile.imwrite(file, stored, photometric="minisblack", planarconfig="contig", extrasamples=[0])
+    count = 5 if axes == "YXS" else 2
+    with pytest.raises(InputError, match=rf"two_mask.tif has {count} channels, but a mask has one label per pixel"):
+        read_mask(file)

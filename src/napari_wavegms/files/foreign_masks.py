@@ -37,6 +37,11 @@ def labels_of(decoded: Decoded, source: Path) -> tuple[NDArray[Any], str, str]:
         values, axes = palette[values], f"{axes}S"
     if axes.endswith("S"):
         values, axes = _one_sample(values, source), axes[:-1]
+    if "C" in axes and (channels := values.shape[axes.index("C")]) > 1:
+        raise InputError(
+            f"{source} has {channels} channels, but a mask has one label per pixel. Save the channel that is the mask, "
+            f"or all of them as one picture with the labels 1 to {channels}."
+        )
     values = _smallest(_whole(values, source), source)
     labels, note = _black_and_white(values, source, lossy=decoded.lossy)
     return labels, axes, note

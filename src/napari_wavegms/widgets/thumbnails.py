@@ -69,10 +69,14 @@ def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
     if item.path.is_file() and item.path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{item.name} is too large for a thumbnail. Open the image to see it.")
     loaded = read_image(item.path)
-    plane: npt.NDArray[np.generic] = loaded.pixels
-    for _axis in range(loaded.pixels.ndim - (3 if loaded.axes.endswith("S") else 2)):
-        plane = plane[plane.shape[0] // 2]
-    return plane
+    return middle_plane(loaded.pixels, loaded.axes.endswith("S"))
+
+
+def middle_plane(pixels: Any, rgb: bool) -> npt.NDArray[np.generic]:
+    """Read the middle plane, (H, W) or (H, W, 3 or 4), of an array-like of shape (..., H, W) or (..., H, W, 3 or 4)."""
+    for _axis in range(pixels.ndim - (3 if rgb else 2)):
+        pixels = pixels[pixels.shape[0] // 2]
+    return np.asarray(pixels)
 
 
 def small_picture(plane: npt.NDArray[np.generic] | Outlined) -> QImage:

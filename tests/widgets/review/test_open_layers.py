@@ -29,6 +29,7 @@ def test_open_layers_are_reviewed_in_their_place(open_room: Callable[[], Any], d
     room.wait_shown()
     assert room.shown.image is image
     assert tuple(room.mask.scale) == (2, 3)
+    room.wait(lambda: room.images.thumbnails.picture(room.item) is not None)
     room.approve()
     assert [kept.name for kept in CorrectionStore().corrections()] == ["open one"]
     room.close()

@@ -146,15 +146,15 @@ def _frames(image: TiffImageFile, numbers: list[int]) -> tuple[NDArray[Any], NDA
 
 
 def _samples_last(pixels: NDArray[Any], axes: str, *, has_alpha: bool) -> tuple[NDArray[Any], str]:
-    """Colour samples as the last axis; of two the second is alpha or left out; more than four are channels."""
+    """Colour samples as the last axis; two of which none is alpha, and more than four, are channels."""
     if "S" not in axes:
         return pixels, axes
     samples = axes.index("S")
     rest = axes.replace("S", "")
     count = pixels.shape[samples]
-    if count == 1 or (count == 2 and not has_alpha):
+    if count == 1:
         return np.take(pixels, 0, axis=samples), rest
-    if count <= 4:
+    if count in (3, 4) or (count == 2 and has_alpha):
         return np.moveaxis(pixels, samples, -1), f"{rest}S"
     return np.moveaxis(pixels, samples, 0), f"C{rest}"
 

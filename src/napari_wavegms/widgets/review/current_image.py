@@ -28,6 +28,7 @@ from napari_wavegms.widgets.review.layers import LayerPair, Shown
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.widgets.review.prefetch import LoadedImage, Pixels, Prediction, Prefetch, load_image
 from napari_wavegms.widgets.review.tools import ReviewTools
+from napari_wavegms.widgets.thumbnails import middle_plane
 from napari_wavegms.widgets.worklist.model import WorklistModel
 from napari_wavegms.worklist.item import Item, State
 from napari_wavegms.worklist.ordering import TO_DO
@@ -163,6 +164,9 @@ class CurrentImage(QObject):
     def take_layers(self, pixels: dict[str, Pixels], matching: Matching) -> None:
         """Know the open images that are to be reviewed, and which open masks are theirs."""
         self.open_layers = pixels
+        planes = self._panel.list.open_planes
+        planes.clear()
+        planes.update((key, partial(middle_plane, layer.data, layer.rgb)) for key, layer in pixels.items())
         self._own_masks = {str(image): mask for image, mask in matching.proposals.items()}
         advice = "Until then you see the model's. Remove or rename the other masks, then press Layers again."
         self._unsure = {str(image): f"⚠ {matching.leftovers[image]} {advice}" for image in matching.undecided}

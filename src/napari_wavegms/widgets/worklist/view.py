@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
 
 from qtpy.QtCore import QEvent, QItemSelectionModel, QModelIndex, QObject, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette, QResizeEvent
@@ -217,6 +218,11 @@ class WorklistTable(QTableView):
             self.opened.emit(self._model.keys[index.row()])
 
 
+def _plane_of(open_planes: Mapping[str, Callable[[], Any]], item: Item) -> Any:
+    """What stands for an image in the list; called in the background."""
+    return open_planes[item.key]() if item.key in open_planes else plane_of_file(item)
+
+
 class WorklistView(QWidget):
     """The images of a review; a person chooses, the coordinator opens."""
 
@@ -225,7 +231,10 @@ class WorklistView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = WorklistModel(Thumbnails(plane_of_file, self), self)
+        self.open_planes: dict[
+            str, Callable[[], Any]
+        ] = {}  # by key, what reads an open layer's plane for its thumbnail
+        self.model = WorklistModel(Thumbnails(partial(_plane_of, self.open_planes), self), self)
         self.table = WorklistTable(self.model)
         self._counts, self._bar, self._notes = QLabel(), QProgressBar(), WrappedLabel()
         self._order, self._show, self._search = ChoiceList(), ChoiceList(), QLineEdit()
