@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def test_a_tab_that_comes_to_the_front_knows_the_version_in_use(
     )
     main = viewer.window._qt_window
     qtbot.waitUntil(lambda: len(main.tabifiedDockWidgets(dock)) == 1)
-    version = ModelVersions().add(model_file, Verdict("first"), "tiny")
+    version = ModelVersions().add(partial(shutil.copy, model_file), Verdict("first"), "tiny")
     ModelVersions().promote(version.number)
     assert segment.panel.model_row.choice.name != version.name
     (other,) = main.tabifiedDockWidgets(dock)

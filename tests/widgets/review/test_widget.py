@@ -363,3 +363,12 @@ def test_what_was_forgotten_elsewhere_is_no_longer_approved(room: Any) -> None:
     assert room.widget.journal.writer.flush()
     assert np.array_equal(Journal().restore(room.shown.content), mask)
     assert room.state_of("scan_2") == "todo"
+
+
+def test_the_end_of_a_list_says_where_the_masks_leave(room: Any) -> None:
+    for _ in range(5):
+        assert not room.says("Every image of this list is approved")
+        room.approve()
+    assert room.says("Every image of this list is approved. Export masks… is under Save, export.")
+    assert room.button("Model tiny, retraining")
+    assert room.says("✓ Approved and locked: scan_")

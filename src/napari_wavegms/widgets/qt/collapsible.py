@@ -31,6 +31,10 @@ class Fold(QWidget):
         self._heading.toggled.connect(self.unfold)
         self.unfold(unfolded)
 
+    def set_title(self, title: str) -> None:
+        """Show another heading."""
+        self._heading.setText(title)
+
     def unfold(self, unfolded: bool) -> None:
         """Show or hide the body."""
         self._heading.setChecked(unfolded)

@@ -98,7 +98,10 @@ class Lists(QObject):
 
     def next(self) -> None:
         """Go to the next image of the list."""
-        self._go(self._list.next_key(), "There is no other image in this list. Choose more under Show.")
+        otherwise = "There is no other image in this list. Choose more under Show."
+        if all(item.state == "approved" for item in self._list.items()):
+            otherwise = "Every image of this list is approved. Export masks… is under Save, export."
+        self._go(self._list.next_key(), otherwise)
 
     def previous(self) -> None:
         """Go back to the previous image, even if it was approved or skipped and is no longer in the list."""

@@ -217,7 +217,7 @@ class ReviewPanel(QWidget):
 
     def set_shown(self, name: str, approved: bool, details: str = "") -> None:
         """Show which image is on screen, and switch on what can be done with it."""
-        self._name.setText(f"✓ {name}, approved and locked" if approved else name)
+        self._name.setText(f"✓ Approved and locked: {name}" if approved else name)
         self._name.setToolTip(details)
         self._name.setVisible(bool(name))
         focus = self._focus()
@@ -259,6 +259,10 @@ class ReviewPanel(QWidget):
         label = self._labels.get("box", "Box") if state == "idle" else "Cancel box"
         self._action_buttons["box"].set_label(label, "Box" if state == "idle" else label)
 
+    def set_model(self, name: str) -> None:
+        """Show which model predicts, even while it cannot be chosen."""
+        self._model_fold.set_title(f"Model {name}, retraining" if name else "Model, retraining")
+
     def set_editor(self, name: str) -> None:
         """Show the name that edits are signed with."""
         self._editor.setText(name)
@@ -293,9 +297,10 @@ class ReviewPanel(QWidget):
         above, column = _column(8, 8, 8, 4)
         column.addLayout(top)
         column.addWidget(self.list, 1)
-        more = Fold("Model, retraining", self._more())
-        scrolled = ScrolledPanel(self._lower_half(more))
-        more.unfolded.connect(partial(scrolled.ensureWidgetVisible, more, 0, 0))
+        exports, self._model_fold = Fold("Save, export", self._exports()), Fold("Model, retraining", self._more())
+        scrolled = ScrolledPanel(self._lower_half(exports))
+        for fold in (exports, self._model_fold):
+            fold.unfolded.connect(partial(scrolled.ensureWidgetVisible, fold, 0, 0))
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(above)
         splitter.addWidget(scrolled)
@@ -309,7 +314,7 @@ class ReviewPanel(QWidget):
         for name, field in {**names, "Smallest island": self._smallest, "Approvals": self._every}.items():
             field.setAccessibleName(name)
 
-    def _lower_half(self, more: QWidget) -> QWidget:
+    def _lower_half(self, exports: QWidget) -> QWidget:
         half, column = _column(8, 4, 8, 8)
         column.setSpacing(6)
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -321,7 +326,7 @@ class ReviewPanel(QWidget):
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
         _fill(column, self._name, self.light, self.question, steps)
         _fill(column, self.saved, self.hint, self._status, self.retraining, self.verdict)
-        _fill(column, Fold("Tools", self._tools(), unfolded=True), Fold("Save, export", self._exports()), more)
+        _fill(column, Fold("Tools", self._tools(), unfolded=True), exports, self._model_fold)
         column.addStretch(1)
         return half
 

@@ -314,6 +314,7 @@ class Prefetch(QObject):
     def _use(self, choice: ModelChoice | None) -> None:
         """Predict with another model; predictions are forgotten, pixels are kept."""
         self.choice, self._is_broken = choice, False
+        self._panel.set_model("" if choice is None else choice.name)
         self._predictions.clear()
         self._refused.clear()
         self._queue = deque()  # another one, for the worker that is told to stop may take one more

@@ -102,7 +102,7 @@ class Strokes(QObject):
         self._viewer, self._panel = viewer, panel
         self._journal = JournalWatch(JournalWriter(), self)
         self._journal.saved.connect(panel.saved.say)
-        self._journal.warned.connect(lambda sentence: panel.set_status(sentence, "problem"))
+        self._journal.warned.connect(lambda sentence: panel.status.say(sentence, "problem"))
         self._mask: Labels | None = None
         self._marked: _Marked | None = None  # whose mask is journalled
         self._edited: set[str] = set()  # content hashes of the images that were drawn on since the panel was opened
