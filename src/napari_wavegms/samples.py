@@ -171,8 +171,7 @@ class _Canvas:
 
         sigma = (down * self.scale, right * self.scale)
         noise = ndimage.gaussian_filter(self.rng.standard_normal(self.shape), sigma, mode="wrap")
-        standard: Field = (noise - noise.mean()) / noise.std()
-        return standard
+        return (noise - noise.mean()) / noise.std()
 
 
 class _Outline:
@@ -200,8 +199,7 @@ class _Outline:
         across = (down * math.cos(self.tilt) - right * math.sin(self.tilt)) / height
         angle = np.multiply.outer(np.arange(2, 9), np.arctan2(across, along))
         edge = 1 + np.tensordot(self.waves, np.cos(angle + (self.phases + turn)[:, None, None]), axes=1)
-        distance: Field = (np.hypot(along, across) / edge - 1) * math.sqrt(height * width)
-        return distance
+        return (np.hypot(along, across) / edge - 1) * math.sqrt(height * width)
 
 
 def _breast(canvas: _Canvas) -> tuple[Field, Field, Field]:
@@ -255,8 +253,7 @@ def _whole(value: Any, least: int, what: str) -> int:
 
 
 def _line(distance: Field, width: float) -> Field:
-    bump: Field = np.exp(-((distance / width) ** 2))
-    return bump
+    return np.exp(-((distance / width) ** 2))
 
 
 def _strands(noise: Field) -> Field:

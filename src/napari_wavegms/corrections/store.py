@@ -94,13 +94,7 @@ class CorrectionStore:
         return self._select("WHERE in_force ORDER BY place")
 
     def history(self, image: str | None = None) -> list[Correction]:
-        """Every approval ever, superseded and withdrawn ones included, oldest first.
-
-        Parameters
-        ----------
-        image : str, optional
-            Only those of the image with this content hash.
-        """
+        """Every approval ever, or those of an image: superseded and withdrawn ones included, oldest first."""
         return self._select("WHERE ?1 IS NULL OR image = ?1 ORDER BY number", image)
 
     def find(self, image: str) -> Correction | None:
@@ -152,12 +146,8 @@ class CorrectionStore:
     def forget(self, image: str) -> None:
         """Remove every correction of the image with this content hash for good: records, image and masks.
 
-        The pixels of its edits are in the journal, see `napari_wavegms.journal.compaction.forget`.
-
-        Raises
-        ------
-        InputError
-            If there is none, or the disk refuses; then nothing has changed, or files without a record stay behind.
+        The pixels of its edits are in the journal, see `napari_wavegms.journal.compaction.forget`. Raises `InputError`
+        if there is none, or the disk refuses; then nothing has changed, or files without a record stay behind.
         """
         failure = "The correction was not forgotten"
         with self.database.write(failure) as connection, explain_os_error(failure, self.folder):
@@ -197,23 +187,12 @@ class CorrectionStore:
     def export(self, folder: str | os.PathLike[str], *, keep_names: bool = False) -> list[Correction]:
         """Write the corrections in force to ``images/`` and ``masks/``, for `load_pairs` and every other program.
 
-        Parameters
-        ----------
-        folder : path-like
-            New or empty; appears when all is written. Every image and its mask become TIFF files of one name, the
-            masks with their provenance; ``corrections.jsonl`` tells the rest.
-        keep_names : bool
-            Also tell the folders of the sources, who approved, and content hashes.
+        `folder` is new or empty, and appears when all is written. Every image and its mask become TIFF files of one
+        name, the masks with their provenance; ``corrections.jsonl`` tells the rest. With `keep_names`, it also tells
+        the folders of the sources, who approved, and content hashes.
 
-        Returns
-        -------
-        list of Correction
-            What was written; what could not be read is told in `warnings`.
-
-        Raises
-        ------
-        InputError
-            If there is nothing to export, the folder holds something, or the disk refuses.
+        Returns what was written; what could not be read is told in `warnings`. Raises `InputError` if there is nothing
+        to export, the folder holds something, or the disk refuses.
         """
         if not self.corrections():
             raise InputError(f"There is no approved correction in {self.folder}. Approve a mask first.")

@@ -23,9 +23,8 @@ _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names.s
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a mask with its spacing, axes and provenance, by the ending of `path`.
 
-    `data` is the layer's labels (of a multiscale layer the finest level is written), `meta` its attributes, of which
-    ``scale``, ``units``, ``axis_labels`` and ``metadata[PROVENANCE_KEY]`` are used. Raises `InputError` where
-    `write_mask` does.
+    Of a multiscale layer the finest level is written. Of the layer's attributes `meta`, ``scale``, ``units``,
+    ``axis_labels`` and ``metadata[PROVENANCE_KEY]`` are used.
     """
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     if labels.ndim < 2:  # the writer has the sentence for it

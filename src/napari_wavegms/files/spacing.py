@@ -29,20 +29,10 @@ _PRINT_DPI = (1, 72, 96, 100, 120, 144, 150, 200, 240, 300, 400, 600, 1200, 2400
 
 @dataclass(frozen=True, slots=True)
 class Spacing:
-    """The size of one pixel along each spatial axis, in the order of the array.
+    """The size of one pixel along each spatial axis, (row, column) or (slice, row, column), finite and above zero.
 
-    Attributes
-    ----------
-    size : tuple of float
-        (row, column) or (slice, row, column); finite and above zero.
-    unit : str
-        ``nm``, ``um``, ``mm``, ``cm``, ``m``, ``inch`` or ``pixel``; longer names ("micrometer", "µm") are shortened,
-        unknown ones are kept as they are.
-
-    Raises
-    ------
-    InputError
-        A size that is not a positive finite number, or another count of sizes than two or three.
+    The unit is ``nm``, ``um``, ``mm``, ``cm``, ``m``, ``inch`` or ``pixel``; longer names ("micrometer", "µm") are
+    shortened, unknown ones kept. Raises `InputError` for other sizes.
 
     Examples
     --------

@@ -138,15 +138,10 @@ class _Open:
 
 
 class Journal:
-    """The journal of a user's folder, which any number of processes may share, one instance each.
+    """The journal of a user's folder (see `Database`), which any number of processes may share, one instance each.
 
     `image` always is a content hash. All methods raise `InputError` and change nothing if the database cannot be read
     or written.
-
-    Parameters
-    ----------
-    folder : path-like, optional
-        See `Database`.
 
     Examples
     --------

@@ -37,8 +37,7 @@ class Band(NamedTuple):
     def of(self, mask: Labels) -> Labels:
         """Give these rows of a mask, (rows, W); a view where the mask can give one."""
         place: Any = (*self.plane, slice(self.top, self.bottom))
-        rows: Labels = mask[place]
-        return rows
+        return mask[place]
 
 
 def band_height(shape: tuple[int, ...]) -> int:
@@ -150,8 +149,7 @@ class Patch:
 
     def of(self, mask: Labels) -> Labels:
         """Give the place of the patch in a mask, a view."""
-        place: Labels = self.in_plane(mask[self.plane])
-        return place
+        return self.in_plane(mask[self.plane])
 
     def in_plane(self, plane: Labels) -> Labels:
         """The same in the plane alone."""
@@ -219,8 +217,7 @@ class MaskState:
     @staticmethod
     def unfold(folded: bytes) -> MaskState:
         """The state from `folded`."""
-        state: MaskState = pickle.loads(zlib.decompress(folded))
-        return state
+        return pickle.loads(zlib.decompress(folded))
 
     def reformed(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
         """The same mask in another dtype; in another shape, an empty one that began empty."""

@@ -34,8 +34,7 @@ def run_to_end(task: Generator[Event, None, Result], on_event: Callable[[Event],
             try:
                 event = next(task)
             except StopIteration as end:
-                result: Result = end.value
-                return result
+                return end.value
             if on_event is not None:
                 on_event(event)
     finally:

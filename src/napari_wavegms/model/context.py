@@ -48,8 +48,8 @@ TAPS = (2, 4, 7, 10)
 class ContextTrunk(nn.Module):
     """EfficientNet-Lite0's stem and blocks 0 to 10 without BatchNorm, frozen; about 0.7 M values.
 
-    The weights, named as `expected_shapes` names them, are buffers that no checkpoint holds: they move with the
-    network, but are neither learned nor counted among its parameters.
+    The weights are buffers that no checkpoint holds: they move with the network, but are neither learned nor counted
+    among its parameters.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:

@@ -58,5 +58,4 @@ def _round_trip(
         probability: npt.NDArray[Any] = codec.decode(codec.encode(mask))[0, 0].float().cpu().numpy()
     shape = (plane.shape[0], plane.shape[1])
     frame = Prepared(np.repeat(framed[None], 3, axis=0), shape, fit_frame(shape, rules), None)
-    drawn: npt.NDArray[np.bool_] = restore(probability, frame) >= 0.5
-    return drawn
+    return restore(probability, frame) >= 0.5

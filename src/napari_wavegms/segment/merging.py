@@ -50,5 +50,4 @@ def merged(
     if how == "replace":
         return drawn
     stays = mine != 0 if how == "fill empty" or ours_before is None else mine != ours_before
-    merge: npt.NDArray[Any] = np.where(stays, mine, drawn)
-    return merge
+    return np.where(stays, mine, drawn)

@@ -110,12 +110,8 @@ class ImageKind:
 class ImageKinds:
     """The kinds of image that a model has learned from, for `ModelCard.familiarity`.
 
-    Attributes
-    ----------
-    kinds : tuple of ImageKind
-    corrected : ndarray of shape (N, NUMBERS)
-        Images of later fine-tunings, at most `MOST_CORRECTIONS`: too few of a kind for a mean and a limit, so that each
-        makes known what lies around it.
+    `corrected` (N, NUMBERS) are images of later fine-tunings, at most `MOST_CORRECTIONS`: too few of a kind for a mean
+    and a limit, so that each makes known what lies around it.
     """
 
     kinds: tuple[ImageKind, ...]
@@ -212,8 +208,7 @@ def describe(image: npt.ArrayLike) -> Array:
     """The point (NUMBERS,) of an image (H, W) or (H, W, 1, 3 or 4); 20 ms of a processor."""
     import torch
 
-    point: Array = describe_frames(torch.from_numpy(prepare(image, FRAME).pixels)[None])[0]
-    return point
+    return describe_frames(torch.from_numpy(prepare(image, FRAME).pixels)[None])[0]
 
 
 def describe_frames(frames: torch.Tensor) -> Array:
@@ -223,8 +218,7 @@ def describe_frames(frames: torch.Tensor) -> Array:
 
 def points_of(features: torch.Tensor) -> Array:
     """Points (B, NUMBERS) of context features (B, 256, h, w) of images that are prepared like `FRAME`."""
-    points: Array = features.float().mean(dim=(2, 3)).double().cpu().numpy() @ _space().projection.T
-    return points
+    return features.float().mean(dim=(2, 3)).double().cpu().numpy() @ _space().projection.T
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +239,7 @@ def _space() -> _Space:
 
 def _distances(points: Array, others: Array) -> Array:
     """Root mean square differences of coordinates."""
-    result: Array = np.sqrt(((points - others) ** 2).mean(axis=-1))
-    return result
+    return np.sqrt(((points - others) ** 2).mean(axis=-1))
 
 
 def _point(values: Any) -> Array:

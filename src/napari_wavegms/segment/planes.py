@@ -173,7 +173,8 @@ def plan_stack(
     """Decide which planes of an array to segment.
 
     A plane is made of the axes labelled y and x, or of the last two that are longer than one. An axis labelled c, or
-    named as `channel_axis`, holds channels, of which one is read; the other axes are frames or slices.
+    named as `channel_axis`, holds channels, of which one is read: `channel`, or else the current one; the other axes
+    are frames or slices, of which `every` one is segmented, or the current one.
 
     Parameters
     ----------
@@ -184,10 +185,6 @@ def plan_stack(
     current : sequence of int
         The index shown along each axis but that of the colours; of more indices than axes the last ones count. Channels
         along one of the last two axes are not chosen by it: a viewer shows those axes whole.
-    every : bool
-        Segment every frame, not only the current one.
-    channel_axis, channel : int, optional
-        The axis of channels, if labels do not say, and the channel to read, by default the current one.
 
     Raises
     ------

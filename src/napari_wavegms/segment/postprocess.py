@@ -82,8 +82,7 @@ def smooth(labels: npt.NDArray[Scalar], radius: int) -> npt.NDArray[Scalar]:
 
     A background pixel joins a label that fills more than half of its disc, and a labelled pixel becomes background
     where background fills more than half. So the line between two touching labels stays, and what is smaller than half
-    the disc disappears. The array is mirrored at its border, so that a lesion cut by the border is not rounded there.
-    `radius` is a whole number of pixels.
+    the disc disappears. The array is mirrored at its border. `radius` is a whole number of pixels.
 
     Examples
     --------
@@ -142,8 +141,7 @@ def _pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
 
 def _disc(radius: int, ndim: int) -> Mask:
     steps = np.indices((2 * radius + 1,) * ndim) - radius
-    inside: Mask = np.sum(steps**2, axis=0) <= radius**2
-    return inside
+    return np.sum(steps**2, axis=0) <= radius**2
 
 
 def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.int32]:

@@ -75,8 +75,8 @@ class Segmentation:
 class Inference:
     """A copy of a network in bfloat16 where the processor has matrix units for it, otherwise the network itself.
 
-    The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps. `model` is in evaluation
-    mode; later changes of its weights take effect after `reload`. Model and codec are on `device`.
+    The codec stays in float32: it costs a thirtieth, and probabilities keep all their steps. Later changes of the
+    weights of `model`, which is in evaluation mode, take effect after `reload`. Model and codec are on `device`.
     """
 
     def __init__(self, model: WaveGMS, codec: TinyVAE, device: str, bfloat16: bool | None = None) -> None:
@@ -107,7 +107,7 @@ class Inference:
     @torch.inference_mode()
     def mask_latents(self, images: Tensor, context: Tensor | None = None) -> Tensor:
         """The masks' latents (B, 4, H/8, W/8), float32."""
-        return self._model(images.to(self._device), context).mask.out.float()  # type: ignore[no-any-return]
+        return self._model(images.to(self._device), context).mask.out.float()
 
 
 class Segmenter:

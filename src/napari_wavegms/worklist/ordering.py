@@ -45,14 +45,9 @@ def ordered_keys(
     those that are to do or predicted, "unfinished" all but the approved ones; all words of `text` must occur in the
     name.
 
-    Parameters
-    ----------
-    since : int, optional
-        The number, see `Item.shown`, of the last image that was shown before this sitting. Those shown since stand in
-        front, in the order in which they were shown: the same ring, turned so that a list reads from the beginning of
-        the sitting downwards. None for no such turn.
-    keep : str, optional
-        The key of an image that stays in whatever `state_filter` says, because a person is looking at it.
+    `since` turns the ring, so that a list reads from the beginning of the sitting downwards: images with a later number
+    (see `Item.shown`) stand in front, in the order in which they were shown. The image `keep`, which a person is
+    looking at, stays in whatever `state_filter` says.
 
     Examples
     --------
@@ -73,18 +68,12 @@ def ordered_keys(
 
 
 def next_key(keys: Sequence[str], current: str | None) -> str | None:
-    """The key after the current one, from the last round to the first; None where there is no other.
-
-    Without a current one, or where it is not among the keys, the first.
-    """
+    """The key after the current one, from the last round to the first, or the first; None where there is no other."""
     return next(iter(upcoming(keys, current, 1)), None)
 
 
 def previous_key(keys: Sequence[str], current: str | None) -> str | None:
-    """The key before the current one, from the first round to the last; None where there is no other.
-
-    Without a current one, or where it is not among the keys, the last.
-    """
+    """The key before the current one, from the first round to the last, or the last; None where there is no other."""
     return next_key(keys[::-1], current)
 
 

@@ -51,13 +51,8 @@ class Worklist:
 
     Created by `of_folder`, `of_files` or `of_layers`, and used by one thread. Changes are on disk when a method returns
     or, if the states have a writer, soon after. Methods raise `InputError` and change nothing if the disk fails.
-
-    Attributes
-    ----------
-    folder : pathlib.Path or None
-        The folder that was opened; None for files and layers.
-    since : int
-        The number, see `Item.shown`, of the last image that was shown before this sitting.
+    `folder` is the one that was opened; `since` the number (see `Item.shown`) of the last image shown before this
+    sitting.
 
     Examples
     --------
@@ -68,8 +63,6 @@ class Worklist:
     >>> first = worklist.items()[0]
     >>> worklist.set(first.key, state="approved").name
     'scan_1'
-    >>> worklist.counts()["approved"], len(worklist)
-    (1, 2)
     """
 
     def __init__(
