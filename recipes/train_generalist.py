@@ -110,11 +110,12 @@ class Progress:
     seconds: float = 0.0
     cooled: int = 0
     scores: dict[str, Any] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = STAGES
 
     def stage(self) -> tuple[Stage, int]:
         """The stage of the next step, and the steps already done in it."""
         within = self.step
-        for stage in STAGES:
+        for stage in self.stages:
             if not stage.steps or within < stage.steps:
                 return stage, within
             within -= stage.steps
@@ -148,6 +149,7 @@ class Trainer:
         self.tasks = Tasks(self.model.mapper, self.model.mapper.stem.out_channels, torch.Generator().manual_seed(seed))
         self.progress = Progress()
         self.rate = 1.0
+        self.context_kept, self.alignment_weight = CONTEXT_KEPT, 1.0
         self.lineage: tuple[dict[str, Any], ...] = ()
         self.fresh = 0  # steps since the optimiser began
         self.renew()
@@ -202,7 +204,7 @@ class Trainer:
         masks = torch.stack([sample.mask for sample in samples])[:, None].float()
         context = self.model.context(images)
         assert context is not None
-        kept = torch.rand(len(samples), generator=generator) < CONTEXT_KEPT
+        kept = torch.rand(len(samples), generator=generator) < self.context_kept
         self.tasks.asked = torch.tensor([sample.task for sample in samples])
         heads = self.model.mapper(fed, context * kept[:, None, None, None])
         probability = self.codec.decode(heads.out).float()
@@ -214,7 +216,7 @@ class Trainer:
         by_set: dict[str, list[float]] = defaultdict(list)
         for sample, loss in zip(samples, overlaps.tolist(), strict=True):
             by_set[sample.source.name].append(1 - loss)
-        total = overlaps.mean() + entropy + errors + alignment
+        total = overlaps.mean() + entropy + errors + self.alignment_weight * alignment
         terms = {"dice": overlaps.mean(), "entropy": entropy, "latent": errors, "alignment": alignment}
         return total, {name: float(term.detach()) for name, term in terms.items()} | {"sets": dict(by_set)}
 
