@@ -23,7 +23,7 @@ from napari_wavegms.learn.events import run_to_end
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.registry import resolve
-from napari_wavegms.segment.segmenter_cache import Progress
+from napari_wavegms.segment.segmenter_cache import Progress, reserve_ui_core
 from napari_wavegms.wording import counted
 
 
@@ -127,8 +127,6 @@ def iter_from_corrections(
 ) -> Generator[Progress | FineTuneEvent, None, FineTuneResult]:
     """Gather pairs and stored corrections, split them, and go on with `iter_fine_tune`."""
     yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-    from napari_wavegms.model.device import reserve_ui_core
-
     if inputs.ui_core:
         reserve_ui_core()
     candidates = [*inputs.candidates, *_kept(inputs.without)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -72,14 +71,3 @@ def multiplies_bfloat16(device: str) -> bool:
 def _cpu_capabilities() -> dict[str, object]:
     # torch before 2.9 does not report them, and then float32 is used.
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
-
-
-def reserve_ui_core() -> None:
-    """Leave one processor core to the user interface; applies to the calling thread."""
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), _cores() - 1)))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, where the system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,15 @@ def load_segmenter(model: Path, device: str) -> Segmenter:
     from napari_wavegms.segment.segmenter import Segmenter
 
     return Segmenter.from_checkpoint(model, device=device)
+
+
+def reserve_ui_core() -> None:
+    """Leave one processor core to the user interface; applies to the calling thread."""
+    import torch
+
+    # What this process may use, where the system tells.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), cores - 1)))
 
 
 class SegmenterCache:

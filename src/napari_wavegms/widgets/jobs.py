@@ -21,7 +21,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
+from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache, reserve_ui_core
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
 
 if TYPE_CHECKING:
@@ -163,8 +163,6 @@ def cached_segmenter(
     """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread."""
     if "torch" not in sys.modules:
         yield Progress("Loading PyTorch (once)…")
-    from napari_wavegms.model.device import reserve_ui_core
-
     reserve_ui_core()
     if not cache.holds(model, device):
         yield Progress("Loading the model…")

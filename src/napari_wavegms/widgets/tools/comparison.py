@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_wavegms.finetune.events import FineTuneResult
 from napari_wavegms.learn.pairs import Pair
-from napari_wavegms.segment.segmenter_cache import Progress
+from napari_wavegms.segment.segmenter_cache import Progress, reserve_ui_core
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_layers import SHOWN_BY_US
 from napari_wavegms.widgets.layers.viewer import remove_layers
@@ -49,7 +49,6 @@ def preview_job(
     CheckpointError
         If a model file is gone.
     """
-    from napari_wavegms.model.device import reserve_ui_core
     from napari_wavegms.segment.preprocessing import as_image, scale_intensity
     from napari_wavegms.segment.segmenter import Segmenter
 
