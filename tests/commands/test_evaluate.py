@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_wavegms.commands.common.pictures import TILE, TRUTH_COLOR
 from napari_wavegms.commands.evaluate import SHEET, sheet_sections
-from napari_wavegms.files.contact_sheet import TILE
-from napari_wavegms.files.overlay import TRUTH_COLOR
 from napari_wavegms.learn.evaluate import ImageScored, evaluate
 from napari_wavegms.learn.pairs import load_pairs
 

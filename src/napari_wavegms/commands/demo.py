@@ -77,8 +77,8 @@ def _write_files(options: argparse.Namespace, folder: Path) -> None:
 def _write(folder: Path, phantom: Phantom, result: Segmentation) -> dict[str, Path]:
     from PIL import Image
 
+    from napari_wavegms.commands.common.pictures import write_overlay
     from napari_wavegms.files.mask_writer import write_mask
-    from napari_wavegms.files.overlay import write_overlay
     from napari_wavegms.files.provenance import Provenance
     from napari_wavegms.storage.atomic import atomic_write
 

@@ -29,7 +29,7 @@ from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
-    from napari_wavegms.files.contact_sheet import Tile
+    from napari_wavegms.commands.common.pictures import Tile
     from napari_wavegms.learn.evaluate import ImageScored, Report
     from napari_wavegms.segment.segmenter import Segmenter
 
@@ -175,7 +175,7 @@ def _sheet_target(folder: Path, inputs: Sequence[Path]) -> Path:
 
 def _write_sheet(target: Path, segmenter: Segmenter, files: Sequence[PairPaths], report: Report) -> None:
     """Draw the contact sheet; its images are read and segmented again, so that only its tiles are ever in memory."""
-    from napari_wavegms.files.contact_sheet import Section, write_contact_sheet
+    from napari_wavegms.commands.common.pictures import Section, write_contact_sheet
 
     sections = sheet_sections(report.images)
     by_name = {file.name: file for file in files}
@@ -205,7 +205,7 @@ def sheet_sections(images: Sequence[ImageScored], each: int = _EACH) -> list[tup
 
 
 def _tile(segmenter: Segmenter, file: PairPaths, scored: ImageScored) -> Tile:
-    from napari_wavegms.files.contact_sheet import make_tile
+    from napari_wavegms.commands.common.pictures import make_tile
 
     pair = read_pair(file).pair
     distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} px"

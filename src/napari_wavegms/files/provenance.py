@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_wavegms import __version__
@@ -92,9 +91,12 @@ class Record:
             and tuple(n for n in self.shape if n != 1) == tuple(n for n in pixels.shape if n != 1)
         )
 
-    def restore(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """The pixels in the shape in which they were written."""
-        return np.reshape(pixels, self.shape)
+
+def as_written(record: Record | None, pixels: NDArray[Any], axes: str) -> tuple[Record | None, NDArray[Any], str]:
+    """The pixels in the shape in which they were written; without a record that fits, as they are."""
+    if record is None or not record.fits(pixels):
+        return None, pixels, axes
+    return record, pixels.reshape(record.shape), record.axes
 
 
 def find_line(text: str) -> str | None:

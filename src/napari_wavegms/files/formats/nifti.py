@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded
-from napari_wavegms.files.provenance import KEY, Record, find_line
+from napari_wavegms.files.provenance import KEY, Record, as_written, find_line
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.memory import ask_for_memory
 
@@ -37,11 +37,7 @@ def decode(path: Path) -> Decoded:
         raise InputError(f"{path} has {values.ndim} axes, but two to four can be read. Save one volume of it.")
     sizes = [float(size) for size in image.header.get_zooms()[:3]]
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "mm")
-    record, pixels = _record(image), values.T
-    if record is not None and record.fits(pixels):
-        pixels, axes = record.restore(pixels), record.axes
-    else:
-        record = None
+    record, pixels, axes = as_written(_record(image), values.T, axes)
     return Decoded(pixels=pixels, axes=axes, spacing=Spacing.plausible(sizes[::-1], unit), record=record)
 
 

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded, oriented
 from napari_wavegms.files.formats.raster import stored_values
-from napari_wavegms.files.provenance import Record, find_line
+from napari_wavegms.files.provenance import Record, as_written, find_line
 from napari_wavegms.files.spacing import PIXEL, Spacing, from_dots_per_inch, normal_unit
 from napari_wavegms.storage.memory import ask_for_memory
 
@@ -61,11 +61,7 @@ def decode(path: Path) -> Decoded:
         damage = [text for text in complaints if any(sign in text for sign in _DAMAGE)]
         if damage:
             raise ValueError(damage[0])
-        pixels, axes, record = found.pixels, found.axes, _record(tiff)
-        if record is not None and record.fits(pixels):
-            pixels, axes = record.restore(pixels), record.axes
-        else:
-            record = None
+        record, pixels, axes = as_written(_record(tiff), found.pixels, found.axes)
         return Decoded(
             pixels=np.ascontiguousarray(pixels),
             axes=axes,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from napari_wavegms.commands.common.pictures import LABEL_COLOR, TRUTH_COLOR, overlay, write_overlay
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.overlay import LABEL_COLOR, TRUTH_COLOR, overlay, write_overlay
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 24)).astype(np.uint8)
 DISC = ((np.indices((20, 24)) - [[[10]], [[12]]]) ** 2).sum(axis=0) < 40
@@ -77,8 +77,8 @@ def test_wide_ranges_are_shown_between_their_percentiles() -> None:
     ("image", "labels", "message"),
     [
         (GREY, DISC[:5], r"mask of shape \(5, 24\) does not fit an image of \(20, 24\)"),
-        (np.zeros((2, 20, 24)), DISC, "Pick one plane"),
-        (GREY.astype(complex), DISC, "image of real numbers is needed, but this is complex128"),
+        (np.zeros((2, 20, 24)), DISC, "Choose one channel"),
+        (GREY.astype(complex), DISC, "holds complex128 values; Wave-GMS reads real numbers"),
         (GREY, DISC * 0.5, "whole numbers"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Many images on one sheet, each with the outlines of two masks and lines of text under it."""
+"""Masks drawn over images, for pages, reports and eyes without napari: one by one, or many on a contact sheet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.labels import output_file
-from napari_wavegms.files.overlay import LABEL_COLOR, TRUTH_COLOR, visible
+from napari_wavegms.files.labels import label_colors, output_file, smallest_labels
+from napari_wavegms.segment.preprocessing import as_image, scale_intensity
+
+# Orange and sky blue of Okabe and Ito's palette, which colour-blind readers tell apart.
+LABEL_COLOR = (230, 159, 0)
+TRUTH_COLOR = (86, 180, 233)
+
+_FILL = 0.3
+_PERCENTILES = (0.1, 99.9)
+_PIXELS_PER_LINE = 300
 
 TILE = 256  # pixels; the longer side of a picture
 COLUMNS = 5
@@ -25,6 +33,65 @@ _DASH, _PAUSE = 7.0, 5.0
 _PAPER, _INK = (255, 255, 255), (20, 20, 20)
 
 Place = tuple[float, float]
+
+
+def overlay(image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None) -> NDArray[np.uint8]:
+    """Draw labels over an image, tinted and outlined, and the outline of a reference mask over both: (H, W, 3) uint8.
+
+    The image is (H, W) or (H, W, 1, 3 or 4); bool and uint8 are shown as they are, other types between their 0.1 and
+    99.9 percentiles. Label 1 is orange, others have the colours of written masks; `truth` is outlined in sky blue.
+    Raises `InputError` if shapes or values do not fit.
+
+    Examples
+    --------
+    >>> overlay([[0, 0], [0, 0]], [[1, 0], [0, 0]])[0].tolist()
+    [[230, 159, 0], [0, 0, 0]]
+    """
+    canvas = _visible(image)
+    mask = _fitting(labels, canvas)
+    thickness = max(1, round(max(mask.shape) / _PIXELS_PER_LINE))
+    colors = label_colors()[np.where(mask > 255, (mask - 2) % 254 + 2, mask)].astype(np.float64)
+    colors[mask == 1] = LABEL_COLOR
+    inside = mask > 0
+    canvas[inside] += _FILL * (colors[inside] - canvas[inside])
+    edge = _outline(mask, thickness)
+    canvas[edge] = colors[edge]
+    if truth is not None:
+        canvas[_outline(_fitting(truth, canvas) > 0, thickness)] = TRUTH_COLOR
+    return np.rint(canvas).astype(np.uint8)
+
+
+def write_overlay(
+    path: str | os.PathLike[str], image: ArrayLike, labels: ArrayLike, truth: ArrayLike | None = None
+) -> Path:
+    """Write `overlay` as a PNG; raises `InputError` for another ending or a place that cannot be written, too."""
+    picture = Image.fromarray(overlay(image, labels, truth))
+    with output_file(path, (".png",)) as file:
+        picture.save(file, format="PNG")
+    return Path(path)
+
+
+def _visible(image: ArrayLike) -> NDArray[np.float64]:
+    """An image as (H, W, 3) from 0 to 255."""
+    scaled, _ = scale_intensity(as_image(image), _PERCENTILES)
+    return np.repeat(scaled * 255.0, 3 // scaled.shape[-1], axis=-1).astype(np.float64)
+
+
+def _fitting(labels: ArrayLike, canvas: NDArray[Any]) -> NDArray[np.int64]:
+    mask = smallest_labels(labels)
+    if mask.shape != canvas.shape[:2]:
+        raise InputError(f"A mask of shape {mask.shape} does not fit an image of {canvas.shape[:2]} rows and columns.")
+    return mask.astype(np.int64)
+
+
+def _outline(mask: NDArray[Any], thickness: int) -> NDArray[np.bool_]:
+    """The outermost pixels of each label; the image's border is no outline."""
+    from scipy import ndimage
+    from skimage import segmentation
+
+    find_boundaries: Any = segmentation.find_boundaries  # typed in some versions only
+    edge: NDArray[np.bool_] = find_boundaries(mask, connectivity=1, mode="inner")
+    return edge if thickness == 1 else ndimage.binary_dilation(edge, iterations=thickness - 1) & (mask > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +118,7 @@ def make_tile(image: ArrayLike, predicted: ArrayLike, truth: ArrayLike, *lines: 
     """
     from PIL.ImageDraw import Draw
 
-    pixels = np.rint(visible(np.asarray(image))).astype(np.uint8)
+    pixels = np.rint(_visible(image)).astype(np.uint8)
     shape = pixels.shape[:2]
     height, width = (max(1, round(side * TILE / max(shape))) for side in shape)
     picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)

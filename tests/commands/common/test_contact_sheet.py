@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from napari_wavegms.commands.common.pictures import (
+    COLUMNS,
+    LABEL_COLOR,
+    TILE,
+    TRUTH_COLOR,
+    Section,
+    Tile,
+    dashes,
+    make_tile,
+    write_contact_sheet,
+)
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.contact_sheet import COLUMNS, TILE, Section, Tile, dashes, make_tile, write_contact_sheet
-from napari_wavegms.files.overlay import LABEL_COLOR, TRUTH_COLOR
 
 BLACK = np.zeros((TILE, TILE), np.uint8)
 DISC = np.hypot(*(np.indices(BLACK.shape) - 128)) < 60
