@@ -19,7 +19,7 @@ from napari_wavegms.model.checkpoint import save_checkpoint
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.segment.ood import LEAST_IMAGES, ImageKind, ImageKinds, describe
 
-STEP = replace(QUICK, config=replace(QUICK.config, epochs=1, precision="float32"))
+STEP = replace(QUICK, config=replace(QUICK.config, steps=2, precision="float32"))
 
 
 def pair(number: int) -> Pair:

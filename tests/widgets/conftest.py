@@ -332,9 +332,13 @@ def activate(qtbot: Any) -> Callable[[QWidget], None]:
 
 
 @pytest.fixture
-def shown_viewer(make_napari_viewer: Callable[..., Any]) -> Any:
-    """A viewer in a shown window, for one test."""
-    return make_napari_viewer(show=True)
+def shown_viewer(shared_viewer: Any) -> Iterator[Any]:
+    """The module's viewer in a shown window, without layers."""
+    shared_viewer.window.show()
+    yield shared_viewer
+    shared_viewer.window._qt_window.hide()  # napari crashes in a shown canvas that becomes empty and is filled again
+    shared_viewer.layers.clear()
+    shared_viewer.dims.ndisplay = 2
 
 
 @pytest.fixture

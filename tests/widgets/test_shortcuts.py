@@ -33,8 +33,8 @@ def pressed() -> list[str]:
 
 
 @pytest.fixture
-def keys(shown_viewer: Any, pressed: list[str]) -> Any:
-    viewer = shown_viewer
+def keys(make_napari_viewer: Any, pressed: list[str]) -> Any:
+    viewer = make_napari_viewer(show=True)
     keys = ReviewKeys(viewer, {action.name: lambda name=action.name: pressed.append(name) for action in OURS})
     keys.viewer = viewer
     yield keys

@@ -39,8 +39,8 @@ def test_a_write_that_waited_and_the_stroke_are_two_steps(
     watch.close()
 
 
-def test_what_waits_is_dropped_when_the_layer_is_let_go(make_napari_viewer: Callable[..., Any], qtbot: Any) -> None:
-    mask = make_napari_viewer().add_labels(np.zeros((4, 4), np.uint8))
+def test_what_waits_is_dropped_when_the_layer_is_let_go(shown_viewer: Any, qtbot: Any) -> None:
+    mask = shown_viewer.add_labels(np.zeros((4, 4), np.uint8))
     before = list(mask.mouse_drag_callbacks)
     watch, done = DragWatch(mask), []
     watch.dragging = True

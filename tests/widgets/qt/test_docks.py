@@ -19,8 +19,8 @@ NARROW = 260
 
 
 @pytest.fixture
-def window(shown_viewer: Any, qtbot: Any) -> Any:
-    viewer = shown_viewer
+def window(make_napari_viewer: Any, qtbot: Any) -> Any:
+    viewer = make_napari_viewer(show=True)
     viewer.window.resize(1100, 700)
     for name in PANELS:
         viewer.window.add_plugin_dock_widget("napari-wavegms", name)

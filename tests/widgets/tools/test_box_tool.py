@@ -266,10 +266,11 @@ def test_why_not(room: Room, break_it: Any, sentence: str) -> None:
 
 
 def test_a_scaled_stack_is_written_in_the_plane_on_screen(room: Room, disc: np.ndarray) -> None:
-    room.viewer.layers.clear()
     stack = np.stack([np.zeros_like(disc), disc, disc])
     place = {"scale": (5, 0.2, 0.2), "translate": (0, 3, -4), "units": ("s", "mm", "mm")}
+    room.image.units = ("mm", "mm")
     room.viewer.add_image(stack, name="loop", **place)
+    room.viewer.layers.remove(room.image)
     mask = room.mask(np.zeros(stack.shape, np.uint8))
     mask.scale, mask.translate, mask.units = place["scale"], place["translate"], place["units"]
     room.viewer.dims.set_current_step(0, 1)
