@@ -21,7 +21,8 @@ from napari_wavegms.segment.ood import ImageKinds
 def same(first: WaveGMS | None, second: WaveGMS | None) -> bool:
     assert first is not None
     assert second is not None
-    return all((tensor == second.state_dict()[name]).all() for name, tensor in first.state_dict().items())
+    weights = second.state_dict()
+    return all((tensor == weights[name]).all() for name, tensor in first.state_dict().items())
 
 
 @pytest.fixture
