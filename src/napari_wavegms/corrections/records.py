@@ -16,46 +16,19 @@ from napari_wavegms.storage.database import now
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Approval:
-    """A mask that a person has approved, as it is handed to the store.
+    """A mask that a person has approved, as it is handed to the store."""
 
-    Parameters
-    ----------
-    name : str
-        What the user calls the image.
-    image : ndarray of shape (H, W) or (H, W, 1, 3 or 4)
-        Any real dtype of at most 64 bits; kept bit by bit.
-    mask : ndarray of shape (H, W)
-        Labels from 0 up, or bool; kept in the smallest unsigned dtype that holds them.
-    prediction : ndarray of shape (H, W), optional
-        The mask that the model had drawn; None where a person began from nothing.
-    source : str
-        The file that the image came from, if any.
-    plane : tuple of int
-        Which plane of the source, along its leading axes; empty for a plain image.
-    group : str
-        What may not be torn apart by a split, such as a patient. By default the source for planes of a stack, the
-        content of the image for all others.
-    spacing : Spacing, optional
-        Size of a pixel.
-    model : str
-        The model that predicted, if any.
-    threshold : float, optional
-        The threshold of the prediction.
-    editor : str
-        Who approved.
-    """
-
-    name: str
-    image: npt.NDArray[Any]
-    mask: npt.NDArray[Any]
-    prediction: npt.NDArray[Any] | None = None
-    source: str = ""
-    plane: tuple[int, ...] = ()
-    group: str = ""
-    spacing: Spacing | None = None
-    model: str = ""
-    threshold: float | None = None
-    editor: str = ""
+    name: str  # what the user calls the image
+    image: npt.NDArray[Any]  # (H, W) or (H, W, 1, 3 or 4), any real dtype of at most 64 bits; kept bit by bit
+    mask: npt.NDArray[Any]  # (H, W), labels from 0 up, or bool; kept in the smallest unsigned dtype
+    prediction: npt.NDArray[Any] | None = None  # (H, W), the model's; None where a person began from nothing
+    source: str = ""  # the file that the image came from, if any
+    plane: tuple[int, ...] = ()  # which plane of the source, along its leading axes; empty for a plain image
+    group: str = ""  # what a split keeps together, such as a patient; by default a stack, or the image
+    spacing: Spacing | None = None  # size of a pixel
+    model: str = ""  # the one that predicted, if any
+    threshold: float | None = None  # of the prediction
+    editor: str = ""  # who approved
 
     def __post_init__(self) -> None:
         rows_and_columns, colours = self.image.shape[:2], self.image.shape[2:]

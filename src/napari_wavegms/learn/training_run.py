@@ -37,9 +37,10 @@ from napari_wavegms.learn.learner import Batch, Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
-from napari_wavegms.model.device import out_of_memory, release_memory
+from napari_wavegms.model.device import release_memory
 from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.segment.segmenter import Inference
+from napari_wavegms.storage.memory import out_of_memory
 
 if TYPE_CHECKING:
     from napari_wavegms.model.network import WaveGMS

@@ -36,11 +36,6 @@ def choose_device(wish: str = "auto") -> Device:
     raise InputError(f"The device 'cuda' is not available{reason.removeprefix('the processor')}. Choose auto or cpu.")
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch reports that a device has no memory left; MPS reports it in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
-
-
 def release_memory() -> None:
     """Release cached GPU memory."""
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Ask before something large is decoded: a file of a few kilobytes may unfold to more than the memory holds."""
+"""Ask before something large is decoded, as a small file may unfold to much more; and tell when memory ran out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ _chosen: list[int] = []
 def set_memory_limit(gigabytes: float | None) -> None:
     """Choose how much an image may take while it is read; None goes back to half of what is free."""
     _chosen[:] = [] if gigabytes is None else [int(gigabytes * _GB)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out; torch tells it in a RuntimeError, whose text differs between devices."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error).lower() for words in ("out of memory", "allocate memory", "not enough memory"))
+    )
 
 
 def ask_for_memory(source: object, needed: int) -> None:

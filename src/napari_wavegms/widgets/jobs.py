@@ -22,6 +22,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache, reserve_ui_core
+from napari_wavegms.storage.memory import out_of_memory
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _set_all(stops: list[Event]) -> None:
 
 def _as_ours(error: Exception) -> JobError:
     first_line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in first_line.lower():
+    if out_of_memory(error):
         sentence = f"Out of memory ({first_line}). Close other programs, or choose the device cpu, and try again."
     else:
         sentence = f"Unexpected error: {first_line.rstrip('.')}. Please copy the details and report them."

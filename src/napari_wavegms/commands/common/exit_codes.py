@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_wavegms.errors import TrainingError, WaveGMSError
 from napari_wavegms.storage.atomic import remedy
+from napari_wavegms.storage.memory import out_of_memory
 
 DONE, FAILED, BAD_INPUT, UNSURE, NOT_BETTER, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -23,14 +24,6 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return FAILED, f"{place}{error.strerror or error}; {remedy(error)}"
-    if _out_of_memory(error):
+    if out_of_memory(error):
         return FAILED, "Out of memory. Close other programs, use --device cpu, or lower --batch."
     return None
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # torch raises a RuntimeError, whose text differs between devices.
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error).lower() for words in ("out of memory", "allocate memory", "not enough memory"))
-    )
