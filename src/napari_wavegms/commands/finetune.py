@@ -44,27 +44,27 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Learn, and say what became of it."""
-    from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections
+    from napari_wavegms.finetune.events import FineTuneRequest
+    from napari_wavegms.finetune.from_corrections import iter_from_corrections
     from napari_wavegms.finetune.presets import preset_named
     from napari_wavegms.finetune.versions import ModelVersions
 
     versions = ModelVersions()
     if options.use:
         return _use(versions, options.use)
-    current = versions.current()
+    current = versions.current_path()
     name = options.start or ("default" if current is None else IN_USE)
     start = named_model(name)
-    inputs = FineTuneInputs(
-        candidates=_candidates(options.images, options.masks),
-        without=frozenset(),
-        start=start,
-        start_name=start.stem if name in ("default", IN_USE) else name,
-        current=None if current is None else versions.path(current.number),
+    request = FineTuneRequest(
+        (),
+        start,
+        start.stem if name in ("default", IN_USE) else name,
+        current=current,
         preset=preset_named(options.preset),
         device=options.device,
-        ui_core=False,
     )
-    result = _follow(iter_from_corrections(inputs, lambda: False))
+    candidates = _candidates(options.images, options.masks)
+    result = _follow(iter_from_corrections(request, lambda: False, candidates, ui_core=False))
     if result is None or result.version is None or result.verdict is None:
         note("Stopped. Epochs that were finished are kept as a version, unscored and not in use.")
         return INTERRUPTED

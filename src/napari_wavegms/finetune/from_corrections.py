@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
@@ -25,20 +23,6 @@ from napari_wavegms.model.card import read_card
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.segmenter_cache import Progress, reserve_ui_core
 from napari_wavegms.wording import counted
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FineTuneInputs:
-    """All that a run needs, and nothing that belongs to the window."""
-
-    candidates: tuple[Candidate, ...]  # from open layers and folders, in the order in which they win over doubles
-    without: frozenset[Hashable]  # stored corrections to leave out, by the content of their image
-    start: Path
-    start_name: str
-    current: Path | None  # the version in use
-    preset: Preset
-    device: str = "auto"
-    ui_core: bool = True  # leave a processor core to a window
 
 
 def fine_tune(
@@ -99,47 +83,47 @@ def fine_tune(
     >>> second = fine_tune(first.path, pairs, output="learned", on_event=print)  # doctest: +SKIP
     """
     path, versions = resolve(start), ModelVersions(output)
-    current = versions.current()
     sides = StickySplit(output).divide(pairs) if held_out is None else SplitView(tuple(pairs), tuple(held_out))
-    request = _request(
-        sides,
+    request = FineTuneRequest(
+        (),
         path,
-        None if current is None else versions.path(current.number),
-        start_name=start if isinstance(start, str) and start != str(path) else "",
+        start if isinstance(start, str) and start != str(path) else "",
+        replay=tuple(replay),
+        current=versions.current_path(),
         preset=preset_named(preset) if isinstance(preset, str) else preset,
         device=device,
         home=versions.database.folder,
         seed=seed,
     )
-    return run_to_end(iter_fine_tune(replace(request, replay=(*request.replay, *replay))), on_event)
+    return run_to_end(iter_fine_tune(_with_pairs(request, sides)), on_event)
 
 
-def _request(sides: SplitView, start: Path, current: Path | None, **settings: Any) -> FineTuneRequest:
+def _with_pairs(request: FineTuneRequest, sides: SplitView) -> FineTuneRequest:
     """What is learned, replayed and scored, as the lineages of the start and of the model in use allow."""
-    material = ReplaySet.of(sides.train, sides.held_out, *(read_card(path) for path in (start, current) if path))
-    return FineTuneRequest(
-        material.new, start, held_out=material.held_out, replay=material.replay, current=current, **settings
-    )
+    lineages = (read_card(path) for path in (request.start, request.current) if path)
+    sorted_out = ReplaySet.of(sides.train, sides.held_out, *lineages)
+    replay = (*sorted_out.replay, *request.replay)
+    return replace(request, pairs=sorted_out.new, held_out=sorted_out.held_out, replay=replay)
 
 
 def iter_from_corrections(
-    inputs: FineTuneInputs, stop: Callable[[], bool]
+    request: FineTuneRequest,
+    stop: Callable[[], bool],
+    candidates: Sequence[Candidate] = (),
+    without: frozenset[Hashable] = frozenset(),
+    ui_core: bool = True,
 ) -> Generator[Progress | FineTuneEvent, None, FineTuneResult]:
-    """Gather pairs and stored corrections, split them, and go on with `iter_fine_tune`."""
+    """Gather the pairs of a request that has none, split them, and go on with `iter_fine_tune`.
+
+    They are `candidates`, the first of doubles winning, and the stored corrections, but for those `without`, by the
+    content of their image. `ui_core` leaves a processor core to a window.
+    """
     yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-    if inputs.ui_core:
+    if ui_core:
         reserve_ui_core()
-    candidates = [*inputs.candidates, *_kept(inputs.without)]
-    pairs = ready_pairs(candidates, check_pairs(candidates))
-    sides = StickySplit().divide(pairs)
-    request = _request(
-        sides,
-        inputs.start,
-        inputs.current,
-        start_name=inputs.start_name,
-        preset=inputs.preset,
-        device=inputs.device,
-    )
+    candidates = [*candidates, *_kept(without)]
+    sides = StickySplit().divide(ready_pairs(candidates, check_pairs(candidates)))
+    request = _with_pairs(request, sides)
     yield SplitMade(len(request.held_out), sides.sentence)
     return (yield from iter_fine_tune(request, stop))
 

@@ -132,13 +132,7 @@ def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
 
 
 def mend(candidate: AnyCandidate, problem: Problem, remedy: Remedy) -> AnyCandidate | None:
-    """Carry out a remedy, None for a candidate that is left out; check the pairs again afterwards.
-
-    Raises
-    ------
-    InputError
-        If the remedy is not one of the problem's.
-    """
+    """Carry out a remedy, one of the problem's; None for a candidate that is left out. Check the pairs again then."""
     if remedy not in problem.remedies:
         fitting = " or ".join(f"'{fits}'" for fits in problem.remedies)
         raise InputError(f"'{remedy}' does not help where the {problem.trouble}; choose {fitting}.")

@@ -107,6 +107,11 @@ class ModelVersions:
         versions, in_use, _ = self._chain()
         return next((versions[number] for number in reversed(in_use) if self._is_there(versions[number])), None)
 
+    def current_path(self) -> Path | None:
+        """The file of the version in use; None for the model before the first."""
+        current = self.current()
+        return None if current is None else self.path(current.number)
+
     def listing(self) -> list[VersionEntry]:
         """All versions with what a user wants to know, newest first."""
         current = self.current()

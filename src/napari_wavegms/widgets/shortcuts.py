@@ -108,15 +108,9 @@ _NO_KEYS = {"", "Unknown", "Alt", "Ctrl", "Meta", "Shift"}
 
 
 class ReviewKeys(QObject):
-    """The keys of one panel, from `open` to `close`.
+    """The keys of one panel, from `open` to `close`, for the `actions` that have a name of `ACTIONS`.
 
-    Parameters
-    ----------
-    viewer : ViewerModel
-    actions : mapping of str to callable
-        What to do, by the names in `ACTIONS`; a name that is left out gets no key.
-    panel : QWidget, optional
-        Where the keys work too, whatever has the focus there: a list or a field would take letters with Alt for itself.
+    They work in the `panel` too, whatever has the focus: a list or a field would take letters with Alt for itself.
     """
 
     changed = Signal()  # other keys were chosen in Preferences

@@ -59,10 +59,7 @@ ReadPlane = Callable[[Any], npt.NDArray[np.generic] | Outlined]
 def plane_of_file(item: Item) -> npt.NDArray[np.generic]:
     """Read the plane, (H, W) or (H, W, 3 or 4), of an item's file that stands for it: of a stack the middle one.
 
-    Raises
-    ------
-    InputError
-        If the item has no file, or it cannot be read.
+    Raises `InputError` if the item has no file, or it cannot be read.
     """
     if item.path is None:
         raise InputError(f"{item.name} has no file. Open the image to see it.")
@@ -80,18 +77,10 @@ def middle_plane(pixels: Any, rgb: bool) -> npt.NDArray[np.generic]:
 
 
 def small_picture(plane: npt.NDArray[np.generic] | Outlined) -> QImage:
-    """Shrink an image to fit a square of `SIDE` pixels, its proportions kept.
+    """Shrink an image, (H, W) or (H, W, 1, 3 or 4), to fit a square of `SIDE` pixels, its proportions kept.
 
-    Parameters
-    ----------
-    plane : Outlined, or ndarray of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Any real dtype; all but bool and uint8 are spread from dark to bright. A mask of another size than its image
-        is not drawn.
-
-    Raises
-    ------
-    InputError
-        If the array is no such image.
+    It has any real dtype; all but bool and uint8 are spread from dark to bright. A mask of another size than its image
+    is not drawn. Raises `InputError` if the array is no such image.
     """
     if isinstance(plane, Outlined):
         picture = small_picture(plane.image)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
-from qtpy.QtWidgets import QApplication, QPushButton, QRadioButton
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QRadioButton
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.preflight import Remedy
@@ -106,6 +106,15 @@ class Class:
         words = ("Use v", "Keep ")
         return [button for button in buttons if button.text().startswith(words) and not button.isHidden()]
 
+    def choose_device(self, name: str) -> None:
+        devices = self.panel.device_row.devices
+        devices.setCurrentText(name)
+        devices.activated.emit(devices.currentIndex())
+
+    def device(self) -> str:
+        """What is said about the device."""
+        return str(self.panel.device_row.findChild(QLabel).text())
+
     def help_ends(self) -> None:
         """Wait until nothing runs in the background, and what it brought is in the window."""
         self.threads_end()
@@ -177,7 +186,7 @@ def test_the_whole_loop(lesson: Class) -> None:
     [version] = lesson.versions.versions()
     assert (version.parent, version.title) == (registry.DEFAULT_MODEL, "Quick, 2 corrections")
     assert version.after.keys() == {"held_out_2"}
-    assert lesson.panel.device_row.words.startswith("Running on the processor")
+    assert lesson.device().startswith("Running on the processor")
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
@@ -396,18 +405,18 @@ def test_each_pair_shows_its_image_with_the_outline_of_its_mask(lesson: Class) -
 
 def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
     lesson.open("train")
-    row = lesson.panel.device_row
-    row.choose("mps" if sys.platform != "darwin" else "cuda")
+    devices = lesson.panel.device_row.devices
+    lesson.choose_device("mps" if sys.platform != "darwin" else "cuda")
     assert not lesson.panel.learn_row.is_enabled
-    assert row.words in lesson.button.toolTip()
-    assert row.devices.toolTip() == row.words, "the field is marked"
-    assert row.devices.styleSheet()
-    row.choose("cpu")
+    assert lesson.device() in lesson.button.toolTip()
+    assert devices.toolTip() == lesson.device(), "the field is marked"
+    assert devices.styleSheet()
+    lesson.choose_device("cpu")
     assert lesson.panel.learn_row.is_enabled
-    assert not row.devices.styleSheet()
+    assert not devices.styleSheet()
     lesson.learn()
     lesson.end()
-    assert row.words == "Running on the processor (chosen)"
+    assert lesson.device() == "Running on the processor (chosen)"
 
 
 def test_a_run_gives_its_memory_back(lesson: Class) -> None:

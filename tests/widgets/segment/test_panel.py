@@ -18,6 +18,12 @@ def panel(qtbot: Any) -> SegmentPanel:
     return panel
 
 
+def choose_device(panel: SegmentPanel, name: str) -> None:
+    devices = panel.device_row.devices
+    devices.setCurrentText(name)
+    devices.activated.emit(devices.currentIndex())
+
+
 def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
     with qtbot.assertNotEmitted(panel.options_changed), qtbot.assertNotEmitted(panel.pressed):
         panel.set_images([("a", 1), ("b", 2)], 2)
@@ -31,7 +37,7 @@ def test_setters_never_answer(panel: SegmentPanel, qtbot: Any) -> None:
 def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
     panel.set_images([("a", 1), ("b", 2)], 1)
     with qtbot.waitSignal(panel.options_changed):
-        panel.device_row.choose("cpu")
+        choose_device(panel, "cpu")
     with qtbot.waitSignal(panel.pressed) as pressed:
         panel.findChild(QCheckBox).click()
     assert pressed.args == ["probability"]

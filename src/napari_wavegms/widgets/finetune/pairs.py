@@ -241,13 +241,7 @@ class FolderRead:
 
 
 def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
-    """Read the pairs of a folder with `images` and `masks` inside, in a worker's thread.
-
-    Raises
-    ------
-    InputError
-        If there are no such two folders, or their files do not pair.
-    """
+    """Read the pairs of a folder with `images` and `masks` inside, in a worker's thread."""
     yield
     inside = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else {}
     images = inside.get("images") or inside.get("image")

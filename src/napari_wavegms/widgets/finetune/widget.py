@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.finetune.events import FineTuneResult
-from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections, keep_job, recover_job
+from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult
+from napari_wavegms.finetune.from_corrections import iter_from_corrections, keep_job, recover_job
 from napari_wavegms.finetune.preflight import Remedy, Trouble
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
@@ -82,15 +82,27 @@ class FineTuneWidget(DockedWidget):
         if self._strokes.masks:
             self._on_strokes()  # a press right after a stroke
         try:
-            inputs = self._inputs()
+            current = self._versions.current_path()
         except InputError as error:
             self.panel.status.say(str(error), "problem")
             return
-        if self.busy or inputs is None or not self.panel.learn_row.is_enabled:
+        choice, left_out = self.panel.model_row.choice, self._decisions.left_out
+        if self.busy or choice is None or not self.panel.learn_row.is_enabled:
             return
+        device = self.panel.device_row.wish
+        request = FineTuneRequest(
+            (), choice.path, choice.name, current=current, preset=self.panel.preset, device=device
+        )
+        candidates = [
+            *(drawn.copied() for pair in self._pairs for drawn, _ in pair.ready),
+            *(candidate for read in self._folders.values() for candidate in read.included(left_out)),
+        ]
+        # An open image that is left out is not learned from its stored correction either.
+        content = {report.content for pair in self._pairs if not pair.row.included for report in pair.reports}
+        without = frozenset(left_out | content)
         self._stop = Event()
-        self._run = FineTuneRun(self.panel, inputs.device)
-        self._learner.start(partial(iter_from_corrections, inputs, self._stop.is_set))
+        self._run = FineTuneRun(self.panel, device)
+        self._learner.start(partial(iter_from_corrections, request, self._stop.is_set, candidates, without))
 
     def stop(self) -> None:
         """End the learning and keep the best; a second time, do not wait for its scores either."""
@@ -293,26 +305,6 @@ class FineTuneWidget(DockedWidget):
         dialog.open()
 
     # The run
-
-    def _inputs(self) -> FineTuneInputs | None:
-        choice = self.panel.model_row.choice
-        if choice is None:
-            return None
-        current, left_out = self._versions.current(), self._decisions.left_out
-        # An open image that is left out is not learned from its stored correction either.
-        content = {report.content for pair in self._pairs if not pair.row.included for report in pair.reports}
-        return FineTuneInputs(
-            candidates=(
-                *(drawn.copied() for pair in self._pairs for drawn, _ in pair.ready),
-                *(candidate for read in self._folders.values() for candidate in read.included(left_out)),
-            ),
-            without=frozenset(left_out | content),
-            start=choice.path,
-            start_name=choice.name,
-            current=None if current is None else self._versions.path(current.number),
-            preset=self.panel.preset,
-            device=self.panel.device_row.wish,
-        )
 
     def _on_progress(self, event: object) -> None:
         if self._run is not None:

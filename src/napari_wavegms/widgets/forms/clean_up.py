@@ -15,8 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWid
 from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, read_plane
 from napari_wavegms.widgets.layers.mask_layers import active_mask, plane_on_screen, why_not_write
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
-from napari_wavegms.widgets.qt.collapsible import Fold
-from napari_wavegms.widgets.qt.controls import fill, push_button
+from napari_wavegms.widgets.qt.controls import Fold, fill, push_button
 
 Step = Literal["fill_holes", "remove_islands", "keep_largest", "smooth"]
 

@@ -76,20 +76,10 @@ class DeviceRow(QWidget):
         return str(self.devices.value)
 
     @property
-    def words(self) -> str:
-        """The sentence that is shown."""
-        return self._words.sentence
-
-    @property
     def why_not(self) -> str:
         """Why the chosen device cannot be used; empty where it can, or nobody knows yet."""
         hint = device_hint(self.wish, installed_torch())
         return hint.sentence if hint.impossible else ""
-
-    def choose(self, wish: str) -> None:
-        """Choose as a person does."""
-        self.devices.set_choices([(name, name) for name in DEVICES], wish)
-        self._on_chosen()
 
     def tell(self, wish: str, reason: str) -> None:
         """Show where a run with the device `wish` computes, and why."""

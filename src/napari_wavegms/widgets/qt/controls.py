@@ -1,4 +1,4 @@
-"""The small parts of a panel: layouts, buttons, labels, lists, marks, and the button that starts a job."""
+"""The small parts of a panel: layouts, buttons, labels, lists, marks, folds, and the button that starts a job."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
+
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 Box = TypeVar("Box", bound=QBoxLayout)
 
@@ -111,21 +114,16 @@ class StatusLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._label, self._details = WrappedLabel(), ""
+        self._label = WrappedLabel()
         tooltip = "Copy what a developer needs to know about this problem."
         self._copy = push_button("Copy details", tooltip, self._on_copy)
         fill(QVBoxLayout(self), self._label, self._copy)
         self.say("")
 
-    @property
-    def sentence(self) -> str:
-        """What was said last."""
-        return self._label.sentence.removeprefix("⚠ ")
-
     def say(self, sentence: str, kind: str = "", details: str = "") -> None:
         """Say what happened, a ``"problem"`` or not; an empty sentence takes it back."""
+        self.sentence, self._details = sentence, details
         self._label.say(f"⚠ {sentence}" if kind == "problem" and sentence else sentence)
-        self._details = details
         self._copy.setVisible(bool(details))
         self.setVisible(bool(sentence))
 
@@ -181,6 +179,41 @@ class ChoiceList(QComboBox):
         """Use the entry's own tooltip, or else its name, which may be cut off."""
         tooltip = self.itemData(self.currentIndex(), Qt.ItemDataRole.ToolTipRole)
         self.setToolTip(str(tooltip or self.currentText()))
+
+
+class Fold(QWidget):
+    """Shows or hides a body under a heading.
+
+    superqt's QCollapsible does not hide its content but makes it 0 pixels high, so that Tab goes on through fields that
+    nobody sees, and it takes the focus frame away from its heading.
+    """
+
+    unfolded = Signal()  # the body is shown, and stands where it will stand
+
+    def __init__(self, title: str, body: QWidget, unfolded: bool = False) -> None:
+        super().__init__()
+        self._body = body
+        self._heading = QToolButton()
+        self._heading.setText(title)
+        self._heading.setCheckable(True)
+        self._heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._heading.setStyleSheet("QToolButton { border: none; background: transparent; padding: 2px; }")
+        fill(QVBoxLayout(self), self._heading, body, spacing=2)
+        self._settled = single_shot(self, 0, self.unfolded.emit)
+        self._heading.toggled.connect(self.unfold)
+        self.unfold(unfolded)
+
+    def set_title(self, title: str) -> None:
+        """Show another heading."""
+        self._heading.setText(title)
+
+    def unfold(self, unfolded: bool) -> None:
+        """Show or hide the body."""
+        self._heading.setChecked(unfolded)
+        self._heading.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self._body.setVisible(unfolded)
+        if unfolded:
+            self._settled.start()
 
 
 class RunRow(QWidget):

@@ -12,8 +12,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_wavegms.corrections.records import Approval
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
-from napari_wavegms.finetune.events import FineTuneResult, Stage
-from napari_wavegms.finetune.from_corrections import FineTuneInputs, iter_from_corrections
+from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Stage
+from napari_wavegms.finetune.from_corrections import iter_from_corrections
 from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.versions import ModelVersions
 from napari_wavegms.segment.segmenter_cache import Progress
@@ -184,17 +184,10 @@ class Approvals(QObject):
         if choice is None:
             return
         self._count = 0
-        inputs = FineTuneInputs(
-            candidates=(),
-            without=frozenset(),
-            start=choice.path,
-            start_name=choice.name,
-            current=_current_version(),
-            preset=self._preset,
-        )
+        request = FineTuneRequest((), choice.path, choice.name, current=_current_version(), preset=self._preset)
         self._panel.verdict.set_outcome(False)
         self._panel.retraining.say("Retraining on the approved images…")
-        self._training.start(partial(iter_from_corrections, inputs, lambda: False))
+        self._training.start(partial(iter_from_corrections, request, lambda: False))
 
     def _on_progress(self, event: object) -> None:
         if isinstance(event, Progress | Stage):
@@ -220,8 +213,6 @@ class Approvals(QObject):
 
 def _current_version() -> Path | None:
     try:
-        versions = ModelVersions()
-        current = versions.current()
-        return None if current is None else versions.path(current.number)
+        return ModelVersions().current_path()
     except InputError:
         return None

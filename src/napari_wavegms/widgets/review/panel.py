@@ -32,8 +32,7 @@ from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.viewer import notify_if_hidden
-from napari_wavegms.widgets.qt.collapsible import Fold
-from napari_wavegms.widgets.qt.controls import ChoiceList, RunRow, WrappedLabel
+from napari_wavegms.widgets.qt.controls import ChoiceList, Fold, RunRow, WrappedLabel
 from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.recording.unfinished import RestoreQuestion

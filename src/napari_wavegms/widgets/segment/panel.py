@@ -32,11 +32,10 @@ from napari_wavegms.widgets.segment.request import Field, SegmentOptions, Segmen
 from napari_wavegms.wording import counted
 
 THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
-BOX = ("Box", "Draw a box around a structure; the model segments again inside it.")
 _TOOLS = {
     "mask": ("Mask on/off", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
-    "box": BOX,
+    "box": ("Box", "Draw a box around a structure; the model segments again inside it."),
     "save": ("Save mask…", "Save as TIFF with spacing and origin, or as PNG."),
     "load": ("Load mask…", "Open a mask file, of ours or of another program, as the mask of this image."),
 }
@@ -143,7 +142,7 @@ class SegmentPanel(QWidget):
 
     def set_boxing(self, state: str) -> None:
         """Show what the box is doing: ``"idle"``, ``"drawing"`` or ``"running"``."""
-        self._tools["box"].setText(BOX[0] if state == "idle" else "Cancel box")
+        self._tools["box"].setText(_TOOLS["box"][0] if state == "idle" else "Cancel box")
 
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""

@@ -84,17 +84,8 @@ class SegmentRun:
     """The window's half of a run, which may be stopped and go on.
 
     The first run makes the mask and shows each plane as it comes. A later run collects them and writes them together,
-    so that one undo brings all back.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-    request : SegmentRequest
-        Without problems.
-    keep_edits : bool
-        Whether a person's edits of an earlier mask stay.
-    threshold : callable
-        Returns the threshold of the moment; it may be moved during the run.
+    so that one undo brings all back; a person's edits of the mask stay with `keep_edits`. The threshold is asked for
+    with each plane, because it may be moved during the run.
     """
 
     def __init__(

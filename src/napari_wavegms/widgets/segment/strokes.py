@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -80,13 +80,13 @@ def _content_job(marked: _Marked) -> Generator[None, None, str]:
 
 
 def _find_job(
-    journal: Journal, left: Unfinished, marked: Iterator[_Marked]
+    journal: Journal, left: Unfinished, candidates: Sequence[_Marked]
 ) -> Generator[None, None, tuple[_Marked, Any] | None]:
     """Find the open image that edits belong to, and replay them; None where it is not open."""
-    for one in marked:
+    for marked in candidates:
         yield
-        if one.content() == left.target.image:
-            return one, journal.restore(left.target.image, left.upto)
+        if marked.content() == left.target.image:
+            return marked, journal.restore(left.target.image, left.upto)
     return None
 
 
@@ -225,8 +225,7 @@ class Strokes(QObject):
 
     def _search(self, left: Unfinished, how: str, was_opened: bool) -> None:
         self._wanted = left, how, was_opened
-        candidates = list(self._candidates(left))
-        self._searcher.start(partial(_find_job, self._journal.writer.journal, left, iter(candidates)))
+        self._searcher.start(partial(_find_job, self._journal.writer.journal, left, list(self._candidates(left))))
 
     def _candidates(self, left: Unfinished) -> Iterator[_Marked]:
         """The open images, and channels of images, that a mask of this shape may belong to."""

@@ -47,18 +47,9 @@ _EDITS = {
 
 
 class SegmentWidget(DockedWidget):
-    """The dock widget that napari opens.
+    """The dock widget that napari opens; `load` runs in the worker's thread."""
 
-    Parameters
-    ----------
-    napari_viewer : ViewerModel
-        napari passes it by this name.
-    load : callable
-        Loads a segmenter for a model file and a device, in the worker's thread.
-    cache : SegmenterCache
-        Keeps the segmenter for the next run.
-    """
-
+    # napari passes the viewer by this name.
     def __init__(
         self, napari_viewer: ViewerModel, load: LoadSegmenter = load_segmenter, cache: SegmenterCache = SEGMENTER_CACHE
     ) -> None:
