@@ -332,13 +332,12 @@ def activate(qtbot: Any) -> Callable[[QWidget], None]:
 
 
 @pytest.fixture
-def shown_viewer(shared_viewer: Any) -> Iterator[Any]:
-    """The module's viewer in a shown window, without layers."""
-    shared_viewer.window.show()
-    yield shared_viewer
-    shared_viewer.window._qt_window.hide()  # napari crashes in a shown canvas that becomes empty and is filled again
-    shared_viewer.layers.clear()
-    shared_viewer.dims.ndisplay = 2
+def shown_viewer(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
+    """A viewer in a shown window, for one test: with other layers, a canvas that was drawn into may crash."""
+    viewer = make_napari_viewer(show=True)
+    gc.freeze()
+    yield viewer
+    gc.unfreeze()
 
 
 @pytest.fixture
