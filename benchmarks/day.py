@@ -63,7 +63,7 @@ def best_stroke(mask: np.ndarray, truth: np.ndarray) -> tuple[int, int, tuple[in
 class Day:
     """One napari window, a hand in it, and the acts it did."""
 
-    def __init__(self, shots: Path | None) -> None:
+    def __init__(self, shots: Path | None, size: tuple[int, int] | None = (1400, 950)) -> None:
         import napari
         from walks import Profiler, Room, wait
 
@@ -71,7 +71,8 @@ class Day:
         self._room = Room.__new__(Room)  # its mouse, without its counting
         self._room.profiler, self._room.viewer = Profiler(), self.viewer
         self._room.window = self.viewer.window._qt_window
-        self._room.window.resize(1400, 950)
+        if size is not None:
+            self._room.window.resize(*size)
         self.rows: list[dict[str, Any]] = []
         self.clicks = self.keys = self.strokes = 0
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QThreadPool
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QPushButton, QSpinBox
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QPushButton, QScrollArea, QSpinBox
 
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.finetune.presets import Preset
@@ -21,6 +21,7 @@ from napari_wavegms.journal.journal import Journal
 from napari_wavegms.learn.config import Augmentation, TrainConfig
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.segment.segmenter_cache import SegmenterCache
+from napari_wavegms.widgets.qt.docks import enclosing
 from napari_wavegms.widgets.review.widget import ReviewWidget
 
 
@@ -372,3 +373,9 @@ def test_the_end_of_a_list_says_where_the_masks_leave(room: Any) -> None:
     assert room.says("Every image of this list is approved. Export masks… is under Save, export.")
     assert room.button("Model tiny, retraining")
     assert room.says("✓ Approved and locked: scan_")
+
+
+@pytest.mark.parametrize("step", ["Previous", "Next", "Skip", "Approve"])
+def test_the_steps_do_not_scroll_away(room: Any, step: str) -> None:
+    assert enclosing(room.button(step), QScrollArea) is None
+    assert enclosing(room.button("Box"), QScrollArea) is not None

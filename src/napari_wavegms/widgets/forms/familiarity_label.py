@@ -23,6 +23,7 @@ class FamiliarityLabel(QLabel):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setWordWrap(True)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.tell(None)
 

@@ -297,12 +297,18 @@ class ReviewPanel(QWidget):
         column.addLayout(top)
         column.addWidget(self.list, 1)
         exports, self._model_fold = Fold("Save, export", self._exports()), Fold("Model, retraining", self._more())
-        scrolled = ScrolledPanel(self._lower_half(exports))
+        scrolled, below = ScrolledPanel(self._scrolled(exports)), QWidget()
         for fold in (exports, self._model_fold):
             fold.unfolded.connect(partial(scrolled.ensureWidgetVisible, fold, 0, 0))
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(above)
-        splitter.addWidget(scrolled)
+        steps = self._grid(("previous", "next"), ("skip", "approve"))
+        steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
+        pinned, column = _column(8, 4, 8, 0)
+        column.setSpacing(6)
+        _fill(column, self._name, self.light, steps)
+        _fill(QVBoxLayout(below), pinned, scrolled).setContentsMargins(0, 0, 0, 0)
+        splitter.addWidget(below)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 0)
@@ -313,7 +319,8 @@ class ReviewPanel(QWidget):
         for name, field in {**names, "Smallest island": self._smallest, "Approvals": self._every}.items():
             field.setAccessibleName(name)
 
-    def _lower_half(self, exports: QWidget) -> QWidget:
+    def _scrolled(self, exports: QWidget) -> QWidget:
+        """What scrolls away where the window is low, other than the steps."""
         half, column = _column(8, 4, 8, 8)
         column.setSpacing(6)
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -321,10 +328,7 @@ class ReviewPanel(QWidget):
         font = self._buttons["approve"].font()
         font.setBold(True)
         self._buttons["approve"].setFont(font)
-        steps = self._grid(("previous", "next"), ("skip", "approve"))
-        steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
-        _fill(column, self._name, self.light, self.question, steps)
-        _fill(column, self.saved, self.hint, self._status, self.retraining, self.verdict)
+        _fill(column, self.question, self.saved, self.hint, self._status, self.retraining, self.verdict)
         _fill(column, Fold("Tools", self._tools(), unfolded=True), exports, self._model_fold)
         column.addStretch(1)
         return half
