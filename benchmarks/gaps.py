@@ -62,13 +62,13 @@ class Window:
         self._timer.start(round(TICK * 1000))
         self.act("open napari's window", lambda: None)
 
-    def open(self, title: str) -> Any:
+    def open(self, title: str, name: str = "") -> Any:
         """Open one of our panels from the menu."""
 
         def opened() -> None:
             _dock, self._room.panel = self.viewer.window.add_plugin_dock_widget("napari-wavegms", title)
 
-        self.act(f"open {title.removeprefix('Wave-GMS ')}", opened)
+        self.act(name or f"open {title.removeprefix('Wave-GMS ')}", opened)
         return self._room.panel
 
     def act(self, name: str, do: Callable[[], object], until: Callable[[], bool] = lambda: True) -> None:
@@ -204,6 +204,8 @@ def segment(images: Path, scratch: Path) -> list[dict[str, Any]]:
     for label in ("Smooth", "Fill holes", "Keep largest", "Remove islands"):
         window.act(f"{label} at 2048²", lambda label=label: window.click(label), says(label.split(" ")[0]))
     window.act("probability layer at 2048²", lambda: panel.panel._probability.native.click())
+    for title in ("Review", "Fine-tune"):
+        window.open(f"Wave-GMS {title}", f"open {title} after Segment")
     return window.rows
 
 

@@ -178,12 +178,20 @@ def preload_napari_imports() -> None:
 
 
 def warm_up_job() -> Generator[None, None, None]:
-    """Import in a worker, once a panel is open, what would hold up the window at a first mask or clean-up.
+    """Import in a worker, once a panel is open, what would hold up the window at a first mask, clean-up, box or panel.
 
-    Imports only: pint's registry of units and napari's layers must not be made by two threads at a time, and PyTorch is
-    something that a person may never need.
+    Imports, and what numba compiles, only: pint's registry of units and napari's layers must not be made by two threads
+    at a time, and PyTorch is something that a person may never need.
     """
     yield
     preload_napari_imports()
     yield
     import_module("scipy.ndimage")
+    yield
+    with suppress(
+        ImportError, AttributeError
+    ):  # for a first Shapes layer, such as our box; numba has a lock of its own
+        import_module("napari.layers.shapes._accelerated_triangulate_dispatch").warmup_numba_cache()
+    for panel in ("segment", "review", "finetune"):
+        yield
+        import_module(f"napari_wavegms.widgets.{panel}.widget")
