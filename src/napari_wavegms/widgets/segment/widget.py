@@ -63,6 +63,7 @@ class SegmentWidget(DockedWidget):
         self._run: SegmentRun | None = None
         self._stopped: SegmentRun | None = None  # the last run, where it was stopped: its other planes can be segmented
         self._is_loaded = False  # the model of the running job
+        self._ready: Ready | None = None  # what was told last
         self._saving: SaveRequest | None = None
         self._probability_shown = False
         self._key = Key(SEGMENT_KEY, self.segment)
@@ -180,6 +181,7 @@ class SegmentWidget(DockedWidget):
         self.refresh_models()
         self._on_layers()
         self._on_active()
+        self._refresh()  # without any image, too
 
     def _close(self) -> None:
         self._events.close()
@@ -207,8 +209,9 @@ class SegmentWidget(DockedWidget):
             self._images = images
             ids = [image_id for _, image_id in images]
             self._choose(self._image_id if self._image_id in ids else next(iter(ids), None))
-        else:
-            self._refresh()
+        else:  # a mask came or went: the request is the same
+            self._find_mask()
+            self._offer_rest()
         if lost:
             self._drop(lost)
 
@@ -356,7 +359,9 @@ class SegmentWidget(DockedWidget):
         self.panel.run_row.set_words(event.sentence)
         if isinstance(event, Ready):
             self._is_loaded = True
-            self.panel.device_row.tell(event.wish, event.device_reason)
+            if event != self._ready:
+                self._ready = event
+                self.panel.device_row.tell(event.wish, event.device_reason)
 
     def _on_slice(self, run: SegmentRun, event: SliceDone) -> None:
         if sentence := run.lost():
