@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wavegms.learn.config import TrainConfig
-from napari_wavegms.learn.frames import Frames
+from napari_wavegms.learn.frames import framed
 from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.pairs import Pair
 from napari_wavegms.model.checkpoint import load_checkpoint
@@ -86,7 +86,7 @@ class TrainingStep:
             plain = load_codec("taesd", taesd)
             codec, teacher = _LevelByLevel(plain, len(config.decoded_levels)), plain
         rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-        frames = Frames.of(pairs, (), rules)
+        frames = framed(pairs, rules)
         self.learner = Learner(frames, network, codec, config, teacher, "cpu")
         self.rng, self.generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
 

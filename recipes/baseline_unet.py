@@ -92,7 +92,8 @@ def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, de
 
     The file holds the state after each epoch; with a finished one there is nothing to do.
     """
-    images, masks = framed(pairs, replace(Preprocessing(), size=config.size))
+    frames = framed(pairs, replace(Preprocessing(), size=config.size))
+    images, masks = frames.images, frames.masks
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     epoch, seconds = 0, 0.0
@@ -151,7 +152,8 @@ def dice_and_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 def judged(model: BasicUNet, pairs: list[Pair], size: int, device: str) -> Report:
     """Scores at the working size and threshold 0.5, as of a Wave-GMS model."""
     model.eval()
-    images, masks = framed(pairs, replace(Preprocessing(), size=size))
+    frames = framed(pairs, replace(Preprocessing(), size=size))
+    images, masks = frames.images, frames.masks
     scores = []
     for number, pair in enumerate(pairs):
         logits = model((images[number : number + 1].float() / 255).to(device))

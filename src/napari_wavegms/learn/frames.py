@@ -25,30 +25,24 @@ class Frames:
     upright: list[bool]  # which pairs have an up and a down
     new: int  # so many of them are new; the others, after them, are replayed
 
-    @classmethod
-    def of(cls, pairs: Sequence[Pair], replay: Sequence[Pair], rules: Preprocessing) -> Frames:
-        """Frame new pairs and replayed ones, each read once, so that pairs may be read from disk when asked for."""
-        upright: list[bool] = []
-        parts = [framed(some, rules, upright) for some in (pairs, replay)]
-        images, masks = (torch.cat(planes) for planes in zip(*parts, strict=True))
-        return cls(images, masks, upright, len(pairs))
+    def with_replayed(self, old: Frames) -> Frames:
+        """The same with replayed pairs behind the new ones."""
+        images, masks = torch.cat([self.images, old.images]), torch.cat([self.masks, old.masks])
+        return Frames(images, masks, self.upright + old.upright, self.new)
 
 
-def framed(pairs: Sequence[Pair], rules: Preprocessing, upright: list[bool] | None = None) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, S, S) and masks (N, 1, S, S) in the working frame, both uint8: 0–255 and 0 or 1.
-
-    To `upright`, whether each pair has an up and a down is appended.
-    """
+def framed(pairs: Sequence[Pair], rules: Preprocessing) -> Frames:
+    """Bring pairs into the working frame; each is read once, as some are read from disk when asked for."""
     side = rules.size
     images = np.empty((len(pairs), 3, side, side), np.uint8)
     masks = np.empty((len(pairs), 1, side, side), np.uint8)
+    upright = []
     for i, pair in enumerate(pairs):
         prepared = prepare(pair.image, rules)
         images[i] = np.rint(prepared.pixels * 255)
         masks[i, 0] = prepare_mask(pair.mask, rules, prepared.box)
-        if upright is not None:
-            upright.append(pair.upright)
-    return torch.from_numpy(images), torch.from_numpy(masks)
+        upright.append(pair.upright)
+    return Frames(torch.from_numpy(images), torch.from_numpy(masks), upright, len(pairs))
 
 
 def epoch_order(new: int, replayed: int, share: float, rng: np.random.Generator) -> list[int]:

@@ -16,7 +16,7 @@ import torch
 from napari_wavegms.errors import InputError, TrainingError
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import TrainEvent, TrainResult, run_to_end
-from napari_wavegms.learn.frames import Frames, framed
+from napari_wavegms.learn.frames import framed
 from napari_wavegms.learn.learner import Learner
 from napari_wavegms.learn.teacher import ImageTeacher
 from napari_wavegms.learn.training_run import Run, new_card
@@ -163,7 +163,8 @@ def iter_train(
     folder = Path(output)
     card = card or ModelCard(name=folder.name)
     rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-    learner = Learner(Frames.of(pairs, replay, rules), start, codec, config, teacher, device)
+    frames = framed(pairs, rules).with_replayed(framed(replay, rules))
+    learner = Learner(frames, start, codec, config, teacher, device)
     card = new_card(card, rules, codec.fingerprint, config, {"pairs": len(pairs), **origin})
     run = Run(learner, framed(validation, rules), card, folder, resumable)
     del learner  # so that its memory is free as soon as the run is over

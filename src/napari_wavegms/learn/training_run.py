@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_wavegms import __version__
 from napari_wavegms.errors import InputError, TrainingError
@@ -32,7 +31,7 @@ from napari_wavegms.learn.events import (
     TrainStarted,
     TrainStep,
 )
-from napari_wavegms.learn.frames import epoch_order
+from napari_wavegms.learn.frames import Frames, epoch_order
 from napari_wavegms.learn.learner import Batch, Learner
 from napari_wavegms.learn.metrics import dice, iou
 from napari_wavegms.model.card import ModelCard
@@ -84,12 +83,10 @@ FILES_SHARE = 0.05
 class Run:
     """The state of one training run. The best network so far stays in memory; files follow at their pace."""
 
-    def __init__(
-        self, learner: Learner, validation: tuple[Tensor, Tensor], card: ModelCard, output: Path, resumable: bool
-    ) -> None:
+    def __init__(self, learner: Learner, validation: Frames, card: ModelCard, output: Path, resumable: bool) -> None:
         self.config: TrainConfig = learner.config
         self.learner, self.card, self.output, self.resumable = learner, card, output, resumable
-        self.val_images, self.val_masks = validation
+        self.val_images, self.val_masks = validation.images, validation.masks
         self.epoch, self.steps = 0, 0
         self.best: WaveGMS | None = None
         self.best_dsc: float | None = None
