@@ -24,7 +24,7 @@ BUSI = ROOT.parent / "shared" / "data" / "busi" / "images"
 LARGEST = 100_000  # bytes
 NARROW = 260  # pixels
 WIDE = (1200, 800)
-COUNT = 6  # images in the folder
+COUNT = 8  # images in the folder
 
 
 def shrink(file: Path) -> None:
@@ -161,7 +161,7 @@ def review(album: Album, images: Path, natural: tuple[int, int]) -> Any:
     album.take("review-uncertainty")
     day.click("Uncertainty")
     approve()
-    for _ in range(3):
+    for _ in range(5):  # of fewer than five corrections each would be scored by a training of its own
         draw()
         approve()
     day.click("Save, export")

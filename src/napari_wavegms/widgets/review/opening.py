@@ -120,7 +120,8 @@ class Lists(QObject):
 
     def ask_for_folder(self) -> None:
         """Ask for a folder of images."""
-        dialog = self._dialog("Select a folder of images to review", _last_folder(above=True), self.open_folder)
+        title = "Select a folder of images to review"  # Qt's own dialog may give what was typed and what is marked
+        dialog = self._dialog(title, _last_folder(above=True), lambda folder, *_: self.open_folder(folder))
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.open()
 
