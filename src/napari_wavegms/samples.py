@@ -171,7 +171,7 @@ class _Canvas:
 
         sigma = (down * self.scale, right * self.scale)
         noise = ndimage.gaussian_filter(self.rng.standard_normal(self.shape), sigma, mode="wrap")
-        return (noise - noise.mean()) / noise.std()
+        return (noise - noise.mean()) / noise.std()  # type: ignore[no-any-return]
 
 
 class _Outline:
@@ -199,7 +199,7 @@ class _Outline:
         across = (down * math.cos(self.tilt) - right * math.sin(self.tilt)) / height
         angle = np.multiply.outer(np.arange(2, 9), np.arctan2(across, along))
         edge = 1 + np.tensordot(self.waves, np.cos(angle + (self.phases + turn)[:, None, None]), axes=1)
-        return (np.hypot(along, across) / edge - 1) * math.sqrt(height * width)
+        return (np.hypot(along, across) / edge - 1) * math.sqrt(height * width)  # type: ignore[no-any-return]
 
 
 def _breast(canvas: _Canvas) -> tuple[Field, Field, Field]:

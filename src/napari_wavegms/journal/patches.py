@@ -37,7 +37,7 @@ class Band(NamedTuple):
     def of(self, mask: Labels) -> Labels:
         """Give these rows of a mask, (rows, W); a view where the mask can give one."""
         place: Any = (*self.plane, slice(self.top, self.bottom))
-        return mask[place]
+        return mask[place]  # type: ignore[no-any-return]
 
 
 def band_height(shape: tuple[int, ...]) -> int:
@@ -217,7 +217,7 @@ class MaskState:
     @staticmethod
     def unfold(folded: bytes) -> MaskState:
         """The state from `folded`."""
-        return pickle.loads(zlib.decompress(folded))
+        return pickle.loads(zlib.decompress(folded))  # type: ignore[no-any-return]
 
     def reformed(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> MaskState:
         """The same mask in another dtype; in another shape, an empty one that began empty."""

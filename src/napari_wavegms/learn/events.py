@@ -34,7 +34,7 @@ def run_to_end(task: Generator[Event, None, Result], on_event: Callable[[Event],
             try:
                 event = next(task)
             except StopIteration as end:
-                return end.value
+                return end.value  # type: ignore[no-any-return]
             if on_event is not None:
                 on_event(event)
     finally:

@@ -38,7 +38,7 @@ class FrozenEncoder:
 
     def encode(self, image: Tensor) -> Tensor:
         """The mean latent."""
-        return self.encoder(image).mean
+        return self.encoder(image).mean  # type: ignore[no-any-return]
 
 
 class LatentCache:

@@ -35,7 +35,7 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))  # type: ignore[no-any-return]
 
 
 def _down(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -121,11 +121,11 @@ class MaskCodec(TinyVAE):
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode masks (B, 1, H, W), or (B, 3, H, W) of three equal channels."""
-        return self.encoder(image.mean(dim=1, keepdim=True))
+        return self.encoder(image.mean(dim=1, keepdim=True))  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode to the mask's probability (B, 1, H, W)."""
-        return self.decoder(latents).clamp(0, 1)
+        return self.decoder(latents).clamp(0, 1)  # type: ignore[no-any-return]
 
 
 class Taesd(TinyVAE):
@@ -153,12 +153,12 @@ class Taesd(TinyVAE):
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode images (B, 3, H, W) or masks (B, 1, H, W), which count as three equal channels."""
-        return self.vae.encode(image.expand(-1, 3, -1, -1) * 2 - 1, return_dict=False)[0]
+        return self.vae.encode(image.expand(-1, 3, -1, -1) * 2 - 1, return_dict=False)[0]  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode to the mean of the three colours, clamped to [0, 1]."""
         pixels = self.vae.decode(latents, return_dict=False)[0]
-        return ((pixels.mean(dim=1, keepdim=True) + 1) / 2).clamp(0, 1)
+        return ((pixels.mean(dim=1, keepdim=True) + 1) / 2).clamp(0, 1)  # type: ignore[no-any-return]
 
 
 def load_codec(

@@ -33,7 +33,7 @@ def norm_act(x: Tensor, norm: nn.GroupNorm, activation: nn.PReLU | nn.SiLU | Non
         return normed if activation is None else activation(normed)
     slope = activation.weight if isinstance(activation, nn.PReLU) else None
     silu = isinstance(activation, nn.SiLU)
-    return _NormAct.apply(x, norm.weight, norm.bias, slope, norm.num_groups, norm.eps, silu)  # type: ignore[no-untyped-call]
+    return _NormAct.apply(x, norm.weight, norm.bias, slope, norm.num_groups, norm.eps, silu)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def fuses(device: torch.device) -> bool:
@@ -56,8 +56,8 @@ def _normed(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     """Normalise with torch, which is slow for small maps in channels_last."""
     small = x.shape[2] * x.shape[3] < _LARGE
     if small and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-        return norm(x.contiguous()).contiguous(memory_format=torch.channels_last)
-    return norm(x)
+        return norm(x.contiguous()).contiguous(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    return norm(x)  # type: ignore[no-any-return]
 
 
 def _fits(x: Tensor) -> bool:

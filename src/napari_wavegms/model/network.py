@@ -59,7 +59,7 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(norm_act(x, self.norm1, _SILU))
         h = self.conv2(norm_act(h, self.norm2, _SILU))
-        return self.skip(x) + h
+        return self.skip(x) + h  # type: ignore[no-any-return]
 
 
 class FlatUNet(nn.Module):
@@ -87,7 +87,7 @@ class FlatUNet(nn.Module):
             x = block(x)
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], dim=1))
-        return self.head(x)
+        return self.head(x)  # type: ignore[no-any-return]
 
 
 class _QuickCopy(nn.Module):
@@ -148,7 +148,7 @@ class _NormActConv(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, activation, conv = self
-        return conv(norm_act(x, norm, activation))  # type: ignore[arg-type]
+        return conv(norm_act(x, norm, activation))  # type: ignore[arg-type, no-any-return]
 
 
 def _norm_act_conv(channels_in: int, channels_out: int) -> _NormActConv:
@@ -170,7 +170,7 @@ class MapperBlock(nn.Module):
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.conv2(self.conv1(x))
+        return self.skip(x) + self.conv2(self.conv1(x))  # type: ignore[no-any-return]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ class SelfAttention(nn.Module):
         # Positions become tokens of one head: (B, 1, H·W, C).
         q, k, v = (conv(normed).flatten(2).transpose(1, 2)[:, None].contiguous() for conv in (self.q, self.k, self.v))
         mixed = attend(q, k, v)[:, 0]
-        return x + self.projection(mixed.transpose(1, 2).reshape(b, c, h, w))
+        return x + self.projection(mixed.transpose(1, 2).reshape(b, c, h, w))  # type: ignore[no-any-return]
 
 
 class ResidualAttentionBlock(nn.Sequential):

@@ -208,7 +208,7 @@ def describe(image: npt.ArrayLike) -> Array:
     """The point (NUMBERS,) of an image (H, W) or (H, W, 1, 3 or 4); 20 ms of a processor."""
     import torch
 
-    return describe_frames(torch.from_numpy(prepare(image, FRAME).pixels)[None])[0]
+    return describe_frames(torch.from_numpy(prepare(image, FRAME).pixels)[None])[0]  # type: ignore[no-any-return]
 
 
 def describe_frames(frames: torch.Tensor) -> Array:
@@ -239,7 +239,7 @@ def _space() -> _Space:
 
 def _distances(points: Array, others: Array) -> Array:
     """Root mean square differences of coordinates."""
-    return np.sqrt(((points - others) ** 2).mean(axis=-1))
+    return np.sqrt(((points - others) ** 2).mean(axis=-1))  # type: ignore[no-any-return]
 
 
 def _point(values: Any) -> Array:

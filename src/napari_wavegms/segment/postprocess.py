@@ -141,7 +141,7 @@ def _pieces(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
 
 def _disc(radius: int, ndim: int) -> Mask:
     steps = np.indices((2 * radius + 1,) * ndim) - radius
-    return np.sum(steps**2, axis=0) <= radius**2
+    return np.sum(steps**2, axis=0) <= radius**2  # type: ignore[no-any-return]
 
 
 def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.int32]:

@@ -107,7 +107,7 @@ class Inference:
     @torch.inference_mode()
     def mask_latents(self, images: Tensor, context: Tensor | None = None) -> Tensor:
         """The masks' latents (B, 4, H/8, W/8), float32."""
-        return self._model(images.to(self._device), context).mask.out.float()
+        return self._model(images.to(self._device), context).mask.out.float()  # type: ignore[no-any-return]
 
 
 class Segmenter:

@@ -79,7 +79,7 @@ def read_as(kind: type[T], values: object) -> T:
     from pydantic import ValidationError
 
     try:
-        return _reader(kind).validate_python(values)  # type: ignore[arg-type]
+        return _reader(kind).validate_python(values)  # type: ignore[arg-type, no-any-return]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))[:80] or kind.__name__.lower()

@@ -207,4 +207,4 @@ def _tiles(section: Section, columns: int) -> NDArray[np.uint8]:
         lines = [*tile.lines, *[""] * (most - len(tile.lines))]
         cells.append(np.concatenate([np.asarray(square), *(_text(line, _TEXT, TILE) for line in lines)]))
     grid = (-(-len(cells) // columns), columns)
-    return montage(cells, fill=_PAPER, grid_shape=grid, padding_width=_GAP, channel_axis=-1)
+    return montage(cells, fill=_PAPER, grid_shape=grid, padding_width=_GAP, channel_axis=-1)  # type: ignore[no-any-return]
