@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Generator
@@ -195,3 +197,29 @@ def test_napari_s_own_way_to_quit_workers_closes_the_generator_too(qtbot: Any, r
     threading.Timer(0.05, work.go.release, (2,)).start()
     GeneratorWorker.await_workers(20_000)
     assert work.closed_in not in ("", threading.main_thread().name)
+
+
+def test_a_script_that_ends_while_a_job_runs_ends_well() -> None:
+    script = """
+import time
+from threading import Event
+from qtpy.QtWidgets import QApplication
+from napari_wavegms.widgets.jobs import JobRunner
+
+begun = Event()
+
+def work():
+    try:
+        while True:
+            begun.set()
+            time.sleep(0.01)
+            yield
+    finally:
+        print("closed", flush=True)
+
+app, runner = QApplication([]), JobRunner()
+runner.start(work)
+begun.wait()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "closed\n"), ended.stderr

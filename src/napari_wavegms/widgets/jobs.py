@@ -6,6 +6,7 @@ quits, where it would wait for any other task of Qt's pool to its end.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import traceback
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Work = Callable[[], Generator[Any, None, Any]]
 
 _LOG = logging.getLogger("napari_wavegms")
+_EXIT_MS = 20_000
 
 
 class JobError(WaveGMSError):
@@ -118,6 +120,13 @@ class _Worker(GeneratorWorker):  # type: ignore[misc]
         self.returned.emit(self.work())  # raises nothing, see `wave_gms_work`
         self.finished.emit()
         self._finished.emit(self)
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    """Stop what still runs as a script ends without napari's event loop; a thread that outlives Python crashes it."""
+    with suppress(RuntimeError):  # what goes on for longer is left to itself
+        _Worker.await_workers(_EXIT_MS)
 
 
 def wave_gms_work(stop: Event, work: Work) -> Generator[tuple[Event, Any], None, tuple[Event, Outcome]]:
