@@ -162,7 +162,7 @@ def segment(images: Path, scratch: Path) -> list[dict[str, Any]]:
         window.act(name, lambda: window.click("Segment"), lambda: not panel.busy)
 
     def says(words: str) -> Callable[[], bool]:
-        return lambda: panel.panel.status.sentence.startswith(words)
+        return lambda: panel.panel.status.startswith(words)
 
     def move(name: str) -> None:
         slider = panel.panel.threshold_row.findChildren(type(panel.panel.threshold_row._slider))[0]

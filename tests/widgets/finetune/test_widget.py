@@ -124,7 +124,7 @@ class Class:
         (button,) = (each for each in self.panel.findChildren(QRadioButton) if each.text().lower().startswith(speed))
         button.click()
         self.widget.fine_tune()
-        assert self.widget.busy, self.panel.status.sentence
+        assert self.widget.busy, self.panel.status
 
     def end(self) -> None:
         self.wait(lambda: not self.widget.busy)
@@ -161,7 +161,7 @@ def test_a_damaged_database_is_told_and_the_panel_works_on(lesson: Class) -> Non
     lesson.widget.refresh_models()
     assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
     lesson.widget.fine_tune()
-    assert "is damaged" in lesson.panel.status.sentence
+    assert "is damaged" in lesson.panel.status
     assert not lesson.widget.busy
 
 
@@ -190,8 +190,8 @@ def test_the_whole_loop(lesson: Class) -> None:
     curves = lesson.panel.plot.curves
     assert (len(curves.loss), len(curves.dsc), curves.images) == (2, 2, 1)
     assert curves.before == pytest.approx(version.before["held_out_2"])
-    assert lesson.panel.status.sentence.startswith("Learned 2 steps in ")
-    assert "on 1 test image and 2 left out in turn (DSC " in lesson.panel.status.sentence
+    assert lesson.panel.status.startswith("Learned 2 steps in ")
+    assert "on 1 test image and 2 left out in turn (DSC " in lesson.panel.status
     assert lesson.panel.versions.rows[0].words.startswith(f"v1   DSC {version.dsc:.2f} on 1 test image   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
@@ -215,7 +215,7 @@ def test_stored_corrections_are_forgotten_after_one_question(lesson: Class) -> N
         lesson.open("train", number)
     lesson.widget.keep()
     lesson.help_ends()
-    assert f"copied to {CorrectionStore().folder}" in lesson.panel.status.sentence
+    assert f"copied to {CorrectionStore().folder}" in lesson.panel.status
     lesson.viewer.layers.clear()
 
     def press(text: str, name: str = "") -> None:
@@ -276,7 +276,7 @@ def test_a_refused_candidate_can_be_used_anyway_and_taken_back(lesson: Class) ->
     lesson.panel.versions.use_requested.emit(0)
     assert lesson.versions.current() is None
     assert lesson.panel.model_row.choice.name == registry.DEFAULT_MODEL
-    assert lesson.panel.status.sentence == f"{registry.DEFAULT_MODEL} (start) is in use again."
+    assert lesson.panel.status == f"{registry.DEFAULT_MODEL} (start) is in use again."
 
 
 def test_where_nobody_can_tell_there_are_two_equal_buttons(lesson: Class) -> None:
@@ -287,16 +287,16 @@ def test_where_nobody_can_tell_there_are_two_equal_buttons(lesson: Class) -> Non
     use, keep = lesson.choices()
     assert (use.text(), keep.text()) == ("Use v1", f"Keep {registry.DEFAULT_MODEL}")
     assert use.size() == keep.size()
-    assert "Cannot tell yet whether v1 is better" in lesson.panel.status.sentence
+    assert "Cannot tell yet whether v1 is better" in lesson.panel.status
     keep.click()
     assert lesson.choices() == []
     assert lesson.versions.current() is None
-    assert lesson.panel.status.sentence == f"{registry.DEFAULT_MODEL} stays in use; v1 is in the list of versions."
+    assert lesson.panel.status == f"{registry.DEFAULT_MODEL} stays in use; v1 is in the list of versions."
     lesson.learn()
     lesson.end()
     lesson.choices()[0].click()
     assert lesson.versions.current().name == "v2"
-    assert lesson.panel.status.sentence == "v2 is in use."
+    assert lesson.panel.status == "v2 is in use."
 
 
 def test_stop_keeps_the_best_and_strokes_land_meanwhile(lesson: Class) -> None:
@@ -323,7 +323,7 @@ def test_a_second_stop_does_not_wait_for_the_scores(lesson: Class) -> None:
     lesson.widget.stop()
     lesson.end()
     assert len(lesson.versions.versions()) == 1
-    assert "list of versions" in lesson.panel.status.sentence
+    assert "list of versions" in lesson.panel.status
 
 
 def test_a_window_closed_during_a_run_keeps_what_was_learned(lesson: Class) -> None:
@@ -353,7 +353,7 @@ def test_a_failure_is_a_sentence_and_the_models_stay(lesson: Class, tmp_data_hom
     (tmp_data_home / "models" / f"{registry.DEFAULT_MODEL}.safetensors").write_bytes(b"nonsense")
     lesson.learn()
     lesson.end()
-    assert lesson.panel.status.sentence.startswith(f"{registry.DEFAULT_MODEL}.safetensors is not a .safetensors file")
+    assert lesson.panel.status.startswith(f"{registry.DEFAULT_MODEL}.safetensors is not a .safetensors file")
     assert lesson.versions.versions() == []
 
 
@@ -474,7 +474,7 @@ def test_a_folder_brings_pairs(lesson: Class, tmp_path: Path) -> None:
     assert lesson.panel.learn_row.is_enabled
     lesson.widget.add_folder(tmp_path)
     lesson.help_ends()
-    assert "does not hold the folders “images” and “masks”" in lesson.panel.status.sentence
+    assert "does not hold the folders “images” and “masks”" in lesson.panel.status
 
 
 def test_looking_shows_before_and_after_and_goes_again(lesson: Class) -> None:

@@ -72,6 +72,6 @@ def test_a_long_name_does_not_widen_the_panel(panel: SegmentPanel) -> None:
     assert before <= 300
     name = "a_very_long_layer_name_" * 20
     panel.set_images([(name, 1)], 1)
-    panel.status.say(f"3.4 % of {name} labelled.")
+    panel.say(f"3.4 % of {name} labelled.")
     assert panel.minimumSizeHint().width() == before
-    assert panel.status.sentence == f"3.4 % of {name} labelled."
+    assert panel.status == f"3.4 % of {name} labelled."

@@ -56,7 +56,7 @@ def test_all_frames_come_one_by_one_and_cancel_keeps_the_finished_ones(
     desk.panel.run_row.cancel_requested.emit()
     slow.release(3)
     desk.finish()
-    assert desk.panel.status.sentence == "Cancelled after 2 of 5 frames of loop; the finished frames are kept."
+    assert desk.panel.status == "Cancelled after 2 of 5 frames of loop; the finished frames are kept."
     np.testing.assert_array_equal(desk.mask.data[:2], loop[:2] == 200)
     assert not desk.mask.data[2:].any()
     assert desk.mask.mode == "paint"
@@ -94,7 +94,7 @@ def test_the_frame_on_screen_comes_first_and_continue_goes_on_with_the_frames_le
     expected = (loop == 200).astype(np.uint8)
     expected[1, 0, 0] = 2
     np.testing.assert_array_equal(desk.mask.data, expected)
-    assert desk.panel.status.sentence.startswith("5 frames of loop segmented in")
+    assert desk.panel.status.startswith("5 frames of loop segmented in")
     assert desk.button("Segment    Alt+G")
     assert not desk.button("Start again").isVisibleTo(desk.panel)
 
@@ -126,7 +126,7 @@ def test_a_second_run_over_all_frames_is_one_undo_step(desk: Any, loop: np.ndarr
     image = desk.viewer.add_image(loop, name="loop")
     desk.every_frame()
     desk.run()
-    assert desk.panel.status.sentence.startswith("5 frames of loop segmented in")
+    assert desk.panel.status.startswith("5 frames of loop segmented in")
     first = desk.mask.data.copy()
     image.data = loop[::-1].copy()
     desk.run()
@@ -168,8 +168,8 @@ def test_a_failure_in_the_middle_keeps_the_finished_frames(desk: Any, loop: np.n
     desk.segmenter.failure = RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
     slow.release(3)
     desk.finish()
-    assert "Out of memory" in desk.panel.status.sentence
-    assert desk.panel.status.sentence.endswith("2 finished frames kept.")
+    assert "Out of memory" in desk.panel.status
+    assert desk.panel.status.endswith("2 finished frames kept.")
     assert desk.mask.data[1].any()
 
 

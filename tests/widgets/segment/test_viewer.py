@@ -55,7 +55,7 @@ def test_a_file_cut_short_is_a_sentence_in_the_panel(
     cut.write_bytes(model.read_bytes()[:-1000])
     widget.segment()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
-    assert "truncated" in widget.panel.status.sentence
+    assert "truncated" in widget.panel.status
     assert not widget.panel.run_row.is_enabled
     assert len(viewer.layers) == 1
 

@@ -30,7 +30,7 @@ def test_an_empty_viewer_says_what_to_do(desk: Any) -> None:
     assert not desk.panel.run_row.is_enabled
     assert "Open one with File → Open" in desk.button("Segment").toolTip()
     desk.widget.segment()
-    assert desk.panel.status.sentence.startswith("No image is open")
+    assert desk.panel.status.startswith("No image is open")
 
 
 def test_segment_makes_an_editable_mask_and_hands_over_the_brush(desk: Any, disc: np.ndarray) -> None:
@@ -44,8 +44,8 @@ def test_segment_makes_an_editable_mask_and_hands_over_the_brush(desk: Any, disc
     assert desk.viewer.layers.selection.active is mask
     assert mask.scale.tolist() == [0.2, 0.2]
     assert mask.units == desk.viewer.layers["lesion"].units
-    assert desk.panel.status.sentence.startswith(f"{(disc == 200).mean() * 100:.1f} % of lesion labelled in")
-    assert desk.panel.status.sentence.endswith("on CPU.")
+    assert desk.panel.status.startswith(f"{(disc == 200).mean() * 100:.1f} % of lesion labelled in")
+    assert desk.panel.status.endswith("on CPU.")
     assert desk.panel.device_row.findChild(QLabel).text() == "Running on the processor (no NVIDIA support installed)"
 
 
@@ -89,7 +89,7 @@ def test_edits_are_asked_about_and_kept_or_replaced(desk: Any, disc: np.ndarray,
     expected = (np.roll(disc, 5, axis=1) == 200).astype(np.uint8)
     if keep:
         expected[1, 1:3], expected[20, 30] = 1, 0
-        assert "Your 3 edited pixels were kept." in desk.panel.status.sentence
+        assert "Your 3 edited pixels were kept." in desk.panel.status
     np.testing.assert_array_equal(desk.mask.data, expected)
     desk.mask.undo()
     np.testing.assert_array_equal(desk.mask.data, drawn)
@@ -129,7 +129,7 @@ def test_the_threshold_moves_the_mask_without_the_network(desk: Any, ramp: np.nd
     desk.drag(0.6, 0.3, 0.8)
     np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.8)
     assert len(desk.segmenter.calls) == 1
-    assert desk.panel.status.sentence.endswith("of the image labelled at threshold 0.80.")
+    assert desk.panel.status.endswith("of the image labelled at threshold 0.80.")
     desk.mask.undo()
     np.testing.assert_array_equal(desk.mask.data, before)
     desk.qtbot.waitUntil(lambda: desk.panel.threshold_row.value == 0.5)
@@ -172,7 +172,7 @@ def test_clean_up_is_one_undo_step(desk: Any, disc: np.ndarray) -> None:
     assert desk.mask.data[20, 30] == 1
     desk.panel.clean_up_row.requested.emit(CleanUp("remove_islands", 50))
     assert desk.mask.data[1, 1] == 0
-    assert desk.panel.status.sentence == "Remove islands below 50 px: 1 px removed. Press Ctrl+Z to undo."
+    assert desk.panel.status == "Remove islands below 50 px: 1 px removed. Press Ctrl+Z to undo."
     desk.mask.undo()
     desk.mask.undo()
     np.testing.assert_array_equal(desk.mask.data, before)
@@ -188,9 +188,7 @@ def test_the_probability_layer_comes_goes_and_is_no_image_to_segment(desk: Any, 
     assert shown_images(desk) == ["ramp"]
     assert desk.viewer.layers.index(probability) > desk.viewer.layers.index(desk.mask)  # seen through nothing
     assert desk.viewer.layers.selection.active is desk.mask
-    assert desk.panel.status.sentence.endswith(
-        "on CPU."
-    )  # no layer of ours is taken for an image that somebody turned to
+    assert desk.panel.status.endswith("on CPU.")  # no layer of ours is taken for an image that somebody turned to
     desk.button("Probability").click()
     assert "ramp probability" not in desk.viewer.layers
     desk.button("Probability").click()
@@ -205,7 +203,7 @@ def test_the_picker_follows_the_selection(desk: Any, disc: np.ndarray) -> None:
     desk.viewer.add_image(disc, name="second")
     assert shown_images(desk) == ["second", "first"]
     assert desk.field("Image").currentText() == "second"
-    assert desk.panel.status.sentence == ""
+    assert desk.panel.status == ""
     desk.viewer.layers.selection.active = desk.mask
     assert desk.field("Image").currentText() == "first"
     first.name = "renamed"
@@ -226,13 +224,13 @@ def test_a_mask_is_saved_with_spacing_and_provenance(desk: Any, disc: np.ndarray
     desk.viewer.add_image(disc, name="lesion", scale=(0.2, 0.2), units="mm", axis_labels=("y", "x"))
     desk.run()
     desk.widget.save_mask(tmp_path / "lesion_mask.tif")
-    desk.qtbot.waitUntil(lambda: desk.panel.status.sentence.startswith("Saved lesion_mask.tif in"))
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved lesion_mask.tif in"))
     with tifffile.TiffFile(tmp_path / "lesion_mask.tif") as file:
         np.testing.assert_array_equal(file.asarray(), disc == 200)
         description = file.pages[0].description
     assert '"model": "tiny' in description
     desk.widget.save_mask(tmp_path / "lesion_mask.bmp")
-    desk.qtbot.waitUntil(lambda: "does not end in .tif, .tiff, .png" in desk.panel.status.sentence)
+    desk.qtbot.waitUntil(lambda: "does not end in .tif, .tiff, .png" in desk.panel.status)
 
 
 def test_a_mask_is_never_saved_over_an_open_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
@@ -244,10 +242,10 @@ def test_a_mask_is_never_saved_over_an_open_image(desk: Any, disc: np.ndarray, t
     for name, layer in (("other.tif", "other"), ("scan.tif", "scan"), ("alias.tif", "scan")):
         desk.widget.save_mask(tmp_path / name)
         sentence = f"{name} is the file of the open image {layer}. Choose another name for the mask."
-        assert desk.panel.status.sentence == sentence
+        assert desk.panel.status == sentence
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan.tif"), disc)
     desk.widget.save_mask(tmp_path / "new.tif")
-    desk.qtbot.waitUntil(lambda: desk.panel.status.sentence.startswith("Saved new.tif"))
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved new.tif"))
 
 
 def test_no_plane_of_a_stack_that_was_opened_as_a_folder_is_overwritten(
@@ -258,10 +256,10 @@ def test_no_plane_of_a_stack_that_was_opened_as_a_folder_is_overwritten(
     desk.viewer.open(tmp_path, stack=True, plugin="napari")
     desk.run()
     desk.widget.save_mask(tmp_path / "plane_2.tif")
-    assert desk.panel.status.sentence.startswith("plane_2.tif is the file of the open image")
+    assert desk.panel.status.startswith("plane_2.tif is the file of the open image")
     for _ in range(2):  # the second one replaces the first
         desk.widget.save_mask(tmp_path / "plane_mask.tif")
-        desk.qtbot.waitUntil(lambda: desk.panel.status.sentence.startswith("Saved plane_mask.tif"))
+        desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved plane_mask.tif"))
 
 
 def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_path: Path) -> None:
@@ -274,7 +272,7 @@ def test_save_proposes_a_file_beside_the_image(desk: Any, disc: np.ndarray, tmp_
     (dialog,) = desk.widget.findChildren(SaveDialog)
     assert Path(dialog.selectedFiles()[0]) == tmp_path / "scan_mask.tif"
     dialog.fileSelected.emit(str(tmp_path / "other.png"))
-    desk.qtbot.waitUntil(lambda: desk.panel.status.sentence.startswith("Saved other.png"))
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved other.png"))
     dialog.close()
 
 
@@ -320,7 +318,7 @@ def test_the_uncertain_spot_is_ringed_above_the_mask(desk: Any) -> None:
     assert ring.scale.tolist() == [2, 2]
     assert float(ring.size[0]) >= 12
     assert desk.viewer.layers.selection.active is desk.mask
-    assert desk.panel.status.sentence.startswith("Uncertain spot 1 of")
+    assert desk.panel.status.startswith("Uncertain spot 1 of")
     desk.viewer.window.remove_dock_widget(desk.widget)
     assert ring not in desk.viewer.layers
 
@@ -331,9 +329,9 @@ def test_the_status_goes_with_what_it_was_about(desk: Any, disc: np.ndarray) -> 
     for what in (second, "mask", first):
         desk.viewer.layers.selection.active = second if second in desk.viewer.layers else first
         desk.run()
-        assert desk.panel.status.sentence
+        assert desk.panel.status
         desk.viewer.layers.remove(desk.masks[-1] if what == "mask" else what)
-        assert desk.panel.status.sentence == ""
+        assert desk.panel.status == ""
 
 
 def test_a_threshold_that_is_not_the_model_s_is_said_and_taken_back(desk: Any, ramp: np.ndarray) -> None:
@@ -342,22 +340,20 @@ def test_a_threshold_that_is_not_the_model_s_is_said_and_taken_back(desk: Any, r
     assert not back.isVisibleTo(desk.panel)
     desk.drag(0.8)
     desk.run()
-    assert desk.panel.status.sentence.endswith("on CPU. The threshold is 0.80; the model's own is 0.50.")
+    assert desk.panel.status.endswith("on CPU. The threshold is 0.80; the model's own is 0.50.")
     assert back.isVisibleTo(desk.panel)
     back.click()
     assert not back.isVisibleTo(desk.panel)
     np.testing.assert_array_equal(desk.mask.data, ramp / 255 >= 0.5)
     desk.run()
-    assert desk.panel.status.sentence.endswith("on CPU.")
+    assert desk.panel.status.endswith("on CPU.")
 
 
 def test_an_image_whose_pixels_are_all_alike_has_nothing_to_segment(desk: Any) -> None:
     desk.viewer.add_image(np.full((40, 60), 200, np.uint8), name="blank")
     desk.run()
     assert not desk.mask.data.any()
-    assert desk.panel.status.sentence == (
-        "There is nothing to segment in blank: all its pixels are alike. The mask is empty."
-    )
+    assert desk.panel.status == ("There is nothing to segment in blank: all its pixels are alike. The mask is empty.")
 
 
 def test_escape_takes_the_question_about_edits_back(desk: Any, disc: np.ndarray) -> None:
@@ -386,7 +382,7 @@ def test_a_failure_is_a_sentence_and_the_next_press_works(
     desk.viewer.add_image(disc, name="lesion")
     desk.segmenter.failure = failure
     desk.run()
-    assert desk.panel.status.sentence.startswith(sentence)
+    assert desk.panel.status.startswith(sentence)
     assert desk.masks == []
     copy = desk.button("Copy details")
     assert copy.isHidden() is isinstance(failure, InputError)
@@ -405,7 +401,7 @@ def test_a_model_file_that_is_gone_is_marked_until_another_is_chosen(
     desk.segmenter.broken = CheckpointError("The model file does not exist. Choose a .safetensors file.")
     desk.viewer.add_image(disc, name="lesion")
     desk.run()
-    assert "does not exist" in desk.panel.status.sentence
+    assert "does not exist" in desk.panel.status
     assert not desk.panel.run_row.is_enabled
     assert "does not exist" in desk.panel.model_row.combo.toolTip()
 
@@ -433,7 +429,7 @@ def test_a_wish_for_a_device_that_is_not_there_is_marked(desk: Any, disc: np.nda
 def test_a_foreign_model_file_is_refused_with_its_sentence(desk: Any, tmp_path: Path) -> None:
     (tmp_path / "foreign.safetensors").write_bytes(b"nonsense")
     desk.panel.model_row.open_file(tmp_path / "foreign.safetensors")
-    assert "foreign.safetensors" in desk.panel.status.sentence
+    assert "foreign.safetensors" in desk.panel.status
     assert desk.panel.model_row.choice.name == "tiny"
 
 
@@ -459,7 +455,7 @@ def test_an_answer_with_nowhere_to_go_is_dropped(desk: Any, disc: np.ndarray, sl
     slow.release()
     desk.finish()
     desk.let_threads_end()
-    assert "so the result was discarded" in desk.panel.status.sentence
+    assert "so the result was discarded" in desk.panel.status
     assert len(desk.masks) == (0 if gone == "mask" else 1)
 
 
@@ -467,7 +463,7 @@ def test_a_second_press_during_a_run_is_refused_in_words(desk: Any, disc: np.nda
     desk.viewer.add_image(disc, name="lesion")
     desk.widget.segment()
     desk.widget.segment()
-    assert desk.panel.status.sentence == "Wave-GMS is still segmenting. Wait for it, or press Cancel."
+    assert desk.panel.status == "Wave-GMS is still segmenting. Wait for it, or press Cancel."
     slow.release(2)
     desk.finish()
     assert len(desk.segmenter.calls) == 1
@@ -480,7 +476,7 @@ def test_cancel_says_that_nothing_changed(desk: Any, disc: np.ndarray, slow: Sem
     assert not desk.button("Cancelling…").isEnabled()
     slow.release()
     desk.finish()
-    assert desk.panel.status.sentence == "Cancelled. Nothing was changed."
+    assert desk.panel.status == "Cancelled. Nothing was changed."
     assert desk.masks == []
 
 

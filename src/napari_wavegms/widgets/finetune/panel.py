@@ -32,7 +32,8 @@ class FineTunePanel(QWidget):
         self.pairs, self.versions = PairsList(), VersionsList()
         self.forgetting, self.verdict = Question(), VerdictRow()
         self.model_row, self.device_row = ModelRow(), DeviceRow()
-        self.learn_row, self.status, self.plot = RunRow(*FINE_TUNE, *STOP), StatusLine(), LearningPlot()
+        self.learn_row, self._status, self.plot = RunRow(*FINE_TUNE, *STOP), StatusLine(), LearningPlot()
+        self.say = self._status.say
         # How many training images there are; what waits for a decision; why the first model of the list is the first.
         self.counts, self.ready, self.why_start = (WrappedLabel() for _ in range(3))
         self._presets, self._learn = list(presets), QButtonGroup(self)
@@ -41,8 +42,13 @@ class FineTunePanel(QWidget):
         self._lay_out()
         self.set_keep(0)
         self.plot.hide()
-        self.status.setToolTip("DSC (Dice similarity coefficient): 0 is no overlap with your masks, 1 is equal.")
-        self.model_row.failed.connect(lambda sentence: self.status.say(sentence, "problem"))
+        self._status.setToolTip("DSC (Dice similarity coefficient): 0 is no overlap with your masks, 1 is equal.")
+        self.model_row.failed.connect(lambda sentence: self.say(sentence, "problem"))
+
+    @property
+    def status(self) -> str:
+        """The sentence that was said last."""
+        return self._status.sentence
 
     @property
     def preset(self) -> Preset:
@@ -70,5 +76,5 @@ class FineTunePanel(QWidget):
         choices = form(("Start from", self.model_row), ("", self.why_start), ("Device", self.device_row))
         gathered = (top, self.pairs, self.forgetting, self.ready, self._keep)
         # What became of a press stands right below the button, where it is seen without scrolling.
-        learned = (learn, choices, self.learn_row, self.status, self.verdict, self.plot, self.versions)
+        learned = (learn, choices, self.learn_row, self._status, self.verdict, self.plot, self.versions)
         fill(QVBoxLayout(self), *gathered, *learned, margin=8, spacing=8).addStretch(1)

@@ -26,7 +26,7 @@ class FineTuneRun:
         self._dsc: list[tuple[float, float]] = []
         self._stopping = False
         self._note = self._stage = ""
-        panel.status.say("")
+        panel.say("")
         panel.verdict.set_outcome(False)
         panel.plot.set_curves(Curves())
         panel.plot.setVisible(True)
@@ -55,7 +55,7 @@ class FineTuneRun:
             if isinstance(event, Stage) and event.name == "after" and self._stopping:
                 row.offer("Skip scoring", "Keep the new model, unscored and not in use.")
         elif isinstance(event, SplitMade):
-            self._panel.status.say(event.sentence)
+            self._panel.say(event.sentence)
         elif isinstance(event, RefitStep):
             row.set_progress(event.done, event.total, self._stage)
         elif isinstance(event, Scored):

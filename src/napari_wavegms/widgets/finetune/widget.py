@@ -84,7 +84,7 @@ class FineTuneWidget(DockedWidget):
         try:
             current = self._versions.current_path()
         except InputError as error:
-            self.panel.status.say(str(error), "problem")
+            self.panel.say(str(error), "problem")
             return
         choice, left_out = self.panel.model_row.choice, self._decisions.left_out
         if self.busy or choice is None or not self.panel.learn_row.is_enabled:
@@ -127,7 +127,7 @@ class FineTuneWidget(DockedWidget):
     def add_folder(self, folder: Path) -> None:
         """Read the pairs of a folder with `images` and `masks` inside."""
         if not self._helper.busy:
-            self.panel.status.say(f"Reading {folder.name}…")
+            self.panel.say(f"Reading {folder.name}…")
             self._helper.start(partial(folder_job, folder))
 
     def use(self, number: int) -> None:
@@ -141,7 +141,7 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(error))
         else:
             self._verdict.decided()
-            self.panel.status.say(f"{name} is in use{' again' if goes_back else ''}.")
+            self.panel.say(f"{name} is in use{' again' if goes_back else ''}.")
         self.refresh_models()
 
     # What is seen
@@ -209,7 +209,7 @@ class FineTuneWidget(DockedWidget):
         panel.forgetting.answered.connect(self._on_forgetting)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
-        self._verdict.said.connect(panel.status.say)
+        self._verdict.said.connect(panel.say)
         self._verdict.chosen.connect(self._on_choice)
         panel.versions.use_requested.connect(self.use)
         panel.model_row.chosen.connect(self._check_start)
@@ -318,11 +318,11 @@ class FineTuneWidget(DockedWidget):
         result = outcome.result
         if isinstance(result, FineTuneResult):
             self._verdict.offer(result, self.panel.device_row.wish)
-            self.panel.status.say(result.sentence)
+            self.panel.say(result.sentence)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:
-            self.panel.status.say("Stopped. What was learned by then is in the list of versions, unscored.")
+            self.panel.say("Stopped. What was learned by then is in the list of versions, unscored.")
         self.refresh_models()
 
     def _on_choice(self, result: FineTuneResult, wants_new: bool) -> None:
@@ -337,14 +337,14 @@ class FineTuneWidget(DockedWidget):
             self._say_problem(str(outcome.error), outcome.details)
         elif isinstance(result, FolderRead):
             self._folders[result.folder] = result
-            self.panel.status.say(result.sentence)
+            self.panel.say(result.sentence)
         elif isinstance(result, Version):
-            self.panel.status.say(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
+            self.panel.say(f"The last training was cut off; its best model is kept as {result.name}, unscored.")
             self.refresh_models()
         elif isinstance(result, str):
-            self.panel.status.say(result)
+            self.panel.say(result)
         self.refresh_pairs()
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
-        self.panel.status.say(sentence, "problem", details)
+        self.panel.say(sentence, "problem", details)
         notify_if_hidden(self.panel, sentence)

@@ -68,7 +68,8 @@ class SegmentPanel(QWidget):
         self._tools = {name: self._button(name, *words) for name, words in _TOOLS.items()}
         for name in self._tools.keys() - {"mask"}:  # whose key is to be read
             self._tools[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.light, self.status = FamiliarityLabel(), StatusLine()
+        self.light, self._status = FamiliarityLabel(), StatusLine()
+        self.say = self._status.say
         self._description, self._plan, self.saved = (WrappedLabel() for _ in range(3))
         self._fields: dict[Field, QWidget] = {
             "image": self._image,
@@ -83,8 +84,13 @@ class SegmentPanel(QWidget):
         for field in (self._image, self._channel, self.device_row, self.model_row):
             field.chosen.connect(self.options_changed)
         self._frames.changed.connect(lambda: self.options_changed.emit())
-        self.model_row.failed.connect(lambda sentence: self.status.say(sentence, "problem"))
+        self.model_row.failed.connect(lambda sentence: self.say(sentence, "problem"))
         self._probability.changed.connect(lambda: self.pressed.emit("probability"))
+
+    @property
+    def status(self) -> str:
+        """The sentence that was said last."""
+        return self._status.sentence
 
     @property
     def options(self) -> SegmentOptions:
@@ -171,7 +177,7 @@ class SegmentPanel(QWidget):
             self._row("save", "load"),
         )
         asked = (self._again, self.question, self.restore)
-        said = (self.light, self.status, self.saved)
+        said = (self.light, self._status, self.saved)
         fill(QVBoxLayout(self), choices, self.run_row, *asked, *said, *tools, margin=8, spacing=5).addStretch(1)
         return choices
 

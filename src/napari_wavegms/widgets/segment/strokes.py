@@ -102,7 +102,7 @@ class Strokes(QObject):
         self._viewer, self._panel = viewer, panel
         self._journal = JournalWatch(JournalWriter(), self)
         self._journal.saved.connect(panel.saved.say)
-        self._journal.warned.connect(lambda sentence: panel.status.say(sentence, "problem"))
+        self._journal.warned.connect(lambda sentence: panel.say(sentence, "problem"))
         self._mask: Labels | None = None
         self._marked: _Marked | None = None  # whose mask is journalled
         self._edited: set[str] = set()  # content hashes of the images that were drawn on since the panel was opened
@@ -191,7 +191,7 @@ class Strokes(QObject):
     def _on_read(self, outcome: Outcome) -> None:
         mask, memory = self._mask, memory_of(self._mask)
         if outcome.error is not None:
-            self._panel.status.say(str(outcome.error), "problem")
+            self._panel.say(str(outcome.error), "problem")
         elif mask is not None and memory is not None:
             self._begin(mask, memory, outcome.result, memory.unedited(mask.data))
 
@@ -208,7 +208,7 @@ class Strokes(QObject):
         try:
             self._journal.attach(mask, target, model=memory.model, threshold=threshold, start=start)
         except InputError as error:
-            self._panel.status.say(str(error), "problem")
+            self._panel.say(str(error), "problem")
 
     # After a crash
 
@@ -219,7 +219,7 @@ class Strokes(QObject):
             return
         if how == "discard":
             self._decide(left, "discarded")
-            self._panel.status.say(f"The edits on {left.target.name} were discarded. They remain in the journal.")
+            self._panel.say(f"The edits on {left.target.name} were discarded. They remain in the journal.")
         else:
             self._search(left, how, was_opened=False)
 
@@ -242,20 +242,20 @@ class Strokes(QObject):
         (left, how, was_opened), self._wanted = self._wanted, None
         source = Path(left.target.source)
         if outcome.error is not None:
-            self._panel.status.say(str(outcome.error), "problem")
+            self._panel.say(str(outcome.error), "problem")
         elif outcome.result is not None:
             self._bring_back(left, how, *outcome.result)
         elif not was_opened and left.target.source and source.is_file():
             try:
                 self._viewer.open(str(source), plugin="napari-wavegms")
             except InputError as error:
-                self._panel.status.say(str(error), "problem")
+                self._panel.say(str(error), "problem")
                 self._panel.restore.ask_about(left)
             else:
                 self._search(left, how, was_opened=True)
         else:
             why = "has changed since it was edited" if was_opened else "is not open"
-            self._panel.status.say(f"{left.target.name} {why}. Open its image, then press Restore.", "problem")
+            self._panel.say(f"{left.target.name} {why}. Open its image, then press Restore.", "problem")
             self._panel.restore.ask_about(left)
 
     def _bring_back(self, left: Unfinished, how: str, marked: _Marked, mask: Any) -> None:
@@ -265,7 +265,7 @@ class Strokes(QObject):
             if self._beside is None or self._beside not in self._viewer.layers:
                 self._beside = show_beside(self._viewer, layer, left.target.name, mask)
                 mask_layers.hand_to_painter(self._viewer, layer)
-            self._panel.status.say("The outline shows the unsaved mask. Restore or discard it.")
+            self._panel.say("The outline shows the unsaved mask. Restore or discard it.")
             self._panel.restore.ask_about(left)
             return
         memory = memory_of(layer)
@@ -277,7 +277,7 @@ class Strokes(QObject):
         write_planes(layer, {key: mask[selection(key)] for key in keys})
         self._journal.settle()  # on disk before the old edits are closed
         self._decide(left, "saved")
-        self._panel.status.say(f"{counted(left.edits, 'edit')} restored. Press Ctrl+Z to undo.")
+        self._panel.say(f"{counted(left.edits, 'edit')} restored. Press Ctrl+Z to undo.")
 
     def _layer_for(self, marked: _Marked, dtype: Any) -> Labels:
         """The mask of an image, made empty where it has none."""
@@ -305,7 +305,7 @@ class Strokes(QObject):
 
     def _on_found(self, outcome: Outcome) -> None:
         if outcome.error is not None:
-            self._panel.status.say(str(outcome.error), "problem")
+            self._panel.say(str(outcome.error), "problem")
         else:
             self._left = outcome.result
             self._ask()

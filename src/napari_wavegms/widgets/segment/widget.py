@@ -97,7 +97,7 @@ class SegmentWidget(DockedWidget):
     def segment(self) -> None:
         """Do what a press on Segment does."""
         if self._runner.busy:
-            self.panel.status.say("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
+            self.panel.say("Wave-GMS is still segmenting. Wait for it, or press Cancel.", "problem")
             return
         self.panel.threshold_row.settle()
         request = self._request
@@ -137,7 +137,7 @@ class SegmentWidget(DockedWidget):
         if sentence := why_not_overwrite(self._viewer, path):
             self._say_problem(sentence)
             return
-        self.panel.status.say(f"Saving {path.name}…")
+        self.panel.say(f"Saving {path.name}…")
         self._saving = request
         self._saver.start(partial(save_job, request))
 
@@ -163,7 +163,7 @@ class SegmentWidget(DockedWidget):
         panel.model_row.chosen.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
         for speaker in (self._tools, self._uncertainty, self._masks, self._box):
-            speaker.said.connect(panel.status.say)
+            speaker.said.connect(panel.say)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
@@ -227,7 +227,7 @@ class SegmentWidget(DockedWidget):
 
     def _choose(self, image_id: Hashable | None) -> None:
         if image_id != self._image_id:  # what was said and asked about another is over
-            self.panel.status.say("")
+            self.panel.say("")
             self.panel.question.dismiss()
         self._image_id = image_id
         self._events.watch(mask_layers.layer_by_id(self._viewer, image_id))
@@ -261,7 +261,7 @@ class SegmentWidget(DockedWidget):
                 self._uncertainty.rest()
                 self._box.close()
                 if self._run is None:
-                    self.panel.status.say("")  # it was about that mask
+                    self.panel.say("")  # it was about that mask
             self._tools.set_mask(mask)
             self._strokes.watch(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
@@ -346,7 +346,7 @@ class SegmentWidget(DockedWidget):
         self._run = run = stopped or SegmentRun(self._viewer, request, keep_edits, lambda: threshold.value)
         self._is_loaded, self._stopped = False, None
         self._offer_rest()
-        self.panel.status.say("")
+        self.panel.say("")
         self.panel.run_row.set_busy("Segmenting…" if "torch" in sys.modules else "Loading PyTorch (once)…")
         self._runner.start(partial(segment_job, run.request, self._load, self._cache, tuple(run.left)))
 
@@ -381,7 +381,7 @@ class SegmentWidget(DockedWidget):
         if run is None:
             return
         if sentence := run.lost():
-            self.panel.status.say(sentence, "problem")
+            self.panel.say(sentence, "problem")
             return
         self._tools.end_movement()
         report = run.finish(outcome.result if isinstance(outcome.result, Finished) else None)
@@ -389,7 +389,7 @@ class SegmentWidget(DockedWidget):
             kept = f" {counted(report.planes, 'finished frame')} kept." if report is not None else ""
             self._on_failure(outcome.error, kept, outcome.details)
         else:
-            self.panel.status.say(report.sentence if report else "Cancelled. Nothing was changed.")
+            self.panel.say(report.sentence if report else "Cancelled. Nothing was changed.")
         self._stopped = run if report is not None and run.left else None
         self._offer_rest()
         if run.mask is not None and report is not None:
@@ -412,7 +412,7 @@ class SegmentWidget(DockedWidget):
         self._runner.abandon()
         self._run = None
         self.panel.run_row.set_idle()
-        self.panel.status.say(sentence, "problem")
+        self.panel.say(sentence, "problem")
 
     def _on_saved(self, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -420,8 +420,8 @@ class SegmentWidget(DockedWidget):
         elif isinstance(outcome.result, Path):
             if self._saving is not None:
                 self._strokes.note_saved(self._saving.labels)
-            self.panel.status.say(f"Saved {outcome.result.name} in {outcome.result.parent}.")
+            self.panel.say(f"Saved {outcome.result.name} in {outcome.result.parent}.")
 
     def _say_problem(self, sentence: str, details: str = "") -> None:
-        self.panel.status.say(sentence, "problem", details)
+        self.panel.say(sentence, "problem", details)
         notify_if_hidden(self.panel, sentence)
