@@ -6,12 +6,24 @@ level only, approximation and three details, for L = 1, 2 and 3 (arXiv 2510.0321
 
 from __future__ import annotations
 
+from functools import cache
+
+import pywt
 import torch
 from torch import Tensor
 
 from napari_wavegms.errors import InputError
 
 LEVELS = (1, 2, 3)
+
+
+@cache
+def haar_filters() -> tuple[float, tuple[float, float]]:
+    """The common factor of both filters, and the weight of the odd sample for low-pass and high-pass."""
+    wavelet = pywt.Wavelet("haar")
+    # A convolution applies its filter from the end.
+    (odd_low, even), (odd_high, _) = wavelet.dec_lo, wavelet.dec_hi
+    return even, (odd_low / even, odd_high / even)
 
 
 def haar_step(image: Tensor) -> Tensor:
@@ -23,13 +35,15 @@ def haar_step(image: Tensor) -> Tensor:
     # PyWavelets' "horizontal" detail is high-pass along rows (axis 0): it responds to horizontal edges.
     approximation, vertical = _sums_and_differences(low, -1)
     horizontal, diagonal = _sums_and_differences(high, -1)
-    # Scaled once by a half, which loses nothing; its root, after each of the two steps, would.
-    return torch.stack([approximation, horizontal, vertical, diagonal], dim=1) / 2
+    common, _ = haar_filters()
+    # Scaled once by the square, a half, which loses nothing; the root of a half, twice, would.
+    return torch.stack([approximation, horizontal, vertical, diagonal], dim=1) * common**2
 
 
-def _sums_and_differences(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def _sums_and_differences(x: Tensor, axis: int) -> list[Tensor]:
     even, odd = x.unflatten(axis, (-1, 2)).unbind(axis)
-    return even + odd, even - odd
+    _, shares = haar_filters()
+    return [torch.add(even, odd, alpha=share) for share in shares]
 
 
 def haar_bands(image: Tensor, level: int) -> Tensor:
