@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
     )
     candidates = _candidates(options.images, options.masks)
-    result = _follow(iter_from_corrections(request, lambda: False, candidates, ui_core=False))
+    result = _follow(iter_from_corrections(request, lambda: False, candidates))
     if result is None or result.version is None or result.verdict is None:
         note("Stopped. Epochs that were finished are kept as a version, unscored and not in use.")
         return INTERRUPTED

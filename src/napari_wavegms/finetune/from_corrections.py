@@ -46,7 +46,7 @@ def fine_tune(
     pairs : sequence of Pair
         Images with their corrected masks; one is enough.
     preset : str or Preset
-        ``"quick"``, some 20 s, ``"full"``, minutes, or settings of your own.
+        ``"quick"``, some 15 s, ``"full"``, minutes, or settings of your own.
     output : path-like, optional
         Folder for the versions and for which images are held out; a later run with the same folder goes on from both.
         By default the user's own folder, so that the new model appears in napari, too. What was learned from is noted
@@ -111,16 +111,14 @@ def iter_from_corrections(
     stop: Callable[[], bool],
     candidates: Sequence[Candidate] = (),
     without: frozenset[Hashable] = frozenset(),
-    ui_core: bool = True,
 ) -> Generator[Progress | FineTuneEvent, None, FineTuneResult]:
     """Gather the pairs of a request that has none, split them, and go on with `iter_fine_tune`.
 
     They are `candidates`, the first of doubles winning, and the stored corrections, but for those `without`, by the
-    content of their image. `ui_core` leaves a processor core to a window.
+    content of their image.
     """
     yield Progress("Collecting the training images…" if "torch" in sys.modules else "Loading PyTorch (once)…")
-    if ui_core:
-        reserve_ui_core()
+    reserve_ui_core()  # which the thread that prepares views takes where there is no window
     candidates = [*candidates, *_kept(without)]
     sides = StickySplit().divide(ready_pairs(candidates, check_pairs(candidates)))
     request = _with_pairs(request, sides)

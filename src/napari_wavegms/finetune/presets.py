@@ -31,7 +31,7 @@ class Preset:
 QUICK = Preset(
     key="quick",
     title="Quick",
-    seconds=20.0,
+    seconds=15.0,
     purpose="fine adjustment",
     details="Trains the mapping model and leaves the encoder as it is. Good where masks are nearly right.",
     config=TrainConfig(
