@@ -197,9 +197,8 @@ def warm_up_job() -> Generator[None, None, None]:
     yield
     import_module("scipy.ndimage")
     yield
-    with suppress(
-        ImportError, AttributeError
-    ):  # for a first Shapes layer, such as our box; numba has a lock of its own
+    # For a first Shapes layer, such as our box; numba has a lock of its own, and another napari may not have this.
+    with suppress(ImportError, AttributeError):
         import_module("napari.layers.shapes._accelerated_triangulate_dispatch").warmup_numba_cache()
     for panel in ("segment", "review", "finetune"):
         yield

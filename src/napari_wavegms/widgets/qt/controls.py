@@ -36,6 +36,11 @@ def fill(layout: Box, *parts: QWidget | QLayout, margin: int = 0, spacing: int =
     """Put widgets and layouts one after another; `margin` and `spacing` are in pixels of the screen."""
     layout.setContentsMargins(margin, margin, margin, margin)
     layout.setSpacing(spacing)
+    return add_all(layout, *parts)
+
+
+def add_all(layout: Box, *parts: QWidget | QLayout) -> Box:
+    """Add widgets and layouts to a layout that keeps its own margins."""
     for part in parts:
         if isinstance(part, QWidget):
             layout.addWidget(part)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QApplication,
-    QBoxLayout,
     QCheckBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QLineEdit,
     QPushButton,
     QSizePolicy,
@@ -32,7 +29,7 @@ from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.viewer import notify_if_hidden
-from napari_wavegms.widgets.qt.controls import ChoiceList, Fold, RunRow, WrappedLabel
+from napari_wavegms.widgets.qt.controls import ChoiceList, Fold, RunRow, WrappedLabel, add_all, push_button
 from napari_wavegms.widgets.qt.docks import ScrolledPanel
 from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.recording.unfinished import RestoreQuestion
@@ -147,7 +144,7 @@ class ReviewPanel(QWidget):
         self._action_buttons = {name: self._action_button(name) for name in _ACTIONS}
         self._buttons: dict[str, QPushButton] = {**self._action_buttons}
         for name, (text, tooltip) in _KEYLESS.items():
-            self._buttons[name] = _button(text, tooltip, partial(self.action.emit, name))
+            self._buttons[name] = push_button(text, tooltip, partial(self.action.emit, name))
         self._recent = ChoiceList("recent folders")
         self._overwrite, self._exported, self._format = ChoiceList(), ChoiceList(), ChoiceList()
         self._smallest = _count(2, 1_000_000, 50, " px", "Islands with fewer pixels than this are removed.")
@@ -291,7 +288,7 @@ class ReviewPanel(QWidget):
         return button
 
     def _lay_out(self) -> None:
-        top = _fill(QHBoxLayout(), *(self._buttons[name] for name in ("folder", "files", "layers")))
+        top = add_all(QHBoxLayout(), *(self._buttons[name] for name in ("folder", "files", "layers")))
         top.addWidget(self._recent, 1)
         above, column = _column(8, 8, 8, 4)
         column.addLayout(top)
@@ -306,14 +303,14 @@ class ReviewPanel(QWidget):
         steps.addWidget(self._buttons["withdraw"], 1, 1)  # one of the two is there
         pinned, column = _column(8, 4, 8, 0)
         column.setSpacing(6)
-        _fill(column, self._name, self.light, steps)
-        _fill(QVBoxLayout(below), pinned, scrolled).setContentsMargins(0, 0, 0, 0)
+        add_all(column, self._name, self.light, steps)
+        add_all(QVBoxLayout(below), pinned, scrolled).setContentsMargins(0, 0, 0, 0)
         splitter.addWidget(below)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 0)
         splitter.setSizes([420, 380])
-        _fill(QVBoxLayout(self), splitter).setContentsMargins(0, 0, 0, 0)
+        add_all(QVBoxLayout(self), splitter).setContentsMargins(0, 0, 0, 0)
         names = {"Recent folders": self._recent, "New results": self._overwrite, "Your name": self._editor}
         names |= {"Exported masks": self._exported, "Format": self._format}
         for name, field in {**names, "Smallest island": self._smallest, "Approvals": self._every}.items():
@@ -328,8 +325,8 @@ class ReviewPanel(QWidget):
         font = self._buttons["approve"].font()
         font.setBold(True)
         self._buttons["approve"].setFont(font)
-        _fill(column, self.question, self.saved, self.hint, self._status, self.retraining, self.verdict)
-        _fill(column, Fold("Tools", self._tools(), unfolded=True), exports, self._model_fold)
+        add_all(column, self.question, self.saved, self.hint, self._status, self.retraining, self.verdict)
+        add_all(column, Fold("Tools", self._tools(), unfolded=True), exports, self._model_fold)
         column.addStretch(1)
         return half
 
@@ -339,13 +336,13 @@ class ReviewPanel(QWidget):
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this value. Your edits stay. Ctrl+Z undoes the change."
         )
-        threshold = _fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row)
+        threshold = add_all(QHBoxLayout(), QLabel("Threshold"), self.threshold_row)
         threshold.setStretch(1, 1)
-        islands = _fill(QHBoxLayout(), QLabel("Islands below"), self._smallest)
+        islands = add_all(QHBoxLayout(), QLabel("Islands below"), self._smallest)
         islands.setStretch(1, 1)
         cleaning = ("fill_holes", "keep_largest"), ("smooth", "remove_islands")
         rows = (("box", "next_uncertain"), LAYERS, ("mask", "undo"), *cleaning)
-        _fill(column, threshold, self._grid(*rows), islands)
+        add_all(column, threshold, self._grid(*rows), islands)
         return body
 
     def _exports(self) -> QWidget:
@@ -353,11 +350,11 @@ class ReviewPanel(QWidget):
         column.setSpacing(4)
         self._exported.set_choices(_EXPORTED, True)
         self._format.set_choices(_FORMATS, ".tiff")
-        choices = _fill(QHBoxLayout(), self._exported, QLabel("as"), self._format)
+        choices = add_all(QHBoxLayout(), self._exported, QLabel("as"), self._format)
         for place, choice in ((0, self._exported), (2, self._format)):
             choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             choices.setStretch(place, 3 - place // 2)
-        _fill(column, self._grid(("save", "export")), choices, self.masks_row, self.replacing)
+        add_all(column, self._grid(("save", "export")), choices, self.masks_row, self.replacing)
         return body
 
     def _more(self) -> QWidget:
@@ -369,7 +366,7 @@ class ReviewPanel(QWidget):
         self._overwrite.set_choices(choices, DEFAULT, [EXPLAINED[value] for value in _OVERWRITE])
         self._editor.setPlaceholderText("shown with your edits")
         self._retrains.setToolTip("Run a Quick fine-tuning in the background; the result is used if it is not worse.")
-        retraining = _fill(QHBoxLayout(), self._retrains, self._every)
+        retraining = add_all(QHBoxLayout(), self._retrains, self._every)
         retraining.addStretch(1)
         buttons = QGridLayout()
         for at, name in enumerate(("again", "all")):
@@ -393,30 +390,11 @@ class ReviewPanel(QWidget):
         return grid
 
 
-_Box = TypeVar("_Box", bound=QBoxLayout)
-
-
-def _fill(layout: _Box, *parts: QWidget | QLayout) -> _Box:
-    for part in parts:
-        if isinstance(part, QWidget):
-            layout.addWidget(part)
-        else:
-            layout.addLayout(part)
-    return layout
-
-
 def _column(*margins: int) -> tuple[QWidget, QVBoxLayout]:
     widget = QWidget()
     column = QVBoxLayout(widget)
     column.setContentsMargins(*(margins or (0, 0, 0, 0)))
     return widget, column
-
-
-def _button(label: str, tooltip: str, pressed: Callable[[], object]) -> QPushButton:
-    button = QPushButton(label)
-    button.setToolTip(tooltip)
-    button.clicked.connect(lambda _checked=False: pressed())
-    return button
 
 
 def _count(least: int, most: int, value: int, suffix: str, tooltip: str) -> QSpinBox:
