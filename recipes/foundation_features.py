@@ -27,16 +27,13 @@ import torch
 from atlas import SOURCES, read
 from draws import Data, few
 from strong_views import Strength
-from torch import Tensor, nn
-from train_generalist import Stage, Trainer, validated
+from train_generalist import TRUNK_RATE, Stage, Trainer, validated
 
 from napari_wavegms.model.codec import Taesd, load_codec
-from napari_wavegms.model.context import ContextTrunk
 from napari_wavegms.segment.preprocessing import Preprocessing
 
 SETS = ("busi", "isic2017", "hc18_fetal_head_us", "dsb2018_fluo", "dsb2018_histo_brightfield")
 SIZES = {128: 0.7, 224: 0.3}
-TUNING_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,52 +53,18 @@ VARIANTS = {
 }
 
 
-class LearningTrunk(ContextTrunk):
-    """The trunk with weights that are learned."""
-
-    def __init__(self) -> None:
-        frozen = ContextTrunk.from_file()
-        nn.Module.__init__(self)
-        for name, weights in frozen.named_buffers():
-            self.register_parameter(name, nn.Parameter(weights.clone()))
-
-    def get_buffer(self, target: str) -> Tensor:
-        """The weights, under the names that the frozen trunk has them under."""
-        return self.get_parameter(target)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """As the frozen trunk, with gradients."""
-        return ContextTrunk.forward.__wrapped__(self, image)  # what `no_grad` wraps
-
-
-class Variant(Trainer):
-    """The training of one variant."""
-
-    def __init__(self, features: Features, *arguments: Any) -> None:
-        self.features = features
-        super().__init__(*arguments)
-        self.context_kept = self.context_kept if features.context else 0.0
-        self.alignment_weight = float(features.aligned)
-
-    def renew(self) -> None:
-        """Begin with a fresh optimiser, the trunk's weights in a group of their own where they learn."""
-        super().renew()
-        if not self.features.tuned:
-            return
-        self.model.trunk, self.averaged.trunk = LearningTrunk(), LearningTrunk()
-        super().renew()
-        trunk = {id(weights) for weights in self.model.trunk.parameters()}
-        learned, tasks = self.optimiser.param_groups
-        slow = {**learned, "params": [w for w in learned["params"] if id(w) in trunk], "times": TUNING_RATE}
-        learned["params"] = [w for w in learned["params"] if id(w) not in trunk]
-        self.optimiser = torch.optim.AdamW([learned, slow, tasks], lr=1e-3, fused=True)
-
-
 def measure(name: str, options: argparse.Namespace, data: Data, held_out: Any) -> dict[str, Any]:
     features = VARIANTS[name]
-    trainer = Variant(
-        features, data, load_codec(), Taesd.from_file(options.taesd), options.seed, Strength(plain=options.plain)
+    trainer = Trainer(
+        data,
+        load_codec(),
+        Taesd.from_file(options.taesd),
+        options.seed,
+        Strength(plain=options.plain),
+        TRUNK_RATE if features.tuned else 0.0,
     )
+    trainer.context_kept = trainer.context_kept if features.context else 0.0
+    trainer.alignment_weight = float(features.aligned)
     beforehand = Stage("align", options.align, 8, 2e-3, {128: 1.0}, align_only=True)
     trainer.progress.stages = (beforehand, Stage("all", 0, 4, 1.5e-3, SIZES))
     begun = time.process_time()
@@ -112,10 +75,9 @@ def measure(name: str, options: argparse.Namespace, data: Data, held_out: Any) -
         trainer.step(options.cooldown if left <= options.cooldown else 0)
     seconds = time.process_time() - begun
     scores = validated(trainer.averaged, trainer.codec, held_out)
-    if not features.tuned:  # no file of ours holds a trunk
-        folder = options.run / f"{name}-{options.seed}"
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.save(folder)
+    folder = options.run / f"{name}-{options.seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.save(folder)
     learned = sum(weights.numel() for weights in trainer.model.parameters())
     return {"features": name, "seed": options.seed, "dsc": scores, "processor": round(seconds), "parameters": learned}
 

@@ -58,6 +58,8 @@ WEIGHT_DECAY, CLIP = 1e-2, 1.0
 AVERAGE_DECAY = 0.999
 CONTEXT_KEPT = 0.85
 """Share of the samples that see their context, so that the wavelet path keeps its worth."""
+TRUNK_RATE = 0.1
+"""Rate of the context trunk, which is trained already, as a multiple of the others'."""
 TASK_SPREAD, TASK_RATE = 1.5, 5.0
 """Standard deviation of the tasks' vectors at the start, and their rate as a multiple of the others'."""
 DICE_SMOOTHING = 1e-5
@@ -134,17 +136,21 @@ class Trainer:
         TAESD, whose latents of images E_wave learns.
     seed : int
         With the step it decides everything random.
+    trunk_rate : float
+        The rate of the context trunk as a multiple of the others'; it stays frozen at 0.
     """
 
-    def __init__(self, data: Data, codec: TinyVAE, teacher: Taesd, seed: int, strength: Strength) -> None:
+    def __init__(
+        self, data: Data, codec: TinyVAE, teacher: Taesd, seed: int, strength: Strength, trunk_rate: float = TRUNK_RATE
+    ) -> None:
         self.data, self.codec, self.seed, self.strength = data, codec, seed, strength
+        self.trunk_rate = trunk_rate
         self.bfloat16 = computes_bfloat16("cpu")
         self.teacher = teacher.bfloat16() if self.bfloat16 else teacher
         if self.bfloat16:
             self.teacher.to(memory_format=torch.channels_last)
         torch.manual_seed(seed)
-        self.model = WaveGMS(context=True)
-        self.averaged = WaveGMS(context=True)
+        self.model, self.averaged = (WaveGMS(context=True, own_trunk=trunk_rate > 0) for _ in range(2))
         self.averaged.load_state_dict(self.model.state_dict())
         self.tasks = Tasks(self.model.mapper, self.model.mapper.stem.out_channels, torch.Generator().manual_seed(seed))
         self.progress = Progress()
@@ -156,9 +162,16 @@ class Trainer:
 
     def renew(self) -> None:
         """Begin with a fresh optimiser."""
+        parts: tuple[tuple[nn.Module | None, float, float], ...] = (
+            (self.model.encoder, WEIGHT_DECAY, 1.0),
+            (self.model.mapper, WEIGHT_DECAY, 1.0),
+            (self.tasks, 0.0, TASK_RATE),
+            (self.model.trunk if self.trunk_rate else None, WEIGHT_DECAY, self.trunk_rate),
+        )
         groups = [
-            {"params": list(self.model.parameters()), "weight_decay": WEIGHT_DECAY, "times": 1.0},
-            {"params": list(self.tasks.parameters()), "weight_decay": 0.0, "times": TASK_RATE},
+            {"params": list(part.parameters()), "weight_decay": decay, "times": times}
+            for part, decay, times in parts
+            if part is not None
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=1e-3, fused=True)
         self.fresh = 0
@@ -248,7 +261,7 @@ class Trainer:
     def load(self, file: Path) -> None:
         """Go on from `last.safetensors`, or from averaged weights with a fresh optimiser."""
         model, card, state = load_training(file)
-        self.model.load_state_dict(model.state_dict())
+        take_up(self.model, model.state_dict())
         *before, about = card.lineage
         self.lineage = tuple(before)
         self.progress = Progress(
@@ -256,7 +269,7 @@ class Trainer:
         )
         self.tasks.vectors.data.copy_(state["tasks"])
         average = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
-        self.averaged.load_state_dict(average or model.state_dict())
+        take_up(self.averaged, average or model.state_dict())
         self.renew()
         if average:
             times = [group["times"] for group in self.optimiser.param_groups]
@@ -269,9 +282,7 @@ class Trainer:
         """Take the weights of a model without context, and go straight to the last stage."""
         model, card = load_checkpoint(file)
         for network in (self.model, self.averaged):
-            missing, unexpected = network.load_state_dict(model.state_dict(), strict=False)
-            assert not unexpected
-            assert all(name.startswith("mapper.context.") for name in missing)
+            take_up(network, model.state_dict())
         self.progress = Progress(step=sum(stage.steps for stage in STAGES))
         self.lineage = card.lineage
 
@@ -301,6 +312,13 @@ class Trainer:
             terms="Weights: BSD-3-Clause, as the program. The training images are CC0 or CC BY 4.0; cite the papers.",
             command="python recipes/train_generalist.py --data DATA --taesd TAESD --run runs/generalist",
         )
+
+
+def take_up(network: WaveGMS, weights: Mapping[str, Tensor]) -> None:
+    """Load the weights of a network that may lack context or a trunk of its own."""
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert all(name.startswith(("mapper.context.", "trunk.")) for name in missing)
 
 
 def dice_losses(probability: Tensor, masks: Tensor) -> Tensor:
@@ -411,7 +429,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learned = {source: few(train, options.limit or len(train)) for source, (train, _) in divided.items()}
     held_out = {source: few(val, 57 if source.name == "busi" else options.val) for source, (_, val) in divided.items()}
     trainer = Trainer(
-        Data(learned), load_codec(), Taesd.from_file(options.taesd), options.seed, Strength(plain=options.plain)
+        Data(learned),
+        load_codec(),
+        Taesd.from_file(options.taesd),
+        options.seed,
+        Strength(plain=options.plain),
+        options.trunk_rate,
     )
     options.run.mkdir(parents=True, exist_ok=True)
     last = options.run / "last.safetensors"
@@ -434,6 +457,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, metavar="FILE", help="averaged weights, where the run folder is lost")
     parser.add_argument("--begin-with", metavar="MODEL", help="name or file of a model without context")
     parser.add_argument("--rate", type=float, default=1.0, help="multiplies the stages' rates")
+    parser.add_argument(
+        "--trunk-rate", type=float, default=TRUNK_RATE, help="the trunk's, times the others'; 0: frozen"
+    )
     parser.add_argument("--cooldown", type=int, default=0, help="lower the rate to nothing over so many steps, and end")
     parser.add_argument(
         "--plain", type=float, default=Strength.plain, help="share of the views that are hardly changed"

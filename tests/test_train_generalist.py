@@ -135,7 +135,6 @@ def test_a_run_goes_on_from_its_folder_and_from_the_averaged_weights(recipe: Any
     card = read_card(averaged)
     assert card.lineage[-1]["step"] == 2
     assert card.lineage[-1]["stage"] == "align"
-    assert averaged.stat().st_size < 6e6
     # Far on, where everything learns; the folder of the run is lost.
     later = replace(card, lineage=({**card.lineage[-1], "step": 10**6},))
     rewrite_card(averaged, later)

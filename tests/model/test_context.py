@@ -141,6 +141,28 @@ def test_a_file_says_whether_there_is_context_and_which_trunk(tmp_path: Path, ha
     assert load_checkpoint(plain)[0].trunk is None
 
 
+def test_a_trunk_that_learns_is_in_the_file_and_counts(tmp_path: Path) -> None:
+    model = WaveGMS(own_trunk=True)
+    torch.nn.init.normal_(model.mapper.context.weight, std=0.01)  # type: ignore[union-attr]
+    frozen = ContextTrunk.from_file()
+    assert torch.equal(model.context(ramps()), frozen(ramps()))  # type: ignore[arg-type]
+    before = model.trunk.fingerprint  # type: ignore[union-attr]
+    assert before == frozen.fingerprint
+    model(ramps()).mask.out.sum().backward()
+    with torch.no_grad():
+        for weights in model.trunk.parameters():  # type: ignore[union-attr]
+            assert weights.grad is not None
+            weights -= 1e-3 * weights.grad.sign()
+    assert model.trunk.fingerprint != before  # type: ignore[union-attr]
+    file = save_checkpoint(tmp_path / "own.safetensors", model, ModelCard(name="own"))
+    loaded, card = load_checkpoint(file)
+    assert card.parameters == 2_608_892 + 692_688
+    assert card.context == model.trunk.fingerprint  # type: ignore[union-attr]
+    with torch.inference_mode():
+        wanted, found = model.eval()(ramps()), loaded(ramps())
+    assert all(torch.equal(a, b) for a, b in zip(wanted.mask, found.mask, strict=True))
+
+
 def test_a_model_of_another_trunk_is_refused(tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "other.safetensors", WaveGMS(context=True), ModelCard(name="other"))
     card = read_card(file).as_dict() | {"context": "efficientnet-lite0-000000000000"}

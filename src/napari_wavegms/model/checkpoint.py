@@ -142,7 +142,8 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
     """A network with exactly these weights."""
-    model = WaveGMS(context=any(name.startswith("mapper.context.") for name in weights))
+    context, own_trunk = (any(name.startswith(part) for name in weights) for part in ("mapper.context.", "trunk."))
+    model = WaveGMS(context, own_trunk)
     expected = model.state_dict()
     complaints = [
         *(f"lacks {name}" for name in expected if name not in weights),

@@ -1,4 +1,4 @@
-"""Context features: the first eleven blocks of EfficientNet-Lite0, frozen, as the mapping model's second look.
+"""Context features: the first eleven blocks of EfficientNet-Lite0 as the mapping model's second look.
 
 The weights were trained on ImageNet by their authors (Apache-2.0, see `assets/context-trunk.NOTICE`); BatchNorm is
 folded into the convolutions by `recipes/context_trunk.py`, which also says where they come from.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -46,41 +45,48 @@ TAPS = (2, 4, 7, 10)
 
 
 class ContextTrunk(nn.Module):
-    """EfficientNet-Lite0's stem and blocks 0 to 10 without BatchNorm, frozen; about 0.7 M values.
+    """EfficientNet-Lite0's stem and blocks 0 to 10 without BatchNorm; about 0.7 M values.
 
-    The weights are buffers that no checkpoint holds: they move with the network, but are neither learned nor counted
-    among its parameters.
+    The weights of a frozen trunk are buffers that no checkpoint holds: they move with the network, but are neither
+    learned nor counted among its parameters. Those of a trunk that `learns` are parameters like all others.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], learns: bool = False) -> None:
         super().__init__()
+        self.learns = learns
         for name, shape in expected_shapes().items():
             tensor = weights[name].float()
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{name} has shape {tuple(tensor.shape)}; {shape} fits.")
-            self.register_buffer(_buffer(name), tensor, persistent=False)
+            if learns:
+                self.register_parameter(_flat(name), nn.Parameter(tensor))
+            else:
+                self.register_buffer(_flat(name), tensor, persistent=False)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str] | None = None) -> ContextTrunk:
+    def from_file(cls, path: str | os.PathLike[str] | None = None, learns: bool = False) -> ContextTrunk:
         """Load the shipped weights, or those of `path`."""
         with resources.as_file(resources.files("napari_wavegms.assets")) as assets:
-            return cls(load_file(Path(path) if path else assets / "context-trunk.safetensors"))
+            return cls(load_file(Path(path) if path else assets / "context-trunk.safetensors"), learns)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Identity of the weights: a name and a hash of the float16 values that are shipped."""
         digest = hashlib.sha256()
         for name in expected_shapes():
             digest.update(name.encode())
-            digest.update(self.get_buffer(_buffer(name)).detach().cpu().half().numpy().tobytes())
+            digest.update(self._weights(name).detach().cpu().half().numpy().tobytes())
         return f"efficientnet-lite0-{digest.hexdigest()[:12]}"
 
-    @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         """Features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
+            return self._features(image)
+
+    def _features(self, image: Tensor) -> Tensor:
         side = (image.shape[-2] // 8, image.shape[-1] // 8)
         # ImageNet's normalisation as this network was trained with it.
-        x = ((image * 255 - 127) / 128).to(self.get_buffer(_buffer("stem.weight")).dtype)
+        x = ((image * 255 - 127) / 128).to(self._weights("stem.weight").dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         x = _clipped(self._convolve(x, "stem", stride=2))
         features = []
@@ -90,6 +96,10 @@ class ContextTrunk(nn.Module):
                 features.append(_brought_to(x, side))
         return torch.cat(features, dim=1)
 
+    def _weights(self, name: str) -> Tensor:
+        weights: Tensor = getattr(self, _flat(name))
+        return weights
+
     def _block(self, x: Tensor, number: int, block: Block) -> Tensor:
         name = f"blocks.{number}"
         h = _clipped(self._convolve(x, f"{name}.expand")) if block.expand > 1 else x
@@ -98,7 +108,7 @@ class ContextTrunk(nn.Module):
         return x + h if block.stride == 1 and x.shape[1] == block.channels else h
 
     def _convolve(self, x: Tensor, name: str, stride: int = 1, depthwise: bool = False) -> Tensor:
-        weight, bias = (self.get_buffer(_buffer(f"{name}.{part}")) for part in ("weight", "bias"))
+        weight, bias = (self._weights(f"{name}.{part}") for part in ("weight", "bias"))
         # TensorFlow's "same": what is missing for ceil(side / stride) outputs, the odd one behind.
         missing = [
             max((-(-side // stride) - 1) * stride + kernel - side, 0)
@@ -129,8 +139,8 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _buffer(name: str) -> str:
-    return name.replace(".", "_")  # torch allows no dot in a buffer's name
+def _flat(name: str) -> str:
+    return name.replace(".", "_")  # torch allows no dot in such a name
 
 
 def _clipped(x: Tensor) -> Tensor:

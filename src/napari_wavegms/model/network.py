@@ -291,14 +291,15 @@ class Prediction(NamedTuple):
 class WaveGMS(_QuickCopy):
     """Wave-GMS without its frozen Tiny-VAE: image in, mask latents out (arXiv 2510.03216, figure 1).
 
-    With `context`, features of the frozen `ContextTrunk` enter the mapper, which the paper's network does not have.
+    With `context`, features of a `ContextTrunk` enter the mapper, which the paper's network does not have: of the
+    shipped one, which is frozen, or, with `own_trunk`, of one that began as that one and learns with the network.
     """
 
-    def __init__(self, context: bool = False) -> None:
+    def __init__(self, context: bool = False, own_trunk: bool = False) -> None:
         super().__init__()
         self.encoder = WaveEncoder()
-        self.mapper = LatentMapper(context)
-        self.trunk = ContextTrunk.from_file() if context else None
+        self.mapper = LatentMapper(context or own_trunk)
+        self.trunk = ContextTrunk.from_file(learns=own_trunk) if context or own_trunk else None
 
     def context(self, image: Tensor) -> Tensor | None:
         """Context features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1]; None in a network without context."""

@@ -22,7 +22,7 @@ from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device, multiplies_bfloat16
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
-from napari_wavegms.segment.ood import FRAME, ImageKinds, points_of
+from napari_wavegms.segment.ood import FRAME, ImageKinds, describe_frames, points_of
 from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
@@ -237,8 +237,13 @@ class Segmenter:
     def _answering(self, prepared: Prepared) -> tuple[Inference, Tensor, Tensor | None]:
         """Which network answers, the image as it takes it, and the image's context."""
         pixels = torch.from_numpy(prepared.pixels)[None]
-        context = self._inference.context(pixels)
-        if context is None or self._kinds is None or not self._kinds.is_kept(points_of(context)[0]):
+        trunk = self.model.trunk
+        if trunk is None or self._kinds is None:
+            return self._inference, pixels, None
+        # Kinds are told apart by the trunk that never learns, which most networks use themselves.
+        context = None if trunk.learns else self._inference.context(pixels)
+        point = describe_frames(pixels)[0] if context is None else points_of(context)[0]
+        if not self._kinds.is_kept(point):
             return self._inference, pixels, context
         return self._keeper or self._inference, pixels, context
 
