@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,11 @@ def test_a_stack_becomes_one_stack_of_the_masks_of_its_planes(segment: Run, mode
     np.testing.assert_array_equal(mask.labels, np.stack([segmenter.segment(plane).mask for plane in stack]))
 
 
-def test_a_volume_keeps_its_three_spacings(segment: Run, tmp_path: Path) -> None:
+def test_a_volume_keeps_its_three_spacings_as_tiff(segment: Run, tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel", reason="NIfTI is read with nibabel")
     volume = nibabel.Nifti1Image(np.zeros((24, 20, 2), np.int16), np.diag([0.5, 0.6, 2.0, 1.0]))
     nibabel.save(volume, tmp_path / "brain.nii.gz")
-    assert segment(tmp_path / "brain.nii.gz", "--output", tmp_path).code == 0
+    assert segment(tmp_path / "brain.nii.gz", "--output", tmp_path, "--format", "tiff").code == 0
     mask = read_mask_details(tmp_path / "brain_mask.tiff")
     assert mask.labels.shape == (2, 20, 24)
     assert mask.spacing is not None
@@ -245,20 +246,44 @@ def test_what_is_left_out_of_folders_and_files_is_said(segment: Run, tmp_path: P
     assert len(list((tmp_path / "all").iterdir())) == 3
 
 
-def test_a_volume_keeps_its_geometry_as_nifti(segment: Run, tmp_path: Path) -> None:
+def test_the_mask_of_a_volume_lies_on_it(segment: Run, tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
     affine = np.array([[0, -0.3, 0, 5], [-0.4, 0, 0, 6], [0, 0, 2.0, 7], [0, 0, 0, 1]])
     voxels = np.random.default_rng(0).integers(0, 99, (24, 20, 3)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "v.nii.gz")
-    assert segment(tmp_path / "v.nii.gz", "--output", tmp_path, "--format", "nii.gz").code == 0
-    mask = nibabel.load(tmp_path / "v_mask.nii.gz")
-    assert mask.shape == voxels.shape
-    np.testing.assert_allclose(mask.affine, affine)
+    assert segment(tmp_path / "v.nii.gz", "--output", tmp_path, "--probability").code == 0
+    for name in ("v_mask.nii.gz", "v_probability.nii.gz"):
+        written = nibabel.load(tmp_path / name)
+        assert written.shape == voxels.shape
+        np.testing.assert_allclose(written.affine, affine)
     details = read_mask_details(tmp_path / "v_mask.nii.gz")
-    np.testing.assert_array_equal(details.labels, np.asarray(mask.dataobj).T)
+    mask = np.asarray(nibabel.load(tmp_path / "v_mask.nii.gz").dataobj)
+    # i goes to the back, j to the left, k to the head.
+    np.testing.assert_array_equal(details.labels, np.moveaxis(mask, (0, 1, 2), (1, 2, 0)))
     assert details.provenance is not None
     assert details.provenance.source == "v.nii.gz"
     assert details.spacing == read_image(tmp_path / "v.nii.gz").spacing
+
+
+def test_bad_volumes_are_named_and_the_rest_is_done(segment: Run, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is optional")
+    voxels = np.random.default_rng(0).integers(0, 99, (12, 10, 2)).astype(np.int16)
+    tilted = np.eye(4)
+    tilted[0, 2] = 0.5
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    nibabel.save(nibabel.Nifti1Image(voxels, tilted), scans / "tilted.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), scans / "good.nii.gz")
+    (scans / "half.nii.gz").write_bytes((scans / "good.nii.gz").read_bytes()[:-99])
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(scans / "good.mha"))
+    said = segment(scans, "--output", tmp_path / "out")
+    assert said.code == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"good_nii_gz_mask.nii.gz", "good_mha_mask.nii.gz"}
+    assert "tilted.nii.gz has axes that are 27° from right angles" in said.err
+    assert re.search(r"half\.nii\.gz is .*cut short", said.err)
+    written = sitk.ReadImage(str(tmp_path / "out" / "good_mha_mask.nii.gz"))
+    assert written.GetDirection() == sitk.ReadImage(str(scans / "good.mha")).GetDirection()
 
 
 @pytest.mark.parametrize("letters", [240, 250])

@@ -47,7 +47,7 @@ def test_folders_within_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF or NIfTI files"):
+    with pytest.raises(InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF, NIfTI, MHA or NRRD files"):
         find_images(touch(tmp_path, "notes.txt"))
     with pytest.raises(InputError, match="There is no image in nothing"):
         find_images([])

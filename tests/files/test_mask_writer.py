@@ -17,7 +17,7 @@ from PIL import Image
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import label_colors
-from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
+from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 from napari_wavegms.files.spacing import Spacing
@@ -191,7 +191,7 @@ def test_a_png_drops_leading_axes_of_length_one(tmp_path: Path) -> None:
 
 def test_probabilities_are_float32_from_0_to_1(tmp_path: Path) -> None:
     probability = np.linspace(0, 1, 12).reshape(3, 4)
-    path = write_probability_tiff(tmp_path / "p.tif", probability, Spacing((0.5, 0.5), "um"), provenance=PROVENANCE)
+    path = write_probability(tmp_path / "p.tif", probability, Spacing((0.5, 0.5), "um"), provenance=PROVENANCE)
     loaded = read_image(path)
     np.testing.assert_array_equal(loaded.pixels, probability.astype(np.float32))
     assert loaded.spacing == Spacing((0.5, 0.5), "um")
@@ -204,12 +204,12 @@ def test_probabilities_are_float32_from_0_to_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
 def test_probabilities_outside_0_to_1_are_refused(tmp_path: Path, value: float) -> None:
     with pytest.raises(InputError, match=r"Probabilities lie in \[0, 1\]"):
-        write_probability_tiff(tmp_path / "p.tif", np.full((2, 2), value))
+        write_probability(tmp_path / "p.tif", np.full((2, 2), value))
 
 
 def test_a_probability_has_rows_and_columns(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="A probability map has rows and columns"):
-        write_probability_tiff(tmp_path / "p.tif", np.zeros(3))
+        write_probability(tmp_path / "p.tif", np.zeros(3))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_the_ending_names_the_format(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'mask\.jpg' does not end in \.tif, \.tiff, \.png"):
         write_mask(tmp_path / "mask.jpg", SMALL)
     with pytest.raises(InputError, match=r"'p\.png' does not end in \.tif or \.tiff"):
-        write_probability_tiff(tmp_path / "p.png", SMALL > 0)
+        write_probability(tmp_path / "p.png", SMALL > 0)
     assert write_mask(str(tmp_path / "new" / "MASK.TIFF"), SMALL) == tmp_path / "new" / "MASK.TIFF"
 
 

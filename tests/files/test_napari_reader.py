@@ -12,7 +12,7 @@ import pytest
 from npe2 import PluginManifest
 from PIL import Image
 
-from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
+from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.napari_reader import get_reader, read_layers
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_image
@@ -50,7 +50,7 @@ def test_masks_of_others_are_labels_by_their_name(tmp_path: Path) -> None:
     assert kinds == {"a_mask.png": "labels", "a_segmentation.png": "labels", "a.png": "image"}
     Image.fromarray(GREY).save(tmp_path / "b_mask.png")  # a picture, whatever its name
     assert read_layers(str(tmp_path / "b_mask.png"))[0][2] == "image"
-    path = write_probability_tiff(tmp_path / "c_probability.tiff", LABELS / 2)
+    path = write_probability(tmp_path / "c_probability.tiff", LABELS / 2)
     assert read_layers(str(path))[0][2] == "image"
 
 

@@ -52,6 +52,15 @@ def test_units_are_brought_to_that_of_the_columns(tmp_path: Path) -> None:
     assert written(tmp_path, PLANE, scale=(2.0, 250.0), units=("pixel", "nm")).spacing is None
 
 
+def test_another_reader_s_affine_of_the_transposed_volume_is_kept(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+    affine = np.array([[2.0, 0, 0, -9], [0, 0, 3, 5], [0, -4, 0, 7], [0, 0, 0, 1]])
+    path = str(tmp_path / "labels.nii.gz")
+    write_labels(path, VOLUME, {"metadata": {"affine": affine, "coordinate_system": "RAS+"}})
+    np.testing.assert_array_equal(nibabel.load(path).affine, affine)
+    np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), VOLUME.T)
+
+
 def test_bare_pixels_have_no_spacing(tmp_path: Path) -> None:
     assert written(tmp_path, PLANE, scale=(1.0, 1.0), units=("pixel", "pixel")).spacing is None
     assert written(tmp_path, PLANE, scale=(2.0, 1.0)).spacing == Spacing((2, 1), "pixel")

@@ -16,7 +16,7 @@ from napari_wavegms.corrections.export import file_stems, provenance_of
 from napari_wavegms.corrections.records import Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, result_names
+from napari_wavegms.files.discovery import find_images, mask_ending, result_names
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.compaction import forget
 from napari_wavegms.journal.journal import Journal
@@ -141,7 +141,9 @@ def _of_store(store: CorrectionStore, options: argparse.Namespace) -> list[MaskF
         raise InputError(f"No mask is approved in {store.folder}. Approve one first.")
     return [
         MaskFile(
-            one.name, options.output / f"{stem}_mask.{options.format}", partial(_stored, store, one, options.keep_names)
+            one.name,
+            options.output / f"{stem}_mask.{options.format or 'tiff'}",
+            partial(_stored, store, one, options.keep_names),
         )
         for one, stem in zip(corrections, file_stems([one.name for one in corrections]), strict=True)
     ]
@@ -154,7 +156,10 @@ def _stored(store: CorrectionStore, one: Correction, keep_names: bool) -> DrawnM
 def _of_images(store: CorrectionStore, options: argparse.Namespace) -> list[MaskFile]:
     """A file for each image, with the mask of all planes of a stack in one."""
     files = find_images(options.input, recursive=options.recursive, on_note=note)
-    targets = [options.output / f"{name}_mask.{options.format}" for name in result_names(files)]
+    targets = [
+        options.output / f"{name}_mask.{mask_ending(file, options.format)}"
+        for file, name in zip(files, result_names(files), strict=True)
+    ]
     refuse_overwriting(targets, files)
     journal = Journal(store.folder) if options.all else None
 

@@ -20,8 +20,8 @@ from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, I
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, result_names
-from napari_wavegms.files.mask_writer import write_mask, write_probability_tiff
+from napari_wavegms.files.discovery import find_images, mask_ending, result_names
+from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
@@ -39,14 +39,20 @@ _EPILOG = """\
 Each mask is written as soon as it is done, to DIR/<name>_mask.tiff: 0 is background, 1 is lesion. A mask that is there
 already, perhaps corrected by hand, is kept unless --overwrite is given. Images of the same name from several folders
 get the folder's name before theirs. Stacks are segmented plane by plane into one stack. Files named like masks,
-<name>_mask.*, are no images.
+<name>_mask.*, are no images. A volume (NIfTI, MHA, NRRD) gets a NIfTI mask, <name>_mask.nii.gz, with the same axes and
+affine, so that it lies on it in every program.
 A file that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
 
 
 def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "segment", run, "Write masks for images, stacks and folders of them", epilog=_EPILOG)
-    parser.add_argument("input", metavar="INPUT", nargs="+", help="images (PNG, JPEG, BMP, TIFF, NIfTI) or folders")
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        nargs="+",
+        help="images (PNG, JPEG, BMP, TIFF), volumes (NIfTI, MHA, NRRD) or folders",
+    )
     parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
     add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
     parser.add_argument(
@@ -55,11 +61,11 @@ def add_parser(commands: Commands) -> None:
         metavar="P",
         help="probability from which a pixel is lesion (default: the model's, usually 0.5)",
     )
-    parser.add_argument("--probability", action="store_true", help="also write DIR/<name>_probability.tiff, 0 to 1")
+    parser.add_argument("--probability", action="store_true", help="also write DIR/<name>_probability.*, 0 to 1")
     parser.add_argument(
         "--uncertainty",
         action="store_true",
-        help="also write DIR/<name>_uncertainty.tiff: 1 on the mask's edge, 0 where the model is sure",
+        help="also write DIR/<name>_uncertainty.*: 1 on the mask's edge, 0 where the model is sure",
     )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
     add_shared(parser, "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
@@ -112,9 +118,9 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     jobs = [
         Job(
             file,
-            mask=options.output / f"{name}_mask.{options.format}",
-            probability=options.output / f"{name}_probability.tiff" if options.probability else None,
-            uncertainty=options.output / f"{name}_uncertainty.tiff" if options.uncertainty else None,
+            mask=options.output / f"{name}_mask.{mask_ending(file, options.format)}",
+            probability=options.output / f"{name}_probability.{mask_ending(file)}" if options.probability else None,
+            uncertainty=options.output / f"{name}_uncertainty.{mask_ending(file)}" if options.uncertainty else None,
         )
         for file, name in zip(files, result_names(files), strict=True)
     ]
@@ -232,12 +238,13 @@ def segment_file(
             progress.update()
     mask = threshold_probability(probability, threshold)
     provenance = Provenance.now(segmenter.card.name, threshold, job.source.name)
-    about = loaded.spacing, "".join(loaded.axes[axis] for axis in plan.kept_axes), provenance
+    axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
+    about = loaded.spacing, axes, provenance, loaded.geometry
     if job.probability:
-        write_probability_tiff(job.probability, probability, *about)
+        write_probability(job.probability, probability, *about)
     if job.uncertainty:
-        write_probability_tiff(job.uncertainty, uncertainty_map(probability, threshold), *about)
-    write_mask(job.mask, mask, *about, like=job.source)
+        write_probability(job.uncertainty, uncertainty_map(probability, threshold), *about)
+    write_mask(job.mask, mask, *about)
     return Done(
         job,
         shape=plan.labels_shape,

@@ -13,13 +13,15 @@ from itertools import count, islice
 from pathlib import Path
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.reading import no_such_file
+from napari_wavegms.files.formats import itk, nifti
+from napari_wavegms.files.reading import KINDS, no_such_file
 from napari_wavegms.storage.user_data import expanded
 from napari_wavegms.wording import listed
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".nii.gz")
+VOLUMES: tuple[str, ...] = (*nifti.SUFFIXES, *itk.SUFFIXES)
+"""Endings of volumes, whose masks are NIfTI unless another format is asked for."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *VOLUMES)
 
-_KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
 _SHOWN = 3
 # What `segment` and the panels write beside an image, and what data sets call its masks (BUSI: "x_mask_1").
 _OURS = re.compile(r"(?P<stem>.+)[_-](mask|probability|uncertainty)([ _-]?\(?\d+\)?)?", re.IGNORECASE)
@@ -58,7 +60,7 @@ def find_images(
     """The image files among files and folders, each once and at least one; `on_note` is told what is left out.
 
     Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own images
-    are used (PNG, JPEG, BMP, TIFF, NIfTI), without hidden ones, in natural order (``scan2`` before ``scan10``);
+    are used, by their endings in `SUFFIXES`, without hidden ones, in natural order (``scan2`` before ``scan10``);
     `recursive` goes into folders within folders. Masks named as we name them (``scan_mask.tif``) are no images.
 
     Raises `InputError` for a path that does not exist, or if there is no image in any of them.
@@ -83,7 +85,7 @@ def find_images(
     if not images:
         places = ", ".join(str(path) for path in paths[:_SHOWN]) or "nothing"
         only = f", only the mask {masks[0].name}" if masks else ""
-        raise InputError(f"There is no image in {places}{only}. Choose {_KINDS} files, or a folder with them.")
+        raise InputError(f"There is no image in {places}{only}. Choose {KINDS} files, or a folder with them.")
     once: dict[str, Path] = {}
     for image in images:  # which may have been named in two ways
         once.setdefault(os.path.normcase(os.path.abspath(image)), image)  # noqa: PTH100 - links stay what they are
@@ -120,6 +122,17 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     """The file's name without its ending; ``scan.nii.gz`` is ``scan``."""
     path = Path(path)
     return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
+
+
+def mask_ending(image: str | os.PathLike[str], chosen: str | None = None) -> str:
+    """The ending of an image's masks: the chosen one, or else NIfTI for a volume, and TIFF for everything else.
+
+    Examples
+    --------
+    >>> mask_ending("brain.mha"), mask_ending("cells.png"), mask_ending("brain.nii.gz", "png")
+    ('nii.gz', 'tiff', 'png')
+    """
+    return chosen or ("nii.gz" if Path(image).name.lower().endswith(VOLUMES) else "tiff")
 
 
 def same_name(stem: str) -> str:
@@ -222,7 +235,7 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
     yield from images
     others = [path for path in visible if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)]
     if others:
-        note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {_KINDS}.")
+        note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {KINDS}.")
     inner = [path for path in visible if path.is_dir() and not path.is_symlink()] if len(visible) > len(images) else []
     if recursive:
         for place in inner:
@@ -326,7 +339,7 @@ def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
         return sorted((path for path in place.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
     except OSError as cause:
         raise InputError(
-            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {_KINDS} files."
+            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {KINDS} files."
         ) from cause
 
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, PngImagePlugin
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats import nifti
+from napari_wavegms.files.formats import itk, nifti
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.labels import checked_axes, label_colors, output_file, smallest_labels, spatial_count
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record
 from napari_wavegms.files.spacing import Spacing
@@ -31,7 +32,7 @@ def write_mask(
     spacing: Spacing | None = None,
     axes: str | None = None,
     provenance: Provenance | None = None,
-    like: str | os.PathLike[str] | None = None,
+    like: str | os.PathLike[str] | Geometry | None = None,
 ) -> Path:
     """Write a label mask as TIFF, PNG or (with nibabel) NIfTI, by the ending of `path`; replaces the file in one step.
 
@@ -53,8 +54,9 @@ def write_mask(
         One letter per axis ending in YX: ZYX (the default of a stack), TYX, TZYX, TZCYX.
     provenance : Provenance, optional
         Where the mask came from.
-    like : path-like, optional
-        The image; a NIfTI mask takes over the geometry of a NIfTI image.
+    like : path-like or Geometry, optional
+        The volume, or its `LoadedImage.geometry`: a NIfTI mask is stored as it is, with the same axes, so that it lies
+        on it in every program. Images that are no volumes have no effect.
 
     Returns
     -------
@@ -75,20 +77,15 @@ def write_mask(
     [[0, 1], [2, 0]]
     """
     suffix = Path(path).suffix.lower()
-    is_nifti = Path(path).name.lower().endswith(nifti.SUFFIXES)
-    if suffix not in (*_TIFF, *_PNG) and not is_nifti:
+    if suffix not in (*_TIFF, *_PNG) and not _is_nifti(path):
         raise InputError(
             f"'{Path(path).name}' does not end in .tif, .tiff, .png, .nii or .nii.gz; give the mask one of these "
             "endings."
         )
     array = smallest_labels(labels)
     letters = checked_axes(axes, array.ndim)
-    if is_nifti:
-        record = Record(letters, array.shape, spacing and spacing.last(spatial_count(letters)), provenance)
-        content = nifti.encode(Path(path), array, record, None if like is None else Path(like))
-        with output_file(path, (".nii", ".gz")) as file:
-            file.write_bytes(content)
-        return Path(path)
+    if _is_nifti(path):
+        return _write_nifti(path, array, spacing, letters, provenance, like)
     if suffix in _TIFF:
         return _write_tiff(path, array, spacing, letters, provenance)
     if array.size != array.shape[-2] * array.shape[-1]:
@@ -98,14 +95,15 @@ def write_mask(
     return _write_png(path, array.reshape(array.shape[-2:]), spacing, provenance)
 
 
-def write_probability_tiff(
+def write_probability(
     path: str | os.PathLike[str],
     probability: ArrayLike,
     spacing: Spacing | None = None,
     axes: str | None = None,
     provenance: Provenance | None = None,
+    like: str | os.PathLike[str] | Geometry | None = None,
 ) -> Path:
-    """Write probabilities in [0, 1], (H, W) or a stack, as a float32 TIFF; the rest as `write_mask`."""
+    """Write probabilities in [0, 1], (H, W) or a stack, as a float32 TIFF or NIfTI; the rest as `write_mask`."""
     array = np.asarray(probability)
     if array.dtype.kind not in "buif" or array.ndim < 2 or array.size == 0:
         raise InputError(
@@ -115,7 +113,37 @@ def write_probability_tiff(
         raise InputError(
             f"Probabilities lie in [0, 1], but these go from {array.min()} to {array.max()}. Rescale them first."
         )
-    return _write_tiff(path, array.astype(np.float32), spacing, checked_axes(axes, array.ndim), provenance)
+    array, letters = array.astype(np.float32), checked_axes(axes, array.ndim)
+    if _is_nifti(path):
+        return _write_nifti(path, array, spacing, letters, provenance, like)
+    return _write_tiff(path, array, spacing, letters, provenance)
+
+
+def _is_nifti(path: str | os.PathLike[str]) -> bool:
+    return Path(path).name.lower().endswith(nifti.SUFFIXES)
+
+
+def _write_nifti(
+    path: str | os.PathLike[str],
+    array: NDArray[Any],
+    spacing: Spacing | None,
+    axes: str,
+    provenance: Provenance | None,
+    like: str | os.PathLike[str] | Geometry | None,
+) -> Path:
+    if like is not None and not isinstance(like, Geometry):
+        like = _geometry_of(Path(like))
+    record = Record(axes, array.shape, spacing and spacing.last(spatial_count(axes)), provenance)
+    content = nifti.encode(Path(path), array, record, like)
+    with output_file(path, (".nii", ".gz")) as file:
+        file.write_bytes(content)
+    return Path(path)
+
+
+def _geometry_of(image: Path) -> Geometry | None:
+    if _is_nifti(image):
+        return nifti.read_geometry(image)
+    return itk.read_geometry(image) if image.name.lower().endswith(itk.SUFFIXES) else None
 
 
 def _write_png(

@@ -12,7 +12,7 @@ from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
 from napari_wavegms.files.formats.raster import is_deep
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.files.provenance import KEY
-from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image_or_mask
+from napari_wavegms.files.reading import LoadedImage, read_image_or_mask
 from napari_wavegms.files.spacing import PIXEL, Spacing
 
 _PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _ZERO_IS_WHITE = 262, 270, 274, 0
@@ -28,13 +28,21 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read_layers(path: str) -> list[LayerData]:
-    """Read a file as one layer, with its name, scale, units, axis labels and, of a mask of ours, its provenance."""
+    """Read a file as one layer, with its name, scale, units and axis labels.
+
+    Its metadata has the `Geometry` of a volume, and the provenance of a mask of ours.
+    """
     found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
-    axes = found.axes.removesuffix("S")
+    axes, geometry = found.axes.removesuffix("S"), found.geometry
     meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}
+    meta["metadata"] = {} if geometry is None else geometry.metadata
+    if geometry is not None and len(geometry.origin) <= len(axes):
+        meta["translate"] = (0.0,) * (len(axes) - len(geometry.origin)) + geometry.origin
     if isinstance(found, LoadedImage):
         return [(found.pixels, meta | {"rgb": found.axes.endswith("S")}, "image")]
-    return [(found.labels, meta | {"metadata": _metadata(found)}, "labels")]
+    if found.provenance is not None:
+        meta["metadata"][PROVENANCE_KEY] = found.provenance.as_dict()
+    return [(found.labels, meta, "labels")]
 
 
 def differs_in_napari(path: Path) -> bool:
@@ -53,10 +61,6 @@ def differs_in_napari(path: Path) -> bool:
             )
     except Exception:  # whatever is wrong with it, napari has opened it
         return False
-
-
-def _metadata(mask: MaskDetails) -> dict[str, Any]:
-    return {} if mask.provenance is None else {PROVENANCE_KEY: mask.provenance.as_dict()}
 
 
 def _scaled(spacing: Spacing | None, axes: str) -> dict[str, Any]:

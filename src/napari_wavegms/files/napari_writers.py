@@ -1,4 +1,4 @@
-"""The npe2 writer: File > Save Selected Layers saves a Labels layer as a TIFF or PNG mask."""
+"""The npe2 writer: File > Save Selected Layers saves a Labels layer as a TIFF, PNG or NIfTI mask."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.geometry import geometry_of_layer
 from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.provenance import Provenance
@@ -24,14 +25,15 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a mask with its spacing, axes and provenance, by the ending of `path`.
 
     Of a multiscale layer the finest level is written. Of the layer's attributes `meta`, ``scale``, ``units``,
-    ``axis_labels`` and ``metadata[PROVENANCE_KEY]`` are used.
+    ``axis_labels`` and ``metadata`` are used: its provenance, and for a NIfTI file the geometry of the volume.
     """
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     if labels.ndim < 2:  # the writer has the sentence for it
         return [str(write_mask(path, labels))]
     axes = axes_from_names(meta.get("axis_labels") or (), labels.ndim)
     spacing = spacing_from_scale(meta.get("scale"), meta.get("units"), checked_axes(axes, labels.ndim))
-    return [str(write_mask(path, labels, spacing, axes, _provenance(meta)))]
+    geometry = geometry_of_layer(meta.get("metadata") or {}, labels.shape)
+    return [str(write_mask(path, labels, spacing, axes, _provenance(meta), geometry))]
 
 
 def axes_from_names(names: Sequence[object], ndim: int) -> str | None:

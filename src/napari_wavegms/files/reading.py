@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.foreign_masks import labels_of
-from napari_wavegms.files.formats import nifti, raster, tiff
+from napari_wavegms.files.formats import itk, nifti, raster, tiff
 from napari_wavegms.files.formats.decoded import Decoded, ForeignFile, over_black
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
 
-_KINDS = "PNG, JPEG, BMP, TIFF or NIfTI"
+KINDS = "PNG, JPEG, BMP, TIFF, NIfTI, MHA or NRRD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class LoadedImage:
     spacing: Spacing | None  # (row, column) or (slice, row, column), where the file has one
     source: Path
     note: str = ""  # a sentence that names what of the file was left out, if anything
+    geometry: Geometry | None = None  # of a volume: how its slices lie in the patient and in the file
 
 
 @dataclass(frozen=True, slots=True)
 class MaskDetails:
-    """A mask (H, W) or a stack, its axes and spacing as in `LoadedImage`, and its provenance if we wrote it.
+    """A mask (H, W) or a stack, its axes, spacing and geometry as in `LoadedImage`, and its provenance if we wrote it.
 
     `is_ours` tells whether we wrote it, with provenance or without; `note` what was left out, or cut at half.
     """
@@ -47,14 +49,16 @@ class MaskDetails:
     source: Path
     is_ours: bool = False
     note: str = ""
+    geometry: Geometry | None = None
 
 
 def read_image(path: str | os.PathLike[str]) -> LoadedImage:
-    """Read a PNG, JPEG, BMP, TIFF or (with nibabel) NIfTI image.
+    """Read a PNG, JPEG, BMP or TIFF image, or (with the extra ``medical``) a NIfTI, MHA or NRRD volume.
 
     The content decides, not the ending. Palettes and CMYK become RGB, transparent grey lies over black, pictures are
-    turned upright by their EXIF orientation, and zero-is-white is inverted: the array looks like the picture. Before it
-    is decoded, what it needs is compared with the memory limit, half of what is free.
+    turned upright by their EXIF orientation, and zero-is-white is inverted: the array looks like the picture. A volume
+    is cut into the slices of its `Geometry`, the same however it is stored. Before it is decoded, what it needs is
+    compared with the memory limit, half of what is free.
 
     Parameters
     ----------
@@ -103,7 +107,7 @@ def _as_image(source: Path, decoded: Decoded) -> LoadedImage:
         pixels = ~pixels
     if axes.endswith("S") and pixels.shape[-1] == 2:
         pixels, axes = over_black(pixels)[..., 0], axes[:-1]
-    return LoadedImage(pixels, axes, decoded.spacing, source, _left_out(decoded, source))
+    return LoadedImage(pixels, axes, decoded.spacing, source, _left_out(decoded, source), decoded.geometry)
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -152,6 +156,7 @@ def _as_mask(source: Path, decoded: Decoded) -> MaskDetails:
         source=source,
         is_ours=record is not None,
         note=" ".join(filter(None, (f"{source.name}: {note}" if note else "", _left_out(decoded, source)))),
+        geometry=decoded.geometry,
     )
 
 
@@ -198,6 +203,8 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
         raise InputError(f"{path} is empty (0 bytes). Copy or export it again.")
     if path.name.lower().endswith(nifti.SUFFIXES):
         return nifti.decode
+    if path.name.lower().endswith(itk.SUFFIXES):
+        return itk.decode
     if head.startswith(tiff.MAGIC):
         return tiff.decode
     if head.startswith(raster.MAGIC):
@@ -215,7 +222,7 @@ def no_such_file(path: object, what: str = "file") -> str:
 
 
 def _foreign(path: Path) -> InputError:
-    return InputError(f"{path} is not an image of a known format. Convert it to {_KINDS}.")
+    return InputError(f"{path} is not an image of a known format. Convert it to {KINDS}.")
 
 
 def _brief(cause: Exception) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_wavegms.corrections.export import provenance_of
 from napari_wavegms.corrections.store import CorrectionStore, approved_mask
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage
@@ -53,7 +54,7 @@ class DrawnMask:
     spacing: Spacing | None
     axes: str | None = None
     provenance: Provenance | None = None
-    like: Path | None = None
+    like: Geometry | None = None
 
     @classmethod
     def of(
@@ -67,7 +68,7 @@ class DrawnMask:
                 first = next((one for one in found if one is not None), None)
                 provenance = None if first is None else provenance_of(first, keep_names=keep_names)
                 axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-                return cls(labels, loaded.spacing, axes, provenance, loaded.source)
+                return cls(labels, loaded.spacing, axes, provenance, loaded.geometry)
         return None
 
 

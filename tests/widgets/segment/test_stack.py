@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
@@ -261,3 +262,30 @@ def test_colour_frames(desk: Any, loop: np.ndarray) -> None:
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop == 200)
     assert desk.segmenter.calls[0] == (40, 60, 3)
+
+
+def test_the_mask_of_a_volume_is_saved_on_it_by_us_and_by_writers_that_know_an_affine(
+    desk: Any, loop: np.ndarray, tmp_path: Path
+) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+    # Sagittal, of thick slices: i goes to the feet, j to the left, k to the front.
+    affine = np.array([[0, -5, 0, 80], [0, 0, 0.7, -60], [-0.6, 0, 0, 90], [0, 0, 0, 1.0]])
+    voxels = np.moveaxis(loop, (0, 1, 2), (1, 0, 2))
+    nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "spine.nii.gz")
+    (image,) = desk.viewer.open(tmp_path / "spine.nii.gz", plugin="napari-wavegms")
+    np.testing.assert_array_equal(image.data, loop[:, :, ::-1])  # its front is on the left
+    np.testing.assert_allclose(image.scale, (5, 0.6, 0.7))
+    np.testing.assert_allclose(image.translate, (-80, -90, 60 - 59 * 0.7))
+    desk.every_frame()
+    desk.run()
+    assert desk.mask.data.any()
+    desk.widget.save_mask(tmp_path / "spine_mask.nii.gz")
+    desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved spine_mask.nii.gz"))
+    saved = nibabel.load(tmp_path / "spine_mask.nii.gz")
+    np.testing.assert_allclose(saved.affine, affine)
+    np.testing.assert_array_equal(np.asarray(saved.dataobj), voxels == 200)
+    metadata = desk.mask.metadata
+    other = nibabel.as_closest_canonical(nibabel.Nifti1Image(desk.mask.data.T, metadata["affine"]))
+    canonical = nibabel.as_closest_canonical(saved)
+    np.testing.assert_allclose(other.affine, canonical.affine, atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(other.dataobj), np.asarray(canonical.dataobj))

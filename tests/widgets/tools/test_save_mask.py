@@ -14,7 +14,7 @@ from napari_wavegms.widgets.tools.save_mask import suggested_path, with_suffix
     [
         ("benign_12", "/data/benign_12.png", "/data/benign_12_mask.tif"),
         ("x", "/data/scan.v2.tif", "/data/scan.v2_mask.tif"),
-        ("x", "/data/brain.nii.gz", "/data/brain_mask.tif"),
+        ("x", "/data/brain.nii.gz", "/data/brain_mask.nii.gz"),
         ("x", "/data/cells.ome.tif", "/data/cells_mask.tif"),
         ("x", "/data/folder.with.zarr/", "/data/folder.with_mask.tif"),
         ("x", "/data/noending", "/data/noending_mask.tif"),

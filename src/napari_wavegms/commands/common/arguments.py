@@ -158,9 +158,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "--format": {
         "type": one_of(*_FORMATS),
-        "default": _FORMATS[0],
         "metavar": "|".join(_FORMATS),
-        "help": "file format of the masks (default: tiff)",
+        "help": "file format of the masks (default: nii.gz for volumes, tiff for the rest)",
     },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.provenance import Record
 from napari_wavegms.files.spacing import Spacing
 
@@ -22,7 +23,7 @@ class Decoded:
 
     `axes` has one letter per axis of `pixels`, colour samples S always last; 2 samples are grey and alpha. `palette` is
     (N, 3 or 4) uint8 where the values are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in
-    different ways. `left_out` says which other pictures the file holds.
+    different ways. `left_out` says which other pictures the file holds. `geometry` is that of a volume.
     """
 
     pixels: NDArray[Any]
@@ -33,6 +34,7 @@ class Decoded:
     lossy: bool = False
     record: Record | None = None
     left_out: str = ""
+    geometry: Geometry | None = None
 
 
 def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[Any]:

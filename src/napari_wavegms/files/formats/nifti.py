@@ -12,61 +12,94 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded
+from napari_wavegms.files.geometry import Geometry, checked_geometry
 from napari_wavegms.files.provenance import KEY, Record, as_written, find_line
-from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.memory import ask_for_memory
 
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES: tuple[str, ...] = (".nii", ".nii.gz")
 
 _UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
 _VOXEL = 12  # bytes: nibabel scales to float64, which becomes float32
 _COMMENT = 6  # the code of a header extension that is a comment
+_SCANNER = 1  # the code of a position in the scanner
 
 
 def decode(path: Path) -> Decoded:
-    """Decode a volume as (slice, row, column) or (time, slice, row, column); spacing in the file's unit, or mm."""
+    """Decode a volume as (slice, row, column) or (time, slice, row, column) of its `Geometry`."""
     image = _open(path)
+    geometry = _geometry(path, image)
     ask_for_memory(path, _VOXEL * math.prod(image.shape))
+    if image.get_data_dtype().fields is not None:
+        raise InputError(f"{path} is in colour. Convert it to one number per voxel.")
     values = np.asanyarray(image.dataobj)
     if values.dtype.kind not in "buif":
         raise InputError(f"{path} has {values.dtype} voxels. Convert it to one number per voxel.")
     if values.dtype == np.float64:  # nibabel's scaling widens; scanners do not measure so finely
         values = values.astype(np.float32)
-    axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(values.ndim)
-    if axes is None:
-        raise InputError(f"{path} has {values.ndim} axes, but two to four can be read. Save one volume of it.")
-    sizes = [float(size) for size in image.header.get_zooms()[:3]]
-    unit = _UNITS.get(image.header.get_xyzt_units()[0], "mm")
-    record, pixels, axes = as_written(_record(image), values.T, axes)
-    return Decoded(pixels=pixels, axes=axes, spacing=Spacing.plausible(sizes[::-1], unit), record=record)
+    axes = {2: "YX", 3: "ZYX", 4: "TZYX"}[values.ndim]
+    record, pixels, axes = as_written(_record(image), geometry.slices(values), axes)
+    return Decoded(pixels=pixels, axes=axes, spacing=geometry.spacing, record=record, geometry=geometry)
 
 
-def encode(path: Path, labels: NDArray[Any], record: Record, like: Path | None) -> bytes:
-    """Labels (..., row, column) as a file, with the geometry of the volume `like` or else that of their spacing."""
+def read_geometry(path: Path) -> Geometry:
+    """The geometry of a volume, without its voxels."""
+    return _geometry(path, _open(path))
+
+
+def encode(path: Path, values: NDArray[Any], record: Record, geometry: Geometry | None) -> bytes:
+    """Slices (..., row, column) as a file: stored as the volume of this geometry, or else with their spacing alone."""
     nibabel = _nibabel(path)
-    sizes = record.spacing.in_unit("mm").size[::-1] if record.spacing and record.spacing.is_length else ()
-    affine, header = np.diag([*sizes, *[1.0] * (4 - len(sizes))]), None
-    if like is not None and like.name.lower().endswith(SUFFIXES):
-        source = _open(like)
-        affine, header = source.affine, source.header.copy()
-        header.set_slope_inter(1, 0)
-        header["cal_min"] = header["cal_max"] = 0
-        header.extensions.clear()
-    image = nibabel.Nifti1Image(labels.T, affine, header, dtype=labels.dtype)
-    if header is None:
-        image.header.set_xyzt_units("mm" if sizes else "unknown")
+    affine, header, voxels = None, nibabel.Nifti1Header(), values.T
+    if geometry is not None:
+        affine, voxels = geometry.affine, geometry.stored(values)
+        if geometry.header is not None:  # its extensions may name the patient
+            header = type(geometry.header)(geometry.header.binaryblock, geometry.header.endianness, check=False)
+            header.set_slope_inter(1, 0)
+            header["cal_min"] = header["cal_max"] = 0
+        else:
+            header.set_xyzt_units(geometry.unit)
+            header.set_qform(affine, _SCANNER)
+            header.set_sform(affine, _SCANNER)
+    header.set_data_shape(voxels.shape)
+    if geometry is None and record.spacing is not None and record.spacing.is_length:
+        sizes = record.spacing.in_unit("mm").size[::-1]
+        header.set_zooms((*sizes, *[1.0] * 4)[: voxels.ndim])
+        header.set_xyzt_units("mm")
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    image = kind(voxels, affine, header, dtype=values.dtype)
     text = f"{KEY}={record.as_text()}".encode()
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text))
     content: bytes = image.to_bytes()
     return gzip.compress(content, mtime=0) if path.name.lower().endswith(".gz") else content
 
 
+def _geometry(path: Path, image: Any) -> Geometry:
+    header = image.header
+    oriented = bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+    unit = _UNITS.get(header.get_xyzt_units()[0], "mm")
+    return checked_geometry(path, image.affine, image.shape, oriented=oriented, unit=unit, header=header)
+
+
 def _open(path: Path) -> Any:
     nibabel = _nibabel(path)
     try:
+        _check_sizes(path, nibabel)
         return nibabel.load(path)
     except nibabel.filebasedimages.ImageFileError as cause:
         raise InputError(f"{path} is not a NIfTI volume, or is cut short. Copy or export it again.") from cause
+
+
+def _check_sizes(path: Path, nibabel: Any) -> None:
+    """Refuse voxels without a size, which nibabel would mend with a line on the terminal."""
+    with nibabel.openers.Opener(path) as file:
+        head = file.read(nibabel.Nifti2Header.sizeof_hdr)
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        if int(kind.sizeof_hdr) in (int.from_bytes(head[:4], order) for order in ("little", "big")):
+            header = kind(head[: kind.sizeof_hdr], check=False)
+            sizes = header["pixdim"][1 : 1 + min(3, int(header["dim"][0]))]
+            if not (sizes > 0).all():
+                declared = " x ".join(f"{size:g}" for size in sizes)
+                raise InputError(f"{path} says that a voxel is {declared} mm large. Give its header sizes above zero.")
 
 
 def _nibabel(path: Path) -> Any:

@@ -1,7 +1,8 @@
 """The place of a layer in the world, carried from an image to the mask made from it.
 
 Since napari 0.7 one layer without units makes every layer lose its units, and a mask without its image's transform
-covers the wrong pixels; so all seven properties travel together.
+covers the wrong pixels; so all seven properties travel together, and with them what readers of volumes keep in the
+metadata, such as the affine, for writers to use.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pint
 from napari.layers import Layer
+
+from napari_wavegms.files.geometry import GEOMETRY_KEY
 
 Matrix = npt.NDArray[np.float64]
 
@@ -34,6 +37,8 @@ class Placement:
         One pint unit per axis.
     axis_labels : tuple of str, or None
         None where the layer has napari's own default labels, which are numbers that depend on N.
+    metadata : dict
+        The layer's, without what is ours but the geometry of a volume.
     """
 
     scale: Matrix
@@ -43,6 +48,7 @@ class Placement:
     affine: Matrix
     units: tuple[Any, ...]
     axis_labels: tuple[str, ...] | None
+    metadata: dict[str, Any]
 
     @classmethod
     def of(cls, layer: Layer) -> Placement:
@@ -56,11 +62,12 @@ class Placement:
             affine=np.array(layer.affine, float),
             units=tuple(layer.units),
             axis_labels=None if labels == _default_labels(layer.ndim) else labels,
+            metadata={key: value for key, value in layer.metadata.items() if not _is_ours(key)},
         )
 
     @classmethod
-    def plain(cls, scale: Sequence[float], units: Sequence[str]) -> Placement:
-        """The place of a new layer with this scale and these units."""
+    def plain(cls, scale: Sequence[float], units: Sequence[str], metadata: dict[str, Any] | None = None) -> Placement:
+        """The place of a new layer with this scale, these units and what is known of its volume."""
         count = len(scale)
         return cls(
             scale=np.array(scale, float),
@@ -70,12 +77,13 @@ class Placement:
             affine=np.eye(count + 1),
             units=tuple(pint.Unit(unit) for unit in units),
             axis_labels=None,
+            metadata=metadata or {},
         )
 
     def move(self, layer: Layer) -> None:
         """Bring a layer of N dimensions here; what is right already is not set, for each setting redraws."""
         now = Placement.of(layer)
-        for field in fields(self):
+        for field in fields(self)[:-1]:  # metadata tells what the layer is, not where
             wanted = getattr(self, field.name)
             if not np.array_equal(getattr(now, field.name), wanted):
                 setattr(layer, field.name, wanted)
@@ -92,7 +100,7 @@ class Placement:
         It is quicker than a new layer: to add one takes napari a tenth of a second, to remove one several.
         """
         layer.data = data
-        layer.metadata = {}
+        layer.metadata = dict(self.metadata)
         self.move(layer)
         if not layer.visible:  # napari redraws at each setting
             layer.visible = True
@@ -114,11 +122,16 @@ class Placement:
             affine=self.affine[np.ix_(homogeneous, homogeneous)],
             units=tuple(self.units[axis] for axis in kept),
             axis_labels=None if self.axis_labels is None else tuple(self.axis_labels[axis] for axis in kept),
+            metadata=self.metadata,
         )
 
     def as_arguments(self) -> dict[str, Any]:
         """The keyword arguments with which a napari layer takes this place."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"metadata": dict(self.metadata)}
+
+
+def _is_ours(key: object) -> bool:
+    return str(key).startswith("wavegms") and key != GEOMETRY_KEY
 
 
 def _default_labels(ndim: int) -> tuple[str, ...]:

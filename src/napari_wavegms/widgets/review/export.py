@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.corrections.export import file_stems
-from napari_wavegms.files.discovery import result_names
+from napari_wavegms.files.discovery import mask_ending, result_names
 from napari_wavegms.files.napari_writers import axes_from_names
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.export import export_csv
@@ -156,17 +156,20 @@ class Exports(QObject):
             plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
             labels, _ = drawn_mask(data, plan, store, journal)
             axes = axes_from_names([pixels.axes[axis] for axis in plan.kept_axes], len(plan.kept_axes))
-            return None if labels is None else DrawnMask(labels, pixels.spacing, axes)
+            return None if labels is None else DrawnMask(labels, pixels.spacing, axes, like=pixels.geometry)
 
         files = []
         for item, name in zip(items, names, strict=True):
             find: Callable[[], DrawnMask | None] | None = None
+            source = ""
             if item.path is not None:
                 find = partial(of_file, item.path)
             elif item.key in self._current.open_layers:
-                find = partial(of_layer, self._current.open_layers[item.key])
+                pixels = self._current.open_layers[item.key]
+                find, source = partial(of_layer, pixels), "" if pixels.geometry is None else pixels.source
             if find is not None and (item.state == "approved" or not (only_approved or item.state in TO_DO)):
-                files.append(MaskFile(item.name, folder / f"{name}_mask{self._panel.mask_ending}", find))
+                ending = mask_ending(item.path or source, self._panel.mask_format)
+                files.append(MaskFile(item.name, folder / f"{name}_mask.{ending}", find))
         return files
 
     def _start(self, files: list[MaskFile], overwrite: bool) -> None:

@@ -261,7 +261,8 @@ def _placement(loaded: LoadedImage) -> Placement:
         scale, units = (1.0,) * bare + tuple(spacing.size), (PIXEL,) * bare + (spacing.unit,) * len(spacing.size)
     else:
         scale, units = (1.0,) * dimensions, (PIXEL,) * dimensions
+    metadata = {} if loaded.geometry is None else loaded.geometry.metadata
     try:
-        return Placement.plain(scale, units)
+        return Placement.plain(scale, units, metadata)
     except (pint.UndefinedUnitError, ValueError):
-        return Placement.plain(scale, (PIXEL,) * dimensions)
+        return Placement.plain(scale, (PIXEL,) * dimensions, metadata)

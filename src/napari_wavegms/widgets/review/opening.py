@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.files.discovery import SUFFIXES
+from napari_wavegms.files.geometry import geometry_of_layer
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.storage.user_data import note_folder, recent_folders
@@ -44,7 +45,8 @@ def pixels_of(layer: Image) -> Pixels:
     spacing = None
     if layer.ndim == 2 or axes is not None:
         spacing = spacing_from_scale(layer.scale, [str(unit) for unit in layer.units], axes or "YX")
-    return Pixels(pixels, bool(layer.rgb), tuple(layer.axis_labels), spacing, str(layer.source.path or ""))
+    geometry = geometry_of_layer(layer.metadata, tuple(pixels.shape))
+    return Pixels(pixels, bool(layer.rgb), tuple(layer.axis_labels), spacing, str(layer.source.path or ""), geometry)
 
 
 class Lists(QObject):

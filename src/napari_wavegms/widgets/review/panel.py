@@ -66,7 +66,8 @@ _KEYLESS = {
 }
 _EXPORT = "Export masks…", "Write the masks of this list to a folder, under the names of their images."
 _EXPORTED = (("approved masks", True), ("all masks that were worked on", False))
-_FORMATS = (("TIFF", ".tiff"), ("PNG", ".png"))
+_FORMATS = (("Automatic", ""), ("TIFF", "tiff"), ("PNG", "png"), ("NIfTI", "nii.gz"))
+_FORMATS_SAY = ("NIfTI for volumes, TIFF for the rest", "", "", "On the volume, if it is one")
 
 
 class _ActionButton(QPushButton):
@@ -187,8 +188,8 @@ class ReviewPanel(QWidget):
         return bool(self._exported.value)
 
     @property
-    def mask_ending(self) -> str:
-        """The ending of exported files."""
+    def mask_format(self) -> str:
+        """The ending of exported files; empty for that which fits the image."""
         return str(self._format.value)
 
     def is_checked(self, name: str) -> bool:
@@ -349,7 +350,7 @@ class ReviewPanel(QWidget):
         body, column = _column()
         column.setSpacing(4)
         self._exported.set_choices(_EXPORTED, True)
-        self._format.set_choices(_FORMATS, ".tiff")
+        self._format.set_choices(_FORMATS, "", _FORMATS_SAY)
         choices = add_all(QHBoxLayout(), self._exported, QLabel("as"), self._format)
         for place, choice in ((0, self._exported), (2, self._format)):
             choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

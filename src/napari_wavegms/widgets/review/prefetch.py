@@ -12,6 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError, WaveGMSError
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.reading import read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
@@ -51,6 +52,8 @@ class Pixels:
     spacing : Spacing or None
     source : str
         Their file, if any.
+    geometry : Geometry or None
+        Of a volume.
     """
 
     data: Any
@@ -58,6 +61,7 @@ class Pixels:
     axes: tuple[str, ...]
     spacing: Spacing | None
     source: str
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +80,7 @@ class LoadedImage:
     source: str = ""
     mask: Any = None
     note: str = ""
+    geometry: Geometry | None = None
 
     @property
     def planes(self) -> list[tuple[Index, Index]]:
@@ -130,12 +135,13 @@ def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
             raise InputError(f"{item.name} is no longer open. Open it again, then press Layers.")
         image = read_image(item.path)
         axes = tuple(image.axes.lower().removesuffix("s"))
-        pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path))
+        pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path), image.geometry)
     data = np.asarray(pixels.data)
     plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
     mask, note = _mask_beside(item, plan.labels_shape)
     content = content_hash(data)
-    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content, pixels.source, mask, note)
+    about = pixels.source, mask, note, pixels.geometry
+    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content, *about)
 
 
 def _mask_beside(item: Item, shape: tuple[int, ...]) -> tuple[Any, str]:

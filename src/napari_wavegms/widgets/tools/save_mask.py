@@ -16,12 +16,18 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.files.discovery import VOLUMES, stem_of
+from napari_wavegms.files.geometry import Geometry, geometry_of_layer
 from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
 from napari_wavegms.files.provenance import Provenance
 
-FILTERS = {"TIFF mask with spacing (*.tif *.tiff)": ".tif", "PNG mask (*.png)": ".png"}
+FILTERS = {
+    "TIFF mask with spacing (*.tif *.tiff)": ".tif",
+    "PNG mask (*.png)": ".png",
+    "NIfTI mask on its volume (*.nii.gz *.nii)": ".nii.gz",
+}
 
 _DOUBLE_ENDINGS = (".nii.gz", ".ome.tif", ".ome.tiff")
 
@@ -36,6 +42,7 @@ class SaveRequest:
     units: tuple[str, ...]
     axis_labels: tuple[str, ...]
     provenance: Provenance
+    geometry: Geometry | None = None
 
     @classmethod
     def of(cls, path: Path, mask: Labels, provenance: Provenance) -> SaveRequest:
@@ -47,15 +54,20 @@ class SaveRequest:
             units=tuple(str(unit) for unit in mask.units),
             axis_labels=tuple(str(label) for label in mask.axis_labels),
             provenance=provenance,
+            geometry=geometry_of_layer(mask.metadata, mask.data.shape),
         )
 
 
 def suggested_path(image_name: str, source: str | None, folder: Path | None = None) -> Path:
-    """Suggest a file beside the image's `source`: ``scan.png`` gives ``scan_mask.tif``; otherwise one in `folder`."""
+    """Suggest a file beside the image's `source`; otherwise one in `folder`.
+
+    ``scan.png`` gives ``scan_mask.tif``, and a volume ``scan_mask.nii.gz``.
+    """
     if source and not re.match(r"\w{2,}:/", source):  # an address is no folder; one letter is a Windows drive
         file = Path(source)
         ending = next((ending for ending in _DOUBLE_ENDINGS if file.name.lower().endswith(ending)), file.suffix)
-        return file.parent / f"{file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name}_mask.tif"
+        stem = file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name
+        return file.parent / f"{stem}_mask{'.nii.gz' if file.name.lower().endswith(VOLUMES) else '.tif'}"
     safe = re.sub(r"[^\w.-]+", "_", image_name).strip("._") or "image"
     return (folder or Path.cwd()) / f"{safe}_mask.tif"
 
@@ -90,7 +102,7 @@ def save_job(request: SaveRequest) -> Generator[None, None, Path]:
     axes = axes_from_names(request.axis_labels, request.labels.ndim)
     spacing = spacing_from_scale(request.scale, request.units, checked_axes(axes, request.labels.ndim))
     try:
-        return write_mask(request.path, request.labels, spacing, axes, request.provenance)
+        return write_mask(request.path, request.labels, spacing, axes, request.provenance, request.geometry)
     except OSError as error:
         reason = error.strerror or str(error)
         raise WaveGMSError(f"{request.path} cannot be written ({reason}). Choose another folder.") from error
@@ -112,7 +124,9 @@ class SaveDialog(QFileDialog):
         self.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         self.setFileMode(QFileDialog.FileMode.AnyFile)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setDefaultSuffix(suggestion.suffix.lstrip("."))
+        ending = suggestion.name.removeprefix(stem_of(suggestion))
+        self.selectNameFilter(next((name for name, suffix in FILTERS.items() if suffix == ending), next(iter(FILTERS))))
+        self.setDefaultSuffix(ending.lstrip("."))
         self.selectFile(suggestion.name)
         self.filterSelected.connect(self._on_filter)
         self.fileSelected.connect(self._on_file)
@@ -121,7 +135,7 @@ class SaveDialog(QFileDialog):
         suffix = FILTERS.get(name, ".tif")
         self.setDefaultSuffix(suffix.lstrip("."))
         if self.selectedFiles():
-            self.selectFile(Path(self.selectedFiles()[0]).with_suffix(suffix).name)
+            self.selectFile(stem_of(self.selectedFiles()[0]) + suffix)
 
     def _on_file(self, name: str) -> None:
         self.chosen.emit(with_suffix(Path(name), self.selectedNameFilter()))
