@@ -66,6 +66,7 @@ FLOORS: dict[str, set[str]] = {
     "qt": set(),
     "layers": {"qt"},
     "jobs": {"qt"},
+    "entry": {"qt", "jobs"},
     "shortcuts": {"qt"},
     "thumbnails": {"qt"},
     "forms": {"qt", "layers", "jobs"},

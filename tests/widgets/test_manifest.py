@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.resources import files
 from typing import Any
 
@@ -58,15 +56,6 @@ def test_napari_opens_the_panel_by_its_manifest(make_napari_viewer: Any, npe2pm:
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-wavegms", "Wave-GMS Segment")
     assert widget.panel.isVisibleTo(widget)
-
-
-def test_opening_the_panel_s_module_loads_no_torch() -> None:
-    code = (
-        "import sys; import napari_wavegms.widgets.segment.widget; from napari_wavegms.widgets.jobs import warm_up_job;"
-        "list(warm_up_job()); print('torch' in sys.modules)"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "False"
 
 
 def test_our_key_is_none_of_napari_s(make_napari_viewer: Any) -> None:

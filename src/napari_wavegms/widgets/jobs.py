@@ -184,22 +184,3 @@ def preload_napari_imports() -> None:
     for module in ("pandas", "skimage.color"):
         with suppress(ImportError):
             import_module(module)
-
-
-def warm_up_job() -> Generator[None, None, None]:
-    """Import in a worker, once a panel is open, what would hold up the window at a first mask, clean-up, box or panel.
-
-    Imports, and what numba compiles, only: pint's registry of units and napari's layers must not be made by two threads
-    at a time, and PyTorch is something that a person may never need.
-    """
-    yield
-    preload_napari_imports()
-    yield
-    import_module("scipy.ndimage")
-    yield
-    # For a first Shapes layer, such as our box; numba has a lock of its own, and another napari may not have this.
-    with suppress(ImportError, AttributeError):
-        import_module("napari.layers.shapes._accelerated_triangulate_dispatch").warmup_numba_cache()
-    for panel in ("segment", "review", "finetune"):
-        yield
-        import_module(f"napari_wavegms.widgets.{panel}.widget")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton
 
 from napari_wavegms.finetune.preflight import Remedy
 from napari_wavegms.widgets.finetune.lists import PairRow, PairsList, VersionRow, VersionsList
@@ -56,6 +56,18 @@ def test_a_pair_is_left_out_or_mended_with_one_click(qtbot: Any) -> None:
     assert heard == [("k", False), ("k", Remedy.LEAVE_OUT)]
     pairs.show()
     assert pairs.height() > 40
+
+
+def test_a_mask_s_name_is_not_cut_off_in_a_narrow_panel(qtbot: Any) -> None:
+    pairs, name = PairsList(), "breast 0119 mask"
+    qtbot.addWidget(pairs)
+    ready = "12 % changed, ready"
+    pairs.set_rows([PairRow("k", "breast 0119", ready, masks=(("no mask", None), (name, "m")), mask="m")])
+    pairs.resize(260, 200)
+    pairs.show()
+    (masks,) = pairs.findChildren(QComboBox)
+    assert masks.currentText() == name
+    assert masks.width() > masks.fontMetrics().horizontalAdvance(name) + 24  # its arrow
 
 
 def test_a_version_in_use_has_no_button(qtbot: Any) -> None:

@@ -54,3 +54,15 @@ def test_files_that_are_gone_say_so(open_room: Callable[[], Any], tmp_path: Path
     room.wait(lambda: not room.widget.lists.busy)
     assert "nowhere.png" in room.panel.status
     assert room.images.worklist is None
+
+
+def test_the_status_bar_tells_nothing_of_the_image_before(
+    open_room: Callable[[], Any], scans: Callable[..., Path]
+) -> None:
+    room = open_room()
+    room.open(scans(2))
+    before = room.item.name
+    room.viewer.status = f"{before} mask [3 4]: 1"
+    room.skip()
+    assert room.item.name != before
+    assert before not in str(room.viewer.status)

@@ -156,12 +156,13 @@ class PairsList(_RowList):
         state = QLabel(row.summary if row.included else row.aside)
         state.setEnabled(row.included)
         line = fill(QHBoxLayout(), state)
-        # The mask's name mostly repeats the image's, so that it may be cut off rather than the rest.
-        line.addWidget(self._mask_choice(row), 1) if row.masks and row.included else line.addStretch(1)
+        line.addStretch(1)
         if row.stored:
             tooltip = f"Remove {row.name} from the stored corrections for good"
             line.addWidget(push_button("Forget…", tooltip, partial(self.forget_requested.emit, row.key)))
         parts: list[QWidget | QLayout] = [box, line]
+        if row.masks and row.included:
+            parts.append(self._mask_choice(row))  # on a line of its own, where its name has room
         if row.problem and row.included:
             remedies = QHBoxLayout()
             for remedy in row.remedies:
@@ -177,7 +178,6 @@ class PairsList(_RowList):
 
     def _mask_choice(self, row: PairRow) -> ChoiceList:
         masks = ChoiceList("no mask")
-        masks.setMinimumContentsLength(2)
         masks.setAccessibleName(f"mask of {row.name}")
         masks.set_choices(row.masks, row.mask)
         masks.chosen.connect(lambda: self.mask_chosen.emit(row.key, masks.value))

@@ -97,6 +97,13 @@ def remove_layers(viewer: ViewerModel, *layers: Layer | None) -> None:
             gc.unfreeze()
 
 
+def refresh_status(viewer: ViewerModel) -> None:
+    """Let the status bar tell what is under the cursor now, which napari does only once the cursor moves."""
+    viewer.status = "Ready"
+    # napari 0.8 does not offer it; there the bar is ready until the cursor moves.
+    getattr(viewer, "update_status_from_cursor", lambda: None)()
+
+
 def camera_of(viewer: ViewerModel) -> Any:
     """The camera, which napari 0.9 has moved."""
     scene = getattr(viewer, "scene", None)

@@ -21,7 +21,7 @@ from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.layer_matching import Matching
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import is_overlay, layer_by_id
-from napari_wavegms.widgets.layers.viewer import ViewerEvents
+from napari_wavegms.widgets.layers.viewer import ViewerEvents, refresh_status
 from napari_wavegms.widgets.recording.recorder import JournalWatch
 from napari_wavegms.widgets.recording.unfinished import fitted
 from napari_wavegms.widgets.review.layers import LayerPair, Shown
@@ -323,6 +323,7 @@ class CurrentImage(QObject):
         self._panel.hint.say(note)
         self._show_light(prediction)
         self.refresh()
+        refresh_status(self._context.viewer)
         self.arrived.emit()
 
     def _own_mask(self, loaded: LoadedImage) -> Labels | None:

@@ -16,7 +16,6 @@ from napari_wavegms.journal.writer import JournalWriter
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.storage.user_data import editor_name, recent_folders, set_editor_name
 from napari_wavegms.storage.writer import process_writer
-from napari_wavegms.widgets.jobs import JobRunner, warm_up_job
 from napari_wavegms.widgets.layers.mask_layers import toggle_mask
 from napari_wavegms.widgets.layers.viewer import ViewerEvents
 from napari_wavegms.widgets.qt.controls import fill
@@ -82,7 +81,6 @@ class ReviewWidget(DockedWidget):
             layers=lambda: self._on_layers(),
             view=lambda: self.tools.uncertainty.refresh(),
         )
-        self._warmer = JobRunner(self)
         states = WorklistStates(writer=process_writer(), on_problem=in_window(self._on_refused))
         self.prefetch = Prefetch(self.panel, load, cache)
         self.tools = ReviewTools(napari_viewer, self.panel, load, cache)
@@ -142,14 +140,12 @@ class ReviewWidget(DockedWidget):
         self._show_editor()
         self.prefetch.refresh_models()
         self.recovery.find()
-        self._warmer.start(warm_up_job)
         worklist = self.panel.list.worklist
         self.panel.set_recent(recent_folders(), None if worklist is None else worklist.folder)
         if worklist is not None and worklist.current is not None:
             self.current.show_item(worklist.current)
 
     def _close(self) -> None:
-        self._warmer.abandon()
         self.current.close()
         self._events.close()
         self._keys.close()

@@ -17,7 +17,7 @@ from napari_wavegms.errors import CheckpointError, InputError, WaveGMSError
 from napari_wavegms.segment.planes import SliceDone
 from napari_wavegms.segment.segmenter_cache import SEGMENTER_CACHE, LoadSegmenter, SegmenterCache, load_segmenter
 from napari_wavegms.widgets.forms.model_row import models_for_segmenting
-from napari_wavegms.widgets.jobs import JobRunner, Outcome, warm_up_job
+from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 from napari_wavegms.widgets.layers.mask_history import memory_of, plane_key
@@ -83,7 +83,7 @@ class SegmentWidget(DockedWidget):
             "spot": self._next_spot,
         }
         self._strokes = Strokes(napari_viewer, self.panel)
-        self._runner, self._saver, self._lighter, self._warmer = (JobRunner(self) for _ in range(4))
+        self._runner, self._saver, self._lighter = (JobRunner(self) for _ in range(3))
         self._events = ViewerEvents(napari_viewer, layers=self._on_layers, active=self._on_active, view=self._refresh)
         fill(QVBoxLayout(self), ScrolledPanel(self.panel))
         self._connect()
@@ -175,7 +175,6 @@ class SegmentWidget(DockedWidget):
             return
         self._events.open()
         self._strokes.open()
-        self._warmer.start(warm_up_job)
         self.panel.run_row.set_key(self._key.printed if self._key.bind(self._viewer) else "")
         self.panel.set_mask_key(bind_mask_key(self._viewer, mask_layers.toggle_mask))
         self.refresh_models()
@@ -188,7 +187,6 @@ class SegmentWidget(DockedWidget):
         self._key.unbind()
         self._runner.abandon()
         self._run = None
-        self._warmer.abandon()
         self._strokes.close()
         self._tools.close()
         self._uncertainty.close()
