@@ -20,6 +20,7 @@ the recipe's words and the scores of the mean.
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,21 +52,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "data": cards[0].data.rstrip(".") + mixed if len(models) > 1 else cards[0].data,
         "command": command(options.arguments),
     }
-    keeper = mean([load_checkpoint(options.keeper)[0]], context=True) if options.keeper else None
-    ship(mean(models), replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output, keeper)
+    model = mean(models)
+    keeper = with_weights_of(load_checkpoint(options.keeper)[0], model) if options.keeper else None
+    ship(model, replace(cards[0], **about), load_codec("mask-codec"), held_out, options.output, keeper)
 
 
-def mean(models: Sequence[WaveGMS], context: bool = False) -> WaveGMS:
-    """The mean of the weights, in float64; a model without context has context weights of zero."""
-    averaged = WaveGMS(context=context or any(model.mapper.context is not None for model in models))
-    states = [{name: tensor.double() for name, tensor in model.state_dict().items()} for model in models]
+def mean(models: Sequence[WaveGMS]) -> WaveGMS:
+    """The mean of the weights, in float64."""
+    averaged = WaveGMS(
+        context=any(model.trunk is not None for model in models),
+        own_trunk=any(model.trunk is not None and model.trunk.learns for model in models),
+    )
+    states = [with_weights_of(model, averaged).state_dict() for model in models]
     averaged.load_state_dict(
-        {
-            name: torch.stack([state.get(name, torch.zeros_like(tensor).double()) for state in states]).mean(0)
-            for name, tensor in averaged.state_dict().items()
-        }
+        {name: torch.stack([state[name].double() for state in states]).mean(0) for name in averaged.state_dict()}
     )
     return averaged
+
+
+def with_weights_of(model: WaveGMS, network: WaveGMS) -> WaveGMS:
+    """A network of the same parts as `network` that computes what `model` computes.
+
+    Where `model` has no context, its context weights are zero and its trunk, which does not matter
+    then, is `network`'s.
+    """
+    same = copy.deepcopy(network)
+    no_context = {name: torch.zeros_like(w) for name, w in same.state_dict().items() if "mapper.context" in name}
+    same.load_state_dict({**same.state_dict(), **no_context, **model.state_dict()})
+    return same
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -30,7 +30,7 @@ from sets import read_set
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_wavegms.learn.augmentation import draw_views, warmup_cosine
+from napari_wavegms.learn.augmentation import draw_views, misplacing_turns, warmup_cosine
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.evaluate import ImageScored, Report
 from napari_wavegms.learn.frames import framed
@@ -93,7 +93,7 @@ def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, de
     The file holds the state after each epoch; with a finished one there is nothing to do.
     """
     frames = framed(pairs, replace(Preprocessing(), size=config.size))
-    images, masks = frames.images, frames.masks
+    images, masks, misplacing = frames.images, frames.masks, misplacing_turns(frames.masks)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     epoch, seconds = 0, 0.0
@@ -122,6 +122,7 @@ def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, de
                 masks[indices].float().to(device),
                 config.augmentation,
                 rng,
+                misplacing=misplacing,
             )
             with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bfloat16):
                 logits = model(views.images)

@@ -38,6 +38,7 @@ import torch
 import torch.nn.functional as F
 from atlas import SOURCES, TASKS, Framed, Source, read
 from draws import Data, Sample, few
+from parts import whole
 from strong_views import Strength
 from torch import Tensor, nn
 
@@ -440,7 +441,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     last = options.run / "last.safetensors"
     trainer.rate = options.rate
     if last.exists() or options.start:
-        trainer.load(last if last.exists() else options.start)
+        with whole(last if last.exists() else options.start) as file:
+            trainer.load(file)
     elif options.begin_with:
         trainer.begin_with(resolve(options.begin_with))
     counts = {source.name: [len(frames), len(held_out[source])] for source, frames in learned.items()}

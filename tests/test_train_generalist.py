@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from napari_wavegms.model.card import read_card
-from napari_wavegms.model.checkpoint import load_checkpoint, rewrite_card
+from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper, rewrite_card, save_checkpoint
 from napari_wavegms.model.codec import Taesd, load_codec
+from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
 
 
@@ -135,17 +137,21 @@ def test_a_run_goes_on_from_its_folder_and_from_the_averaged_weights(recipe: Any
     card = read_card(averaged)
     assert card.lineage[-1]["step"] == 2
     assert card.lineage[-1]["stage"] == "align"
-    # Far on, where everything learns; the folder of the run is lost.
+    # Far on, where everything learns; the folder of the run is lost, and what was kept lies in two files.
     later = replace(card, lineage=({**card.lineage[-1], "step": 10**6},))
     rewrite_card(averaged, later)
-    module.main([*words, "--run", str(second), "--start", str(averaged)])
+    kept = tmp_path / "kept.safetensors"
+    recipe("parts").main([str(averaged), "--output", str(kept)])
+    assert all(part.stat().st_size < 6e6 for part in (kept, tmp_path / "kept-trunk.safetensors"))
+    module.main([*words, "--run", str(second), "--start", str(kept)])
     card = read_card(second / "averaged.safetensors")
     assert (card.lineage[-1]["step"], card.lineage[-1]["stage"]) == (10**6 + 1, "full")
     assert 0 <= card.scores["spider_spine_mri"]["dsc"] <= 1
-    before, after = (load_checkpoint(file)[0].mapper for file in (averaged, second / "averaged.safetensors"))
-    assert not torch.equal(before.stem.weight, after.stem.weight)
+    before, after = (load_checkpoint(file)[0] for file in (averaged, second / "averaged.safetensors"))
+    assert not torch.equal(before.mapper.stem.weight, after.mapper.stem.weight)
+    assert card.parameters == 3_301_580, "the trunk's are among them"
     log = [json.loads(line) for line in (second / "log.jsonl").read_text().splitlines()]
-    assert log[0]["start"] == str(averaged)
+    assert log[0]["start"] == str(kept)
 
 
 def test_a_run_begins_where_a_model_without_context_stands(recipe: Any, shared: Path, tmp_path: Path) -> None:
@@ -162,3 +168,22 @@ def test_a_run_begins_where_a_model_without_context_stands(recipe: Any, shared: 
         for network in (trainer.model, trainer.averaged):
             assert torch.equal(network.eval()(image).mask.out, expected), "the context starts at zero"
     assert trainer.card().lineage[:-1] == card.lineage
+
+
+def test_a_network_without_context_stays_what_it_is_beside_one_whose_trunk_learned(recipe: Any, tmp_path: Path) -> None:
+    module = recipe("average")
+    torch.manual_seed(0)
+    plain, tuned = WaveGMS().eval(), WaveGMS(own_trunk=True).eval()
+    torch.nn.init.normal_(tuned.mapper.context.weight, std=0.01)
+    with torch.no_grad():
+        tuned.trunk.stem_bias += 0.1
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    same = module.with_weights_of(plain, tuned)
+    file = save_checkpoint(tmp_path / "two.safetensors", tuned, ModelCard(name="two"), keeper=same)
+    keeper = load_keeper(file)
+    with torch.inference_mode():
+        assert torch.equal(keeper(image).mask.out, plain(image).mask.out)
+    assert not any("trunk" in name for name in load_file(file) if name.startswith("keeper.")), "one trunk is enough"
+    mean = module.mean([plain, tuned])
+    assert torch.equal(mean.mapper.context.weight, tuned.mapper.context.weight / 2)
+    assert torch.allclose(mean.trunk.stem_bias, tuned.trunk.stem_bias - 0.05)

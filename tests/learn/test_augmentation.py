@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wavegms.learn.augmentation import draw_views, turn, warmup_cosine
+from napari_wavegms.learn.augmentation import draw_views, misplacing_turns, turn, warmup_cosine
 from napari_wavegms.learn.config import Augmentation
 
 STILL = Augmentation(flips_and_turns=False, jitter_probability=0, warp_probability=0)
@@ -107,3 +107,39 @@ def test_one_pair_of_a_batch_may_stand_upright_while_another_turns() -> None:
     assert all(rows_stay_rows[0::2])
     assert {views.turns[i] for i in range(0, 80, 2)} == {0, 4}
     assert {views.turns[i] for i in range(1, 80, 2)} == set(range(8))
+
+
+def discs(centres: list[tuple[int, int]], radius: int = 12, side: int = 64) -> torch.Tensor:
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    return torch.stack([((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)[None].to(torch.uint8) for y, x in centres])
+
+
+HALF_TURN, MIRRORED, UPSIDE_DOWN = 2, 4, 6
+
+
+def test_a_structure_of_one_side_is_not_put_on_the_other() -> None:
+    right = discs([(30, 46), (32, 48), (34, 45), (31, 47)])
+    assert misplacing_turns(right) == {1, HALF_TURN, 3, MIRRORED, 5, 7}, "only upside down it stays on its side"
+    pixels = right.float()
+    rules = Augmentation(jitter_probability=0, warp_probability=0)
+    views = draw_views(pixels, pixels, rules, np.random.default_rng(0), misplacing=misplacing_turns(right))
+    assert set(views.turns) <= {0, UPSIDE_DOWN}
+
+
+@pytest.mark.parametrize(
+    "centres",
+    [
+        pytest.param([(20, 20), (44, 20), (20, 44), (44, 44), (32, 32)], id="anywhere"),
+        pytest.param([(31, 32), (32, 31), (33, 33)], id="in the middle"),
+        pytest.param([(32, 48)], id="too few to tell"),
+    ],
+)
+def test_every_turn_of_what_lies_anywhere_is_learned_from(centres: list[tuple[int, int]]) -> None:
+    assert misplacing_turns(discs(centres)) == set()
+
+
+def test_empty_masks_say_nothing_of_where_a_structure_lies() -> None:
+    right = discs([(30, 46), (32, 48), (34, 45)])
+    with_empty = torch.cat([right, torch.zeros(9, 1, 64, 64, dtype=torch.uint8)])
+    assert misplacing_turns(with_empty) == misplacing_turns(right)
+    assert misplacing_turns(torch.zeros(5, 1, 64, 64, dtype=torch.uint8)) == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from napari_wavegms.learn.config import Augmentation
 
 TURNS = 8  # the dihedral group of the square
 QUARTERS = 4  # turns below this are not mirrored
+ROUGH_SIDE = 28
+"""Side of the grid on which masks are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,12 @@ def draw_views(
     augmentation: Augmentation,
     rng: np.random.Generator,
     upright: Sequence[bool] | None = None,
+    misplacing: Collection[int] = (),
 ) -> Views:
     """Draw one random view of each pair.
 
-    Images (B, 3, S, S) and masks (B, 1, S, S) are float32 in [0, 1]; `upright` says which have an up and a down.
+    Images (B, 3, S, S) and masks (B, 1, S, S) are float32 in [0, 1]; `upright` says which have an up and a down, and
+    pairs whose turn would be one of `misplacing` stay as they are.
     """
     b = len(images)
     stand = [True] * b if augmentation.upright else upright or [False] * b
@@ -44,6 +48,7 @@ def draw_views(
     # What stands upright keeps of its turn the mirror image only, and without quarter turns what is half a turn.
     finest = 1 if augmentation.quarter_turns else 2
     turns = [int(k - k % (QUARTERS if stands else finest)) for k, stands in zip(drawn, stand, strict=True)]
+    turns = [0 if k in misplacing else k for k in turns]
     images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
     masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
     warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)
@@ -72,6 +77,28 @@ def turn(planes: Tensor, k: int) -> Tensor:
     """The k-th of the eight flips and quarter turns of planes (..., S, S)."""
     planes = torch.rot90(planes, k % QUARTERS, dims=(-2, -1))
     return planes.flip(-1) if k >= QUARTERS else planes
+
+
+def misplacing_turns(masks: Tensor) -> frozenset[int]:
+    """The flips and turns that put a structure where it never is, of masks (N, 1, S, S) of 0 and 1.
+
+    Right lungs lie on one side: their masks overlap each other, and hardly their mirror images. A network that learns
+    from mirrored ones learns that they may be left lungs. Polyps lie anywhere, and every turn of them is as likely.
+    """
+    rough = F.adaptive_avg_pool2d(masks.float(), ROUGH_SIDE)[:, 0]
+    lengths = rough.flatten(1).norm(dim=1)
+    alike = rough[lengths > 0] / lengths[lengths > 0, None, None]  # so that what two have in common is a cosine
+    if len(alike) < 2:
+        return frozenset()
+    overlaps = [_mean_overlap(alike, turn(alike, k)) for k in range(TURNS)]
+    by_chance = 0.1 + 0.25 / (len(alike) - 1)  # what a turn may cost masks that lie anywhere
+    return frozenset(k for k in range(TURNS) if overlaps[0] - overlaps[k] > by_chance)
+
+
+def _mean_overlap(masks: Tensor, turned: Tensor) -> float:
+    """Mean over all pairs of different masks of what one has in common with the other, turned."""
+    pairs = torch.einsum("iyx,jyx->ij", masks, turned)
+    return float((pairs.sum() - pairs.trace()) / (len(masks) * (len(masks) - 1)))
 
 
 def warp_grid(count: int, side: int, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

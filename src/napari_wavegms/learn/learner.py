@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_wavegms.learn.augmentation import Views, draw_views, joined
+from napari_wavegms.learn.augmentation import Views, draw_views, joined, misplacing_turns
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
@@ -82,6 +82,7 @@ class Learner:
         self.frames, self.config, self.device = frames, config, device
         self.model, self.codec = start.to(device), codec.to(device)
         self.kept_model = copy.deepcopy(start) if config.average_decay else start
+        self._misplacing = misplacing_turns(frames.masks[: frames.new])
         frozen = config.trained == "mapper"
         learned, kept = (model.mapper if frozen else model for model in (start, self.kept_model))
         self._learned, self._kept = list(learned.parameters()), list(kept.parameters())
@@ -176,7 +177,8 @@ class Learner:
             images = (frames.images[chosen].float() / 255).to(self.device)
             masks = frames.masks[chosen].float().to(self.device)
             rules = replayed if again and replayed is not None else new
-            parts.append(draw_views(images, masks, rules, rng, [frames.upright[i] for i in chosen]))
+            upright = [frames.upright[i] for i in chosen]
+            parts.append(draw_views(images, masks, rules, rng, upright, () if again else self._misplacing))
         return joined(parts)
 
     def forget_latents(self) -> None:
