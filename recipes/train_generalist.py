@@ -265,11 +265,10 @@ class Trainer:
         take_up(self.model, model.state_dict())
         *before, about = card.lineage
         self.lineage = tuple(before)
-        self.progress = Progress(
-            about["step"], about["images"], about["seconds"], about.get("cooled", 0), dict(card.scores)
-        )
-        self.tasks.vectors.data.copy_(state["tasks"])
         average = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
+        cooled = about.get("cooled", 0) if average else 0  # a new run cools down anew
+        self.progress = Progress(about["step"], about["images"], about["seconds"], cooled, dict(card.scores))
+        self.tasks.vectors.data.copy_(state["tasks"])
         take_up(self.averaged, average or model.state_dict())
         self.renew()
         if average:
@@ -279,11 +278,15 @@ class Trainer:
                 group["times"] = factor
             self.fresh = about["fresh"]
 
-    def begin_with(self, file: Path) -> None:
-        """Take the weights of a model without context, and go straight to the last stage."""
+    def begin_with(self, file: Path, trunk: Path | None = None) -> None:
+        """Take the weights of a model without context, and a trunk that learned, and go straight to the last stage."""
         model, card = load_checkpoint(file)
+        weights = model.state_dict()
+        if trunk is not None:
+            learned = load_checkpoint(trunk)[0].state_dict()
+            weights |= {name: tensor for name, tensor in learned.items() if name.startswith("trunk.")}
         for network in (self.model, self.averaged):
-            take_up(network, model.state_dict())
+            take_up(network, weights)
         self.progress = Progress(step=sum(stage.steps for stage in STAGES))
         self.lineage = card.lineage
 
@@ -444,7 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with whole(last if last.exists() else options.start) as file:
             trainer.load(file)
     elif options.begin_with:
-        trainer.begin_with(resolve(options.begin_with))
+        trainer.begin_with(resolve(options.begin_with), options.trunk)
     counts = {source.name: [len(frames), len(held_out[source])] for source, frames in learned.items()}
     begun = time.strftime("%Y-%m-%d %H:%M:%S")
     tell(options.run, trainer.progress, begun=begun, sets=counts, start=str(options.start or ""))
@@ -458,6 +461,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run's own files")
     parser.add_argument("--start", type=Path, metavar="FILE", help="averaged weights, where the run folder is lost")
     parser.add_argument("--begin-with", metavar="MODEL", help="name or file of a model without context")
+    parser.add_argument("--trunk", type=Path, metavar="FILE", help="a model whose trunk it begins with, too")
     parser.add_argument("--rate", type=float, default=1.0, help="multiplies the stages' rates")
     parser.add_argument(
         "--trunk-rate", type=float, default=TRUNK_RATE, help="the trunk's, times the others'; 0: frozen"

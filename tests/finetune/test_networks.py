@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.finetune.networks import Networks
@@ -16,6 +17,7 @@ from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper, save_c
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.ood import ImageKinds
+from napari_wavegms.segment.segmenter import Segmenter
 
 
 def same(first: WaveGMS | None, second: WaveGMS | None) -> bool:
@@ -60,3 +62,23 @@ def test_a_single_network_keeps_itself_where_kinds_are_known(correction: dict[st
     assert Networks.of(unknown, [correction["busi"]]).keeper is None
     # Without context nothing can be told while it segments.
     assert Networks.of(resolve("skin-lesion"), [correction["busi"]]).keeper is None
+
+
+def test_a_trunk_that_learned_does_not_change_which_network_answers(shared: Path, tmp_path: Path) -> None:
+    """Kinds are told apart by the trunk that is frozen, whatever a network's own one has become."""
+    card = read_card(resolve("default"))
+    torch.manual_seed(0)
+    learned, keeper = WaveGMS(own_trunk=True).eval(), WaveGMS(own_trunk=True).eval()
+    with torch.no_grad():
+        for network in (learned, keeper):
+            network.mapper.context.weight.normal_(std=0.01)  # type: ignore[union-attr]
+        for weights in learned.trunk.parameters():  # type: ignore[union-attr]
+            weights.mul_(0.9)
+    both, first, second = (
+        save_checkpoint(tmp_path / f"{name}.safetensors", network, card, keeper=other)
+        for name, network, other in (("both", learned, keeper), ("first", learned, None), ("second", keeper, None))
+    )
+    for data, answering in (("busi", second), ("atlas/train/dsb2018_fluo", first)):
+        image = read_image(min((shared / "data" / data / "images").iterdir())).pixels
+        answers = [Segmenter.from_checkpoint(file, "cpu").segment(image) for file in (both, answering)]
+        assert np.array_equal(answers[0].probability, answers[1].probability)
