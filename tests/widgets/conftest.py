@@ -17,6 +17,7 @@ from typing import Any
 import napari
 import numpy as np
 import pytest
+import torch  # the jobs' first would import it, and every later look through all objects would take twice as long
 from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
@@ -228,8 +229,6 @@ def model_file(tmp_data_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the real network with random weights."""
-    import torch
-
     from napari_wavegms.model.checkpoint import save_checkpoint
     from napari_wavegms.model.network import WaveGMS
 
@@ -270,9 +269,7 @@ def shared_viewer(qapp: Any) -> Iterator[Any]:
         _initialize_plugins.cache_clear()
         init_qactions.cache_clear()
         viewer = Viewer(show=False, show_welcome_screen=False)
-        gc.freeze()  # each removal of a layer has the collector look through everything that is not frozen
         yield viewer
-        gc.unfreeze()
         viewer.close()
         del viewer
     Application.destroy("shared_app")
@@ -332,12 +329,9 @@ def activate(qtbot: Any) -> Callable[[QWidget], None]:
 
 
 @pytest.fixture
-def shown_viewer(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
+def shown_viewer(make_napari_viewer: Callable[..., Any]) -> Any:
     """A viewer in a shown window, for one test: with other layers, a canvas that was drawn into may crash."""
-    viewer = make_napari_viewer(show=True)
-    gc.freeze()
-    yield viewer
-    gc.unfreeze()
+    return make_napari_viewer(show=True)
 
 
 @pytest.fixture
@@ -520,9 +514,7 @@ def scans(tmp_path: Path) -> Callable[..., Path]:
 def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
     """One viewer for all tests of a file that open rooms, one room at a time; it takes a second to make."""
     viewer = napari.Viewer(show=False)
-    gc.freeze()
     yield viewer
-    gc.unfreeze()
     viewer.close()
     gc.collect()  # napari's own fixture refuses to begin while a viewer is left
     qapp.processEvents()
