@@ -6,6 +6,9 @@ import gc
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +23,8 @@ import pytest
 import torch  # the jobs' first would import it, and every later look through all objects would take twice as long
 from napari.layers import Labels
 from PIL import Image
-from qtpy.QtCore import QEvent, QPointF, Qt, QThreadPool
-from qtpy.QtGui import QKeySequence, QMouseEvent
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt, QThreadPool
+from qtpy.QtGui import QKeySequence, QMouseEvent, QResizeEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QSlider, QWidget
 
@@ -162,11 +165,14 @@ class Desk(Form):
 
 
 class Hand:
-    """A mouse over a viewer that is shown."""
+    """A mouse over a viewer, and keys."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._canvas = viewer.window._qt_viewer.canvas
+        native = self._canvas.native
+        if not native.isVisible():  # so that its size is still to be told
+            QApplication.sendEvent(native, QResizeEvent(native.size(), QSize()))
 
     def press(self, layer: Any, place: tuple[float, ...]) -> None:
         self.move(layer, place, NONE)
@@ -334,9 +340,39 @@ def shown_viewer(make_napari_viewer: Callable[..., Any]) -> Any:
     return make_napari_viewer(show=True)
 
 
+@pytest.fixture(scope="session")
+def forked_window() -> Iterator[Callable[..., Iterator[str]]]:
+    """Run a script that opens a window in a process of its own: `forked_window(script, *arguments)`.
+
+    Gives the lines it prints: first the number of its process, last "ended" and its exit code.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("forked_windows.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
+        asked, told = forks.stdin, forks.stdout
+        assert asked is not None
+        assert told is not None
+
+        def run(script: Path, *arguments: object) -> Iterator[str]:
+            home = {"WAVEGMS_HOME": os.environ["WAVEGMS_HOME"]}
+            asked.write(json.dumps([home, [str(script), *map(str, arguments)]]) + "\n")
+            asked.flush()
+            yield (process := told.readline().rstrip())
+            line = ""
+            try:
+                while not line.startswith("ended "):
+                    yield (line := told.readline().rstrip())
+            finally:
+                if not line.startswith("ended "):  # the test has failed before
+                    os.kill(int(process), signal.SIGKILL)
+                    while not told.readline().startswith("ended "):
+                        pass
+
+        yield run
+
+
 @pytest.fixture
 def hand_over() -> type[Hand]:
-    """Give a mouse and keys over a viewer that is shown: `hand_over(viewer)`."""
+    """Give a mouse and keys over a viewer: `hand_over(viewer)`."""
     return Hand
 
 
@@ -459,6 +495,14 @@ class ReviewRoom(Form):
     def next(self) -> None:
         self.widget.lists.next()
         self.wait_shown()
+
+    def go(self, press: Callable[[str], None], key: str) -> str:
+        """Press a key that brings another image, and give its name."""
+        before = self.item.key
+        press(key)
+        self.wait(lambda: not self.widget.busy and self.widget.shown is not None and self.shown.key != before)
+        self.wait_shown()
+        return str(self.item.name)
 
     def skip(self) -> None:
         self.widget.lists.skip()

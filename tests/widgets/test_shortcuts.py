@@ -33,24 +33,24 @@ def pressed() -> list[str]:
 
 
 @pytest.fixture
-def keys(make_napari_viewer: Any, pressed: list[str]) -> Any:
-    viewer = make_napari_viewer(show=True)
+def keys(shared_viewer: Any, pressed: list[str]) -> Any:
+    viewer = shared_viewer
     keys = ReviewKeys(viewer, {action.name: lambda name=action.name: pressed.append(name) for action in OURS})
     keys.viewer = viewer
     yield keys
     keys.close()
+    viewer.layers.clear()
 
 
-def test_no_key_is_napari_s_nor_ours_twice(make_napari_viewer: Any) -> None:
+def test_no_key_is_napari_s_nor_ours_twice(shared_viewer: Any) -> None:
     from napari.layers import Labels
     from napari.utils.shortcuts import default_shortcuts
 
-    viewer = make_napari_viewer()
     theirs = napari_keys()
     assert {"Ctrl+Z", "Alt+S", "Alt+Up", "B"} <= theirs  # of a layer, a menu, the viewer, a tool
     assert {str(key) for keys in default_shortcuts.values() for key in keys} <= theirs
     assert {str(key) for key in Labels.class_keymap} <= theirs
-    menus = viewer.window._qt_window.menuBar().actions()
+    menus = shared_viewer.window._qt_window.menuBar().actions()
     assert {f"Alt+{action.text().partition('&')[2][0]}" for action in menus if "&" in action.text()} <= theirs
     ours = [str(KeyBinding.from_str(action.key)) for action in OURS]
     assert ours == [action.key for action in OURS]  # written as napari writes them
@@ -60,22 +60,21 @@ def test_no_key_is_napari_s_nor_ours_twice(make_napari_viewer: Any) -> None:
     assert len({*ours, *fixed}) == len(ours) + 2
 
 
-@pytest.mark.parametrize("active", ["labels painting", "image", "points", "nothing"])
-def test_each_key_does_its_action_whatever_is_selected(
-    keys: Any, pressed: list[str], hand_over: Any, active: str
-) -> None:
+def test_each_key_does_its_action_whatever_is_selected(keys: Any, pressed: list[str], hand_over: Any) -> None:
     viewer = keys.viewer
     keys.open()
-    if active == "labels painting":
-        viewer.add_labels(np.zeros((9, 9), np.uint8)).mode = "paint"
-    elif active == "image":
-        viewer.add_image(np.zeros((9, 9)))
-    elif active == "points":
-        viewer.add_points(np.zeros((1, 2)))
     hand = hand_over(viewer)
-    for action in OURS:
-        hand.key(action.key)
-    assert pressed == [action.name for action in OURS]
+    for select in (
+        lambda: None,
+        lambda: viewer.add_points(np.zeros((1, 2))),
+        lambda: viewer.add_image(np.zeros((9, 9))),
+        lambda: setattr(viewer.add_labels(np.zeros((9, 9), np.uint8)), "mode", "paint"),
+    ):
+        pressed.clear()
+        select()  # what is added is selected
+        for action in OURS:
+            hand.key(action.key)
+        assert pressed == [action.name for action in OURS]
     keys.close()
     hand.key("Alt+A")
     assert len(pressed) == len(OURS)
@@ -98,6 +97,7 @@ def test_a_key_that_somebody_has_bound_stays_theirs(keys: Any, pressed: list[str
     hand_over(keys.viewer).key("Alt+B")
     keys.close()
     hand_over(keys.viewer).key("Alt+B")
+    keys.viewer.bind_key("Alt-B", None)
     assert pressed == ["theirs", "theirs"]
 
 

@@ -138,7 +138,7 @@ def lesson(
     tiny_weights: Path,
     tmp_data_home: Path,
     qtbot: Any,
-    make_napari_viewer: Callable[..., Any],
+    shared_viewer: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Class]:
     # An installation whose only model is a tiny one; the shipped one would learn for minutes.
@@ -146,13 +146,14 @@ def lesson(
     model = tmp_data_home / "models" / f"{registry.DEFAULT_MODEL}.safetensors"
     model.parent.mkdir(parents=True)
     model.write_bytes(tiny_weights.read_bytes())
-    viewer = make_napari_viewer()
-    widget = FineTuneWidget(viewer, presets=(SHORT, LONG))
-    viewer.window.add_dock_widget(widget, name="Wave-GMS Fine-tune")
-    lesson = Class(viewer, widget, qtbot)
+    widget = FineTuneWidget(shared_viewer, presets=(SHORT, LONG))
+    shared_viewer.window.add_dock_widget(widget, name="Wave-GMS Fine-tune")
+    lesson = Class(shared_viewer, widget, qtbot)
     lesson.help_ends()
     yield lesson
     lesson.threads_end()
+    shared_viewer.window.remove_dock_widget("all")
+    shared_viewer.layers.clear()
 
 
 def test_a_damaged_database_is_told_and_the_panel_works_on(lesson: Class) -> None:
@@ -172,7 +173,7 @@ def test_an_empty_viewer_says_what_to_do(lesson: Class) -> None:
     assert lesson.panel.why_start.sentence == ""
 
 
-def test_the_whole_loop(lesson: Class) -> None:
+def test_the_whole_loop_and_a_look_at_what_it_brought(lesson: Class) -> None:
     for side, number in (("train", 0), ("train", 1), ("held_out", 2)):
         lesson.open(side, number)
     summaries = [row.summary for row in lesson.panel.pairs.rows]
@@ -195,6 +196,15 @@ def test_the_whole_loop(lesson: Class) -> None:
     assert lesson.panel.versions.rows[0].words.startswith(f"v1   DSC {version.dsc:.2f} on 1 test image   today ")
     if version.promoted:
         assert lesson.panel.model_row.choice.name == "v1"
+    rows, layers = lesson.panel.pairs.rows, list(lesson.viewer.layers)
+    lesson.panel.verdict.compare_requested.emit()
+    lesson.help_ends()
+    shown = [layer.name for layer in lesson.viewer.layers if SHOWN_BY_US in layer.metadata]
+    assert shown == ["test images", "test images: yours", "test images: previous", "test images: new"]
+    assert lesson.panel.pairs.rows == rows
+    np.testing.assert_array_equal(lesson.viewer.layers["test images: yours"].data[0], lesion("held_out", 2)[1])
+    lesson.panel.verdict.compare_requested.emit()
+    assert list(lesson.viewer.layers) == layers
 
 
 def test_what_was_kept_is_learned_from_without_its_layers(lesson: Class) -> None:
@@ -299,20 +309,39 @@ def test_where_nobody_can_tell_there_are_two_equal_buttons(lesson: Class) -> Non
     assert lesson.panel.status == "v2 is in use."
 
 
-def test_stop_keeps_the_best_and_strokes_land_meanwhile(lesson: Class) -> None:
-    lesson.open("train")
-    mask = lesson.open("held_out", 1)
-    lesson.learn("long")
-    assert lesson.button.text() == "Stop, keep best"
-    lesson.wait(lambda: len(lesson.panel.plot.curves.dsc) > 0)
-    mask.paint((1, 1), 1)
-    assert mask.data[1, 1] == 1
-    lesson.panel.learn_row.cancel_requested.emit()
-    assert lesson.button.text() == "Stopping…"
-    lesson.end()
+def test_stop_keeps_the_best_and_strokes_land_meanwhile_and_memory_comes_back(lesson: Class) -> None:
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    from napari_wavegms.model.network import LatentMapper
+
+    # Seen by a hook and held weakly: gc.get_objects() while another thread makes a tuple breaks that tuple.
+    at_work: WeakSet[LatentMapper] = WeakSet()
+
+    def note(module: object, _inputs: object) -> None:
+        if isinstance(module, LatentMapper):
+            at_work.add(module)
+
+    hook = register_module_forward_pre_hook(note)
+    try:
+        lesson.open("train")
+        mask = lesson.open("held_out", 1)
+        lesson.learn("long")
+        assert lesson.button.text() == "Stop, keep best"
+        lesson.wait(lambda: len(lesson.panel.plot.curves.dsc) > 0)
+        assert len(at_work) > 0
+        mask.paint((1, 1), 1)
+        assert mask.data[1, 1] == 1
+        lesson.panel.learn_row.cancel_requested.emit()
+        assert lesson.button.text() == "Stopping…"
+        lesson.end()
+        lesson.threads_end()
+    finally:
+        hook.remove()
     [version] = lesson.versions.versions()
     assert version.after.keys() == {"held_out_1"}
     assert lesson.button.text().startswith("Fine-tune")
+    gc.collect()
+    assert len(at_work) == 0
 
 
 def test_a_second_stop_does_not_wait_for_the_scores(lesson: Class) -> None:
@@ -419,34 +448,6 @@ def test_the_device_can_be_chosen_where_it_is_there(lesson: Class) -> None:
     assert lesson.device() == "Running on the processor (chosen)"
 
 
-def test_a_run_gives_its_memory_back(lesson: Class) -> None:
-    from torch.nn.modules.module import register_module_forward_pre_hook
-
-    from napari_wavegms.model.network import LatentMapper
-
-    # Seen by a hook and held weakly: gc.get_objects() while another thread makes a tuple breaks that tuple.
-    at_work: WeakSet[LatentMapper] = WeakSet()
-
-    def note(module: object, _inputs: object) -> None:
-        if isinstance(module, LatentMapper):
-            at_work.add(module)
-
-    hook = register_module_forward_pre_hook(note)
-    try:
-        lesson.open("train")
-        lesson.open("held_out", 1)
-        lesson.learn("long")
-        lesson.wait(lambda: len(lesson.panel.plot.curves.loss) > 1)
-        assert len(at_work) > 0
-        lesson.widget.stop()
-        lesson.end()
-        lesson.threads_end()
-    finally:
-        hook.remove()
-    gc.collect()
-    assert len(at_work) == 0
-
-
 def _is_yellow(colour: Any) -> bool:
     return min(colour.red(), colour.green()) > colour.blue() + 100
 
@@ -475,19 +476,3 @@ def test_a_folder_brings_pairs(lesson: Class, tmp_path: Path) -> None:
     lesson.widget.add_folder(tmp_path)
     lesson.help_ends()
     assert "does not hold the folders “images” and “masks”" in lesson.panel.status
-
-
-def test_looking_shows_before_and_after_and_goes_again(lesson: Class) -> None:
-    lesson.open("train")
-    lesson.open("held_out", 1)
-    lesson.learn()
-    lesson.end()
-    rows = lesson.panel.pairs.rows
-    lesson.panel.verdict.compare_requested.emit()
-    lesson.help_ends()
-    shown = [layer.name for layer in lesson.viewer.layers if SHOWN_BY_US in layer.metadata]
-    assert shown == ["test images", "test images: yours", "test images: previous", "test images: new"]
-    assert lesson.panel.pairs.rows == rows
-    np.testing.assert_array_equal(lesson.viewer.layers["test images: yours"].data[0], lesion("held_out", 1)[1])
-    lesson.panel.verdict.compare_requested.emit()
-    assert len(lesson.viewer.layers) == 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
-from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_wavegms.widgets.layers.mask_history import (
@@ -105,11 +105,11 @@ def test_edited_pixels_are_counted_over_planes() -> None:
     assert memory.edited_pixels(data, [(0, None, None), (1, None, None)]) == 3
 
 
-def test_each_way_of_overwriting_is_one_undo_step(make_napari_viewer: Any) -> None:
+def test_each_way_of_overwriting_is_one_undo_step() -> None:
     from napari_wavegms.segment.planes import plan_stack
     from napari_wavegms.widgets.layers.mask_layers import add_mask, update_mask
 
-    viewer = make_napari_viewer()
+    viewer = ViewerModel()
     image = viewer.add_image(np.zeros(RAMP.shape, np.uint8))
     key = (None, None)
     mask = add_mask(viewer, image, plan_stack(RAMP.shape, "uint8", rgb=False), "one", {key: Written(RAMP, 0.5)})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from npe2 import PluginManifest
@@ -20,9 +21,7 @@ from napari_wavegms.widgets.layers.reopened import read_again
 GREY = np.arange(128, dtype=np.uint8).reshape(8, 16)
 
 
-def test_a_turned_photo_stands_upright_and_our_mask_becomes_labels(
-    make_napari_viewer: Any, npe2pm: Any, tmp_path: Path
-) -> None:
+def test_a_turned_photo_stands_upright_and_our_mask_becomes_labels(npe2pm: Any, tmp_path: Path) -> None:
     npe2pm.register(PluginManifest.from_file(str(files("napari_builtins") / "builtins.yaml")))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -30,7 +29,7 @@ def test_a_turned_photo_stands_upright_and_our_mask_becomes_labels(
     Image.fromarray(GREY).save(tmp_path / "plain.png")
     write_mask(tmp_path / "photo_mask.png", GREY > 9, Spacing((0.5, 0.5), "mm"))
     write_mask(tmp_path / "photo_mask_1.tif", GREY > 9)
-    viewer = make_napari_viewer()
+    viewer = ViewerModel()
     names = ["photo.png", "photo_mask.png", "photo_mask_1.tif", "plain.png"]
     viewer.open([tmp_path / name for name in names])
     plain = viewer.layers["plain"].data

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import write_planes
@@ -14,10 +15,11 @@ from napari_wavegms.widgets.layers.undoable import write_planes
 
 @pytest.mark.parametrize("modes_after", [[], ["paint"], ["erase", "paint"]])
 def test_a_write_that_waited_and_the_stroke_are_two_steps(
-    shown_viewer: Any, hand_over: Callable[[Any], Any], qtbot: Any, modes_after: list[str]
+    shared_viewer: Any, hand_over: Callable[[Any], Any], qtbot: Any, modes_after: list[str]
 ) -> None:
-    viewer = shown_viewer
+    viewer = shared_viewer
     mask = viewer.add_labels(np.zeros((40, 60), np.uint8))
+    viewer.reset_view()
     viewer.layers.selection.active = mask
     if not modes_after:
         mask.mode = "paint"
@@ -37,10 +39,11 @@ def test_a_write_that_waited_and_the_stroke_are_two_steps(
     mask.undo()
     assert not mask.data.any()
     watch.close()
+    viewer.layers.clear()
 
 
-def test_what_waits_is_dropped_when_the_layer_is_let_go(shown_viewer: Any, qtbot: Any) -> None:
-    mask = shown_viewer.add_labels(np.zeros((4, 4), np.uint8))
+def test_what_waits_is_dropped_when_the_layer_is_let_go(qtbot: Any) -> None:
+    mask = Labels(np.zeros((4, 4), np.uint8))
     before = list(mask.mouse_drag_callbacks)
     watch, done = DragWatch(mask), []
     watch.dragging = True

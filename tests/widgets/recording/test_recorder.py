@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import QCoreApplication
 
@@ -157,8 +158,8 @@ def test_what_is_painted_while_the_button_is_down_comes_to_the_disk(table: Table
     table.wait()
 
 
-def test_a_real_drag_of_the_brush_in_a_viewer(make_napari_viewer: Any, make_table: Callable[..., Table]) -> None:
-    viewer = make_napari_viewer()
+def test_a_real_drag_of_the_brush_in_a_viewer(make_table: Callable[..., Table]) -> None:
+    viewer = ViewerModel()
     table = make_table(np.zeros((40, 60), np.uint8))
     viewer.add_layer(table.layer)
     table.layer.mode = "paint"

@@ -1,4 +1,4 @@
-"""A window that is closed right after a stroke, while the next image is being predicted; test_review_close.py runs it.
+"""A window that is closed right after a stroke, while the next image is being predicted; test_close.py runs it.
 
 The stroke and the closing are one turn of the event loop: nothing but the closing itself can have written it down.
 """
@@ -80,4 +80,5 @@ def paint_and_close(folder: Path, how: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.stderr = sys.stdout  # for the test to read: a traceback, of whatever thread
     paint_and_close(Path(sys.argv[1]), sys.argv[2])

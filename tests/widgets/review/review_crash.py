@@ -1,4 +1,4 @@
-"""A window in which somebody paints until it is killed; test_review_day.py runs it and looks at what is left.
+"""A window in which somebody paints until it is killed; test_day.py runs it and looks at what is left.
 
 It prints the number of each edit once the journal has said that it is on disk.
 """

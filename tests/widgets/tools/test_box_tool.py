@@ -25,7 +25,7 @@ PLANE = (None, None)
 
 @dataclass
 class Room:
-    """A shown viewer with a disc, and the tool."""
+    """A viewer with a disc, and the tool."""
 
     viewer: Any
     tool: BoxTool
@@ -62,9 +62,9 @@ class Room:
 
 @pytest.fixture
 def room(
-    shown_viewer: Any, qtbot: Any, segmenter: Any, model_file: Path, disc: np.ndarray, hand_over: Any
+    shared_viewer: Any, qtbot: Any, segmenter: Any, model_file: Path, disc: np.ndarray, hand_over: Any
 ) -> Iterator[Room]:
-    viewer = shown_viewer
+    viewer = shared_viewer
     image = viewer.add_image(disc, name="lesion")
     rooms: list[Room] = []
     tool = BoxTool(
@@ -82,6 +82,8 @@ def room(
         segmenter.steps.release(100)
     tool.close()
     room.wait_for_threads()
+    viewer.layers.clear()
+    viewer.dims.ndisplay = 2
 
 
 def test_a_box_is_one_undo_step_and_the_hand_drawn_state_comes_back(room: Room, disc: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,10 @@ def uncertain() -> np.ndarray:
 
 
 @pytest.fixture
-def viewer(shown_viewer: Any) -> Any:
-    return shown_viewer
+def viewer(shared_viewer: Any) -> Iterator[Any]:
+    yield shared_viewer
+    shared_viewer.layers.clear()
+    shared_viewer.dims.ndisplay = 2
 
 
 @pytest.fixture
@@ -44,11 +47,12 @@ def mask(viewer: Any) -> Labels:
 
 
 @pytest.fixture
-def tool(viewer: Any, qtbot: Any) -> UncertaintyTool:
+def tool(viewer: Any, qtbot: Any) -> Iterator[UncertaintyTool]:
     tool = UncertaintyTool(viewer)
     tool.heard = []
     tool.said.connect(lambda *both: tool.heard.append(both))
-    return tool
+    yield tool
+    tool.close()
 
 
 def test_spots_come_heaviest_first_and_the_first_again_after_the_last(tool: UncertaintyTool, mask: Labels) -> None:
