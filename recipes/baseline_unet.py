@@ -122,7 +122,7 @@ def fit(model: BasicUNet, pairs: list[Pair], config: TrainConfig, file: Path, de
                 masks[indices].float().to(device),
                 config.augmentation,
                 rng,
-                misplacing=misplacing,
+                misplacing=[misplacing[i] for i in indices],
             )
             with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bfloat16):
                 logits = model(views.images)

@@ -119,11 +119,20 @@ HALF_TURN, MIRRORED, UPSIDE_DOWN = 2, 4, 6
 
 def test_a_structure_of_one_side_is_not_put_on_the_other() -> None:
     right = discs([(30, 46), (32, 48), (34, 45), (31, 47)])
-    assert misplacing_turns(right) == {1, HALF_TURN, 3, MIRRORED, 5, 7}, "only upside down it stays on its side"
+    spared = misplacing_turns(right)
+    assert spared == [{1, HALF_TURN, 3, MIRRORED, 5, 7}] * 4, "only upside down it stays on its side"
     pixels = right.float()
     rules = Augmentation(jitter_probability=0, warp_probability=0)
-    views = draw_views(pixels, pixels, rules, np.random.default_rng(0), misplacing=misplacing_turns(right))
+    views = draw_views(pixels, pixels, rules, np.random.default_rng(0), misplacing=spared)
     assert set(views.turns) <= {0, UPSIDE_DOWN}
+
+
+def test_structures_of_both_sides_and_of_one_are_told_apart_in_one_run() -> None:
+    right = discs([(30, 50), (32, 52), (34, 49), (31, 51)], radius=10)
+    anywhere = discs([(10, 10), (10, 54), (54, 10), (54, 54), (12, 12), (12, 52), (52, 12), (52, 52)], radius=8)
+    spared = misplacing_turns(torch.cat([right, anywhere]))
+    assert all(MIRRORED in each for each in spared[:4])
+    assert all(MIRRORED not in each for each in spared[4:])
 
 
 @pytest.mark.parametrize(
@@ -135,11 +144,11 @@ def test_a_structure_of_one_side_is_not_put_on_the_other() -> None:
     ],
 )
 def test_every_turn_of_what_lies_anywhere_is_learned_from(centres: list[tuple[int, int]]) -> None:
-    assert misplacing_turns(discs(centres)) == set()
+    assert misplacing_turns(discs(centres)) == [set()] * len(centres)
 
 
 def test_empty_masks_say_nothing_of_where_a_structure_lies() -> None:
     right = discs([(30, 46), (32, 48), (34, 45)])
-    with_empty = torch.cat([right, torch.zeros(9, 1, 64, 64, dtype=torch.uint8)])
-    assert misplacing_turns(with_empty) == misplacing_turns(right)
-    assert misplacing_turns(torch.zeros(5, 1, 64, 64, dtype=torch.uint8)) == set()
+    empty = torch.zeros(9, 1, 64, 64, dtype=torch.uint8)
+    assert misplacing_turns(torch.cat([right, empty])) == misplacing_turns(right) + [set()] * 9
+    assert misplacing_turns(empty) == [set()] * 9

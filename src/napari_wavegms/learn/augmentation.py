@@ -17,6 +17,8 @@ TURNS = 8  # the dihedral group of the square
 QUARTERS = 4  # turns below this are not mirrored
 ROUGH_SIDE = 28
 """Side of the grid on which masks are compared."""
+NEAREST, MOST_COMPARED = 3, 256
+"""A mask is compared with so many that overlap it most, of at most so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,12 @@ def draw_views(
     augmentation: Augmentation,
     rng: np.random.Generator,
     upright: Sequence[bool] | None = None,
-    misplacing: Collection[int] = (),
+    misplacing: Sequence[Collection[int]] | None = None,
 ) -> Views:
     """Draw one random view of each pair.
 
     Images (B, 3, S, S) and masks (B, 1, S, S) are float32 in [0, 1]; `upright` says which have an up and a down, and
-    pairs whose turn would be one of `misplacing` stay as they are.
+    `misplacing` which turns each is spared: it stays as it is instead.
     """
     b = len(images)
     stand = [True] * b if augmentation.upright else upright or [False] * b
@@ -48,7 +50,8 @@ def draw_views(
     # What stands upright keeps of its turn the mirror image only, and without quarter turns what is half a turn.
     finest = 1 if augmentation.quarter_turns else 2
     turns = [int(k - k % (QUARTERS if stands else finest)) for k, stands in zip(drawn, stand, strict=True)]
-    turns = [0 if k in misplacing else k for k in turns]
+    if misplacing is not None:
+        turns = [0 if k in spared else k for k, spared in zip(turns, misplacing, strict=True)]
     images = torch.stack([turn(image, k) for image, k in zip(images, turns, strict=True)])
     masks = torch.stack([turn(mask, k) for mask, k in zip(masks, turns, strict=True)])
     warped = torch.from_numpy(rng.random(b) < augmentation.warp_probability)
@@ -79,26 +82,30 @@ def turn(planes: Tensor, k: int) -> Tensor:
     return planes.flip(-1) if k >= QUARTERS else planes
 
 
-def misplacing_turns(masks: Tensor) -> frozenset[int]:
-    """The flips and turns that put a structure where it never is, of masks (N, 1, S, S) of 0 and 1.
+def misplacing_turns(masks: Tensor) -> list[frozenset[int]]:
+    """For each of the masks (N, 1, S, S) of 0 and 1, the flips and turns that put its structure where it never is.
 
-    Right lungs lie on one side: their masks overlap each other, and hardly their mirror images. A network that learns
-    from mirrored ones learns that they may be left lungs. Polyps lie anywhere, and every turn of them is as likely.
+    Right lungs lie on one side: their masks overlap each other, and hardly each other's mirror images. A network that
+    learns from mirrored ones learns that they may be left lungs. Polyps lie anywhere, and every turn is as likely. Each
+    mask is compared with those that it overlaps most, so that several kinds may be among them.
     """
     rough = F.adaptive_avg_pool2d(masks.float(), ROUGH_SIDE)[:, 0]
-    lengths = rough.flatten(1).norm(dim=1)
-    alike = rough[lengths > 0] / lengths[lengths > 0, None, None]  # so that what two have in common is a cosine
-    if len(alike) < 2:
-        return frozenset()
-    overlaps = [_mean_overlap(alike, turn(alike, k)) for k in range(TURNS)]
-    by_chance = 0.1 + 0.25 / (len(alike) - 1)  # what a turn may cost masks that lie anywhere
-    return frozenset(k for k in range(TURNS) if overlaps[0] - overlaps[k] > by_chance)
-
-
-def _mean_overlap(masks: Tensor, turned: Tensor) -> float:
-    """Mean over all pairs of different masks of what one has in common with the other, turned."""
-    pairs = torch.einsum("iyx,jyx->ij", masks, turned)
-    return float((pairs.sum() - pairs.trace()) / (len(masks) * (len(masks) - 1)))
+    rough /= rough.flatten(1).norm(dim=1).clamp_min(1e-6)[:, None, None]  # what two have in common is a cosine now
+    placed = torch.nonzero(rough.flatten(1).any(dim=1))[:, 0]
+    others = placed[:: -(-len(placed) // MOST_COMPARED) or 1]
+    nearest = min(NEAREST, len(others) - 1)
+    if nearest < 1:
+        return [frozenset()] * len(masks)
+    itself = torch.arange(len(masks))[:, None] == others
+    overlaps = torch.stack(
+        [
+            torch.einsum("iyx,jyx->ij", rough, turn(rough[others], k)).masked_fill(itself, -1).topk(nearest).values
+            for k in range(TURNS)
+        ]
+    ).mean(dim=2)
+    by_chance = 0.1 + 0.25 / nearest  # what a turn may cost masks that lie anywhere
+    lost = overlaps[0] - overlaps > by_chance
+    return [frozenset(torch.nonzero(each)[:, 0].tolist()) for each in lost.T]
 
 
 def warp_grid(count: int, side: int, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

@@ -82,7 +82,7 @@ class Learner:
         self.frames, self.config, self.device = frames, config, device
         self.model, self.codec = start.to(device), codec.to(device)
         self.kept_model = copy.deepcopy(start) if config.average_decay else start
-        self._misplacing = misplacing_turns(frames.masks[: frames.new])
+        self._misplacing = misplacing_turns(frames.masks)
         frozen = config.trained == "mapper"
         learned, kept = (model.mapper if frozen else model for model in (start, self.kept_model))
         self._learned, self._kept = list(learned.parameters()), list(kept.parameters())
@@ -177,8 +177,8 @@ class Learner:
             images = (frames.images[chosen].float() / 255).to(self.device)
             masks = frames.masks[chosen].float().to(self.device)
             rules = replayed if again and replayed is not None else new
-            upright = [frames.upright[i] for i in chosen]
-            parts.append(draw_views(images, masks, rules, rng, upright, () if again else self._misplacing))
+            upright, misplacing = [frames.upright[i] for i in chosen], [self._misplacing[i] for i in chosen]
+            parts.append(draw_views(images, masks, rules, rng, upright, misplacing))
         return joined(parts)
 
     def forget_latents(self) -> None:
