@@ -52,6 +52,49 @@ def test_the_json_holds_what_python_measures(score: Run, folders: Folders, model
     assert told["failed"] == []
 
 
+def test_a_volume_is_scored_as_a_whole_in_mm_whatever_way_its_mask_is_stored(
+    score: Run, wavegms: Run, model: Path, tmp_path: Path
+) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is optional")
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is optional")
+    rng = np.random.default_rng(0)
+    image = nibabel.Nifti1Image(rng.integers(0, 255, (20, 16, 5)).astype(np.int16), np.diag([0.5, 0.7, 3, 1]))
+    truth = nibabel.Nifti1Image((rng.random(image.shape) > 0.9).astype(np.uint8), image.affine)
+    turned = nibabel.orientations.axcodes2ornt("PIR")
+    folders = tmp_path / "images", tmp_path / "masks"
+    for folder, volume in zip(folders, (image, truth.as_reoriented(turned)), strict=True):
+        folder.mkdir()
+        nibabel.save(volume, folder / "brain.nii.gz")
+    shifted = nibabel.Nifti1Image(truth.dataobj, image.affine + np.eye(4)[:, [3, 3, 3, 0]] * [0, 0, 0, 9])
+    nibabel.save(image, folders[0] / "moved.nii.gz")
+    nibabel.save(shifted, folders[1] / "moved.nii.gz")
+    said = score(folders, "--json", tmp_path / "scores.json", "--overlays", tmp_path)
+    assert said.code == 1
+    assert "moved.nii.gz lies 9 mm beside moved.nii.gz" in said.err
+    assert "HD95 in mm" in said.out
+    (told,) = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))["images"]
+    assert wavegms("segment", folders[0] / "brain.nii.gz", "--output", tmp_path, "--model", model).code == 0
+    masks = [
+        sitk.ReadImage(str(tmp_path / "brain_mask.nii.gz")),
+        sitk.DICOMOrient(sitk.ReadImage(str(folders[1] / "brain.nii.gz")), "LPS"),
+    ]
+    masks[0] = sitk.DICOMOrient(masks[0], "LPS")
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(*masks)
+    assert told["dsc"] == pytest.approx(overlap.GetDiceCoefficient())
+    surfaces = [_surface(sitk.GetArrayFromImage(mask)) * masks[0].GetSpacing()[::-1] for mask in masks]
+    apart = np.linalg.norm(surfaces[0][:, None] - surfaces[1][None], axis=2)
+    assert told["hd95"] == pytest.approx(np.percentile([*apart.min(0), *apart.min(1)], 95))
+    assert told["hd95_unit"] == "mm"
+
+
+def _surface(mask: Any) -> Any:
+    """Voxels of a mask with a neighbour outside."""
+    padded = np.pad(mask > 0, 1)
+    around = [np.roll(padded, step, axis) for axis in range(3) for step in (1, -1)]
+    return np.argwhere(padded & ~np.all(around, axis=0)) - 1
+
+
 def test_the_table_has_a_row_for_each_image_and_their_mean(score: Run, folders: Folders) -> None:
     lines = score(folders(2)).out.splitlines()
     assert lines[0].split() == ["image", "DSC", "IoU", "HD95"]

@@ -219,13 +219,23 @@ def test_nothing_but_bad_pairs_is_refused(train: Run, folders: Folders, tmp_path
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_stacks_are_called_stacks(train: Run, tmp_path: Path) -> None:
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-        stack = np.kron(np.eye(4, dtype=np.uint8), np.ones((10, 12), np.uint8))[None].repeat(5, 0)
-        tifffile.imwrite(tmp_path / folder / "v0.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
+def test_planes_of_stacks_are_learned_from_and_a_stack_is_on_one_side_of_the_split(train: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            stack = np.kron(np.eye(4, dtype=np.uint8), np.ones((10, 12), np.uint8))[None].repeat(5, 0)
+            stack = stack if folder == "masks" else rng.integers(0, 255, stack.shape).astype(np.uint8)
+            metadata = {"axes": "ZYX"}
+            tifffile.imwrite(tmp_path / folder / f"v{number}.tif", stack, photometric="minisblack", metadata=metadata)
+    (tmp_path / "masks" / "v1.tif").write_bytes((tmp_path / "masks" / "v0.tif").read_bytes()[:500])
     said = train((tmp_path / "images", tmp_path / "masks"), *SMALL)
-    assert "v0.tif is a stack of 5 planes, and pairs are single planes." in said.err
+    assert "Left out: " in said.err
+    assert "v1.tif is damaged or cut short" in said.err
+    assert "Learning from 5 pairs, with 5 test images" in said.err
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert sorted(map(len, split.values())) == [1, 1]
+    assert said.code == 0
 
 
 def test_images_and_masks_in_one_folder_and_masks_of_several_files(train: Run, folders: Folders) -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_wavegms.commands.common.arguments import (
     STDOUT,
     Commands,
@@ -24,7 +26,7 @@ from napari_wavegms.commands.common.output_paths import checked_output_folder, r
 from napari_wavegms.commands.common.pairs import add_folders, chosen, note_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, pair_by_stem
-from napari_wavegms.learn.pairs import Pair, read_pair
+from napari_wavegms.learn.pairs import PairArrays, read_pair
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted
 
@@ -40,8 +42,9 @@ _EACH = 10  # images in a section of the contact sheet
 
 _EPILOG = """\
 DSC (Dice similarity coefficient) and IoU (intersection over union) are between 0 and 1; HD95 is the 95th percentile of
-the distances between the two outlines, in pixels of the model's working size. Where one of the two masks is empty, HD95
-is undefined; such images are left out of its mean and counted.
+the distances between the two outlines, in pixels of the model's working size. A volume is scored as a whole at its own
+voxels, HD95 in mm; time series are scored frame by frame. Where one of the two masks is empty, HD95 is undefined; such
+images are left out of its mean and counted.
 A pair that cannot be read is reported and the rest is scored; the exit code is then 1, or 2 if nothing was scored."""
 
 
@@ -111,7 +114,7 @@ def _score(
     segmenter: Segmenter, files: Sequence[PairPaths], *, quiet: bool
 ) -> tuple[list[ImageScored], list[tuple[str, str]]]:
     """Score pair by pair, so that no more than one is in memory and a broken one costs only itself."""
-    from napari_wavegms.learn.evaluate import evaluate
+    from napari_wavegms.learn.evaluate import evaluate, score_volume
 
     scored, failed = [], []
     width = _width(files)
@@ -120,36 +123,42 @@ def _score(
     with bar(len(files), "Scoring", "image") as progress:
         for number, pair in enumerate(files, start=1):
             try:
-                (one,) = evaluate(segmenter, [_read(pair)]).images
+                volume = _read(pair)
+                if volume.is_volume:
+                    scores = [score_volume(segmenter, volume)]
+                else:
+                    scores = list(evaluate(segmenter, [plane.pair for plane in volume.planes]).images)
             except Exception as error:
                 if (found := verdict(error)) is None:
                     raise
                 failed.append((pair.name, about(pair.name, found[1])))
                 note(failed[-1][1])
             else:
-                scored.append(replace(one, number=number, total=len(files)))
-                if not quiet:
-                    show(_row(pair.name, width, one))
+                for one in scores:
+                    scored.append(replace(one, number=number, total=len(files)))
+                    if not quiet:
+                        show(_row(one.name, width, one))
             progress.update()
     return scored, failed
 
 
-def _read(files: PairPaths) -> Pair:
+def _read(files: PairPaths) -> PairArrays:
     """Read a pair, and say what was left out of its files; a mask without background is refused."""
     found = read_pair(files)
     if found.note:
         note(found.note)
     if found.mask.all():
         raise InputError(f"The mask of {files.name} has no background. Set what is not to be found to 0.")
-    return found.pair
+    return found
 
 
 def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
     count, side = len(report.images), segmenter.preprocessing.size
     few = " So few images say little about others." if count < _FEW else ""
+    units = sorted({"pixels" if scored.unit == "pixel" else scored.unit for scored in report.images})
     about_all = (
         f"{segmenter.card.name} on {counted(count, 'image')}, at {side} x {side} pixels and threshold "
-        f"{segmenter.threshold:g}; HD95 in pixels.{few}"
+        f"{segmenter.threshold:g}; HD95 in {' or '.join(units)}.{few}"
     )
     lines = [_row(f"mean of {count}", width, report), "", about_all]
     if report.hd95_undefined:
@@ -184,7 +193,8 @@ def _write_sheet(target: Path, segmenter: Segmenter, files: Sequence[PairPaths],
         for heading, scored in sections:
             tiles = []
             for one in scored:
-                tiles.append(_tile(segmenter, by_name[one.name], one))
+                file = by_name.get(one.name) or by_name[one.name.rpartition(" ")[0]]  # or a frame of it
+                tiles.append(_tile(segmenter, file, one))
                 progress.update()
             drawn.append(Section(heading, tuple(tiles)))
     title = f"{segmenter.card.name} on {counted(len(report.images), 'image')}, mean DSC {report.dsc:.3f}"
@@ -207,7 +217,10 @@ def sheet_sections(images: Sequence[ImageScored], each: int = _EACH) -> list[tup
 def _tile(segmenter: Segmenter, file: PairPaths, scored: ImageScored) -> Tile:
     from napari_wavegms.commands.common.pictures import make_tile
 
-    pair = read_pair(file).pair
-    distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} px"
+    planes = {plane.name: plane for plane in read_pair(file).planes}
+    # Of a volume the slice where the structure is largest.
+    pair = (planes.get(scored.name) or max(planes.values(), key=lambda plane: np.count_nonzero(plane.mask))).pair
+    unit = "px" if scored.unit == "pixel" else scored.unit
+    distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} {unit}"
     mask = segmenter.segment(pair.image).mask
     return make_tile(pair.image, mask, pair.mask, pair.name, f"DSC {scored.dsc:.3f}   HD95 {distance}")

@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 def _scores(
     plan: Plan, pairs: Sequence[Pair], device: Device, trained: TrainResult | None = None
 ) -> dict[str, float] | None:
-    """DSC by test image of the start, or of what was trained; None without a start or a test image."""
+    """DSC by test image, or volume, of the start or of what was trained; None without a start or a test image."""
     if plan.start.path is None or not pairs:
         return None
     from napari_wavegms.finetune.gate import measure
@@ -129,7 +129,10 @@ def _scores(
         segmenter = Segmenter.from_checkpoint(plan.start.path, device.name, codec)
     else:
         segmenter = Segmenter(trained.model, trained.card, codec, device)
-    return {scored.name: scored.dsc for scored in measure(segmenter, pairs)}
+    planes: dict[str, list[float]] = {}  # those of a volume are no images of their own
+    for pair, scored in zip(pairs, measure(segmenter, pairs), strict=True):
+        planes.setdefault(pair.group or pair.name, []).append(scored.dsc)
+    return {name: sum(scores) / len(scores) for name, scores in planes.items()}
 
 
 def _network(plan: Plan) -> WaveGMS:

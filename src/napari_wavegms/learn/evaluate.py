@@ -1,4 +1,4 @@
-"""Scores of a model on pairs: DSC, IoU and HD95 per image, at the working size as in the paper."""
+"""Scores of a model: DSC, IoU and HD95 per image at the working size, as in the paper, or per volume in mm."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import prepare_mask
 
 if TYPE_CHECKING:
-    from napari_wavegms.learn.pairs import Pair
+    from napari_wavegms.learn.pairs import Pair, PairArrays
     from napari_wavegms.segment.segmenter import Segmenter
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScored:
-    """Scores of one image; `hd95` in pixels of the working frame, None where one of the two masks is empty."""
+    """Scores of one image, or of a volume as a whole; `hd95` is None where one of the two masks is empty.
+
+    It is in pixels of the working frame, or in the `unit` of a volume: mm, or its own voxels where it has no spacing.
+    """
 
     name: str
     dsc: float
@@ -30,6 +33,7 @@ class ImageScored:
     hd95: float | None
     number: int
     total: int
+    unit: str = "pixel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ class Report:
 
     @property
     def hd95(self) -> float | None:
-        """Mean 95th percentile Hausdorff distance in pixels, None if undefined everywhere."""
+        """Mean 95th percentile Hausdorff distance, None if undefined everywhere, or if the images differ in unit."""
+        if len({scored.unit for scored in self.images}) > 1:
+            return None
         defined = [scored.hd95 for scored in self.images if scored.hd95 is not None]
         return float(np.mean(defined)) if defined else None
 
@@ -67,7 +73,11 @@ class Report:
             "iou": self.iou,
             "hd95": self.hd95,
             "hd95_undefined": self.hd95_undefined,
-            "images": [{"name": s.name, "dsc": s.dsc, "iou": s.iou, "hd95": s.hd95} for s in self.images],
+            "images": [
+                {"name": s.name, "dsc": s.dsc, "iou": s.iou, "hd95": s.hd95}
+                | ({} if s.unit == "pixel" else {"hd95_unit": s.unit})
+                for s in self.images
+            ],
         }
 
 
@@ -132,3 +142,21 @@ def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[Imag
         scores.append(scored)
         yield scored
     return Report(tuple(scores))
+
+
+def score_volume(segmenter: Segmenter, volume: PairArrays) -> ImageScored:
+    """Score a model on a volume as a whole: segmented slice by slice, compared at its own voxels, HD95 in mm."""
+    predicted = np.stack([segmenter.segment(plane).mask for plane in volume.image])
+    spacing = volume.spacing
+    is_length = spacing is not None and spacing.is_length and len(spacing.size) == predicted.ndim
+    sizes = spacing.in_unit("mm").size if spacing is not None and is_length else None
+    distance = hd95(predicted, volume.mask, sizes)
+    return ImageScored(
+        volume.name,
+        dsc=dice(predicted, volume.mask),
+        iou=iou(predicted, volume.mask),
+        hd95=None if math.isnan(distance) else distance,
+        number=1,
+        total=1,
+        unit="pixel" if sizes is None else "mm",
+    )

@@ -12,6 +12,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,8 +52,10 @@ def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     return float(np.count_nonzero(first & second) / union) if union else 1.0
 
 
-def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """95th percentile of the symmetric Hausdorff distance between the surfaces of two masks, in pixels.
+def hd95(a: npt.ArrayLike, b: npt.ArrayLike, sizes: Sequence[float] | None = None) -> float:
+    """95th percentile of the symmetric Hausdorff distance between the surfaces of two masks.
+
+    In pixels, or in the unit of `sizes`, the lengths of a pixel along each axis.
 
     The surface is the mask minus its erosion with the cross of 1-connectivity; beyond the array lies background. The
     distances from each surface pixel of one mask to the nearest surface pixel of the other, both ways, are pooled, and
@@ -78,7 +82,7 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     (window,) = ndimage.find_objects((first | second).astype(np.uint8))
     cross = ndimage.generate_binary_structure(first.ndim, 1)
     one, other = (mask[window] & ~ndimage.binary_erosion(mask[window], cross) for mask in (first, second))
-    from_other, from_one = (ndimage.distance_transform_edt(~surface) for surface in (other, one))
+    from_other, from_one = (ndimage.distance_transform_edt(~surface, sampling=sizes) for surface in (other, one))
     return float(np.percentile(np.concatenate([from_other[one], from_one[other]]), 95))
 
 

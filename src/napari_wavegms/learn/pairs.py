@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, pair_by_stem, same_name
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
+from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.plain import read_json
-from napari_wavegms.wording import listed
+from napari_wavegms.wording import listed, sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,46 +73,89 @@ class Pair:
 class PairArrays:
     """An image (H, W) or (H, W, 3 or 4) and its mask (H, W) as they are in their files, of any two sizes.
 
-    `note` says what was left out of the files, or cut at half.
+    Or a stack of planes, (N, H, W) and (N, H, W, 3 or 4), and a mask of the same planes. `note` says what was left out
+    of the files, or cut at half.
     """
 
     name: str
     image: npt.NDArray[Any]
     mask: npt.NDArray[Any]
     note: str = ""
+    spacing: Spacing | None = None  # of the image
+    group: str = ""  # see `Pair`
+    is_volume: bool = False  # whether the planes are slices; otherwise they are frames of a time series, or one
+
+    @property
+    def planes(self) -> list[PairArrays]:
+        """The planes of a stack, named by their numbers from 1, which a split keeps together; or the one plane."""
+        if self.mask.ndim == 2:
+            return [self]
+        return [
+            PairArrays(f"{self.name} {number}", image, mask, self.note, group=self.name)
+            for number, (image, mask) in enumerate(zip(self.image, self.mask, strict=True), start=1)
+        ]
 
     @property
     def pair(self) -> Pair:
-        """The pair; raises `InputError` if they do not cover the same pixels."""
-        return Pair(self.name, self.image, self.mask)
+        """The pair of a plane; raises `InputError` if they do not cover the same pixels."""
+        return Pair(self.name, self.image, self.mask, self.group)
 
 
 def read_pair(files: PairPaths) -> PairArrays:
-    """Read an image and its mask; where several files have a structure each, they are one mask.
+    """Read an image, or a stack, and its mask; where several files have a structure each, they are one mask.
 
-    Raises `InputError` for a file that cannot be read, a stack, or masks of several sizes; the sentence names the file.
+    Raises `InputError` for a file that cannot be read, a series of volumes, masks of several sizes, and a stack and its
+    mask that have other planes or lie elsewhere; the sentence names the file.
     """
     image = read_image(files.image)
     masks = [read_mask_details(path) for path in files.masks]
-    planes = [_plane(mask.labels, mask.axes, mask) for mask in masks]
+    planes = [_planes(mask.labels, mask.axes, mask) for mask in masks]
     for mask, plane in zip(masks, planes, strict=True):
         if plane.shape != planes[0].shape:
             raise InputError(f"{mask.source} has another size than {masks[0].source}. Export the masks at one size.")
     merged = planes[0] if len(planes) == 1 else np.maximum.reduce(planes)
-    notes = dict.fromkeys(note for note in (image.note, *(mask.note for mask in masks)) if note)
-    return PairArrays(files.name, _plane(image.pixels, image.axes, image), merged, " ".join(notes))
+    notes = " ".join(dict.fromkeys(note for note in (image.note, *(mask.note for mask in masks)) if note))
+    pixels = _planes(image.pixels, image.axes, image)
+    shape = pixels.shape[: pixels.ndim - image.axes.endswith("S")]
+    if max(len(shape), merged.ndim) > 2:
+        if shape != merged.shape:
+            raise InputError(
+                f"{image.source} is {sides(shape)}, but its mask {masks[0].source.name} is {sides(merged.shape)}. "
+                "Export the mask again on the image."
+            )
+        for mask in masks:
+            _check_place(image, mask)
+    is_volume = merged.ndim == 3 and not any(
+        letter == "T" and length > 1 for letter, length in zip(image.axes, image.pixels.shape, strict=True)
+    )
+    return PairArrays(files.name, pixels, merged, notes, image.spacing, is_volume=is_volume)
 
 
-def _plane(values: npt.NDArray[Any], axes: str, file: LoadedImage | MaskDetails) -> npt.NDArray[Any]:
-    """The one plane of a file, without its axes of length one."""
+def _planes(values: npt.NDArray[Any], axes: str, file: LoadedImage | MaskDetails) -> npt.NDArray[Any]:
+    """The one plane of a file, or its stack, without axes of length one."""
     leading = len(axes.removesuffix("S")) - 2
-    lengths = values.shape[:leading]
-    if any(length > 1 for length in lengths):
+    lengths = tuple(length for length in values.shape[:leading] if length > 1)
+    if len(lengths) > 1:
         raise InputError(
-            f"{file.source} is a stack of {' x '.join(map(str, lengths))} planes, and pairs are single planes. Save "
-            "its planes as files of their own, image and mask alike."
+            f"{file.source} is a series of {sides(lengths)} planes, and pairs are planes, stacks or volumes. Save its "
+            "stacks as files of their own, image and mask alike."
         )
-    return values.reshape(values.shape[leading:])
+    return values.reshape(lengths + values.shape[leading:])
+
+
+def _check_place(image: LoadedImage, mask: MaskDetails) -> None:
+    """Refuse a mask that lies more than half a voxel beside its volume."""
+    if image.geometry is None or mask.geometry is None:
+        return
+    ends = product(*((0, side - 1) for side in image.geometry.slices_shape[:-4:-1]))
+    corners = np.transpose([(*corner, 1) for corner in ends])
+    difference = image.geometry.slice_affine - mask.geometry.slice_affine
+    apart = float(np.linalg.norm((difference @ corners)[:3], axis=0).max())
+    if apart > min(image.geometry.spacing.size) / 2:
+        raise InputError(
+            f"{mask.source} lies {apart:.3g} {image.geometry.unit} beside {image.source.name}. Export the mask again "
+            "on the image."
+        )
 
 
 def load_pairs(
@@ -119,7 +164,7 @@ def load_pairs(
     split: str | os.PathLike[str] | None = None,
     subset: str | None = None,
 ) -> list[Pair]:
-    """Read images and masks that share a file stem.
+    """Read images and masks that share a file stem; of stacks and volumes each plane is a pair.
 
     Parameters
     ----------
@@ -155,7 +200,7 @@ def load_pairs(
                 "Check the folders."
             )
         found = [by_stem[stem] for stem in wanted]
-    return [read_pair(files).pair for files in found]
+    return [plane.pair for files in found for plane in read_pair(files).planes]
 
 
 def read_split(split: str | os.PathLike[str], subset: str | None) -> Sequence[str]:

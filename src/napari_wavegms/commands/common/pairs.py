@@ -13,7 +13,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import PairPaths, same_name, unpaired
 from napari_wavegms.files.foreign_masks import SOFT
 from napari_wavegms.finetune.preflight import Candidate, Trouble, iter_check
-from napari_wavegms.learn.pairs import Pair, read_pair, read_split
+from napari_wavegms.learn.pairs import Pair, PairArrays, read_pair, read_split
 from napari_wavegms.wording import counted, listed
 
 # What the panel asks about, and what a command cannot ask, stays in: nothing to find, and pixels that are no numbers.
@@ -56,27 +56,38 @@ def chosen(pairs: Sequence[PairPaths], split: Path, subset: str) -> list[PairPat
 class Readers(Sequence["Pair"]):
     """Pairs that are read when they are asked for, so that a large set does not have to fit into memory."""
 
-    def __init__(self, files: Sequence[PairPaths]) -> None:
-        self.files = files
+    def __init__(self, places: Sequence[tuple[PairPaths, int]]) -> None:
+        self._places = places  # a plane of a file each
         self._kept: dict[str, Pair] = {}
         self._bytes = 0
+        self._last: tuple[PairPaths, list[PairArrays]] | None = None  # the planes of a volume follow each other
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._places)
 
     def __getitem__(self, number: Any) -> Any:
-        files = self.files[number]
-        return [self.read(file) for file in files] if isinstance(number, slice) else self.read(files)
+        places = self._places[number]
+        return [self.read(*place) for place in places] if isinstance(number, slice) else self.read(*places)
+
+    @property
+    def files(self) -> list[PairPaths]:
+        """The files of the pairs, each once."""
+        return list(dict.fromkeys(file for file, _ in self._places))
 
     def of(self, files: Sequence[PairPaths]) -> Readers:
         """Those of some files, which share what is in memory."""
-        some = Readers([file for file in files if file in self.files])
+        some = Readers([place for file in files for place in self._places if place[0] == file])
         some._kept = self._kept
         return some
 
-    def read(self, files: PairPaths) -> Pair:
-        """Read a pair, or give it once more."""
-        return self._kept.get(files.name) or self.keep(read_pair(files).pair)
+    def read(self, files: PairPaths, plane: int) -> Pair:
+        """Read a plane of a pair, or give it once more."""
+        if self._last is None or self._last[0] != files:
+            if files.name in self._kept:
+                return self._kept[files.name]
+            self._last = files, read_pair(files).planes
+        found = self._last[1][plane]
+        return self._kept.get(found.name) or self.keep(found.pair)
 
     def keep(self, pair: Pair) -> Pair:
         """Keep a pair that was read, as long as there is room."""
@@ -91,32 +102,44 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
 
     Raises `InputError` if none is left.
     """
-    good: list[PairPaths] = []
+    good: list[tuple[PairPaths, int]] = []
+    places: list[tuple[PairPaths, int]] = []
     readers = Readers(good)
     soft: list[str] = []
     several: list[str] = []
-    by_name = {file.name: file for file in files}
+    likewise: dict[tuple[str, Trouble], int] = {}  # more planes of a stack
     with bar(len(files), what, "pair") as progress:
-        for report in iter_check(_candidates(files, readers, soft, progress.update)):
+        for report in iter_check(_candidates(files, readers, places, soft, progress.update)):
+            name = places[-1][0].name
             wrong = [problem for problem in report.problems if problem.trouble not in _KEPT]
-            if wrong:
-                note(f"Left out: {wrong[0].sentence}")
+            if not wrong:
+                good.append(places[-1])
+                several += [name] * bool(report.note and name not in several)
+            elif (name, wrong[0].trouble) in likewise:
+                likewise[name, wrong[0].trouble] += 1
             else:
-                good.append(by_name[report.name])
-                several += [report.name] * bool(report.note)
+                likewise[name, wrong[0].trouble] = 0
+                note(f"Left out: {wrong[0].sentence}")
+    for (name, trouble), more in likewise.items():
+        if more:
+            note(f"Left out likewise: {counted(more, 'plane')} of {name} ({trouble}).")
     if soft:
         note(f"Cut at half, because of soft edges: {counted(len(soft), 'mask')} ({listed(soft)}).")
     if several:
         note(f"Several labels are learned as one: {counted(len(several), 'mask')} ({listed(several)}).")
     if not good:
         raise InputError(f"None of the {counted(len(files), 'pair')} can be used. Repair them.")
-    if len(good) < len(files):
-        note(f"{len(files) - len(good)} of {counted(len(files), 'pair')} are left out.")
+    if (used := len(readers.files)) < len(files):
+        note(f"{len(files) - used} of {counted(len(files), 'pair')} are left out.")
     return readers
 
 
 def _candidates(
-    files: Sequence[PairPaths], readers: Readers, soft: list[str], on_read: Callable[[], object]
+    files: Sequence[PairPaths],
+    readers: Readers,
+    places: list[tuple[PairPaths, int]],
+    soft: list[str],
+    on_read: Callable[[], object],
 ) -> Iterator[Candidate]:
     for file in files:
         try:
@@ -128,7 +151,9 @@ def _candidates(
                 soft.append(file.name)
             elif found.note:
                 note(found.note)
-            if found.image.shape[:2] == found.mask.shape:
-                readers.keep(found.pair)
-            yield Candidate(found.name, found.image, found.mask)
+            for number, plane in enumerate(found.planes):
+                if plane.image.shape[:2] == plane.mask.shape:
+                    readers.keep(plane.pair)
+                places.append((file, number))
+                yield Candidate(plane.name, plane.image, plane.mask, plane.group)
         on_read()
