@@ -101,8 +101,10 @@ class Day:
     def open(self, title: str) -> Any:
         """Open a panel: Plugins, Wave-GMS, its name."""
         self.clicks += 3
-        _dock, self._room.panel = self.viewer.window.add_plugin_dock_widget("napari-wavegms", title)
-        return self._room.panel
+        _dock, panel = self.viewer.window.add_plugin_dock_widget("napari-wavegms", title)
+        self.wait(lambda: panel.is_ready)
+        self._room.panel = panel
+        return panel
 
     def turn_to(self, panel: Any, title: str) -> None:
         """Click the tab of a panel."""

@@ -164,6 +164,7 @@ class Room:
         self.profiler, self.home = profiler, home
         self.viewer = napari.Viewer()
         _dock, self.panel = self.viewer.window.add_plugin_dock_widget("napari-wavegms", title)
+        wait(lambda: self.panel.is_ready)
         self.window = self.panel.window()
         self.window.resize(1400, 1000)
 

@@ -70,6 +70,13 @@ def test_a_mask_s_name_is_not_cut_off_in_a_narrow_panel(qtbot: Any) -> None:
     assert masks.width() > masks.fontMetrics().horizontalAdvance(name) + 24  # its arrow
 
 
+def test_what_is_stored_fits_into_a_narrow_panel(qtbot: Any) -> None:
+    pairs = PairsList()
+    qtbot.addWidget(pairs)
+    pairs.set_rows([PairRow("k", "breast_0119_benign_left", "under 1 % changed, stored", stored=("a",))])
+    assert pairs.minimumSizeHint().width() <= 240  # of 260, the margins off
+
+
 def test_a_version_in_use_has_no_button(qtbot: Any) -> None:
     versions, heard = VersionsList(), []
     qtbot.addWidget(versions)

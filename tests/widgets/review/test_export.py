@@ -48,7 +48,7 @@ def test_approved_masks_or_all_that_were_worked_on(room: Any, tmp_path: Path) ->
     assert details.provenance is not None
     assert (details.provenance.model, details.provenance.source) == ("tiny", "scan_1.png")
     room.wait(lambda: room.item.state == "corrected")
-    room.choose("Exported masks", "all masks that were worked on")
+    room.choose("Exported masks", "all that were worked on")
     room.choose("Format", "PNG")
     assert export(room, tmp_path / "all") == ["scan_1_mask.png", "scan_2_mask.png"]
     assert np.array_equal(read_mask_details(tmp_path / "all" / "scan_2_mask.png").labels, drawn)

@@ -254,6 +254,13 @@ def test_it_is_readable_in_a_narrow_dock_of_both_themes(
         assert says(view, f"color:{ink}")
 
 
+def test_what_is_chosen_can_be_read_in_a_narrow_dock(view: WorklistView, qtbot: Any) -> None:
+    view.resize(244, 500)  # of 260, the margins off
+    for list_of in view.findChildren(QComboBox):
+        words, arrow = list_of.currentText(), 24
+        assert list_of.width() >= list_of.fontMetrics().horizontalAdvance(words) + arrow, words
+
+
 def test_two_thousand_rows_are_scrolled_to_the_end_while_few_pictures_are_kept(tmp_path: Path, qtbot: Any) -> None:
     many = tmp_path / "many"
     many.mkdir()

@@ -153,10 +153,10 @@ class PairsList(_RowList):
         box.setToolTip(f"Train on {row.name}, or leave it out")
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         box.toggled.connect(partial(self.included.emit, row.key))
-        state = QLabel(row.summary if row.included else row.aside)
+        state = WrappedLabel(row.summary if row.included else row.aside)
         state.setEnabled(row.included)
         line = fill(QHBoxLayout(), state)
-        line.addStretch(1)
+        line.setStretch(0, 1)
         if row.stored:
             tooltip = f"Remove {row.name} from the stored corrections for good"
             line.addWidget(push_button("Forget…", tooltip, partial(self.forget_requested.emit, row.key)))

@@ -65,7 +65,7 @@ _KEYLESS = {
     "export": ("Export journal…", "Write every edit with its author, time and duration to a table (CSV)."),
 }
 _EXPORT = "Export masks…", "Write the masks of this list to a folder, under the names of their images."
-_EXPORTED = (("approved masks", True), ("all masks that were worked on", False))
+_EXPORTED = (("approved", True), ("all that were worked on", False))
 _FORMATS = (("Automatic", ""), ("TIFF", "tiff"), ("PNG", "png"), ("NIfTI", "nii.gz"))
 _FORMATS_SAY = ("NIfTI for volumes, TIFF for the rest", "", "", "On the volume, if it is one")
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QItemSelectionModel, QModelIndex, QObject, QRect
 from qtpy.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPalette, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -311,21 +312,19 @@ class WorklistView(QWidget):
         self._counts.setToolTip("Click a number to show these images.")
         self._bar.setTextVisible(False)
         self._bar.setMaximumHeight(6)
-        self._show.setMinimumContentsLength(4)  # the other one has the longer words
+        self._show.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)  # words of ours, all of them short
         self._search.setPlaceholderText("Find by name")
         self._search.setClearButtonEnabled(True)
         self._search.setToolTip(
             "Type part of a name; press Enter to open the first match. Letters typed in the list go here."
         )
-        choices = fill(QHBoxLayout(), QLabel("Order"), self._order, QLabel("Show"), self._show)
-        choices.setStretch(1, 5)
-        choices.setStretch(3, 3)
+        order, found = fill(QHBoxLayout(), QLabel("Order"), self._order), fill(QHBoxLayout(), self._search, self._show)
+        order.setStretch(1, 1)
+        found.setStretch(0, 1)
         names = {"Order": self._order, "Show": self._show, "Find": self._search, "Images": self.table}
         for name, part in names.items():
             part.setAccessibleName(name)
-        column = fill(
-            QVBoxLayout(self), self._counts, self._bar, choices, self._search, self.table, self._notes, spacing=5
-        )
+        column = fill(QVBoxLayout(self), self._counts, self._bar, order, found, self.table, self._notes, spacing=5)
         column.setStretchFactor(self.table, 1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
