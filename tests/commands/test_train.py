@@ -101,6 +101,25 @@ def test_a_finished_run_is_resumed_with_its_own_settings_alone(train: Run, folde
         assert complaint in said.err
 
 
+def test_a_window_is_kept_in_the_card_and_used_by_segment(train: Run, wavegms: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            pixels = rng.integers(-1000, 1000, (40, 48)).astype(np.int16) if folder == "images" else np.eye(40, 48)
+            tifffile.imwrite(tmp_path / folder / f"ct{number}.tif", pixels.astype(np.int16))
+    made = tmp_path / "images", tmp_path / "masks"
+    assert "--window is '250:-150'; give lung, soft-tissue," in train(made, *SMALL, "--window", "250:-150").err
+    assert train(made, *SMALL, "--window", "liver").code == 0
+    best = tmp_path / "run" / "best.safetensors"
+    assert read_card(best).preprocessing["window"] == [-45, 105]
+    said = wavegms("segment", made[0] / "ct0.tif", "--output", tmp_path, "--model", best)
+    assert "-45 to 105 shown as black to white" in said.out
+    said = wavegms("segment", made[0] / "ct1.tif", "--output", tmp_path, "--model", best, "--window=-100:300")
+    assert "-100 to 300 shown as black to white" in said.out
+    assert "-45 becomes black and 105 white" in wavegms("info", best).out
+
+
 def test_a_fifth_is_held_out_and_remembered(train: Run, folders: Folders, tmp_path: Path) -> None:
     said = train(folders(5), *SMALL, "--json")
     assert said.code == 0

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.preprocessing import (
+    WINDOWS,
     Preprocessing,
     as_image,
     fit_frame,
@@ -154,6 +155,7 @@ def test_a_mask_in_its_own_size_is_untouched() -> None:
         ({"size": 0}, "multiple of 8"),
         ({"aspect": "crop"}, "'squash' or 'letterbox'"),
         ({"percentiles": (50, 50)}, "ascend"),
+        ({"window": (80, 0)}, "window is 80 to 0; it must ascend"),
     ],
 )
 def test_rules_that_cannot_be_followed(settings: dict[str, object], sentence: str) -> None:
@@ -164,6 +166,29 @@ def test_rules_that_cannot_be_followed(settings: dict[str, object], sentence: st
 def test_rules_survive_the_card() -> None:
     rules = Preprocessing(size=96, aspect="letterbox", percentiles=(1, 99))
     assert Preprocessing.from_dict(rules.as_dict()) == rules
+    assert list(rules.as_dict()) == ["size", "aspect", "percentiles"]  # as they were before there were others
+    windowed = Preprocessing(window=(-150, 250), margins=True)
+    assert Preprocessing.from_dict(windowed.as_dict()) == windowed
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
+def test_with_a_window_the_same_hu_is_the_same_grey_in_all_slices(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    rules = Preprocessing(size=32, window=WINDOWS["soft-tissue"])
+    for brightest in (300, 3000):  # a slice of muscle, and one with bone in it
+        image = rng.integers(-1000, brightest, (32, 32)).astype(dtype)
+        image[4], image[5], image[6] = 40, -1000, 900
+        prepared = prepare(image, rules)
+        np.testing.assert_allclose(prepared.pixels[:, 4], (40 + 150) / 400, rtol=1e-6)
+        assert (prepared.pixels[:, 5] == 0).all()
+        assert (prepared.pixels[:, 6] == 1).all()
+        assert prepared.intensity == (-150, 250)
+
+
+def test_a_window_leaves_pictures_of_eight_bits_alone() -> None:
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    plain, windowed = (prepare(picture, Preprocessing(size=16, window=window)) for window in (None, (0.0, 80.0)))
+    np.testing.assert_array_equal(windowed.pixels, plain.pixels)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int16])

@@ -52,7 +52,7 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
-    add_shared(parser, "--model", "--device", "--max-memory", "--codec", "--taesd", "--allow-download")
+    add_shared(parser, "--model", "--device", "--window", "--max-memory", "--codec", "--taesd", "--allow-download")
     parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
     add_json_file(parser, "scores")

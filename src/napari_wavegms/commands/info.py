@@ -85,10 +85,10 @@ def _preparation(rules: Mapping[str, Any]) -> str:
     size, (low, high) = rules["size"], rules["percentiles"]
     fit = "squashed" if rules["aspect"] == "squash" else "fitted with black borders"
     fit = f"uniform margins left out, {fit}" if rules.get("margins") else fit
-    return (
-        f"{fit} to {size} x {size} pixels; bool and uint8 are used as they are, in every other type the {low} "
-        f"percentile becomes black and the {high} percentile white"
-    )
+    ends = f"the {low} percentile becomes black and the {high} percentile white"
+    if window := rules.get("window"):
+        ends = "{:g} becomes black and {:g} white".format(*window)
+    return f"{fit} to {size} x {size} pixels; bool and uint8 are used as they are, in every other type {ends}"
 
 
 def _training(entry: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def add_parser(commands: Commands) -> None:
         help="also write DIR/<name>_uncertainty.*: 1 on the mask's edge, 0 where the model is sure",
     )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
-    add_shared(parser, "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
+    add_shared(parser, "--window", "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
 
 
 def run(options: argparse.Namespace) -> int:

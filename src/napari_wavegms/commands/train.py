@@ -72,7 +72,7 @@ def add_parser(commands: Commands) -> None:
         "--keep-names", action="store_true", help="name the folders of images and masks in the model's card"
     )
     parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 25 seconds")
-    add_shared(parser, "--device", "--max-memory", "--taesd", "--allow-download", "--json")
+    add_shared(parser, "--device", "--window", "--max-memory", "--taesd", "--allow-download", "--json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -180,12 +180,15 @@ def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
         data += f" from '{images}'"
     verb = "Trained" if start.card is None else f"{start.label}, fine-tuned"
     before = start.card or ModelCard(name=name)
+    kept = plan.previous.preprocessing.get("window") if plan.previous else None
+    window = {} if (chosen := options.window or kept) is None else {"window": list(chosen)}
     entry = {"start": start.label, "teacher": teacher, "held out": len(plan.validation)}
     return replace(
         before,
         name=name,
         title=f"{verb} on {data}",
         description="",
+        preprocessing=dict(before.preprocessing) | window,
         lineage=(*before.lineage, entry),
         scores={},
         data="; then ".join(part for part in (before.data, data) if part),

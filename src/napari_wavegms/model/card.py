@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import reprlib
 import zipfile
@@ -60,7 +61,9 @@ class ModelCard:
         rules = card.preprocessing
         try:
             low, high = rules["percentiles"]
+            black, white = rules.get("window") or (0, 1)
             fits = 0 <= low < high <= 100 and 8 <= rules["size"] <= LARGEST_SIZE and isinstance(rules["aspect"], str)
+            fits = fits and -math.inf < black < white < math.inf
         except (KeyError, TypeError, ValueError):
             fits = False
         if not (fits and isinstance(rules["size"], int)):

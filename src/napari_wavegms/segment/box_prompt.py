@@ -160,7 +160,7 @@ def _window_of(pixels: npt.NDArray[Any], window: Box, rules: Preprocessing) -> n
     """Cut out the window, with the intensities that it has in the whole image."""
     if pixels.dtype not in (np.bool_, np.uint8):
         # As uint8, which the segmenter does not rescale.
-        scaled, _ = scale_intensity(pixels, rules.percentiles)
+        scaled, _ = scale_intensity(pixels, rules.percentiles, rules.window)
         pixels = np.rint(scaled[window.rows, window.columns] * 255).astype(np.uint8)
     else:
         pixels = pixels[window.rows, window.columns]

@@ -5,6 +5,7 @@ Outside, an image is (H, W), (H, W, 3) or (H, W, 4) of any numeric dtype. Inside
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -25,6 +26,15 @@ TOLERANCE = 0.04
 _STRAY = 0.002  # share of a line's pixels that may differ by more, such as specks of dust
 _LEAST_SIDE = 0.25  # share of either side that must be left, or nothing is cut
 
+WINDOWS = {
+    "lung": (-1350.0, 150.0),
+    "soft-tissue": (-150.0, 250.0),
+    "bone": (-500.0, 1300.0),
+    "brain": (0.0, 80.0),
+    "liver": (-45.0, 105.0),
+}
+"""Ranges of CT in Hounsfield units, as radiologists look at them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -35,6 +45,8 @@ class Preprocessing:
     # Percentiles of the finite pixels that become 0 and 1; bool and uint8 are not rescaled (255 is 1).
     percentiles: tuple[float, float] = (0.1, 99.9)
     margins: bool = False  # whether uniform margins (black bars, a letterbox) are left out of the frame
+    # Values that become 0 and 1 instead of the percentiles, such as of `WINDOWS`: the same in every image and slice.
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size % 8:
@@ -44,22 +56,27 @@ class Preprocessing:
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
             raise InputError(f"The percentiles are {low} and {high}; they must ascend within 0 to 100.")
+        if self.window is not None and not -math.inf < self.window[0] < self.window[1] < math.inf:
+            raise InputError(
+                f"The window is {self.window[0]} to {self.window[1]}; it must ascend, such as -150 to 250."
+            )
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Preprocessing:
         """Read what `as_dict` wrote."""
         low, high = settings["percentiles"]
+        window = settings.get("window")
         return cls(
             int(settings["size"]),
             settings["aspect"],
             (float(low), float(high)),
             bool(settings.get("margins", False)),
+            None if window is None else (float(window[0]), float(window[1])),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the card; `margins` only where it is on, so that rules without it keep their fingerprint."""
-        settings = asdict(self)
-        return settings if self.margins else {name: settings[name] for name in ("size", "aspect", "percentiles")}
+        """Plain values for the card; `margins` and `window` only where there are some, so that fingerprints stay."""
+        return {name: value for name, value in asdict(self).items() if value not in (False, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +100,7 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
     for bool and uint8. Raises `InputError` if the array is no such image, or has no pixels.
     """
     array = as_image(image)
-    scaled, intensity = scale_intensity(array, preprocessing.percentiles)
+    scaled, intensity = scale_intensity(array, preprocessing.percentiles, preprocessing.window)
     shape = (array.shape[0], array.shape[1])
     box = content_box(scaled) if preprocessing.margins else (0, 0, *shape)
     frame = fit_frame(box[2:], preprocessing)
@@ -178,32 +195,50 @@ def as_image(image: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def scale_intensity(
-    image: npt.NDArray[Any], percentiles: tuple[float, float]
+    image: npt.NDArray[Any], percentiles: tuple[float, float], window: tuple[float, float] | None = None
 ) -> tuple[FloatArray, tuple[float, float] | None]:
-    """Scale to [0, 1] float32; also return the source values that became 0 and 1 (None for bool and uint8)."""
+    """Scale to [0, 1] float32; also return the source values that became 0 and 1 (None for bool and uint8).
+
+    They are those of `window`, or else the image's percentiles.
+    """
     if image.dtype == np.bool_:
         return image.astype(np.float32), None
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255), None
     if image.dtype.kind in "iu" and image.dtype.itemsize <= 2:
-        return _scaled_levels(image, percentiles)
+        return _scaled_levels(image, percentiles, window)
     # float64 holds every integer up to uint32 and every float exactly; the ends may still overflow when subtracted.
     values = image.astype(np.float64)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
-        return np.zeros(image.shape, np.float32), (0.0, 0.0)
-    low, high = (float(value) for value in np.percentile(finite, percentiles))
+        return np.zeros(image.shape, np.float32), window or (0.0, 0.0)
+    low, high = window or (float(value) for value in np.percentile(finite, percentiles))
     with np.errstate(over="ignore", invalid="ignore"):
         span = high - low
         scaled = (values - low) / span if 0 < span < np.inf else (values / 2 - low / 2) / (high / 2 - low / 2 or 1.0)
     return np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1).astype(np.float32), (low, high)
 
 
-def _scaled_levels(image: npt.NDArray[Any], percentiles: tuple[float, float]) -> tuple[FloatArray, tuple[float, float]]:
+def _scaled_levels(
+    image: npt.NDArray[Any], percentiles: tuple[float, float], window: tuple[float, float] | None
+) -> tuple[FloatArray, tuple[float, float]]:
     """`scale_intensity` of at most 65,536 levels, the same but for rounding, with a fraction of the memory."""
     least = int(np.iinfo(image.dtype).min)
     levels = np.arange(least, np.iinfo(image.dtype).max + 1)
     blocks = [slice(top, top + _BLOCK) for top in range(0, len(image), _BLOCK)]
+    low, high = window or _ends(image, percentiles, levels, blocks)
+    table = ((levels - low) / ((high - low) or 1.0)).clip(0, 1).astype(np.float32)
+    scaled = np.empty(image.shape, np.float32)
+    for rows in blocks:
+        scaled[rows] = table[image[rows].astype(np.int32) - least]
+    return scaled, (low, high)
+
+
+def _ends(
+    image: npt.NDArray[Any], percentiles: tuple[float, float], levels: npt.NDArray[np.int64], blocks: list[slice]
+) -> tuple[float, float]:
+    """The percentiles of an image of few levels, counted block by block."""
+    least = int(levels[0])
     counts = np.zeros(len(levels), np.int64)
     for rows in blocks:
         counts += np.bincount((image[rows].astype(np.int32) - least).ravel(), minlength=len(levels))
@@ -213,12 +248,7 @@ def _scaled_levels(image: npt.NDArray[Any], percentiles: tuple[float, float]) ->
         # numpy interpolates between the two nearest values; of two values it needs no more than those.
         two = levels[np.searchsorted(below, [int(place), min(int(place) + 1, image.size - 1)], side="right")]
         ends.append(float(np.percentile(two.astype(np.float64), 100 * (place - int(place)))))
-    low, high = ends
-    table = ((levels - low) / ((high - low) or 1.0)).clip(0, 1).astype(np.float32)
-    scaled = np.empty(image.shape, np.float32)
-    for rows in blocks:
-        scaled[rows] = table[image[rows].astype(np.int32) - least]
-    return scaled, (low, high)
+    return ends[0], ends[1]
 
 
 def _inside(box: Box) -> tuple[slice, slice]:

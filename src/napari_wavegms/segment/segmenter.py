@@ -249,7 +249,8 @@ class Segmenter:
 
     @cached_property
     def _kinds(self) -> ImageKinds | None:
-        return ImageKinds.from_dict(self.card.familiarity) if self.preprocessing == FRAME else None
+        is_frame = replace(self.preprocessing, window=None) == FRAME
+        return ImageKinds.from_dict(self.card.familiarity) if is_frame else None
 
     @cached_property
     def _keeper(self) -> Inference | None:

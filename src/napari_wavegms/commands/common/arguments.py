@@ -105,6 +105,19 @@ def between_0_and_1(text: str) -> float:
     return value
 
 
+def intensity_window(text: str) -> tuple[float, float]:
+    """A name of `WINDOWS`, or two values with a colon between them."""
+    from napari_wavegms.segment.preprocessing import WINDOWS
+
+    if text in WINDOWS:
+        return WINDOWS[text]
+    low, _, high = text.partition(":")
+    window = _float(low), _float(high)
+    if not -math.inf < window[0] < window[1] < math.inf:
+        raise argparse.ArgumentTypeError(f"is '{text}'; give {', '.join(WINDOWS)}, or --window=-150:250")
+    return window
+
+
 def _float(text: str) -> float:
     try:
         return float(text)
@@ -160,6 +173,12 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": one_of(*_FORMATS),
         "metavar": "|".join(_FORMATS),
         "help": "file format of the masks (default: nii.gz for volumes, tiff for the rest)",
+    },
+    "--window": {
+        "type": intensity_window,
+        "metavar": "NAME|LOW:HIGH",
+        "help": "values that become black and white in every image and slice, instead of percentiles of each: lung, "
+        "soft-tissue, bone, brain or liver for CT in Hounsfield units, or two values, as --window=-150:250",
     },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},

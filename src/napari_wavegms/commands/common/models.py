@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,5 +43,7 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     weights = options.taesd if options.codec == "taesd" else None
     codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
+    if getattr(options, "window", None) is not None:
+        segmenter.preprocessing = replace(segmenter.preprocessing, window=options.window)
     note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
     return segmenter
