@@ -270,14 +270,11 @@ def test_an_empty_argument_is_not_the_current_folder(wavegms: Callable[..., Any]
     assert "One of the inputs is empty" in wavegms("segment", "", "--output", "o").err
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_closed_streams_stop_no_work(
-    model: Path, folders: Callable[[int], tuple[Path, Path]], tmp_path: Path, closed: str
-) -> None:
+def test_closed_streams_stop_no_work(model: Path, folders: Callable[[int], tuple[Path, Path]], tmp_path: Path) -> None:
     images, _ = folders(2)
     command = (
         f'"{sys.executable}" -m napari_wavegms.cli segment "{images}" --output "{tmp_path / "o"}" --model "{model}"'
     )
-    done = subprocess.run(["bash", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", f"{command} >&- 2>&-"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "o").iterdir())) == 2

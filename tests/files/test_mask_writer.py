@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage.io
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("masks")
 
 
+@settings(max_examples=50)
 @given(labels=label_arrays(2, 5, 2**32 - 1))
 def test_tiff_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
     path = write_mask(folder / "mask.tif", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
@@ -58,6 +59,7 @@ def test_tiff_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None
     assert stored.dtype == np.min_scalar_type(int(labels.max()))
 
 
+@settings(max_examples=50)
 @given(labels=label_arrays(2, 2, 255))
 def test_png_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
     path = write_mask(folder / "mask.png", labels, Spacing((0.3, 0.7), "mm"), provenance=PROVENANCE)
@@ -69,6 +71,7 @@ def test_png_gives_every_label_back(folder: Path, labels: NDArray[Any]) -> None:
         np.testing.assert_array_equal(np.asarray(image), labels)
 
 
+@settings(max_examples=50)
 @given(labels=label_arrays(3, 3, 2**16 - 1))
 def test_pillow_reads_stacks_page_by_page(folder: Path, labels: NDArray[Any]) -> None:
     path = write_mask(folder / "pages.tif", labels)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 from PIL import Image
 
@@ -72,11 +73,11 @@ def turned(path: Path) -> None:
     ],
 )
 def test_napari_opens_what_the_command_line_reads(
-    make_napari_viewer: Any, npe2pm: Any, tmp_path: Path, name: str, write: Callable[[Path], None]
+    npe2pm: Any, tmp_path: Path, name: str, write: Callable[[Path], None]
 ) -> None:
     write(tmp_path / name)
     npe2pm.register(PluginManifest.from_file(str(files("napari_wavegms") / "napari.yaml")))
-    viewer = make_napari_viewer()
+    viewer = ViewerModel()
     viewer.open(tmp_path / name, plugin="napari-wavegms")
     np.testing.assert_array_equal(viewer.layers[0].data, read_image(tmp_path / name).pixels)
     assert viewer.layers[0].name == name.split(".")[0]

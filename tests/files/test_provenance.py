@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
@@ -22,6 +22,7 @@ provenances = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(provenances)
 def test_a_record_gives_the_provenance_back(provenance: Provenance) -> None:
     # Empty names of model and version are kept out of the text; everything a program writes is not empty.

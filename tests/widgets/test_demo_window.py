@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +37,16 @@ print(json.dumps(open_window(Path(sys.argv[1]))))
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 @pytest.mark.skipif(bool(no_screen(os.environ, sys.platform)), reason="there is no display to open a window on")
-def test_napari_opens_with_the_segmented_sample(model: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(model)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    layers, why_not = (json.loads(line) for line in run.stdout.splitlines() if line[:1] in '{"')
-    assert why_not == "", run.stderr
+def test_napari_opens_with_the_segmented_sample(
+    model: Path, tmp_path: Path, forked_window: Callable[..., Iterator[str]]
+) -> None:
+    script = tmp_path / "demo.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    *said, ended = forked_window(script, model)
+    layers, why_not = (json.loads(line) for line in said if line.startswith(("{", '"')))
+    assert (why_not, ended) == ("", "ended 0")
     assert layers == {
         "ultrasound_phantom_0": True,
         "ultrasound_phantom_0_truth": False,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from app_model.types import KeyBinding
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 
 from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key
@@ -72,8 +73,8 @@ def test_our_key_is_none_of_napari_s(make_napari_viewer: Any) -> None:
     assert f"&{SEGMENT_KEY[-1]}" not in "".join(menus)
 
 
-def test_a_key_that_is_taken_stays_its_owner_s(make_napari_viewer: Any) -> None:
-    viewer = make_napari_viewer()
+def test_a_key_that_is_taken_stays_its_owner_s() -> None:
+    viewer = ViewerModel()
     pressed: list[str] = []
     viewer.bind_key("Alt-G", lambda _viewer: pressed.append("theirs"))
     key = Key("Alt-G", lambda: pressed.append("ours"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,8 +165,9 @@ def test_a_day_with_kills_loses_no_stroke(
     assert [sentence for image in journal.images() for sentence in journal.verify(image)] == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
 def test_a_window_killed_for_real_gives_back_every_confirmed_stroke(
-    open_room: Callable[[], Any], scans: Callable[..., Path]
+    open_room: Callable[[], Any], scans: Callable[..., Path], forked_window: Callable[..., Iterator[str]]
 ) -> None:
     sys.path.insert(0, str(CRASH.parent))
     try:
@@ -175,12 +175,11 @@ def test_a_window_killed_for_real_gives_back_every_confirmed_stroke(
     finally:
         sys.path.remove(str(CRASH.parent))
     folder = scans(2)
-    command = [sys.executable, str(CRASH), str(folder), "5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as window:
-        assert window.stdout is not None
-        confirmed = [int(window.stdout.readline()) for _ in range(3)]
-        os.kill(window.pid, signal.SIGKILL)
-    assert confirmed == [1, 2, 3]
+    window = forked_window(CRASH, folder, 5)
+    process, *confirmed = (int(next(window)) for _ in range(4))
+    os.kill(process, signal.SIGKILL)
+    *_, ended = window
+    assert (confirmed, ended) == ([1, 2, 3], f"ended {-signal.SIGKILL}")
     room = open_room()
     room.wait(lambda: room.asks)
     edits = room.widget.recovery.left[0].edits

@@ -43,7 +43,7 @@ def choose(combo: QComboBox, text: str) -> None:
     combo.activated.emit(combo.currentIndex())
 
 
-def test_a_folder_opens_with_the_model_s_mask_and_the_brush_in_hand(room: Any) -> None:
+def test_a_folder_opens_with_the_model_s_mask_as_one_undo_step_and_the_brush_in_hand(room: Any) -> None:
     assert room.item.state == "predicted"
     assert room.mask.data.any()
     assert np.array_equal(room.mask.data, room.predicted)
@@ -51,28 +51,35 @@ def test_a_folder_opens_with_the_model_s_mask_and_the_brush_in_hand(room: Any) -
     assert room.viewer.layers.selection.active is room.mask
     assert [layer.name for layer in room.viewer.layers] == ["scan_1", "scan_1 mask"]
     assert room.button("Approve").text().endswith("Alt+A")
-
-
-def test_what_the_model_wrote_is_one_undo_step(room: Any) -> None:
     room.mask.undo()
     assert not room.mask.data.any()
     room.mask.redo()
     assert np.array_equal(room.mask.data, room.predicted)
+    for step in ("Previous", "Next", "Skip", "Approve"):
+        assert enclosing(room.button(step), QScrollArea) is None, f"{step} scrolls away"
+    assert enclosing(room.button("Box"), QScrollArea) is not None
 
 
-def test_the_next_images_are_predicted_before_they_are_asked_for(room: Any) -> None:
+def test_the_next_images_are_predicted_before_they_are_asked_for_and_skip_leaves_one_for_later(room: Any) -> None:
     room.wait(lambda: not room.widget.prefetch.busy)
     room.widget.lists.next()
     assert room.shown.mask.data.any()  # at once, without a turn of the event loop
     assert [layer.name for layer in room.viewer.layers] == [room.item.name, f"{room.item.name} mask"]
+    name = room.item.name
+    room.skip()
+    assert room.item.name != name
+    assert room.state_of(name) == "skipped"
 
 
-def test_painting_is_journalled_and_approve_keeps_it_and_goes_on(room: Any) -> None:
+def test_painting_is_journalled_and_exported_and_approve_keeps_it_and_goes_on(room: Any, tmp_path: Path) -> None:
     name, content = room.item.name, room.shown.content
     mask = room.stroke((5, 5))
     room.wait(lambda: room.item.state == "corrected")
     room.wait(lambda: room.says("Saved"))
     assert room.journal.restore(content).tolist() == mask.tolist()
+    room.widget.exports.export_table(tmp_path / "journal.csv")
+    room.wait(lambda: "written to" in room.panel.status)
+    assert name in (tmp_path / "journal.csv").read_text(encoding="utf-8")
     room.approve()
     (kept,) = CorrectionStore().corrections()
     assert (kept.name, kept.image, kept.model) == (name, content, "tiny")
@@ -201,13 +208,6 @@ def test_show_both_puts_the_old_mask_beside_and_asks_again(
     assert len(again.viewer.layers) == 2
 
 
-def test_skip_leaves_an_image_for_later(room: Any) -> None:
-    name = room.item.name
-    room.skip()
-    assert room.item.name != name
-    assert room.state_of(name) == "skipped"
-
-
 @pytest.mark.parametrize(
     ("label", "stays"), [("keep my edits", True), ("fill empty areas", True), ("replace the mask", False)]
 )
@@ -242,14 +242,6 @@ def test_a_file_that_cannot_be_read_says_so_and_the_next_one_opens(open_room: Ca
     room.wait(lambda: "scan_0" in room.panel.status)
     room.next()
     assert room.item.name in {f"scan_{number}" for number in range(1, 6)}
-
-
-def test_the_journal_is_exported_as_a_table(room: Any, tmp_path: Path) -> None:
-    room.stroke((5, 5))
-    room.wait(lambda: room.item.state == "corrected")
-    room.widget.exports.export_table(tmp_path / "journal.csv")
-    room.wait(lambda: "written to" in room.panel.status)
-    assert "scan_1" in (tmp_path / "journal.csv").read_text(encoding="utf-8")
 
 
 def test_the_tools_work_on_the_mask_on_screen(room: Any) -> None:
@@ -373,9 +365,3 @@ def test_the_end_of_a_list_says_where_the_masks_leave(room: Any) -> None:
     assert room.says("Every image of this list is approved. Export masks… is under Save, export.")
     assert room.button("Model tiny, retraining")
     assert room.says("✓ Approved and locked: scan_")
-
-
-@pytest.mark.parametrize("step", ["Previous", "Next", "Skip", "Approve"])
-def test_the_steps_do_not_scroll_away(room: Any, step: str) -> None:
-    assert enclosing(room.button(step), QScrollArea) is None
-    assert enclosing(room.button("Box"), QScrollArea) is not None

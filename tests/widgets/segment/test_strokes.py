@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -155,8 +154,9 @@ def test_discarded_edits_are_not_asked_about_again(
     assert not asks(again)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
 def test_a_window_killed_for_real_gives_back_every_stroke_older_than_two_seconds(
-    shared_viewer: Any, open_desk: Any, disc: np.ndarray, model_file: Path, tmp_path: Path
+    shared_viewer: Any, open_desk: Any, disc: np.ndarray, model_file: Path, tmp_path: Path, forked_window: Any
 ) -> None:
     sys.path.insert(0, str(CRASH.parent))
     try:
@@ -165,15 +165,15 @@ def test_a_window_killed_for_real_gives_back_every_stroke_older_than_two_seconds
         sys.path.remove(str(CRASH.parent))
     scan = tmp_path / "scan.png"
     Image.fromarray(disc).save(scan)
-    made = 0
-    with subprocess.Popen([sys.executable, str(CRASH), scan, model_file], stdout=subprocess.PIPE, text=True) as window:
-        assert window.stdout is not None
-        times = []
-        while len(times) < 300 and len(Journal().edits()) < 3:
-            made = int(window.stdout.readline())
-            times.append(time.monotonic())
-        os.kill(window.pid, signal.SIGKILL)
-        end = time.monotonic()
+    made, times = 0, []
+    window = forked_window(CRASH, scan, model_file)
+    process = int(next(window))
+    while len(times) < 300 and len(Journal().edits()) < 3:
+        made = int(next(window))
+        times.append(time.monotonic())
+    os.kill(process, signal.SIGKILL)
+    end = time.monotonic()
+    assert [*window][-1] == f"ended {-signal.SIGKILL}"
     confirmed = sum(at < end - 2 for at in times)
     desk = open_desk(shared_viewer)
     desk.qtbot.waitUntil(lambda: asks(desk), timeout=20_000)
