@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from napari_wavegms.model.checkpoint import load_checkpoint
 Run = Callable[..., Any]
 Folders = Callable[[int], tuple[Path, Path]]
 SMALL = ("--size", "32", "--batch", "12", "--epochs", "2", "--device", "cpu")
+ONE = (*SMALL, "--epochs", "1")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_run_leaves_a_model_that_says_where_it_comes_from(
 
 
 def test_quick_leaves_the_encoder_as_it_is(train: Run, folders: Folders, model: Path, tmp_path: Path) -> None:
-    assert train(folders(1), *SMALL, "--quick", "--keep-names").code == 0
+    assert train(folders(1), *ONE, "--quick", "--keep-names").code == 0
     assert read_card(tmp_path / "run" / "best.safetensors").title.endswith(
         "fine-tuned on 1 pair of images and masks from 'images'"
     )
@@ -87,7 +87,7 @@ def test_quick_leaves_the_encoder_as_it_is(train: Run, folders: Folders, model: 
 
 def test_a_finished_run_is_resumed_with_its_own_settings_alone(train: Run, folders: Folders, tmp_path: Path) -> None:
     made = folders(1)
-    assert train(made, *SMALL, "--epochs", "1").code == 0
+    assert train(made, *ONE).code == 0
     said = train(made, "--resume", "--json")
     assert said.code == 0
     assert "This run has finished: 1 of 1 epoch." in said.err
@@ -137,7 +137,7 @@ def test_a_fifth_is_held_out_and_remembered(train: Run, folders: Folders, tmp_pa
 def test_a_split_file_decides(train: Run, folders: Folders, tmp_path: Path) -> None:
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": ["scan2"], "val": ["scan0", "scan1"]}))
-    told = json.loads(train(folders(3), *SMALL, "--epochs", "1", "--split", split, "--json").out)
+    told = json.loads(train(folders(3), *ONE, "--split", split, "--json").out)
     assert (told["pairs"], told["held_out"]) == (1, 2)
 
 
@@ -200,8 +200,8 @@ def test_a_run_stopped_in_its_first_epoch_begins_anew_with_resume(
     for name in left:
         (tmp_path / "run" / name).write_text('{"train": ["scan0"], "val": []}' if name == "split.json" else "")
     if how == "stopped":
-        assert "Continue it with --resume" in train(made, *SMALL).err
-    said = train(made, *SMALL, "--resume")
+        assert "Continue it with --resume" in train(made, *ONE).err
+    said = train(made, *ONE, "--resume")
     assert said.code == 0
     assert "was stopped in its first epoch; it begins anew" in said.err
     assert read_card(tmp_path / "run" / "best.safetensors").name == "run"
@@ -215,7 +215,7 @@ def test_bad_pairs_are_left_out_and_named(train: Run, folders: Folders, tmp_path
     tifffile.imwrite(masks / "scan4.tif", np.full((40, 48), -1, np.int16))
     (masks / "scan4.png").unlink()
     shutil.copy(images / "scan5.png", images / "scan6.png")
-    said = train((images, masks), *SMALL)
+    said = train((images, masks), *ONE)
     assert said.code == 0
     for sentence in (
         "Left out: ",
@@ -262,7 +262,7 @@ def test_images_and_masks_in_one_folder_and_masks_of_several_files(train: Run, f
     for path in masks.iterdir():
         path.rename(images / f"{path.stem}_mask.png")
     Image.fromarray(np.eye(40, 48, dtype=np.uint8) * 255).save(images / "scan0_mask_1.png")
-    said = train((images, images), *SMALL)
+    said = train((images, images), *ONE)
     assert said.code == 0
     assert "Learning from 2 pairs, with 1 test image" in said.err
     assert "Skipped" not in said.err
@@ -311,39 +311,31 @@ class Impatient(io.StringIO):
         return written
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one process")
 def test_ctrl_c_keeps_the_best_and_the_run_can_go_on(
     folders: Folders, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, masks = folders(5)
     places = ["train", "--images", images, "--masks", masks, "--output", tmp_path / "run", "--from", model]
     command = [str(word) for word in places]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "napari_wavegms.cli", *command, *SMALL, "--epochs", "5000"],
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell may have started the tests with Ctrl-C switched off, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert run.stderr is not None
-    while (line := run.stderr.readline()) and not line.startswith("epoch "):
-        pass
-    run.send_signal(signal.SIGINT)
-    rest = run.communicate(timeout=300)[1]
-    assert run.returncode == 130, rest
-    assert f"The best model so far is {tmp_path / 'run' / 'best.safetensors'}, DSC " in rest
-    assert "Continue with --resume." in rest
-    assert "Traceback" not in rest
+
+    def interrupted(*options: str) -> str:
+        monkeypatch.setattr(sys, "stderr", Impatient())
+        # A shell may have started the tests with Ctrl-C switched off.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            code = main([*command, *options])
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        said = sys.stderr.getvalue()
+        assert code == 130, said
+        assert "Traceback" not in said
+        return said
+
+    said = interrupted(*SMALL, "--epochs", "5000")
+    assert f"The best model so far is {tmp_path / 'run' / 'best.safetensors'}, DSC " in said
+    assert "Continue with --resume." in said
     load_checkpoint(tmp_path / "run" / "best.safetensors")
     done = len(history(tmp_path / "run"))
-
-    monkeypatch.setattr(sys, "stderr", Impatient())
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        code = main([*command, "--resume"])
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    said = sys.stderr.getvalue().splitlines()
-    assert code == 130, said
-    assert any("5,000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in said)
+    lines = interrupted("--resume").splitlines()
+    assert any("5,000 epochs of 1 step in " in line and f", from epoch {done + 1} on." in line for line in lines)
     assert [line["epoch"] for line in history(tmp_path / "run")][: done + 1] == list(range(done + 1))
