@@ -98,6 +98,12 @@ class Window:
         """Click the button of the panel whose text begins so."""
         self._room.click(label)
 
+    def offers(self, label: str) -> bool:
+        """Whether the panel has a button of this text."""
+        from qtpy.QtWidgets import QPushButton
+
+        return any(button.text() == label for button in self._room.panel.findChildren(QPushButton))
+
     def stroke(self, row: float, to: float | None = None) -> None:
         """Draw with the mouse across the active layer, from a part of its height to another, or along it."""
         from napari.layers import Labels
@@ -197,7 +203,7 @@ def segment(images: Path, scratch: Path) -> list[dict[str, Any]]:
     window.act("Load mask", lambda: panel.load_mask(file), says("Loaded"))
     for name in ("Box, first", "Box, later"):
         window.act(f"{name}: press", lambda: window.click("Box"))
-        window.act(f"{name}: draw", lambda: window.stroke(0.4, 0.6), lambda: panel._box.state == "idle")
+        window.act(f"{name}: draw", lambda: window.stroke(0.4, 0.6), lambda: not window.offers("Cancel box"))
     viewer.add_image(enlarged(first), name="large")
     run("Segment at 2048²")
     move("threshold at 2048²")

@@ -316,6 +316,17 @@ def test_a_damaged_record_loses_only_itself(folder: Path, damage: str) -> None:
     assert Worklist.of_folder(folder).warnings == ()
 
 
+@pytest.mark.parametrize("name", ["scan_1.png", b"\xff\xfe", 7, 1.5, "x" * 100_000])
+def test_a_name_of_somebody_else_s_is_no_image_s(folder: Path, name: object) -> None:
+    Worklist.of_folder(folder).set(key(folder, "scan_2.png"), state="skipped")
+    with Database().write("not damaged") as connection:
+        (place,) = connection.execute("SELECT folder FROM worklist").fetchone()
+        connection.execute("INSERT INTO worklist VALUES (?, ?, ?)", (place, name, '{"state": "approved"}'))
+    again = Worklist.of_folder(folder)
+    assert states(again) == {"scan_1": "todo", "scan_2": "skipped", "scan_10": "todo"}
+    assert all(len(each) < 1000 for each in (*again.gone, *again.warnings))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
 def test_a_file_whose_name_is_no_text_is_noted_like_any_other(tmp_path: Path) -> None:
     folder = fill(tmp_path / os.fsdecode(b"m\xe4rz"), os.fsdecode(b"scan\xff.png"))

@@ -24,6 +24,7 @@ from napari_wavegms.storage.user_data import user_folder
 FILE = "wavegms.sqlite3"
 _APPLICATION_ID = 0x57474D53  # "WGMS"
 _USER_VERSION = 1
+_MOST_SHOWN = 300  # characters of a value that is not ours
 _PATIENCE = 20.0  # seconds; a transaction takes a fraction of one
 
 _SCHEMA = """
@@ -264,9 +265,12 @@ def text_key(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def key_text(key: bytes) -> str:
-    """The text of `text_key`."""
-    return key.decode("utf-8", "surrogatepass")
+def key_text(key: object) -> str:
+    """The text of `text_key`; of what somebody else has put there, something to show that no file is called."""
+    try:
+        return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else repr(key)[:_MOST_SHOWN]
+    except UnicodeDecodeError:
+        return key.decode("utf-8", "replace")
 
 
 def now() -> str:

@@ -58,7 +58,7 @@ class _Dock(QWidget):
         return self._widget is not None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in _NAPARI_ASKS:
+        if name in _NAPARI_ASKS or (name.startswith("_") and self.__dict__.get("_widget") is None):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         return getattr(self._make(), name)
 
