@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,15 @@ import pytest
 from napari_wavegms.widgets.entry import FineTuneDock, ReviewDock, SegmentDock
 
 
+@pytest.fixture
+def viewer(shared_viewer: Any) -> Iterator[Any]:
+    yield shared_viewer
+    shared_viewer.window.remove_dock_widget("all")
+    shared_viewer.layers.clear()
+
+
 @pytest.mark.parametrize("kind", [SegmentDock, FineTuneDock, ReviewDock])
-def test_the_panel_is_made_after_the_dock_is_there(kind: Any, make_napari_viewer: Any, qtbot: Any) -> None:
-    viewer = make_napari_viewer()
+def test_the_panel_is_made_after_the_dock_is_there(kind: Any, viewer: Any, qtbot: Any) -> None:
     widget = kind(viewer)
     viewer.window.add_dock_widget(widget)
     assert not widget.is_ready
@@ -22,16 +29,15 @@ def test_the_panel_is_made_after_the_dock_is_there(kind: Any, make_napari_viewer
     assert widget.panel.isVisibleTo(widget)
 
 
-def test_a_script_that_asks_for_the_panel_has_it_at_once(make_napari_viewer: Any) -> None:
-    widget = SegmentDock(make_napari_viewer())
+def test_a_script_that_asks_for_the_panel_has_it_at_once(viewer: Any) -> None:
+    widget = SegmentDock(viewer)
     assert not widget.busy
     assert widget.is_ready
     with pytest.raises(AttributeError, match="no_such"):
         widget.no_such  # noqa: B018
 
 
-def test_the_panel_rests_while_its_dock_is_closed(make_napari_viewer: Any, qtbot: Any) -> None:
-    viewer = make_napari_viewer(show=True)
+def test_the_panel_rests_while_its_dock_is_closed(viewer: Any, qtbot: Any) -> None:
     widget = SegmentDock(viewer)
     dock = viewer.window.add_dock_widget(widget)
     qtbot.waitUntil(lambda: widget.is_ready)
@@ -45,8 +51,7 @@ def test_the_panel_rests_while_its_dock_is_closed(make_napari_viewer: Any, qtbot
     assert widget.panel.isVisibleTo(widget)
 
 
-def test_a_dock_that_is_closed_at_once_makes_no_panel(make_napari_viewer: Any, qtbot: Any) -> None:
-    viewer = make_napari_viewer()
+def test_a_dock_that_is_closed_at_once_makes_no_panel(viewer: Any, qtbot: Any) -> None:
     widget = SegmentDock(viewer)
     viewer.window.remove_dock_widget(viewer.window.add_dock_widget(widget))
     qtbot.wait(1)
