@@ -17,6 +17,7 @@ NAMES = (
     "finetune",
     "train",
     "evaluate",
+    "measure",
     "corrections",
     "export-masks",
     "models",

@@ -16,6 +16,7 @@ from napari_wavegms.commands import (
     finetune,
     import_official,
     info,
+    measure,
     models,
     segment,
     train,
@@ -24,7 +25,7 @@ from napari_wavegms.commands.common.arguments import SentenceParser
 from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
-COMMANDS = (segment, finetune, train, evaluate, corrections, models, info, import_official, demo, bench)
+COMMANDS = (segment, finetune, train, evaluate, measure, corrections, models, info, import_official, demo, bench)
 
 _DESCRIPTION = (
     "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "

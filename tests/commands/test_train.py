@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from napari_wavegms.cli import main
-from napari_wavegms.commands.train_plan import hold_out
+from napari_wavegms.commands.common.train_plan import hold_out
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.checkpoint import load_checkpoint
 

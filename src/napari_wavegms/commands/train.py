@@ -34,7 +34,7 @@ from napari_wavegms.wording import counted, duration
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from napari_wavegms.commands.train_plan import Plan
+    from napari_wavegms.commands.common.train_plan import Plan
     from napari_wavegms.learn.pairs import Pair
     from napari_wavegms.learn.teacher import ImageTeacher
     from napari_wavegms.model.card import ModelCard
@@ -77,7 +77,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, and say where the result is."""
-    from napari_wavegms.commands.train_plan import make_plan, write_split
+    from napari_wavegms.commands.common.train_plan import make_plan, write_split
 
     set_memory_limit(options.max_memory)
     plan = make_plan(options)

@@ -173,6 +173,33 @@ def masks_of(images: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
     return found
 
 
+def find_masks(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The masks among files and folders: of a folder those named like masks, or all of its images where none is.
+
+    Raises `InputError` for a path that does not exist, or if there is no mask in any of them.
+    """
+    masks: list[Path] = []
+    for path in (path for text in inputs for path in _expanded(os.fspath(text))):
+        inside = [one for one in _listed_files(path) if not _MAP.fullmatch(stem_of(one))] if path.is_dir() else [path]
+        masks += [one for one in inside if looks_like_mask(one)] or inside
+    if not masks:
+        raise InputError(
+            f"There is no mask in {listed(map(str, inputs))}. Choose {KINDS} files, or a folder with them."
+        )
+    return masks
+
+
+def image_for(mask: Path, images: str | os.PathLike[str]) -> Path:
+    """The image in a folder that a mask is called after; raises `InputError` where there is none."""
+    stem = _stem(mask)
+    named = _MASK.fullmatch(stem)
+    by_stem = {_stem(path): path for path in _listed_files(images) if path != mask}
+    found = by_stem.get(named["stem"] if named else stem) or by_stem.get(stem)
+    if found is None:
+        raise InputError(f"{images} has no image for {mask.name}. Name each mask like its image.")
+    return found
+
+
 def result_names(files: Sequence[Path]) -> list[str]:
     """One name for the results of each file: its stem, with what tells it apart where stems are equal.
 

@@ -52,10 +52,10 @@ def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int
     ):
         table = csv.DictWriter(file, COLUMNS, restval="")
         table.writeheader()
-        table.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+        table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return len(rows)
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """A value that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
