@@ -354,7 +354,7 @@ class ReviewPanel(QWidget):
         choices = add_all(QHBoxLayout(), self._exported, QLabel("as"), self._format)
         for place, choice in ((0, self._exported), (2, self._format)):
             choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            choices.setStretch(place, 3 - place // 2)
+            choices.setStretch(place, 1)
         add_all(column, self._grid(("save", "export")), choices, self.masks_row, self.replacing)
         return body
 
