@@ -57,7 +57,7 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
         find_images("long" * 200)
     with pytest.raises(InputError, match=r"One of the inputs is empty\. Give a file or a folder"):
         find_images("")
-    with pytest.raises(InputError, match=r"scan\.png is a web address\. Download it"):
+    with pytest.raises(InputError, match=r"^https://example\.org/scan\.png is a web address\. Download it"):
         find_images("https://example.org/scan.png")
 
 
@@ -125,6 +125,8 @@ def test_no_pair_at_all_shows_the_names(tmp_path: Path) -> None:
     assert unpaired(images, masks).masks == ("e_mask",)
     with pytest.raises(InputError, match="the masks are none"):
         pair_by_stem(images, touch(tmp_path / "empty"))
+    with pytest.raises(InputError, match=r"There is no image in .*empty"):
+        pair_by_stem(tmp_path / "empty", masks)
 
 
 def test_images_and_masks_may_lie_in_one_folder(tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLik
     images, masks = _two_sides(images_dir, masks_dir)
     pairs = [PairPaths(stem_of(path), path, tuple(masks[key])) for key, path in images.items() if key in masks]
     if not pairs:
+        if not images:
+            raise InputError(f"There is no image in {images_dir}. Choose a folder with {KINDS} files.")
         raise InputError(
             f"No image in {images_dir} has a mask of the same name in {masks_dir}: the images are {_some(images)}, "
             f"the masks are {_some(masks)}. Name each mask like its image; the endings may differ."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,8 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
 def no_such_file(path: object, what: str = "file") -> str:
     """The sentence on a path where nothing is."""
     if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
-        return f"{path} is a web address. Download it, and give the file."
+        address = re.sub(r"^(https?):/+", r"\1://", str(path))  # a path has one slash
+        return f"{address} is a web address. Download it, and give the file."
     return f"There is no {what} {path}. Check the spelling."
 
 
