@@ -7,6 +7,7 @@ prints; "ended" and the exit code are the last line.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -19,6 +20,7 @@ PANELS = ("napari_wavegms.widgets.review.widget", "napari_wavegms.widgets.segmen
 
 for module in ("napari.viewer", "torch", *PANELS):
     importlib.import_module(module)
+gc.freeze()  # or each look through all objects would copy the pages they are in
 for line in sys.stdin:
     if child := os.fork():
         sys.stdout.write(f"ended {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
