@@ -127,7 +127,7 @@ class Home:
             yield " ".join(words[:2]), lambda words=words: cli.main(words)
         yield "versions in use", lambda: ModelVersions().current()
         yield "unfinished edits", lambda: [Journal().restore(left.target.image) for left in Journal().unfinished()]
-        yield "edits as CSV", lambda: export_csv(Journal(), self.folder / "edits.csv")
+        yield "edits as CSV", lambda: [export_csv(Journal(), self.folder / "edits.csv")]
         yield (
             "worklist",
             lambda: Worklist.of_folder(self.folder / "images", CorrectionStore(), WorklistStates()).items(),
