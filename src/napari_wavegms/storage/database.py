@@ -267,8 +267,10 @@ def text_key(text: str) -> bytes:
 
 def key_text(key: object) -> str:
     """The text of `text_key`; of what somebody else has put there, something to show that no file is called."""
+    if not isinstance(key, bytes):
+        return repr(key)[:_MOST_SHOWN]
     try:
-        return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else repr(key)[:_MOST_SHOWN]
+        return key.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return key.decode("utf-8", "replace")
 
