@@ -75,6 +75,11 @@ class FineTuneWidget(DockedWidget):
         """Whether a fine-tuning runs."""
         return self._learner.busy
 
+    @property
+    def helping(self) -> bool:
+        """Whether pairs are read or stored, or a folder is: the list is not what it will be."""
+        return self._helper.busy
+
     # What a person does
 
     def fine_tune(self) -> None:
