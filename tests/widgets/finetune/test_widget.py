@@ -203,6 +203,8 @@ def test_the_whole_loop_and_a_look_at_what_it_brought(lesson: Class) -> None:
     assert shown == ["test images", "test images: yours", "test images: previous", "test images: new"]
     assert lesson.panel.pairs.rows == rows
     np.testing.assert_array_equal(lesson.viewer.layers["test images: yours"].data[0], lesion("held_out", 2)[1])
+    outlines = [layer.get_color(1) for layer in lesson.viewer.layers if layer.name.startswith("test images: ")]
+    assert len({tuple(colour) for colour in outlines}) == 3, "told apart by their colours, too"
     lesson.panel.verdict.compare_requested.emit()
     assert list(lesson.viewer.layers) == layers
 

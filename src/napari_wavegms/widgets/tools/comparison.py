@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
@@ -83,7 +84,8 @@ def _show(viewer: ViewerModel, preview: Preview) -> None:
             preview.masks[name],
             name=f"test images: {name}",
             metadata=dict(mark),
-            colormap={None: "transparent", 1: colour},
+            # A dictionary of colours would have numba compile for a second first.
+            colormap=CyclicLabelColormap(colors=["transparent", colour], background_value=0),
             opacity=1.0,
         )
         layer.contour = width
