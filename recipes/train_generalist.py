@@ -313,7 +313,8 @@ class Trainer:
             lineage=(*self.lineage, about),
             scores=self.progress.scores,
             data="; ".join(f"{source.name} ({source.citation}; {source.terms})" for source in SOURCES),
-            terms="Weights: BSD-3-Clause, as the program. The training images are CC0 or CC BY 4.0; cite the papers.",
+            terms="Weights: BSD-3-Clause, as the program; the context trunk: Apache-2.0 (context-trunk.NOTICE). The "
+            "training images are CC0 or CC BY 4.0; cite the papers.",
             command="python recipes/train_generalist.py --data DATA --taesd TAESD --run runs/generalist",
         )
 
