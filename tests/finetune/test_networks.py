@@ -71,8 +71,8 @@ def test_a_trunk_that_learned_does_not_change_which_network_answers(shared: Path
     learned, keeper = WaveGMS(own_trunk=True).eval(), WaveGMS(own_trunk=True).eval()
     with torch.no_grad():
         for network in (learned, keeper):
-            network.mapper.context.weight.normal_(std=0.01)  # type: ignore[union-attr]
-        for weights in learned.trunk.parameters():  # type: ignore[union-attr]
+            network.mapper.context.weight.normal_(std=0.01)
+        for weights in learned.trunk.parameters():
             weights.mul_(0.9)
     both, first, second = (
         save_checkpoint(tmp_path / f"{name}.safetensors", network, card, keeper=other)

@@ -97,6 +97,17 @@ def test_a_network_with_context_learns_what_to_make_of_it(
     assert card.context
 
 
+@pytest.mark.parametrize("trained", ["mapper", "everything"])
+def test_corrections_never_change_a_trunk_of_its_own(tmp_path: Path, trained: Literal["mapper", "everything"]) -> None:
+    model = WaveGMS(own_trunk=True)
+    before = model.trunk.fingerprint
+    config = replace(TINY, trained=trained, average_decay=0.5)
+    list(iter_train(pairs(2), [], model, codec(), config, tmp_path))
+    after, card = load_checkpoint(tmp_path / "best.safetensors")
+    assert after.mapper.state_dict()["context.weight"].abs().amax() > 0
+    assert after.trunk.fingerprint == card.context == before
+
+
 def test_context_is_computed_once_a_view_where_the_encoder_is_frozen(tmp_path: Path) -> None:
     asked: list[int] = []
     for trained, views in (("mapper", [3]), ("everything", [3, 3, 3])):  # in the warm-up and in each of two steps

@@ -143,21 +143,21 @@ def test_a_file_says_whether_there_is_context_and_which_trunk(tmp_path: Path, ha
 
 def test_a_trunk_that_learns_is_in_the_file_and_counts(tmp_path: Path) -> None:
     model = WaveGMS(own_trunk=True)
-    torch.nn.init.normal_(model.mapper.context.weight, std=0.01)  # type: ignore[union-attr]
+    torch.nn.init.normal_(model.mapper.context.weight, std=0.01)
     frozen = ContextTrunk.from_file()
-    assert torch.equal(model.context(ramps()), frozen(ramps()))  # type: ignore[arg-type]
-    before = model.trunk.fingerprint  # type: ignore[union-attr]
+    assert torch.equal(model.context(ramps()), frozen(ramps()))
+    before = model.trunk.fingerprint
     assert before == frozen.fingerprint
     model(ramps()).mask.out.sum().backward()
     with torch.no_grad():
-        for weights in model.trunk.parameters():  # type: ignore[union-attr]
+        for weights in model.trunk.parameters():
             assert weights.grad is not None
             weights -= 1e-3 * weights.grad.sign()
-    assert model.trunk.fingerprint != before  # type: ignore[union-attr]
+    assert model.trunk.fingerprint != before
     file = save_checkpoint(tmp_path / "own.safetensors", model, ModelCard(name="own"))
     loaded, card = load_checkpoint(file)
     assert card.parameters == 2_608_892 + 692_688
-    assert card.context == model.trunk.fingerprint  # type: ignore[union-attr]
+    assert card.context == model.trunk.fingerprint
     with torch.inference_mode():
         wanted, found = model.eval()(ramps()), loaded(ramps())
     assert all(torch.equal(a, b) for a, b in zip(wanted.mask, found.mask, strict=True))

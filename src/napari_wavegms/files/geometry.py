@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,7 @@ def checked_geometry(
         raise InputError(f"{path} has {len(shape)} axes, but two to four can be read. Save one volume of it.")
     sizes = _sizes(affine)
     if not np.isfinite(affine).all() or not (sizes > 0).all():
-        declared = " x ".join(f"{size:g}" for size in sizes)
-        raise InputError(f"{path} says that a voxel is {declared} {unit} large. Give its header sizes above zero.")
+        raise without_size(path, sizes, unit)
     directions = affine[:3, :3] / sizes
     shear = np.abs(directions.T @ directions - np.eye(3)).max()
     if shear > _MOST_SHEAR:
@@ -151,6 +150,12 @@ def checked_geometry(
             "grid first."
         )
     return Geometry(affine, shape, _view(affine, shape) if oriented else _AS_STORED, unit, header)
+
+
+def without_size(path: Path, sizes: Iterable[float], unit: str = "mm") -> InputError:
+    """What to say of a file whose voxels have no size."""
+    declared = " x ".join(f"{size:g}" for size in sizes)
+    return InputError(f"{path} says that a voxel is {declared} {unit} large. Give its header sizes above zero.")
 
 
 def geometry_of_layer(metadata: Mapping[str, Any], shape: tuple[int, ...]) -> Geometry | None:

@@ -89,7 +89,8 @@ def misplacing_turns(masks: Tensor) -> list[frozenset[int]]:
     learns from mirrored ones learns that they may be left lungs. Polyps lie anywhere, and every turn is as likely. Each
     mask is compared with those that it overlaps most, so that several kinds may be among them.
     """
-    rough = F.adaptive_avg_pool2d(masks.float(), ROUGH_SIDE)[:, 0]
+    parts = masks.split(MOST_COMPARED)  # as numbers, all masks of a large set would take gigabytes
+    rough = torch.cat([F.adaptive_avg_pool2d(part.float(), ROUGH_SIDE)[:, 0] for part in parts])
     rough /= rough.flatten(1).norm(dim=1).clamp_min(1e-6)[:, None, None]  # what two have in common is a cosine now
     placed = torch.nonzero(rough.flatten(1).any(dim=1))[:, 0]
     others = placed[:: -(-len(placed) // MOST_COMPARED) or 1]

@@ -84,8 +84,11 @@ class Learner:
         self.kept_model = copy.deepcopy(start) if config.average_decay else start
         self._misplacing = misplacing_turns(frames.masks)
         frozen = config.trained == "mapper"
-        learned, kept = (model.mapper if frozen else model for model in (start, self.kept_model))
-        self._learned, self._kept = list(learned.parameters()), list(kept.parameters())
+        self._learned, self._kept = (
+            # Not a trunk of the network's own: its features are computed beforehand, without gradients.
+            [*([] if frozen else model.encoder.parameters()), *model.mapper.parameters()]
+            for model in (start, self.kept_model)
+        )
         self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
         self.mask_cache, image_cache = LatentCache(codec.encode), LatentCache(self.teacher.encode)
         self.encoder_cache = image_cache if frozen else None

@@ -4,7 +4,7 @@ The frozen context trunk describes an image: its features are averaged over all 
 The projection (linear discriminant analysis [1]_ of the sets that the generalist learns from,
 `recipes/familiarity.py`) is scaled so that images of one kind vary by about one in each number, while kinds lie far
 apart. Each kind of training image is a mean and a limit in the model's card, which contains no pixels. What was
-measured once holds for every model that is fine-tuned from it, because the trunk never learns.
+measured once holds for every model that is fine-tuned from it, because this trunk never learns.
 
 The level is about the image and not about the mask: a lesion can be missed on an image that looks familiar.
 
@@ -172,7 +172,7 @@ class ImageKinds:
             | ({"relearned": True} if kind.relearned else {})
             for kind in self.kinds
         ]
-        return {"trunk": _space().trunk.fingerprint, "kinds": kinds, "corrected": [_short(p) for p in self.corrected]}
+        return {"trunk": _space().fingerprint, "kinds": kinds, "corrected": [_short(p) for p in self.corrected]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageKinds | None:
@@ -193,7 +193,7 @@ class ImageKinds:
             corrected = np.array([_point(point) for point in values["corrected"]]).reshape(-1, NUMBERS)
             if not kinds or not all(kind.limit > 0 and kind.count > 0 for kind in kinds):
                 return None
-            return cls(kinds, corrected) if values["trunk"] == _space().trunk.fingerprint else None
+            return cls(kinds, corrected) if values["trunk"] == _space().fingerprint else None
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
@@ -226,6 +226,7 @@ class _Space:
     """What makes points of images."""
 
     trunk: ContextTrunk
+    fingerprint: str  # of the trunk
     projection: Array  # (NUMBERS, 256)
 
 
@@ -234,7 +235,8 @@ def _space() -> _Space:
     from napari_wavegms.model.context import ContextTrunk
 
     with resources.as_file(resources.files("napari_wavegms.assets") / PROJECTION) as file:
-        return _Space(ContextTrunk.from_file(), np.load(file, allow_pickle=False).astype(np.float64))
+        trunk = ContextTrunk.from_file()
+        return _Space(trunk, trunk.fingerprint, np.load(file, allow_pickle=False).astype(np.float64))
 
 
 def _distances(points: Array, others: Array) -> Array:

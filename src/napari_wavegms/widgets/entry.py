@@ -157,11 +157,11 @@ def _warm_up_job() -> Generator[Any, None, None]:
 
 def _units_are_unread() -> bool:
     """Whether pint would read its units, a third of a second, in whichever thread makes the first layer."""
-    in_use = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    in_use = pint.get_application_registry()
     return isinstance(in_use.get(), pint.registry.LazyRegistry)
 
 
 def _take_units(units: Any) -> None:
     """Give napari, in the window's thread, the units that a worker has read, unless they have been read meanwhile."""
     if units is not None and _units_are_unread():
-        pint.set_application_registry(units)  # type: ignore[no-untyped-call]
+        pint.set_application_registry(units)

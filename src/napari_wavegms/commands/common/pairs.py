@@ -76,7 +76,10 @@ class Readers(Sequence["Pair"]):
 
     def of(self, files: Sequence[PairPaths]) -> Readers:
         """Those of some files, which share what is in memory."""
-        some = Readers([place for file in files for place in self._places if place[0] == file])
+        planes: dict[PairPaths, list[tuple[PairPaths, int]]] = {}
+        for place in self._places:
+            planes.setdefault(place[0], []).append(place)
+        some = Readers([place for file in files for place in planes.get(file, ())])
         some._kept = self._kept
         return some
 

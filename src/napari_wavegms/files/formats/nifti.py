@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded
-from napari_wavegms.files.geometry import Geometry, checked_geometry
+from napari_wavegms.files.geometry import Geometry, checked_geometry, without_size
 from napari_wavegms.files.provenance import KEY, Record, as_written, find_line
 from napari_wavegms.storage.memory import ask_for_memory
 
@@ -98,8 +98,7 @@ def _check_sizes(path: Path, nibabel: Any) -> None:
             header = kind(head[: kind.sizeof_hdr], check=False)
             sizes = header["pixdim"][1 : 1 + min(3, int(header["dim"][0]))]
             if not (sizes > 0).all():
-                declared = " x ".join(f"{size:g}" for size in sizes)
-                raise InputError(f"{path} says that a voxel is {declared} mm large. Give its header sizes above zero.")
+                raise without_size(path, sizes)
 
 
 def _nibabel(path: Path) -> Any:

@@ -83,9 +83,10 @@ class Placement:
     def move(self, layer: Layer) -> None:
         """Bring a layer of N dimensions here; what is right already is not set, for each setting redraws."""
         now = Placement.of(layer)
-        for field in fields(self)[:-1]:  # metadata tells what the layer is, not where
+        for field in fields(self):
             wanted = getattr(self, field.name)
-            if not np.array_equal(getattr(now, field.name), wanted):
+            # Metadata tells what the layer is, not where.
+            if field.name != "metadata" and not np.array_equal(getattr(now, field.name), wanted):
                 setattr(layer, field.name, wanted)
 
     def fits(self, layer: Layer, data: Any) -> bool:
