@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from napari_wavegms.commands.common.console import about, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_masks, image_for
+from napari_wavegms.files.discovery import find_images, find_masks, image_for
 from napari_wavegms.files.reading import MaskDetails, read_image, read_mask_details
 from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.export import cell
@@ -51,11 +52,12 @@ def run(options: argparse.Namespace) -> int:
     masks = find_masks(options.masks)
     if options.csv:
         checked_output_file(options.csv, masks, suffix=".csv", option="--csv")
+    images = None if options.images is None else find_images([options.images])
     rows: list[dict[str, Any]] = []
     failed = 0
     for path in masks:
         try:
-            rows += measured(path, options.images)
+            rows += measured(path, images)
         except InputError as error:
             failed += 1
             note(about(path.name, str(error)))
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def measured(path: Path, images: Path | None) -> list[dict[str, Any]]:
+def measured(path: Path, images: Sequence[Path] | None) -> list[dict[str, Any]]:
     """The rows of a mask's file; raises `InputError` if it, or its image, cannot be read or has another size."""
     mask = read_mask_details(path)
     image = None if images is None else _values(mask, image_for(path, images))

@@ -191,14 +191,14 @@ def find_masks(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return masks
 
 
-def image_for(mask: Path, images: str | os.PathLike[str]) -> Path:
-    """The image in a folder that a mask is called after; raises `InputError` where there is none."""
+def image_for(mask: Path, images: Sequence[Path]) -> Path:
+    """The one of a folder's images that a mask is called after; raises `InputError` where there is none."""
     stem = _stem(mask)
     named = _MASK.fullmatch(stem)
-    by_stem = {_stem(path): path for path in _listed_files(images) if path != mask}
+    by_stem = {_stem(path): path for path in images if path != mask}
     found = by_stem.get(named["stem"] if named else stem) or by_stem.get(stem)
     if found is None:
-        raise InputError(f"{images} has no image for {mask.name}. Name each mask like its image.")
+        raise InputError(f"{images[0].parent} has no image for {mask.name}. Name each mask like its image.")
     return found
 
 
