@@ -47,7 +47,9 @@ def test_folders_within_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF, NIfTI, MHA or NRRD files"):
+    with pytest.raises(
+        InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF, NIfTI, MHA, NRRD or DICOM files"
+    ):
         find_images(touch(tmp_path, "notes.txt"))
     with pytest.raises(InputError, match="There is no image in nothing"):
         find_images([])
@@ -62,14 +64,14 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "b.webp", "c.dcm", "notes.txt", "a_mask.tif")
+    touch(tmp_path, "a.png", "b.webp", "c.gif", "notes.txt", "a_mask.tif")
     touch(tmp_path / "empty")
     touch(tmp_path / "inner", "b.png")
     notes: list[str] = []
     assert find_images([tmp_path, tmp_path / "empty"], on_note=notes.append) == [tmp_path / "a.png"]
     said = "\n".join(notes)
     for part in (
-        "b.webp, c.dcm",
+        "b.webp, c.gif",
         "the images in inner",
         "--recursive",
         f"no image in {tmp_path / 'empty'}",

@@ -39,8 +39,9 @@ _EPILOG = """\
 Each mask is written as soon as it is done, to DIR/<name>_mask.tiff: 0 is background, 1 is lesion. A mask that is there
 already, perhaps corrected by hand, is kept unless --overwrite is given. Images of the same name from several folders
 get the folder's name before theirs. Stacks are segmented plane by plane into one stack. Files named like masks,
-<name>_mask.*, are no images. A volume (NIfTI, MHA, NRRD) gets a NIfTI mask, <name>_mask.nii.gz, with the same axes and
-affine, so that it lies on it in every program.
+<name>_mask.*, are no images. A folder with the slices of a DICOM series is one volume. A volume (NIfTI, MHA, NRRD,
+DICOM series) gets a NIfTI mask, <name>_mask.nii.gz, with the same axes and affine, so that it lies on it in every
+program; --format dcm gives DICOM images their segmentation (SEG), <name>_mask.dcm.
 A file that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
 
 
@@ -51,7 +52,7 @@ def add_parser(commands: Commands) -> None:
         "input",
         metavar="INPUT",
         nargs="+",
-        help="images (PNG, JPEG, BMP, TIFF), volumes (NIfTI, MHA, NRRD) or folders",
+        help="images (PNG, JPEG, BMP, TIFF, DICOM), volumes (NIfTI, MHA, NRRD, DICOM series) or folders",
     )
     parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
     add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
@@ -237,9 +238,11 @@ def segment_file(
             is_uniform = is_uniform and plane.segmentation.is_uniform
             progress.update()
     mask = threshold_probability(probability, threshold)
-    provenance = Provenance.now(segmenter.card.name, threshold, job.source.name)
+    provenance = Provenance.now(
+        segmenter.card.name, threshold, job.source.name, class_names=segmenter.card.class_names, edited=False
+    )
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-    about = loaded.spacing, axes, provenance, loaded.geometry
+    about = loaded.spacing, axes, provenance, job.source
     if job.probability:
         write_probability(job.probability, probability, *about)
     if job.uncertainty:

@@ -13,14 +13,14 @@ from itertools import count, islice
 from pathlib import Path
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats import itk, nifti
+from napari_wavegms.files.formats import dicom, itk, nifti
 from napari_wavegms.files.reading import KINDS, no_such_file
 from napari_wavegms.storage.user_data import expanded
 from napari_wavegms.wording import listed
 
 VOLUMES: tuple[str, ...] = (*nifti.SUFFIXES, *itk.SUFFIXES)
 """Endings of volumes, whose masks are NIfTI unless another format is asked for."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *VOLUMES)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *VOLUMES, *dicom.SUFFIXES)
 
 _SHOWN = 3
 # What `segment` and the panels write beside an image, and what data sets call its masks (BUSI: "x_mask_1").
@@ -72,7 +72,7 @@ def find_images(
     masks: list[Path] = []
     for path in paths:
         with _opening(path):
-            if path.is_dir():
+            if path.is_dir() and not dicom.is_series(path):
                 inside = list(_images_of(path, recursive, note))
                 masks += filter(is_mask_name, inside)
                 images += [one for one in inside if not is_mask_name(one)]
@@ -123,6 +123,8 @@ def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[st
 def stem_of(path: str | os.PathLike[str]) -> str:
     """The file's name without its ending; ``scan.nii.gz`` is ``scan``."""
     path = Path(path)
+    if path.suffix[1:].isdigit():  # of a DICOM file that is called by a number
+        return path.name
     return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
 
 
@@ -134,7 +136,10 @@ def mask_ending(image: str | os.PathLike[str], chosen: str | None = None) -> str
     >>> mask_ending("brain.mha"), mask_ending("cells.png"), mask_ending("brain.nii.gz", "png")
     ('nii.gz', 'tiff', 'png')
     """
-    return chosen or ("nii.gz" if Path(image).name.lower().endswith(VOLUMES) else "tiff")
+    if chosen:
+        return chosen
+    is_volume = Path(image).name.lower().endswith(VOLUMES) or (image != "" and Path(image).is_dir())
+    return "nii.gz" if is_volume else "tiff"
 
 
 def same_name(stem: str) -> str:
@@ -262,10 +267,12 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
     visible = sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural(path.name))
     images = [path for path in visible if _is_image(path)]
     yield from images
-    others = [path for path in visible if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)]
+    foreign = (path for path in visible if path not in images and not path.name.lower().endswith(SUFFIXES))
+    others = [path for path in foreign if _is_foreign(path)]
     if others:
         note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {KINDS}.")
-    inner = [path for path in visible if path.is_dir() and not path.is_symlink()] if len(visible) > len(images) else []
+    rest = [path for path in visible if path not in images] if len(visible) > len(images) else []
+    inner = [path for path in rest if path.is_dir() and not path.is_symlink()]
     if recursive:
         for place in inner:
             yield from _images_of(place, recursive, note)
@@ -280,7 +287,12 @@ def _stem(path: Path) -> str:
 
 
 def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES) and path.is_file()
+    """Whether a path is a file with the ending of an image, DICOM without one, or the folder of a DICOM series."""
+    if path.name.startswith("."):
+        return False
+    if path.name.lower().endswith(SUFFIXES):
+        return path.is_file()
+    return dicom.is_series(path) if path.is_dir() else _is_foreign(path) and dicom.is_dicom(path)
 
 
 def _is_foreign(path: Path) -> bool:
@@ -297,8 +309,8 @@ def _has_images(folder: Path) -> bool:
 def _image_of(mask: Path) -> Path | None:
     """The image beside a file with a mask's name."""
     found = _OURS.fullmatch(stem_of(mask))
-    places = (mask.with_name(f"{found['stem']}{suffix}") for suffix in SUFFIXES) if found else ()
-    return next((place for place in places if place.is_file()), None)
+    places = (mask.with_name(f"{found['stem']}{suffix}") for suffix in (*SUFFIXES, "")) if found else ()
+    return next((place for place in places if _is_image(place)), None)
 
 
 def _two_sides(

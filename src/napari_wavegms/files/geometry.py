@@ -20,6 +20,9 @@ Matrix = npt.NDArray[np.float64]
 GEOMETRY_KEY = "wavegms_geometry"
 """Where a napari layer's metadata keeps the `Geometry` of its volume."""
 
+LEFT_BACK_HEAD = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""To our right, front and head, from the left, back and head of ITK and DICOM; and back."""
+
 # Where columns, rows and slices go, for slices along left-right, front-back and feet-head: as a radiologist sees them.
 _VIEWS = ("PIL", "LIP", "LPS")
 _AXIAL = 2

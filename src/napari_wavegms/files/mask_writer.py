@@ -1,4 +1,4 @@
-"""Write masks and probabilities, as files that ImageJ, tifffile, Pillow and scikit-image all read."""
+"""Write masks and probabilities, as files that other programs of their field read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, PngImagePlugin
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats import itk, nifti
+from napari_wavegms.files.formats import dicom, dicom_seg, itk, nifti
 from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.labels import checked_axes, label_colors, output_file, smallest_labels, spatial_count
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record
@@ -34,7 +34,9 @@ def write_mask(
     provenance: Provenance | None = None,
     like: str | os.PathLike[str] | Geometry | None = None,
 ) -> Path:
-    """Write a label mask as TIFF, PNG or (with nibabel) NIfTI, by the ending of `path`; replaces the file in one step.
+    """Write a label mask as TIFF, PNG or (with the extra ``medical``) NIfTI or DICOM, by the ending of `path`.
+
+    A file that is there is replaced in one step.
 
     Labels up to 255 are stored with a palette (background black, label 1 white, others bright), because label 1 of 255
     would look black in an ordinary viewer. tifffile and Pillow return the labels; programs that expand palettes, such
@@ -44,7 +46,7 @@ def write_mask(
     Parameters
     ----------
     path : path-like
-        Ends in ``.tif``, ``.tiff``, ``.png``, ``.nii`` or ``.nii.gz``.
+        Ends in ``.tif``, ``.tiff``, ``.png``, ``.nii``, ``.nii.gz`` or ``.dcm``.
     labels : array-like
         (H, W): bool or integers from 0, up to 255 in a PNG. In a TIFF also a stack of up to five axes, and labels up to
         4,294,967,295.
@@ -56,7 +58,8 @@ def write_mask(
         Where the mask came from.
     like : path-like or Geometry, optional
         The volume, or its `LoadedImage.geometry`: a NIfTI mask is stored as it is, with the same axes, so that it lies
-        on it in every program. Images that are no volumes have no effect.
+        on it in every program. Images that are no volumes have no effect. A DICOM segmentation needs its DICOM file, or
+        the folder of its series.
 
     Returns
     -------
@@ -77,15 +80,22 @@ def write_mask(
     [[0, 1], [2, 0]]
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in (*_TIFF, *_PNG) and not _is_nifti(path):
+    if suffix not in (*_TIFF, *_PNG, *dicom_seg.SUFFIXES) and not _is_nifti(path):
         raise InputError(
-            f"'{Path(path).name}' does not end in .tif, .tiff, .png, .nii or .nii.gz; give the mask one of these "
+            f"'{Path(path).name}' does not end in .tif, .tiff, .png, .nii, .nii.gz or .dcm; give the mask one of these "
             "endings."
         )
     array = smallest_labels(labels)
     letters = checked_axes(axes, array.ndim)
     if _is_nifti(path):
         return _write_nifti(path, array, spacing, letters, provenance, like)
+    if suffix in dicom_seg.SUFFIXES:
+        record = Record(letters, array.shape, spacing and spacing.last(spatial_count(letters)), provenance)
+        image = None if like is None or isinstance(like, Geometry) else Path(like)
+        content = dicom_seg.encode(Path(path), array, record, image)
+        with output_file(path, dicom_seg.SUFFIXES) as file:
+            file.write_bytes(content)
+        return Path(path)
     if suffix in _TIFF:
         return _write_tiff(path, array, spacing, letters, provenance)
     if array.size != array.shape[-2] * array.shape[-1]:
@@ -143,6 +153,8 @@ def _write_nifti(
 def _geometry_of(image: Path) -> Geometry | None:
     if _is_nifti(image):
         return nifti.read_geometry(image)
+    if dicom.is_image(image):
+        return dicom.read_geometry(image)
     return itk.read_geometry(image) if image.name.lower().endswith(itk.SUFFIXES) else None
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
+from napari_wavegms.files.formats import dicom
 from napari_wavegms.files.formats.raster import is_deep
-from napari_wavegms.files.napari_writers import PROVENANCE_KEY
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY, layer_metadata
 from napari_wavegms.files.provenance import KEY
 from napari_wavegms.files.reading import LoadedImage, read_image_or_mask
 from napari_wavegms.files.spacing import PIXEL, Spacing
@@ -21,8 +22,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """The reader for a file of ours to read; None for web addresses and for files that are to be stacked."""
-    if isinstance(path, list) or "://" in path or not Path(path).is_file():
+    """The reader for a file or the folder of a DICOM series; None for web addresses, and for files to be stacked."""
+    if isinstance(path, list) or "://" in path or not (Path(path).is_file() or dicom.is_image(Path(path))):
         return None
     return read_layers
 
@@ -35,7 +36,7 @@ def read_layers(path: str) -> list[LayerData]:
     found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
     axes, geometry = found.axes.removesuffix("S"), found.geometry
     meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}
-    meta["metadata"] = {} if geometry is None else geometry.metadata
+    meta["metadata"] = layer_metadata(geometry, Path(path)) if isinstance(found, LoadedImage) else {}
     if geometry is not None and len(geometry.origin) <= len(axes):
         meta["translate"] = (0.0,) * (len(axes) - len(geometry.origin)) + geometry.origin
     if isinstance(found, LoadedImage):

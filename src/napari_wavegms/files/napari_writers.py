@@ -1,14 +1,16 @@
-"""The npe2 writer: File > Save Selected Layers saves a Labels layer as a TIFF, PNG or NIfTI mask."""
+"""The npe2 writer: File > Save Selected Layers saves a Labels layer as a TIFF, PNG, NIfTI or DICOM mask."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.geometry import geometry_of_layer
+from napari_wavegms.files.formats import dicom, dicom_seg
+from napari_wavegms.files.geometry import Geometry, geometry_of_layer
 from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.provenance import Provenance
@@ -16,6 +18,9 @@ from napari_wavegms.files.spacing import PIXEL, Spacing, normal_unit
 
 PROVENANCE_KEY = "wavegms"
 """Where a layer's metadata keeps the provenance of its mask: a `Provenance` or its dictionary."""
+
+DICOM_KEY = "wavegms_dicom"
+"""Where a layer's metadata keeps the DICOM file, or the folder of a series, that it shows or is the mask of."""
 
 _NAMES = {"T": "t time frame", "Z": "z slice plane depth", "C": "c channel", "Y": "y row", "X": "x column col"}
 _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names.split()}
@@ -25,15 +30,28 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a mask with its spacing, axes and provenance, by the ending of `path`.
 
     Of a multiscale layer the finest level is written. Of the layer's attributes `meta`, ``scale``, ``units``,
-    ``axis_labels`` and ``metadata`` are used: its provenance, and for a NIfTI file the geometry of the volume.
+    ``axis_labels`` and ``metadata`` are used: its provenance, and for a NIfTI or DICOM file what it is to lie on.
     """
     labels = np.asarray(data[0] if meta.get("multiscale") else data)
     if labels.ndim < 2:  # the writer has the sentence for it
         return [str(write_mask(path, labels))]
     axes = axes_from_names(meta.get("axis_labels") or (), labels.ndim)
     spacing = spacing_from_scale(meta.get("scale"), meta.get("units"), checked_axes(axes, labels.ndim))
-    geometry = geometry_of_layer(meta.get("metadata") or {}, labels.shape)
-    return [str(write_mask(path, labels, spacing, axes, _provenance(meta), geometry))]
+    like = drawn_on(Path(path), meta.get("metadata") or {}, labels.shape)
+    return [str(write_mask(path, labels, spacing, axes, _provenance(meta), like))]
+
+
+def layer_metadata(geometry: Geometry | None, source: Path) -> dict[str, Any]:
+    """What a layer of an image tells its writers, and those of its masks."""
+    metadata = {} if geometry is None else geometry.metadata
+    return metadata | ({DICOM_KEY: str(source)} if dicom.is_image(source) else {})
+
+
+def drawn_on(path: Path, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> Geometry | Path | None:
+    """What the mask of a layer of `shape` is to lie on in the file `path`, by the layer's metadata."""
+    if path.suffix.lower() in dicom_seg.SUFFIXES:
+        return Path(metadata[DICOM_KEY]) if DICOM_KEY in metadata else None
+    return geometry_of_layer(metadata, shape)
 
 
 def axes_from_names(names: Sequence[object], ndim: int) -> str | None:

@@ -33,20 +33,22 @@ class Provenance:
     editor: str | None = None  # who approved or corrected it
     channel_axis: int | None = None  # of the image, counted from 0
     channel: int | None = None  # the one that the mask belongs to, counted from 0
+    class_names: tuple[str, ...] = ()  # of the labels, background first
+    edited: bool | None = None  # whether a person changed what the model drew; None where nobody knows
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):
             raise InputError(f"The threshold of a provenance is {self.threshold}. Give a number from 0 to 1.")
 
     @classmethod
-    def now(cls, model: str, threshold: float, source: str = "") -> Provenance:
+    def now(cls, model: str, threshold: float, source: str = "", **more: Any) -> Provenance:
         """The provenance of a mask made at this moment by this version."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(model=model, threshold=threshold, version=__version__, source=source, created=created)
+        return cls(model=model, threshold=threshold, version=__version__, source=source, created=created, **more)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is left out."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
 
     @classmethod
     def from_dict(cls, values: object) -> Provenance:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.foreign_masks import labels_of
-from napari_wavegms.files.formats import itk, nifti, raster, tiff
+from napari_wavegms.files.formats import dicom, itk, nifti, raster, tiff
 from napari_wavegms.files.formats.decoded import Decoded, ForeignFile, over_black
 from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
 
-KINDS = "PNG, JPEG, BMP, TIFF, NIfTI, MHA or NRRD"
+KINDS = "PNG, JPEG, BMP, TIFF, NIfTI, MHA, NRRD or DICOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class LoadedImage:
 class MaskDetails:
     """A mask (H, W) or a stack, its axes, spacing and geometry as in `LoadedImage`, and its provenance if we wrote it.
 
-    `is_ours` tells whether we wrote it, with provenance or without; `note` what was left out, or cut at half.
+    `is_ours` tells whether we wrote it, with provenance or without, or it is a DICOM segmentation; `note` what was left
+    out, or cut at half. `class_names` are those of the labels, background first, where the file has some.
     """
 
     labels: NDArray[Any]
@@ -51,15 +52,16 @@ class MaskDetails:
     is_ours: bool = False
     note: str = ""
     geometry: Geometry | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def read_image(path: str | os.PathLike[str]) -> LoadedImage:
-    """Read a PNG, JPEG, BMP or TIFF image, or (with the extra ``medical``) a NIfTI, MHA or NRRD volume.
+    """Read a PNG, JPEG, BMP or TIFF image, or (with the extra ``medical``) a NIfTI, MHA, NRRD or DICOM image.
 
-    The content decides, not the ending. Palettes and CMYK become RGB, transparent grey lies over black, pictures are
-    turned upright by their EXIF orientation, and zero-is-white is inverted: the array looks like the picture. A volume
-    is cut into the slices of its `Geometry`, the same however it is stored. Before it is decoded, what it needs is
-    compared with the memory limit, half of what is free.
+    A DICOM series is a folder that holds its slices. The content decides, not the ending. Palettes and CMYK become RGB,
+    transparent grey lies over black, pictures are turned upright by their EXIF orientation, and zero-is-white is
+    inverted: the array looks like the picture. A volume is cut into the slices of its `Geometry`, the same however it
+    is stored. Before it is decoded, what it needs is compared with the memory limit, half of what is free.
 
     Parameters
     ----------
@@ -149,15 +151,17 @@ def read_mask_details(path: str | os.PathLike[str]) -> MaskDetails:
 def _as_mask(source: Path, decoded: Decoded) -> MaskDetails:
     labels, axes, note = labels_of(decoded, source)
     record = decoded.record
+    provenance = record.provenance if record else None
     return MaskDetails(
         labels=labels,
         axes=axes,
         spacing=decoded.spacing,
-        provenance=record.provenance if record else None,
+        provenance=provenance,
         source=source,
         is_ours=record is not None,
         note=" ".join(filter(None, (f"{source.name}: {note}" if note else "", _left_out(decoded, source)))),
         geometry=decoded.geometry,
+        class_names=decoded.class_names or (provenance.class_names if provenance else ()),
     )
 
 
@@ -189,11 +193,13 @@ def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
 def _decoder(path: Path) -> Callable[[Path], Decoded]:
     try:
         if path.is_dir():
+            if dicom.is_series(path):
+                return dicom.decode
             raise InputError(f"{path} is a folder. Choose an image file in it.")
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise InputError(f"{path} is a pipe or a device, not a file. Choose an image file.")
         with path.open("rb") as file:
-            head = file.read(132)
+            head = file.read(dicom.PREAMBLE + len(dicom.MAGIC))
     except InputError:
         raise
     except FileNotFoundError as cause:
@@ -206,12 +212,12 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
         return nifti.decode
     if path.name.lower().endswith(itk.SUFFIXES):
         return itk.decode
+    if head[dicom.PREAMBLE :] == dicom.MAGIC:  # its preamble may be that of a TIFF
+        return dicom.decode
     if head.startswith(tiff.MAGIC):
         return tiff.decode
     if head.startswith(raster.MAGIC):
         return raster.decode
-    if head[128:] == b"DICM":
-        raise InputError(f"{path} is a DICOM file, which cannot be read yet. Export it as PNG or TIFF.")
     raise _foreign(path)
 
 

@@ -54,7 +54,7 @@ class DrawnMask:
     spacing: Spacing | None
     axes: str | None = None
     provenance: Provenance | None = None
-    like: Geometry | None = None
+    like: Geometry | Path | None = None
 
     @classmethod
     def of(
@@ -68,7 +68,7 @@ class DrawnMask:
                 first = next((one for one in found if one is not None), None)
                 provenance = None if first is None else provenance_of(first, keep_names=keep_names)
                 axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-                return cls(labels, loaded.spacing, axes, provenance, loaded.geometry)
+                return cls(labels, loaded.spacing, axes, provenance, loaded.source)
         return None
 
 

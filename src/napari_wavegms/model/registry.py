@@ -72,6 +72,14 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     raise CheckpointError(f"There is no model '{name}'. Choose one of {names}, or give a .safetensors file.")
 
 
+def class_names_of(name: str) -> tuple[str, ...]:
+    """The names of the labels of a model that can be chosen by name; empty where there is none."""
+    try:
+        return read_card(resolve(name)).class_names if name else ()
+    except CheckpointError:
+        return ()
+
+
 def list_models() -> list[ModelEntry]:
     """List the models that can be chosen by name, shipped ones first; torch is not needed.
 

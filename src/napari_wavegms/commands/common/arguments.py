@@ -140,7 +140,7 @@ def add_shared(parser: argparse.ArgumentParser, *options: str) -> None:
         parser.add_argument(option, **_SHARED[option])
 
 
-_FORMATS = ("tiff", "png", "nii.gz")
+_FORMATS = ("tiff", "png", "nii.gz", "dcm")
 _SHARED: dict[str, dict[str, Any]] = {
     "--model": {
         "default": "default",
@@ -172,7 +172,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--format": {
         "type": one_of(*_FORMATS),
         "metavar": "|".join(_FORMATS),
-        "help": "file format of the masks (default: nii.gz for volumes, tiff for the rest)",
+        "help": "file format of the masks (default: nii.gz for volumes, tiff for the rest); dcm gives a segmentation "
+        "(SEG) of a DICOM image",
     },
     "--window": {
         "type": intensity_window,

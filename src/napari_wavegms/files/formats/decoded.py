@@ -23,7 +23,8 @@ class Decoded:
 
     `axes` has one letter per axis of `pixels`, colour samples S always last; 2 samples are grey and alpha. `palette` is
     (N, 3 or 4) uint8 where the values are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in
-    different ways. `left_out` says which other pictures the file holds. `geometry` is that of a volume.
+    different ways. `left_out` says which other pictures the file holds. `geometry` is that of a volume, and
+    `class_names` are those of labels, from 0 up.
     """
 
     pixels: NDArray[Any]
@@ -35,6 +36,7 @@ class Decoded:
     record: Record | None = None
     left_out: str = ""
     geometry: Geometry | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[Any]:

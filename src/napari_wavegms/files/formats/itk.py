@@ -10,13 +10,12 @@ import numpy as np
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded
-from napari_wavegms.files.geometry import Geometry, checked_geometry
+from napari_wavegms.files.geometry import LEFT_BACK_HEAD, Geometry, checked_geometry
 from napari_wavegms.storage.memory import ask_for_memory
 
 SUFFIXES: tuple[str, ...] = (".mha", ".mhd", ".nrrd")
 
 _VOXEL = 12  # bytes, as of NIfTI
-_LEFT_BACK_HEAD = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's x and y go to the left and the back, ours to right and front
 
 
 def decode(path: Path) -> Decoded:
@@ -63,7 +62,7 @@ def _reader(path: Path) -> tuple[Any, Geometry]:
     affine[:spatial, :spatial] = (directions * reader.GetSpacing())[:spatial, :spatial]
     affine[:spatial, 3] = reader.GetOrigin()[:spatial]
     # A plane alone does not say how it lies.
-    return reader, checked_geometry(path, _LEFT_BACK_HEAD @ affine, tuple(reader.GetSize()), oriented=count > 2)
+    return reader, checked_geometry(path, LEFT_BACK_HEAD @ affine, tuple(reader.GetSize()), oriented=count > 2)
 
 
 def _damaged(path: Path) -> InputError:

@@ -17,6 +17,7 @@ import pint
 from napari.layers import Layer
 
 from napari_wavegms.files.geometry import GEOMETRY_KEY
+from napari_wavegms.files.napari_writers import DICOM_KEY
 
 Matrix = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ class Placement:
     axis_labels : tuple of str, or None
         None where the layer has napari's own default labels, which are numbers that depend on N.
     metadata : dict
-        The layer's, without what is ours but the geometry of a volume.
+        The layer's, without what is ours but the geometry of a volume, and which DICOM image it is.
     """
 
     scale: Matrix
@@ -132,7 +133,7 @@ class Placement:
 
 
 def _is_ours(key: object) -> bool:
-    return str(key).startswith("wavegms") and key != GEOMETRY_KEY
+    return str(key).startswith("wavegms") and key not in (GEOMETRY_KEY, DICOM_KEY)
 
 
 def _default_labels(ndim: int) -> tuple[str, ...]:

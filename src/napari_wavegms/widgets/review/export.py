@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_wavegms.corrections.export import file_stems
 from napari_wavegms.files.discovery import mask_ending, result_names
+from napari_wavegms.files.formats.dicom import is_image
 from napari_wavegms.files.napari_writers import axes_from_names
 from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.export import export_csv
@@ -156,7 +157,8 @@ class Exports(QObject):
             plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
             labels, _ = drawn_mask(data, plan, store, journal)
             axes = axes_from_names([pixels.axes[axis] for axis in plan.kept_axes], len(plan.kept_axes))
-            return None if labels is None else DrawnMask(labels, pixels.spacing, axes, like=pixels.geometry)
+            like = Path(pixels.source) if pixels.source and is_image(Path(pixels.source)) else pixels.geometry
+            return None if labels is None else DrawnMask(labels, pixels.spacing, axes, like=like)
 
         files = []
         for item, name in zip(items, names, strict=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pint
 from napari.layers import Labels
 
+from napari_wavegms.files.napari_writers import layer_metadata
 from napari_wavegms.files.spacing import PIXEL
 from napari_wavegms.journal.records import EditTarget
 from napari_wavegms.segment.merging import Overwrite
@@ -261,7 +263,7 @@ def _placement(loaded: LoadedImage) -> Placement:
         scale, units = (1.0,) * bare + tuple(spacing.size), (PIXEL,) * bare + (spacing.unit,) * len(spacing.size)
     else:
         scale, units = (1.0,) * dimensions, (PIXEL,) * dimensions
-    metadata = {} if loaded.geometry is None else loaded.geometry.metadata
+    metadata = layer_metadata(loaded.geometry, Path(loaded.source))
     try:
         return Placement.plain(scale, units, metadata)
     except (pint.UndefinedUnitError, ValueError):

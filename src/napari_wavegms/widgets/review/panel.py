@@ -66,8 +66,14 @@ _KEYLESS = {
 }
 _EXPORT = "Export masks…", "Write the masks of this list to a folder, under the names of their images."
 _EXPORTED = (("approved", True), ("all that were worked on", False))
-_FORMATS = (("Automatic", ""), ("TIFF", "tiff"), ("PNG", "png"), ("NIfTI", "nii.gz"))
-_FORMATS_SAY = ("NIfTI for volumes, TIFF for the rest", "", "", "On the volume, if it is one")
+_FORMATS = (("Automatic", ""), ("TIFF", "tiff"), ("PNG", "png"), ("NIfTI", "nii.gz"), ("DICOM", "dcm"))
+_FORMATS_SAY = (
+    "NIfTI for volumes, TIFF for the rest",
+    "",
+    "",
+    "On the volume, if it is one",
+    "On a DICOM image (SEG)",
+)
 
 
 class _ActionButton(QPushButton):

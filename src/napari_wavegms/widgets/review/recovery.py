@@ -67,7 +67,7 @@ class Recovery(QObject):
             self._decide(left, "discarded")
             self._panel.say(f"The edits on {name} were discarded. They remain in the journal.")
             self._ask()
-        elif key is None and not (left.target.source and source.is_file()):
+        elif key is None and not (left.target.source and source.exists()):
             self._panel.say_problem(f"{name} is not open. Open its folder or layer, then press Restore.")
             self._question.ask_about(left)
         else:

@@ -245,7 +245,7 @@ class Strokes(QObject):
             self._panel.say(str(outcome.error), "problem")
         elif outcome.result is not None:
             self._bring_back(left, how, *outcome.result)
-        elif not was_opened and left.target.source and source.is_file():
+        elif not was_opened and left.target.source and source.exists():
             try:
                 self._viewer.open(str(source), plugin="napari-wavegms")
             except InputError as error:

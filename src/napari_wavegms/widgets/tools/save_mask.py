@@ -16,17 +16,18 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_wavegms.errors import WaveGMSError
-from napari_wavegms.files.discovery import VOLUMES, stem_of
-from napari_wavegms.files.geometry import Geometry, geometry_of_layer
+from napari_wavegms.files.discovery import mask_ending, stem_of
+from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
-from napari_wavegms.files.napari_writers import axes_from_names, spacing_from_scale
+from napari_wavegms.files.napari_writers import axes_from_names, drawn_on, spacing_from_scale
 from napari_wavegms.files.provenance import Provenance
 
 FILTERS = {
     "TIFF mask with spacing (*.tif *.tiff)": ".tif",
     "PNG mask (*.png)": ".png",
     "NIfTI mask on its volume (*.nii.gz *.nii)": ".nii.gz",
+    "DICOM segmentation of its image (*.dcm)": ".dcm",
 }
 
 _DOUBLE_ENDINGS = (".nii.gz", ".ome.tif", ".ome.tiff")
@@ -42,7 +43,7 @@ class SaveRequest:
     units: tuple[str, ...]
     axis_labels: tuple[str, ...]
     provenance: Provenance
-    geometry: Geometry | None = None
+    like: Geometry | Path | None = None
 
     @classmethod
     def of(cls, path: Path, mask: Labels, provenance: Provenance) -> SaveRequest:
@@ -54,7 +55,7 @@ class SaveRequest:
             units=tuple(str(unit) for unit in mask.units),
             axis_labels=tuple(str(label) for label in mask.axis_labels),
             provenance=provenance,
-            geometry=geometry_of_layer(mask.metadata, mask.data.shape),
+            like=drawn_on(path, mask.metadata, mask.data.shape),
         )
 
 
@@ -67,7 +68,7 @@ def suggested_path(image_name: str, source: str | None, folder: Path | None = No
         file = Path(source)
         ending = next((ending for ending in _DOUBLE_ENDINGS if file.name.lower().endswith(ending)), file.suffix)
         stem = file.name.removesuffix(file.name[-len(ending) :]) if ending else file.name
-        return file.parent / f"{stem}_mask{'.nii.gz' if file.name.lower().endswith(VOLUMES) else '.tif'}"
+        return file.parent / f"{stem}_mask{'.nii.gz' if mask_ending(file) == 'nii.gz' else '.tif'}"
     safe = re.sub(r"[^\w.-]+", "_", image_name).strip("._") or "image"
     return (folder or Path.cwd()) / f"{safe}_mask.tif"
 
@@ -102,7 +103,7 @@ def save_job(request: SaveRequest) -> Generator[None, None, Path]:
     axes = axes_from_names(request.axis_labels, request.labels.ndim)
     spacing = spacing_from_scale(request.scale, request.units, checked_axes(axes, request.labels.ndim))
     try:
-        return write_mask(request.path, request.labels, spacing, axes, request.provenance, request.geometry)
+        return write_mask(request.path, request.labels, spacing, axes, request.provenance, request.like)
     except OSError as error:
         reason = error.strerror or str(error)
         raise WaveGMSError(f"{request.path} cannot be written ({reason}). Choose another folder.") from error
