@@ -30,6 +30,8 @@ from pydicom.uid import (
 
 from napari_wavegms import InputError, read_image, write_mask
 from napari_wavegms.files.discovery import find_images, masks_of, pair_by_stem
+from napari_wavegms.files.napari_reader import get_reader, read_layers
+from napari_wavegms.files.napari_writers import write_labels
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_mask_details
 from napari_wavegms.files.spacing import Spacing
@@ -360,6 +362,23 @@ def test_a_mask_of_a_still_says_how_it_came_about(tmp_path: Path, provenance: Pr
     (segment,) = highdicom.seg.segread(path).SegmentSequence
     assert segment.algorithm_type.value == kind
     np.testing.assert_array_equal(read_mask_details(path).labels, labels)
+
+
+def test_napari_opens_a_series_and_its_segmentation_and_saves_another(
+    tmp_path: Path, voxels: NDArray[np.uint16]
+) -> None:
+    folder = ct(tmp_path / "series", voxels)
+    assert get_reader(str(tmp_path)) is None
+    ((pixels, meta, kind),) = get_reader(str(folder))(str(folder))
+    assert (kind, meta["name"], meta["scale"], meta["units"]) == ("image", "series", (2.5, 0.8, 0.5), ("mm",) * 3)
+    assert "Doe" not in repr(meta)
+    labels = labels_of(pixels.shape)
+    (path,) = write_labels(str(tmp_path / "saved.dcm"), labels, meta)
+    ((again, there, kind),) = read_layers(path)
+    assert kind == "labels"
+    np.testing.assert_array_equal(again, labels)
+    assert (there["scale"], there["translate"]) == (meta["scale"], meta["translate"])
+    assert there["features"]["name"] == ["background", "label 1", "", "label 3"]
 
 
 def test_a_mask_without_a_label_or_an_image_is_refused(tmp_path: Path, voxels: NDArray[np.uint16]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 from npe2 import PluginManifest
 from PIL import Image
 
@@ -21,7 +22,7 @@ from napari_wavegms.files.spacing import Spacing
 
 LABELS = np.kron(np.array([[0, 1], [2, 0]], np.uint8), np.ones((8, 8), np.uint8))
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
-PROVENANCE = Provenance.now("generalist", 0.4, "scan.png")
+PROVENANCE = Provenance.now("generalist", 0.4, "scan.png", class_names=("background", "cyst", "wall"))
 
 
 @pytest.mark.parametrize("name", ["scan_mask.tif", "whatever.png", "v.nii.gz"])
@@ -35,6 +36,11 @@ def test_our_masks_are_labels_with_spacing_and_provenance(tmp_path: Path, name: 
     assert (meta["scale"], meta["units"], meta["axis_labels"]) == ((0.5, 0.25), ("mm", "mm"), ("y", "x"))
     assert Provenance.from_dict(meta["metadata"]["wavegms"]) == PROVENANCE
     assert meta["name"] == name.split(".")[0]
+    layer = Layer.create(data, meta, kind)
+    assert layer.get_status((0, 12), world=False)["value"] == "1; name: cyst"
+    np.testing.assert_allclose(
+        [layer.get_color(label) for label in (1, 2)], [[0, 0.902, 1, 1], [1, 0.6, 0, 1]], atol=1e-3
+    )
 
 
 def test_a_series_of_volumes_is_scaled_along_its_spatial_axes(tmp_path: Path) -> None:

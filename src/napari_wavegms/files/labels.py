@@ -88,3 +88,12 @@ def label_colors() -> NDArray[np.uint8]:
         colors[label] = [round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value)]
     colors.flags.writeable = False
     return colors
+
+
+@cache
+def overlay_colors() -> NDArray[np.uint8]:
+    """The same for labels that are shown over their image: 1 cyan and 2 orange, which are seen on tissue and skin."""
+    colors = label_colors().copy()
+    colors[1:3] = (0, 230, 255), (255, 153, 0)
+    colors.flags.writeable = False
+    return colors

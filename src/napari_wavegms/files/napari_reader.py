@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
 from napari_wavegms.files.formats import dicom
 from napari_wavegms.files.formats.raster import is_deep
+from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY, layer_metadata
 from napari_wavegms.files.provenance import KEY
 from napari_wavegms.files.reading import LoadedImage, read_image_or_mask
@@ -31,18 +33,27 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 def read_layers(path: str) -> list[LayerData]:
     """Read a file as one layer, with its name, scale, units and axis labels.
 
-    Its metadata has the `Geometry` of a volume, and the provenance of a mask of ours.
+    Its metadata has the `Geometry` of a volume, and the provenance of a mask of ours, whose labels have colours and, as
+    features, names.
     """
     found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
     axes, geometry = found.axes.removesuffix("S"), found.geometry
     meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}
-    meta["metadata"] = layer_metadata(geometry, Path(path)) if isinstance(found, LoadedImage) else {}
+    meta["metadata"] = layer_metadata(geometry, Path(path) if isinstance(found, LoadedImage) else None)
     if geometry is not None and len(geometry.origin) <= len(axes):
         meta["translate"] = (0.0,) * (len(axes) - len(geometry.origin)) + geometry.origin
     if isinstance(found, LoadedImage):
         return [(found.pixels, meta | {"rgb": found.axes.endswith("S")}, "image")]
     if found.provenance is not None:
         meta["metadata"][PROVENANCE_KEY] = found.provenance.as_dict()
+    if found.is_ours:
+        shown: dict[int | None, tuple[int, ...]] = {
+            label: (*color, 255) for label, color in enumerate(overlay_colors().tolist())
+        }
+        shown |= {0: (0, 0, 0, 0), None: (255, 255, 255, 255)}
+        meta["colormap"] = {label: np.array(color) / 255 for label, color in shown.items()}
+    if found.class_names:
+        meta["features"] = {"index": range(len(found.class_names)), "name": list(found.class_names)}
     return [(found.labels, meta, "labels")]
 
 

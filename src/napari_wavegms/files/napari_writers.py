@@ -41,10 +41,10 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [str(write_mask(path, labels, spacing, axes, _provenance(meta), like))]
 
 
-def layer_metadata(geometry: Geometry | None, source: Path) -> dict[str, Any]:
-    """What a layer of an image tells its writers, and those of its masks."""
+def layer_metadata(geometry: Geometry | None, image: Path | None) -> dict[str, Any]:
+    """What the layer of a volume, or of an image file, tells its writers and those of its masks."""
     metadata = {} if geometry is None else geometry.metadata
-    return metadata | ({DICOM_KEY: str(source)} if dicom.is_image(source) else {})
+    return metadata | ({DICOM_KEY: str(image)} if image is not None and dicom.is_image(image) else {})
 
 
 def drawn_on(path: Path, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> Geometry | Path | None:

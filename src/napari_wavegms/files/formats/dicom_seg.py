@@ -16,7 +16,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats import dicom
 from napari_wavegms.files.formats.decoded import Decoded
 from napari_wavegms.files.geometry import LEFT_BACK_HEAD, Geometry, checked_geometry
-from napari_wavegms.files.labels import label_colors
+from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record, find_line
 
 SUFFIXES = (".dcm",)
@@ -148,7 +148,7 @@ def _segment(highdicom: Any, number: int, label: int, record: Record) -> Any:
         algorithm_identification=by,
         tracking_uid=highdicom.UID(),
         tracking_id=f"{KEY} label {label}",
-        display_color=highdicom.color.CIELabColor.from_rgb(*(int(part) for part in label_colors()[label % 256])),
+        display_color=highdicom.color.CIELabColor.from_rgb(*(int(part) for part in overlay_colors()[label % 256])),
     )
 
 

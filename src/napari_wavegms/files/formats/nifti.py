@@ -61,6 +61,7 @@ def encode(path: Path, values: NDArray[Any], record: Record, geometry: Geometry 
             header.set_qform(affine, _SCANNER)
             header.set_sform(affine, _SCANNER)
     header.set_data_shape(voxels.shape)
+    header.set_intent("label" if values.dtype.kind == "u" else "none")
     if geometry is None and record.spacing is not None and record.spacing.is_length:
         sizes = record.spacing.in_unit("mm").size[::-1]
         header.set_zooms((*sizes, *[1.0] * 4)[: voxels.ndim])

@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.segment.planes import StackPlan
@@ -88,7 +89,6 @@ def mask_name(image: Image, channel: ChannelChoice | None) -> str:
 
 # How a new mask looks: as a person last made another one look in this session.
 _LOOK: dict[str, Any] = {"opacity": 0.4, "contour": 0}
-_COLOURS = {1: (0.0, 0.9, 1.0, 1.0), 2: (1.0, 0.6, 0.0, 1.0)}  # seen on tissue and skin; napari's own 1 is dark brown
 
 
 def new_mask(data: npt.NDArray[Any], name: str, place: Placement, memory: MaskMemory) -> Labels:
@@ -96,8 +96,7 @@ def new_mask(data: npt.NDArray[Any], name: str, place: Placement, memory: MaskMe
     layer = Labels(data, name=name, opacity=_LOOK["opacity"], **place.as_arguments())
     layer.contour = _LOOK["contour"]
     colours = np.array(layer.colormap.colors)
-    for label, colour in _COLOURS.items():
-        colours[label] = colour
+    colours[1:3, :3] = overlay_colors()[1:3] / 255  # napari's own 1 is dark brown
     layer.colormap = CyclicLabelColormap(colors=colours, background_value=0)
     layer.events.opacity.connect(_remember_look)
     layer.events.contour.connect(_remember_look)

@@ -263,7 +263,7 @@ def _placement(loaded: LoadedImage) -> Placement:
         scale, units = (1.0,) * bare + tuple(spacing.size), (PIXEL,) * bare + (spacing.unit,) * len(spacing.size)
     else:
         scale, units = (1.0,) * dimensions, (PIXEL,) * dimensions
-    metadata = layer_metadata(loaded.geometry, Path(loaded.source))
+    metadata = layer_metadata(loaded.geometry, Path(loaded.source) if loaded.source else None)
     try:
         return Placement.plain(scale, units, metadata)
     except (pint.UndefinedUnitError, ValueError):
