@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -64,13 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The arguments with negative values of --window in one with it: argparse would take them for options."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == "--window" and re.match(r"-\d", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = SentenceParser(prog="wavegms", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"wavegms {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for command in COMMANDS:
         command.add_parser(commands)
-    options, unknown = parser.parse_known_args(argv)
+    options, unknown = parser.parse_known_args(_joined(sys.argv[1:] if argv is None else argv))
     if options.command is None and not unknown:
         parser.print_help(sys.stderr)
         parser.exit(BAD_INPUT)

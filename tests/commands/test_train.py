@@ -115,9 +115,15 @@ def test_a_window_is_kept_in_the_card_and_used_by_segment(train: Run, wavegms: R
     assert read_card(best).preprocessing["window"] == [-45, 105]
     said = wavegms("segment", made[0] / "ct0.tif", "--output", tmp_path, "--model", best)
     assert "-45 to 105 shown as black to white" in said.out
-    said = wavegms("segment", made[0] / "ct1.tif", "--output", tmp_path, "--model", best, "--window=-100:300")
+    said = wavegms("segment", made[0] / "ct1.tif", "--output", tmp_path, "--model", best, "--window", "-100:300")
     assert "-100 to 300 shown as black to white" in said.out
     assert "-45 becomes black and 105 white" in wavegms("info", best).out
+    tifffile.imwrite(tmp_path / "mri.tif", rng.integers(0, 1000, (40, 48)).astype(np.int16))
+    said = wavegms("segment", tmp_path / "mri.tif", "--output", tmp_path, "--model", best)
+    assert "mri.tif has no value below 0, so that it is hardly in the Hounsfield units of the window." in said.err
+    assert train(made, *SMALL, "--output", tmp_path / "other", "--from", best, "--window", "volume").code == 0
+    rules = read_card(tmp_path / "other" / "best.safetensors").preprocessing
+    assert (rules["of_volume"], "window" in rules) == (True, False)
 
 
 def test_a_fifth_is_held_out_and_remembered(train: Run, folders: Folders, tmp_path: Path) -> None:

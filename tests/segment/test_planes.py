@@ -26,6 +26,9 @@ class Brightness:
 
     level: float = 0.5
 
+    def for_volume(self, planes: Any) -> Any:
+        return self
+
     def segment(self, plane: np.ndarray) -> np.ndarray:
         if not np.isfinite(plane).any():
             raise InputError("This image has no finite pixel. Leave it out.")

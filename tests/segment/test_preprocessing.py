@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.preprocessing import (
@@ -202,3 +205,36 @@ def test_few_levels_are_scaled_as_all_other_numbers(dtype: type, percentiles: tu
             expected, wide = scale_intensity(pixels.astype(np.int32), percentiles)
             assert intensity == pytest.approx(wide, rel=1e-12)
             np.testing.assert_allclose(scaled, expected, atol=1e-6)
+
+
+class Lazy:
+    """Planes that count how often one is read."""
+
+    def __init__(self, planes: NDArray[Any]) -> None:
+        self.planes, self.read = planes, 0
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        self.read += 1
+        return np.asarray(self.planes[number])
+
+
+def test_percentiles_of_a_volume_make_the_same_value_the_same_grey_in_all_slices() -> None:
+    volume = np.random.default_rng(0).normal(0, 100, (200, 20, 30)).astype(np.float32)
+    volume[::2] *= 5  # every other slice has a wider range
+    volume[:, 4, 5] = 40
+    rules = Preprocessing(size=32, of_volume=True)
+    planes = Lazy(volume)
+    its = rules.for_volume(planes)
+    assert planes.read == 64
+    low, high = np.percentile(volume, (0.1, 99.9))
+    assert its.window == pytest.approx((low, high), rel=0.1)
+    greys = {round(float(scale_intensity(plane, its.percentiles, its.window)[0][4, 5]), 6) for plane in volume[:10]}
+    assert len(greys) == 1
+    assert Preprocessing.from_dict(rules.as_dict()) == rules
+    assert rules.with_window((0, 80)).for_volume(planes).window == (0, 80)
+    for unchanged in (Preprocessing(size=32).for_volume(planes), rules.for_volume(None), rules.for_volume(volume[:1])):
+        assert unchanged.window is None
+    assert rules.for_volume(np.zeros((3, 4, 4), np.uint8)) == rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from napari_wavegms.model.device import choose_device, computes_bfloat16
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import list_models, resolve, shipped
 from napari_wavegms.segment.ood import ImageKinds, describe
+from napari_wavegms.segment.planes import plan_stack, segment_planes
 from napari_wavegms.segment.segmenter import Segmenter, segment_stack
 from napari_wavegms.storage.user_data import user_models_folder
 
@@ -86,6 +88,19 @@ def test_a_stack_is_segmented_plane_by_plane(segmenter: Segmenter, model_file: P
     assert segment_stack(model_file, stack[0, :1], threshold=0.1).threshold == 0.1
     with pytest.raises(InputError, match="3 channels"):
         segment_stack(segmenter, stack, axis_labels="tcyx")
+
+
+def test_a_rule_of_the_volume_is_one_window_for_all_planes_of_a_stack(segmenter: Segmenter) -> None:
+    stack = np.random.default_rng(3).normal(0, 1, (3, 24, 30)) * np.array([1, 3, 9])[:, None, None]
+    of_volume, windowed = copy(segmenter), copy(segmenter)
+    of_volume.preprocessing = segmenter.preprocessing.with_window("volume")
+    low, high = np.percentile(stack, (0.1, 99.9))
+    windowed.preprocessing = segmenter.preprocessing.with_window((low, high))
+    found = segment_stack(of_volume, stack, axis_labels="zyx").probability
+    np.testing.assert_array_equal(found, [windowed.segment(plane).probability for plane in stack])
+    plan = plan_stack(stack.shape, stack.dtype, rgb=False, current=(1, 0, 0))
+    (one,) = segment_planes(of_volume, stack, plan)
+    np.testing.assert_array_equal(one.segmentation.probability, found[1])
 
 
 def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segmenter: Segmenter) -> None:

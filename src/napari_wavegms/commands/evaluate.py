@@ -222,5 +222,5 @@ def _tile(segmenter: Segmenter, file: PairPaths, scored: ImageScored) -> Tile:
     pair = (planes.get(scored.name) or max(planes.values(), key=lambda plane: np.count_nonzero(plane.mask))).pair
     unit = "px" if scored.unit == "pixel" else scored.unit
     distance = "undefined" if scored.hd95 is None else f"{scored.hd95:.1f} {unit}"
-    mask = segmenter.segment(pair.image).mask
+    mask = segmenter.for_volume(pair.volume).segment(pair.image).mask
     return make_tile(pair.image, mask, pair.mask, pair.name, f"DSC {scored.dsc:.3f}   HD95 {distance}")

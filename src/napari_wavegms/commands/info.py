@@ -86,6 +86,8 @@ def _preparation(rules: Mapping[str, Any]) -> str:
     fit = "squashed" if rules["aspect"] == "squash" else "fitted with black borders"
     fit = f"uniform margins left out, {fit}" if rules.get("margins") else fit
     ends = f"the {low} percentile becomes black and the {high} percentile white"
+    if rules.get("of_volume"):
+        ends = f"{ends} (of all planes of a volume)"
     if window := rules.get("window"):
         ends = "{:g} becomes black and {:g} white".format(*window)
     return f"{fit} to {size} x {size} pixels; bool and uint8 are used as they are, in every other type {ends}"

@@ -26,6 +26,7 @@ from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.preprocessing import WINDOWS
 from napari_wavegms.segment.uncertainty import uncertainty_map
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, duration, listed
@@ -256,9 +257,20 @@ def segment_file(
         highest=float(probability.max()),
         intensity=intensity if plan.total == 1 else None,
         seconds=seconds,
-        notes=tuple(filter(None, (loaded.note, ignored))),
+        notes=tuple(filter(None, (loaded.note, ignored, _odd_window(segmenter.preprocessing.window, loaded)))),
         is_uniform=is_uniform,
     )
+
+
+def _odd_window(window: tuple[float, float] | None, loaded: LoadedImage) -> str:
+    """A sentence where a window of CT is used on values that are no Hounsfield units."""
+    if window is None:
+        return ""
+    if loaded.pixels.dtype in (np.bool_, np.uint8):
+        return f"{loaded.source.name} has eight bits, which are used as they are, without the window."
+    if window in WINDOWS.values() and loaded.pixels.min() >= 0:  # air is -1000
+        return f"{loaded.source.name} has no value below 0, so that it is hardly in the Hounsfield units of the window."
+    return ""
 
 
 def _plan(loaded: LoadedImage, channel: int | None) -> tuple[StackPlan, str]:

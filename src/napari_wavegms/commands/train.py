@@ -171,6 +171,7 @@ def _teacher(options: argparse.Namespace, plan: Plan, device: str) -> tuple[Imag
 def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
     """The new model's card: the start's, with this training added and without the start's scores."""
     from napari_wavegms.model.card import ModelCard
+    from napari_wavegms.segment.preprocessing import Preprocessing
 
     config, start = plan.config, plan.start
     name = plan.output.resolve().name or "model"
@@ -180,15 +181,18 @@ def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
         data += f" from '{images}'"
     verb = "Trained" if start.card is None else f"{start.label}, fine-tuned"
     before = start.card or ModelCard(name=name)
-    kept = plan.previous.preprocessing.get("window") if plan.previous else None
-    window = {} if (chosen := options.window or kept) is None else {"window": list(chosen)}
+    rules = Preprocessing.from_dict((plan.previous or before).preprocessing)
+    if options.window is not None:
+        rules = rules.with_window(options.window)
+    chosen = {"window": None if rules.window is None else list(rules.window), "of_volume": rules.of_volume}
+    preprocessing = {name: value for name, value in (before.preprocessing | chosen).items() if value}
     entry = {"start": start.label, "teacher": teacher, "held out": len(plan.validation)}
     return replace(
         before,
         name=name,
         title=f"{verb} on {data}",
         description="",
-        preprocessing=dict(before.preprocessing) | window,
+        preprocessing=preprocessing,
         lineage=(*before.lineage, entry),
         scores={},
         data="; then ".join(part for part in (before.data, data) if part),

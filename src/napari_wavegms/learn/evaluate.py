@@ -128,7 +128,8 @@ def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[Imag
     """Score a model on pairs, one after the other: the generator form of `evaluate`."""
     scores = []
     for number, pair in enumerate(pairs, start=1):
-        predicted = threshold_probability(segmenter.frame_probability(pair.image), segmenter.threshold)
+        probability = segmenter.for_volume(pair.volume).frame_probability(pair.image)
+        predicted = threshold_probability(probability, segmenter.threshold)
         truth = prepare_mask(pair.mask, segmenter.preprocessing)
         distance = hd95(predicted, truth)
         scored = ImageScored(
@@ -146,6 +147,7 @@ def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[Imag
 
 def score_volume(segmenter: Segmenter, volume: PairArrays) -> ImageScored:
     """Score a model on a volume as a whole: segmented slice by slice, compared at its own voxels, HD95 in mm."""
+    segmenter = segmenter.for_volume(volume.image)
     predicted = np.stack([segmenter.segment(plane).mask for plane in volume.image])
     spacing = volume.spacing
     is_length = spacing is not None and spacing.is_length and len(spacing.size) == predicted.ndim

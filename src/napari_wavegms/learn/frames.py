@@ -38,7 +38,7 @@ def framed(pairs: Sequence[Pair], rules: Preprocessing) -> Frames:
     masks = np.empty((len(pairs), 1, side, side), np.uint8)
     upright = []
     for i, pair in enumerate(pairs):
-        prepared = prepare(pair.image, rules)
+        prepared = prepare(pair.image, rules.for_volume(pair.volume))
         images[i] = np.rint(prepared.pixels * 255)
         masks[i, 0] = prepare_mask(pair.mask, rules, prepared.box)
         upright.append(pair.upright)

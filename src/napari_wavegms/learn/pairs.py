@@ -34,6 +34,8 @@ class Pair:
         Zero is background.
     group : str
         What may not be torn apart by a split: a patient, a volume. The name by default.
+    volume : ndarray of shape (N, H, W) or (N, H, W, 3), optional
+        The image's planes and those around it, for models whose percentiles are those of the volume.
     upright : bool
         Whether up and down mean something in it, as in ultrasound; training then mirrors it at most, never turns it.
 
@@ -54,6 +56,7 @@ class Pair:
     mask: npt.NDArray[Any]
     group: str = ""
     upright: bool = False
+    volume: npt.NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 2 or self.image.ndim > 3:
@@ -84,6 +87,7 @@ class PairArrays:
     spacing: Spacing | None = None  # of the image
     group: str = ""  # see `Pair`
     is_volume: bool = False  # whether the planes are slices; otherwise they are frames of a time series, or one
+    volume: npt.NDArray[Any] | None = None  # of a plane
 
     @property
     def planes(self) -> list[PairArrays]:
@@ -91,14 +95,14 @@ class PairArrays:
         if self.mask.ndim == 2:
             return [self]
         return [
-            PairArrays(f"{self.name} {number}", image, mask, self.note, group=self.name)
+            PairArrays(f"{self.name} {number}", image, mask, self.note, group=self.name, volume=self.image)
             for number, (image, mask) in enumerate(zip(self.image, self.mask, strict=True), start=1)
         ]
 
     @property
     def pair(self) -> Pair:
         """The pair of a plane; raises `InputError` if they do not cover the same pixels."""
-        return Pair(self.name, self.image, self.mask, self.group)
+        return Pair(self.name, self.image, self.mask, self.group, volume=self.volume)
 
 
 def read_pair(files: PairPaths) -> PairArrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,6 +137,20 @@ class SliceDone:
     segmentation: Segmentation
 
 
+@dataclass(frozen=True, slots=True)
+class _Planes:
+    """The planes of an array, each read when it is asked for."""
+
+    array: Any
+    indices: tuple[Index, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.array[self.indices[number]]
+
+
 def segment_planes(
     segmenter: Segmenter, array: Any, plan: StackPlan, order: Sequence[int] | None = None
 ) -> Generator[SliceDone, None, None]:
@@ -152,6 +166,7 @@ def segment_planes(
         )
     indices, total = plan.indices, plan.total
     order = range(total) if order is None else order
+    segmenter = segmenter.for_volume(_Planes(array, replace(plan, position=None).indices))
     for done, i in enumerate(order, start=1):
         try:
             segmentation = segmenter.segment(np.asarray(array[indices[i]]))

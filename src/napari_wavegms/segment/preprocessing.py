@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,19 @@ WINDOWS = {
 }
 """Ranges of CT in Hounsfield units, as radiologists look at them."""
 
+VOLUME = "volume"
+"""What is chosen instead of a window where the percentiles are to be those of the volume."""
+
+_MOST_PLANES, _MOST_VALUES = 64, 2**16  # that are looked at for them: planes of a volume, and values of a plane
+
+
+class Planes(Protocol):
+    """The planes of a volume, each read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Any: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -47,6 +60,7 @@ class Preprocessing:
     margins: bool = False  # whether uniform margins (black bars, a letterbox) are left out of the frame
     # Values that become 0 and 1 instead of the percentiles, such as of `WINDOWS`: the same in every image and slice.
     window: tuple[float, float] | None = None
+    of_volume: bool = False  # whether the percentiles are those of all planes of a volume instead of each plane's own
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size % 8:
@@ -72,11 +86,34 @@ class Preprocessing:
             (float(low), float(high)),
             bool(settings.get("margins", False)),
             None if window is None else (float(window[0]), float(window[1])),
+            bool(settings.get("of_volume", False)),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for the card; `margins` and `window` only where there are some, so that fingerprints stay."""
+        """Plain values for the card; the last three only where they are set, so that fingerprints stay."""
         return {name: value for name, value in asdict(self).items() if value not in (False, None)}
+
+    def with_window(self, choice: tuple[float, float] | str) -> Preprocessing:
+        """The same with a window, or with `VOLUME`."""
+        if isinstance(choice, str):
+            return replace(self, window=None, of_volume=choice == VOLUME)
+        return replace(self, window=choice, of_volume=False)
+
+    def for_volume(self, planes: Planes | None) -> Preprocessing:
+        """The rules for the planes of one volume: percentiles `of_volume` are found in 64 of them, as their window."""
+        if planes is None or not self.of_volume or self.window is not None or len(planes) < 2:
+            return self
+        values = []
+        for place in np.linspace(0, len(planes) - 1, min(len(planes), _MOST_PLANES)):
+            plane = np.asarray(planes[round(place)])
+            if plane.dtype in (np.bool_, np.uint8):
+                return self
+            step = math.ceil(math.sqrt(max(1.0, plane.shape[0] * plane.shape[1] / _MOST_VALUES)))
+            some = plane[::step, ::step].astype(np.float64)
+            values.append(some[np.isfinite(some)])
+        found = np.concatenate(values)
+        low, high = (float(value) for value in np.percentile(found, self.percentiles)) if found.size else (0.0, 0.0)
+        return replace(self, window=(low, high)) if -math.inf < low < high < math.inf else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,15 @@ from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.ood import FRAME, ImageKinds, describe_frames, points_of
 from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import FloatArray, Prepared, Preprocessing, in_whole_frame, prepare, restore
+from napari_wavegms.segment.preprocessing import (
+    FloatArray,
+    Planes,
+    Prepared,
+    Preprocessing,
+    in_whole_frame,
+    prepare,
+    restore,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +221,15 @@ class Segmenter:
             is_uniform=prepared.is_uniform,
         )
 
+    def for_volume(self, planes: Planes | None) -> Segmenter:
+        """The segmenter for the planes of one volume, see `Preprocessing.for_volume`."""
+        rules = self.preprocessing.for_volume(planes)
+        if rules is self.preprocessing:
+            return self
+        other = copy.copy(self)
+        other.preprocessing = rules
+        return other
+
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
         inference, pixels, context = self._answering(prepare(image, self.preprocessing))
@@ -249,7 +266,7 @@ class Segmenter:
 
     @cached_property
     def _kinds(self) -> ImageKinds | None:
-        is_frame = replace(self.preprocessing, window=None) == FRAME
+        is_frame = replace(self.preprocessing, window=None, of_volume=False) == FRAME
         return ImageKinds.from_dict(self.card.familiarity) if is_frame else None
 
     @cached_property

@@ -105,16 +105,18 @@ def between_0_and_1(text: str) -> float:
     return value
 
 
-def intensity_window(text: str) -> tuple[float, float]:
-    """A name of `WINDOWS`, or two values with a colon between them."""
-    from napari_wavegms.segment.preprocessing import WINDOWS
+def intensity_window(text: str) -> tuple[float, float] | str:
+    """A name of `WINDOWS`, two values with a colon between them, or `VOLUME`."""
+    from napari_wavegms.segment.preprocessing import VOLUME, WINDOWS
 
-    if text in WINDOWS:
-        return WINDOWS[text]
+    if text in WINDOWS or text == VOLUME:
+        return WINDOWS.get(text, text)
     low, _, high = text.partition(":")
     window = _float(low), _float(high)
     if not -math.inf < window[0] < window[1] < math.inf:
-        raise argparse.ArgumentTypeError(f"is '{text}'; give {', '.join(WINDOWS)}, or --window=-150:250")
+        raise argparse.ArgumentTypeError(
+            f"is '{text}'; give {', '.join(WINDOWS)}, {VOLUME}, or values such as -150:250"
+        )
     return window
 
 
@@ -179,7 +181,8 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": intensity_window,
         "metavar": "NAME|LOW:HIGH",
         "help": "values that become black and white in every image and slice, instead of percentiles of each: lung, "
-        "soft-tissue, bone, brain or liver for CT in Hounsfield units, or two values, as --window=-150:250",
+        "soft-tissue, bone, brain or liver for CT in Hounsfield units, two values such as -150:250, or 'volume' for "
+        "percentiles of all slices of a volume",
     },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},

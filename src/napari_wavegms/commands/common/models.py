@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +43,6 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
     if getattr(options, "window", None) is not None:
-        segmenter.preprocessing = replace(segmenter.preprocessing, window=options.window)
+        segmenter.preprocessing = segmenter.preprocessing.with_window(options.window)
     note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
     return segmenter
