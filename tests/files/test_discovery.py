@@ -104,6 +104,27 @@ def test_masks_by_name_are_no_images(tmp_path: Path) -> None:
     assert find_images(tmp_path / "scan_mask.tif") == [tmp_path / "scan_mask.tif"]  # whoever asks for it gets it
 
 
+@pytest.mark.parametrize(
+    "mask", ["a_gt.png", "a-seg.png", "a label.tif", "a.mask.png", "mask_a.png", "a_segmentation_2.png"]
+)
+def test_a_mask_beside_its_image_is_no_image_and_alone_may_be_one(tmp_path: Path, mask: str) -> None:
+    image = touch(tmp_path, "a.png", mask) / "a.png"
+    assert find_images(tmp_path) == find_images([image, tmp_path / mask]) == [image]
+    assert [pair.masks for pair in pair_by_stem(tmp_path, tmp_path)] == [(tmp_path / mask,)]
+    assert masks_of([image]) == {image: (tmp_path / mask,)}
+    image.rename(tmp_path / "b.png")
+    assert (tmp_path / mask in find_images(tmp_path)) == (mask != "a.mask.png")
+
+
+def test_what_is_no_file_is_left_out_and_said(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "round.png").symlink_to("round.png")
+    notes: list[str] = []
+    assert find_images(tmp_path, on_note=notes.append) == [tmp_path / "a.png"]
+    assert notes == [f"Left out of {tmp_path}: gone.png, round.png, because they are no files."]
+
+
 @pytest.mark.parametrize(("name", "stem"), [("a.png", "a"), ("a.b.tif", "a.b"), ("v.NII.gz", "v"), ("plain", "plain")])
 def test_stems(name: str, stem: str) -> None:
     assert stem_of(Path("folder") / name) == stem

@@ -76,6 +76,16 @@ def test_one_colour_on_black_and_a_shape_in_alpha_are_masks(tmp_path: Path, pict
     assert np.count_nonzero(found != LESION) < 0.06 * LESION.sum()  # the colour was resized
 
 
+@pytest.mark.parametrize("colour", [(255, 255, 255), (200, 200, 200), (90, 90, 90), (128, 42, 0), (0, 255, 60)])
+@pytest.mark.parametrize("quality", [30, 90])
+def test_a_mask_of_any_colour_survives_a_jpeg(tmp_path: Path, colour: tuple[int, ...], quality: int) -> None:
+    picture = np.where(LESION[..., None], colour, 0).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "m.jpg", quality=quality)
+    found = read_mask(tmp_path / "m.jpg")
+    assert set(np.unique(found)) == {0, 1}
+    assert np.count_nonzero(found != LESION) < 0.05 * LESION.sum()
+
+
 def test_black_is_background_wherever_a_palette_has_it(tmp_path: Path) -> None:
     image = Image.fromarray(np.where(LESION, 0, 1).astype(np.uint8))
     image.putpalette([255, 0, 0, 0, 0, 0])

@@ -223,6 +223,30 @@ class TestBadVolumes:
         with pytest.raises(InputError, match=rf"v\{suffix} has 3 numbers per voxel"):
             read_image(path)
 
+    @pytest.mark.parametrize("suffix", [".mhd", ".mha", ".nrrd"])
+    @pytest.mark.parametrize(
+        "named", ["../out.raw", "{folder}/out.raw", "LIST\n../out.raw", "../out%d.raw 1 4 1", "link.raw"]
+    )
+    def test_whose_header_names_a_file_elsewhere(self, tmp_path: Path, suffix: str, named: str) -> None:
+        (tmp_path / "in").mkdir()
+        for name in ("out.raw", "out1.raw", "out2.raw", "out3.raw", "out4.raw", "in/own.raw"):
+            (tmp_path / name).write_bytes(bytes(64))
+        (tmp_path / "in" / "link.raw").symlink_to(tmp_path / "out.raw")
+        (tmp_path / "in" / "LIST").write_bytes(bytes(64))
+        header = (
+            "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\ndata file: {}\n\n"
+            if suffix == ".nrrd"
+            else "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nElementDataFile = {}\n"
+        )
+        path = tmp_path / "in" / f"scan{suffix}"
+        path.write_text(header.format(named.format(folder=tmp_path)))
+        with pytest.raises(
+            InputError, match=rf"scan\{suffix} takes its voxels from '.*', which is not one file beside"
+        ):
+            read_image(path)
+        path.write_text(header.format("own.raw"))
+        assert read_image(path).pixels.shape == (4, 4, 4)
+
     def test_without_simpleitk_the_sentence_names_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
         (tmp_path / "v.mha").write_bytes(b"anything")

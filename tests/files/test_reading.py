@@ -434,7 +434,7 @@ class TestSeveralPictures:
             file.write(RGB[:2], photometric="rgb", metadata=None)
         loaded = read_image(tmp_path / "a.tif")
         np.testing.assert_array_equal(loaded.pixels, GREY)
-        assert loaded.note == "Of a.tif, 1 more picture (2 x 4 x 3) were left out."
+        assert loaded.note == "Of a.tif, 1 more picture (2 x 4 x 3) was left out."
 
     def test_frames_of_an_animation_are_said(self, tmp_path: Path) -> None:
         frames = [Image.fromarray(GREY + number) for number in range(3)]

@@ -24,11 +24,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *VOLUMES, *dicom.S
 
 _SHOWN = 3
 # What `segment` and the panels write beside an image, and what data sets call its masks (BUSI: "x_mask_1").
-_OURS = re.compile(r"(?P<stem>.+)[_-](mask|probability|uncertainty)([ _-]?\(?\d+\)?)?", re.IGNORECASE)
+_OURS = re.compile(r"(?P<stem>.+)[_.-](mask|probability|uncertainty)([ _-]?\(?\d+\)?)?", re.IGNORECASE)
 _MASK = re.compile(
-    r"(?P<stem>.+)[ _-](masks?|seg|segmentations?|labels?|gt|ground[ _-]?truth|annotations?)([ _-]?\(?\d+\)?)?",
+    r"(?P<stem>.+)[ _.-](?P<word>masks?|seg|segmentations?|labels?|gt|ground[ _-]?truth|annotations?)"
+    r"(?P<number>[ _-]?\(?\d+\)?)?",
     re.IGNORECASE,
 )
+_MASK_FIRST = re.compile(r"(?P<word>masks?|seg|labels?|gt)[ _.-](?P<stem>.+)(?P<number>)", re.IGNORECASE)
 _MAP = re.compile(r".+[_-](probability|uncertainty)", re.IGNORECASE)
 _LOOKED_AT = 10_000  # entries of the folders within a folder
 _NO_PICTURE = re.compile(r"\.(txt|csv|tsv|jsonl?|md|xml|ya?ml|log|ini|db|html|pdf|py)", re.IGNORECASE)
@@ -61,7 +63,8 @@ def find_images(
 
     Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own images
     are used, by their endings in `SUFFIXES`, without hidden ones, in natural order (``scan2`` before ``scan10``);
-    `recursive` goes into folders within folders. Masks named as we name them (``scan_mask.tif``) are no images.
+    `recursive` goes into folders within folders. Masks named as we name them (``scan_mask.tif``) are no images, nor is
+    ``scan_gt.png`` beside ``scan.png``, as other programs name them.
 
     Raises `InputError` for a path that does not exist, or if there is no image in any of them.
     """
@@ -74,9 +77,10 @@ def find_images(
         with _opening(path):
             if path.is_dir() and not dicom.is_series(path):
                 inside = list(_images_of(path, recursive, note))
-                masks += filter(is_mask_name, inside)
-                images += [one for one in inside if not is_mask_name(one)]
-            elif is_mask_name(path) and _image_of(path) is not None:
+                named = {one for one in inside if is_mask_name(one) or _image_of(one)}
+                masks += sorted(named)
+                images += [one for one in inside if one not in named]
+            elif _image_of(path):
                 masks.append(path)
             else:
                 images.append(path)
@@ -155,7 +159,7 @@ def is_mask_name(path: Path) -> bool:
 def looks_like_mask(path: Path) -> bool:
     """Whether a file is called as anybody calls masks: ``scan_mask.png``, ``scan_segmentation.nii.gz``."""
     stem = stem_of(path)
-    return _MASK.fullmatch(stem) is not None and _MAP.fullmatch(stem) is None
+    return _mask_name(stem) is not None and _MAP.fullmatch(stem) is None
 
 
 def masks_of(images: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
@@ -199,7 +203,7 @@ def find_masks(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def image_for(mask: Path, images: Sequence[Path]) -> Path:
     """The one of a folder's images that a mask is called after; raises `InputError` where there is none."""
     stem = _stem(mask)
-    named = _MASK.fullmatch(stem)
+    named = _mask_name(stem)
     by_stem = {_stem(path): path for path in images if path != mask}
     found = by_stem.get(named["stem"] if named else stem) or by_stem.get(stem)
     if found is None:
@@ -271,6 +275,11 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
     others = [path for path in foreign if _is_foreign(path)]
     if others:
         note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {KINDS}.")
+    odd = [path for path in visible if path.name.lower().endswith(SUFFIXES) and not (path.is_file() or path.is_dir())]
+    if odd:
+        note(
+            f"Left out of {folder}: {_listed(odd)}, because {'they are no files' if len(odd) > 1 else 'it is no file'}."
+        )
     rest = [path for path in visible if path not in images] if len(visible) > len(images) else []
     inner = [path for path in rest if path.is_dir() and not path.is_symlink()]
     if recursive:
@@ -280,6 +289,10 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
         note(f"Left out of {folder}: the images in {_listed(inner)}. Add --recursive, or name the folders.")
     if not images and not inner:
         note(f"There is no image in {folder}.")
+
+
+def _mask_name(stem: str) -> re.Match[str] | None:
+    return _MASK.fullmatch(stem) or _MASK_FIRST.fullmatch(stem)
 
 
 def _stem(path: Path) -> str:
@@ -308,7 +321,8 @@ def _has_images(folder: Path) -> bool:
 
 def _image_of(mask: Path) -> Path | None:
     """The image beside a file with a mask's name."""
-    found = _OURS.fullmatch(stem_of(mask))
+    stem = stem_of(mask)
+    found = _OURS.fullmatch(stem) or _mask_name(stem)
     places = (mask.with_name(f"{found['stem']}{suffix}") for suffix in (*SUFFIXES, "")) if found else ()
     return next((place for place in places if _is_image(place)), None)
 
@@ -322,7 +336,7 @@ def _two_sides(
     stems = {_stem(path) for path in here}
     for path in here:
         stem = _stem(path)
-        named = _MASK.fullmatch(stem)
+        named = _mask_name(stem)
         if is_mask_name(path) or (named and named["stem"] in stems):
             continue
         if (other := images.setdefault(stem, path)) != path:
@@ -340,15 +354,15 @@ def _newest(masks: Iterable[Path]) -> tuple[Path, ...]:
     """Of the files with the same number, the one that was saved last."""
     newest: dict[str, Path] = {}
     for path in sorted(masks, key=lambda path: path.stat().st_mtime):
-        found = _MASK.fullmatch(_stem(path))
-        newest[(found[3] or "") if found else ""] = path
+        found = _mask_name(_stem(path))
+        newest[(found["number"] or "") if found else ""] = path
     return tuple(sorted(newest.values()))
 
 
 def _masks_by_name(files: Iterable[Path], images: Collection[str], folder: object) -> dict[str, list[Path]]:
     plain, named = _by_name(files, images)
     for paths in (*plain.values(), *named.values()):
-        words = {found[2].lower() for path in paths if (found := _MASK.fullmatch(stem_of(path)))}
+        words = {found["word"].lower() for path in paths if (found := _mask_name(stem_of(path)))}
         if len({stem_of(path) for path in paths}) < len(paths) or len(words) > 1:
             raise _ambiguous(folder, *paths[:2])
     return plain | named  # a file called like the image, beside one called like its mask, is the image once more
@@ -362,7 +376,7 @@ def _by_name(files: Iterable[Path], images: Collection[str]) -> tuple[dict[str, 
         stem = _stem(path)
         if _MAP.fullmatch(stem):
             continue
-        found = _MASK.fullmatch(stem)
+        found = _mask_name(stem)
         if stem in images or not found or found["stem"] not in images:
             plain.setdefault(stem, []).append(path)
         else:

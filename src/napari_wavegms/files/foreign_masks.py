@@ -21,6 +21,7 @@ _EDGES = 0.25  # largest share of a black and white mask that its soft edges tak
 _PICTURE = 16  # grey levels from which it is no mask at all
 _OFF_COLOUR = 0.12  # of the brightest channel; how far a single colour's pixels may be from it
 _STRAYS = 0.005  # share of the pixels that may be further
+_LOSSY_STRAYS = 0.03  # the same where a JPEG halves the resolution of colour
 
 
 def labels_of(decoded: Decoded, source: Path) -> tuple[NDArray[Any], str, str]:
@@ -36,7 +37,7 @@ def labels_of(decoded: Decoded, source: Path) -> tuple[NDArray[Any], str, str]:
             return _smallest(_black_is_background(values, palette), source), axes, ""
         values, axes = palette[values], f"{axes}S"
     if axes.endswith("S"):
-        values, axes = _one_sample(values, source), axes[:-1]
+        values, axes = _one_sample(values, source, lossy=decoded.lossy), axes[:-1]
     if "C" in axes and (channels := values.shape[axes.index("C")]) > 1:
         raise InputError(
             f"{source} has {channels} channels, but a mask has one label per pixel. Save the channel that is the mask, "
@@ -70,7 +71,7 @@ def _black_is_background(values: NDArray[Any], palette: NDArray[np.uint8]) -> ND
     return np.asarray(order[values])
 
 
-def _one_sample(values: NDArray[Any], source: Path) -> NDArray[Any]:
+def _one_sample(values: NDArray[Any], source: Path, *, lossy: bool) -> NDArray[Any]:
     """One number for each pixel of colours (..., 2, 3 or 4): a shape in alpha, a grey level, or one colour on black."""
     if values.shape[-1] in (2, 4):
         alpha = alpha_of(values)
@@ -83,10 +84,11 @@ def _one_sample(values: NDArray[Any], source: Path) -> NDArray[Any]:
     if (values == values[..., :1]).all():
         return np.asarray(brightest)
     # One colour on black, perhaps with soft edges or a JPEG's noise, lies on a line through black.
-    colour = np.asarray(values.reshape(-1, values.shape[-1]).max(0), np.float32)
+    coloured = values[brightest >= (_typical(brightest) if lossy else brightest.max()) / 2]
+    colour = np.asarray(np.median(coloured, 0) if lossy else values.reshape(-1, values.shape[-1]).max(0), np.float32)
     line = brightest[..., np.newaxis] / max(float(colour.max()), 1e-9) * colour
-    off = np.abs(values - line).max(-1) > _OFF_COLOUR * colour.max()
-    if off.mean() > _STRAYS:
+    off = np.abs(values - line).max(-1) > (2 if lossy else 1) * _OFF_COLOUR * colour.max()
+    if off.mean() > (_LOSSY_STRAYS if lossy else _STRAYS):
         raise InputError(
             f"{source} is a colour image, but a mask has one label per pixel. Save it as grey levels or with a "
             "palette; if the folders of images and masks are swapped, swap them."
@@ -105,13 +107,13 @@ def _whole(values: NDArray[Any], source: Path) -> NDArray[Any]:
 
 def _black_and_white(values: NDArray[Any], source: Path, *, lossy: bool) -> tuple[NDArray[Any], str]:
     """0 and white as 0 and 1, also where the edges are soft; labels as they are."""
-    white = int(values.max())
+    white = _typical(values) if lossy else int(values.max())
     levels = np.flatnonzero(np.bincount(values.ravel())) if white < 2**16 else np.unique(values)
     if white in (0xFF, 0xFFFF) and set(levels.tolist()) <= {0, white}:
         return np.asarray(values == white, np.uint8), ""
     if white < _DARKEST_WHITE or len(levels) < 3:
         return values, ""
-    dark, bright = values <= _NEAR * white, values >= white - _NEAR * white
+    dark, bright = values <= _NEAR * white, np.abs(values.astype(np.int64) - white) <= _NEAR * white
     between = ~(dark | bright)
     if not lossy:
         if len(levels) == 3 and white in (0xFF, 0xFFFF) and levels[0] == 0 and 0.4 < levels[1] / white < 0.6:
@@ -121,7 +123,7 @@ def _black_and_white(values: NDArray[Any], source: Path, *, lossy: bool) -> tupl
             )
         if _are_areas(values, dark & (values > 0), between, bright):
             return values, ""
-    if between.mean() <= _EDGES and np.count_nonzero(bright) >= np.count_nonzero(between) / 4:
+    if between.mean() <= _EDGES and min(dark.sum(), bright.sum()) >= between.sum() / (1 if lossy else 4):
         return np.asarray(values >= (white + 1) // 2, np.uint8), SOFT
     if len(levels) >= _PICTURE:
         raise InputError(
@@ -129,6 +131,11 @@ def _black_and_white(values: NDArray[Any], source: Path, *, lossy: bool) -> tupl
             "the folders of images and masks are swapped, swap them."
         )
     return values, ""
+
+
+def _typical(values: NDArray[Any]) -> int:
+    """White of a mask around whose edges a JPEG overshoots."""
+    return int(np.median(values[values >= max(int(values.max()) / 2, 1)])) if values.any() else 0
 
 
 def _are_areas(

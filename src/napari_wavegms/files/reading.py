@@ -18,6 +18,7 @@ from napari_wavegms.files.formats.decoded import Decoded, ForeignFile, over_blac
 from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.storage.user_data import is_web_address
 
 KINDS = "PNG, JPEG, BMP, TIFF, NIfTI, MHA, NRRD or DICOM"
 
@@ -166,7 +167,8 @@ def _as_mask(source: Path, decoded: Decoded) -> MaskDetails:
 
 
 def _left_out(decoded: Decoded, source: Path) -> str:
-    return f"Of {source.name}, {decoded.left_out} were left out." if decoded.left_out else ""
+    verb = "was" if decoded.left_out.startswith("1 ") else "were"
+    return f"Of {source.name}, {decoded.left_out} {verb} left out." if decoded.left_out else ""
 
 
 def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
@@ -223,8 +225,8 @@ def _decoder(path: Path) -> Callable[[Path], Decoded]:
 
 def no_such_file(path: object, what: str = "file") -> str:
     """The sentence on a path where nothing is."""
-    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
-        address = re.sub(r"^(https?):/+", r"\1://", str(path))  # a path has one slash
+    if is_web_address(str(path)):
+        address = re.sub(r":/+", "://", str(path), count=1)  # a path has one slash
         return f"{address} is a web address. Download it, and give the file."
     return f"There is no {what} {path}. Check the spelling."
 

@@ -116,7 +116,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
 
 def _metadata(file: Path) -> dict[str, str]:
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+        what = "is a folder" if file.is_dir() else "is a pipe or a device" if file.exists() else "does not exist"
         raise CheckpointError(f"The model file {file} {what}. Choose a .safetensors file.")
     try:
         with safe_open(file, framework="np") as tensors:

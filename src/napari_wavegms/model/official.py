@@ -87,7 +87,8 @@ def import_official(pth: str | os.PathLike[str], output: str | os.PathLike[str])
     """Convert an official checkpoint to a model file; only tensors are unpickled. Raises `CheckpointError`."""
     source = Path(pth)
     if not source.is_file():
-        raise CheckpointError(f"There is no file {source}. Choose an official checkpoint (.pth).")
+        what = f"{source} is no regular file" if source.exists() else f"There is no file {source}"
+        raise CheckpointError(f"{what}. Choose an official checkpoint (.pth).")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wonders about damaged bytes, which the sentence below tells

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.model.registry import CODECS, DEVICES
-from napari_wavegms.storage.user_data import expanded
+from napari_wavegms.storage.user_data import expanded, is_web_address
 
 STDOUT = "-"
 
@@ -59,6 +59,8 @@ def a_path(text: str) -> Path:
     """A path; an empty one, which would be the current folder, is refused."""
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give a path, '.' for the current folder")
+    if is_web_address(text):
+        raise argparse.ArgumentTypeError(f"is the web address {text}; give a path on this computer")
     return expanded(text)
 
 
