@@ -263,6 +263,9 @@ def test_files_without_places_are_images_of_their_own(tmp_path: Path, voxels: ND
     (tmp_path / "still" / "DICOMDIR").write_bytes(files[0].read_bytes())
     ct(tmp_path / "ct", voxels)
     assert find_images(tmp_path / "still") == files
+    ct(tmp_path / "no spacing", voxels, change=lambda _n, made: made.__delattr__("PixelSpacing"))
+    assert len(find_images(tmp_path / "no spacing")) == 5
+    shutil.rmtree(tmp_path / "no spacing")
     assert find_images(tmp_path) == [tmp_path / "ct"]  # and not the folder of stills
     (tmp_path / "ct_mask.nii.gz").touch()
     assert masks_of([tmp_path / "ct"]) == {tmp_path / "ct": (tmp_path / "ct_mask.nii.gz",)}
@@ -326,10 +329,10 @@ def test_a_mask_of_a_series_lies_on_it_in_other_libraries(
     assert (back.class_names, back.provenance) == (NAMES, MADE)
 
 
-def test_a_mask_of_a_cine_loop_has_its_frames_and_no_place(tmp_path: Path) -> None:
-    loop = image(
-        np.zeros((4, 5, 6), np.uint8), Modality="US", SOPClassUID=UltrasoundMultiFrameImageStorage, FrameTime=33
-    )
+@pytest.mark.parametrize("about", [{}, {"FrameOfReferenceUID": FRAME}])
+def test_a_mask_of_a_cine_loop_has_its_frames_and_no_place(tmp_path: Path, about: dict[str, str]) -> None:
+    about = {"Modality": "US", "SOPClassUID": UltrasoundMultiFrameImageStorage, "FrameTime": 33} | about
+    loop = image(np.zeros((4, 5, 6), np.uint8), **about)
     source = save(loop, tmp_path / "loop.dcm")
     labels = labels_of((4, 5, 6))
     path = write_mask(tmp_path / "loop_mask.dcm", labels, Spacing((0.3, 0.2), "mm"), "TYX", MADE, source)
@@ -342,6 +345,12 @@ def test_a_mask_of_a_cine_loop_has_its_frames_and_no_place(tmp_path: Path) -> No
     back = read_mask_details(path)
     np.testing.assert_array_equal(back.labels, labels)
     assert (back.axes, back.spacing, back.class_names) == ("TYX", Spacing((0.3, 0.2), "mm"), NAMES)
+
+
+def test_a_series_of_one_place_is_a_loop(tmp_path: Path, voxels: NDArray[np.uint16]) -> None:
+    found = read_image(ct(tmp_path / "series", voxels, step=(0, 0, 0)))
+    assert (found.axes, found.spacing) == ("TYX", Spacing((0.8, 0.5), "mm"))
+    np.testing.assert_array_equal(found.pixels, voxels.astype(np.int16) - 1024)
 
 
 @pytest.mark.parametrize(

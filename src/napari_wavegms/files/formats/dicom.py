@@ -19,7 +19,6 @@ from napari_wavegms.files.formats.decoded import Decoded
 from napari_wavegms.files.geometry import LEFT_BACK_HEAD, Geometry, checked_geometry, without_size
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.memory import ask_for_memory
-from napari_wavegms.wording import counted
 
 SUFFIXES: tuple[str, ...] = (".dcm", ".dicom", ".ima")
 MAGIC = b"DICM"  # behind a preamble that may be the start of a TIFF
@@ -80,7 +79,7 @@ def is_series(folder: Path) -> bool:
     seen: set[str] = set()
     for path in _files(folder):
         try:
-            header = _header(path, ("SeriesInstanceUID", *_PLACE))
+            header = _header(path, ("SeriesInstanceUID", "NumberOfFrames", *_PLACE))
         except InputError:
             if seen:
                 return True
@@ -104,20 +103,17 @@ def decode(path: Path) -> Decoded:
     source = read_source(path)
     ask_for_memory(path, _VOXEL * _count(source))
     planes = [_values(*one) for one in zip(source.files, source.headers, strict=True)]
-    pixels = _fitting(planes[0] if len(planes) == 1 else np.concatenate(planes))
-    axes = source.axes + ("S" if pixels.ndim > 3 else "")
-    if source.geometry is None:
-        pixels = pixels if "T" in axes or "Z" in axes else pixels[0]
-    elif axes.endswith("S"):
-        if len(pixels) > 1:
-            raise InputError(f"{path} is a volume in colour. Convert it to one number per voxel.")
-        pixels = pixels[0]
+    starts = np.cumsum([0, *map(len, planes)])
+    pixels = _fitting(np.concatenate(planes))[[starts[file] + frame for file, frame in source.order]]
+    axes, geometry = source.axes + ("S" if pixels.ndim > 3 else ""), source.geometry
+    if geometry is not None and not axes.endswith("S"):
+        pixels = geometry.slices(pixels.reshape(geometry.shape[::-1]).T)
+    elif geometry is not None and len(pixels) > 1:
+        raise InputError(f"{path} is a volume in colour. Convert it to one number per voxel.")
     else:
-        starts = np.cumsum([0, *map(len, planes)])
-        stored = pixels[[starts[file] + frame for file, frame in source.order]]
-        pixels = source.geometry.slices(stored.reshape(source.geometry.shape[::-1]).T)
-    left_out = counted(source.left_out, "other file") if source.left_out else ""
-    return Decoded(pixels=pixels, axes=axes, spacing=source.spacing, left_out=left_out, geometry=source.geometry)
+        pixels = pixels if len(source.axes) > 2 else pixels[0]
+    left_out = f"other DICOM files ({source.left_out})" if source.left_out else ""
+    return Decoded(pixels=pixels, axes=axes, spacing=source.spacing, left_out=left_out, geometry=geometry)
 
 
 def read_geometry(path: Path) -> Geometry | None:
@@ -146,19 +142,19 @@ def read_source(path: Path) -> Source:
     return _arranged(path, files, headers, planes, left_out=len(inside) - len(files))
 
 
-_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "Rows", "NumberOfFrames")
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows")
+_OTHERS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".nii", ".gz")  # are not opened to find out
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """The files of a folder that say they are DICOM, by name."""
     for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and path.is_file() and is_dicom(path):
+        if not path.name.startswith(".") and path.suffix.lower() not in _OTHERS and path.is_file() and is_dicom(path):
             yield path
 
 
 def _is_slice(header: Any) -> bool:
-    placed = all(header.get(name) for name in _PLACE[:3])
-    return placed and int(header.get("NumberOfFrames") or 1) == 1
+    return all(header.get(name) for name in _PLACE) and int(header.get("NumberOfFrames") or 1) == 1
 
 
 def _header(path: Path, tags: Sequence[str] | None = None) -> Any:

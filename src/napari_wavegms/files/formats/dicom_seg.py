@@ -54,6 +54,7 @@ def decode(path: Path) -> Decoded:
     names = {numbers[number]: str(seg.get_segment_description(number).segment_label) for number in numbers}
     axes = "YX" if values.ndim == 2 else "TYX" if geometry is None else "ZYX"
     record = _record(seg) or Record(axes, values.shape)
+    axes = record.axes if record.fits(values) and geometry is None else axes
     spacing = record.spacing if geometry is None else geometry.spacing
     record = Record(axes, values.shape, spacing, record.provenance)
     class_names = tuple(names.get(label, "background" if label == 0 else "") for label in range(max(names) + 1))
@@ -82,19 +83,18 @@ def encode(path: Path, labels: NDArray[Any], record: Record, image: Path | None)
         for name in _ALWAYS_THERE:
             if name not in header:
                 setattr(header, name, "")
-    is_loop = len(segments) > 1 and "FrameOfReferenceUID" not in images[0]
+    is_flat = source.geometry is None and len(images) == 1  # nothing says where it lies, but perhaps that it could
     about = [_segment(highdicom, number, label, record) for number, label in enumerate(present, start=1)]
     try:
-        made = _made(highdicom, [_still(images[0])], segments[:1], about, record) if is_loop else None
-        seg = made or _made(highdicom, images, segments, about, record)
+        if is_flat:
+            seg = _made(highdicom, [_still(images[0])], segments[:1], about, record)
+            _complete(seg, segments, images[0])
+        else:
+            seg = _made(highdicom, images, segments, about, record)
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise InputError(
             f"{image.name} does not carry a DICOM segmentation ({_brief(cause)}). Save the mask as NIfTI or TIFF."
         ) from cause
-    if is_loop:
-        _spread(seg, segments, images[0].SOPClassUID)
-    if "FrameOfReferenceUID" not in images[0]:
-        seg.PatientOrientation = images[0].get("PatientOrientation") or ""
     file = io.BytesIO()
     seg.save_as(file, enforce_file_format=True)
     return file.getvalue()
@@ -188,26 +188,31 @@ def _stored_frames(labels: NDArray[Any], source: dicom.Source, image: Path) -> N
 
 
 def _still(header: Any) -> Any:
-    """A loop's header as that of one picture, which is all that highdicom takes where nothing says where it lies."""
+    """A header as that of one ultrasound picture, which is what highdicom takes where nothing says where it lies."""
     from pydicom.uid import UltrasoundImageStorage
 
     still = deepcopy(header)
     still.SOPClassUID = UltrasoundImageStorage
-    del still.NumberOfFrames
+    for name in ("NumberOfFrames", "FrameOfReferenceUID"):
+        if name in still:
+            del still[name]
     return still
 
 
-def _spread(seg: Any, segments: NDArray[Any], kind: str) -> None:
-    """Make a segmentation of one picture one of all frames of its loop, by their numbers and in their time."""
+def _complete(seg: Any, segments: NDArray[Any], header: Any) -> None:
+    """Make a segmentation of a `_still` one of its image: of all frames of a loop, by their numbers, in their time."""
     from pydicom.dataset import Dataset
     from pydicom.pixels.utils import pack_bits
     from pydicom.tag import Tag
 
-    groups, masks = [], []
     drawn_on = [group.DerivationImageSequence[0] for group in seg.PerFrameFunctionalGroupsSequence]
     for reference in (seg, *drawn_on):
-        reference.SourceImageSequence[0].ReferencedSOPClassUID = kind
-    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPClassUID = kind
+        reference.SourceImageSequence[0].ReferencedSOPClassUID = header.SOPClassUID
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPClassUID = header.SOPClassUID
+    seg.PatientOrientation = header.get("PatientOrientation") or ""
+    if len(segments) == 1:
+        return
+    groups, masks = [], []
     for number, group in enumerate(seg.PerFrameFunctionalGroupsSequence, start=1):
         for frame, plane in enumerate(segments, start=1):
             own = deepcopy(group)
