@@ -103,6 +103,9 @@ class Bright:
     threshold = 0.5
     preprocessing = Preprocessing(size=8)
 
+    def for_volume(self, planes: object) -> Bright:
+        return self
+
     def frame_probability(self, image: np.ndarray) -> np.ndarray:
         return (image / 255).astype(np.float32)
 

@@ -27,6 +27,9 @@ class Brightness:
 
     device = SimpleNamespace(name="cpu", reason="the processor (chosen)")
 
+    def for_volume(self, planes: object) -> Any:
+        return self
+
     def segment(self, image: Any) -> Any:
         return SimpleNamespace(probability=np.asarray(image, np.float32) / 255)
 
