@@ -51,10 +51,12 @@ class Written:
 
     probability: Probability
     threshold: float
+    labels: Mask | None = None  # the label of each pixel of the mask, where it was carried on from others; else 1
 
-    def mask(self) -> npt.NDArray[np.uint8]:
+    def mask(self) -> Mask:
         """The mask, (H, W)."""
-        return threshold_probability(self.probability, self.threshold)
+        mask = threshold_probability(self.probability, self.threshold)
+        return mask if self.labels is None else np.where(mask, self.labels, 0)
 
 
 class PlaneMemory:
@@ -115,12 +117,15 @@ class MaskMemory:
     channel : ChannelChoice or None
         The channel of the image that it belongs to.
     planes : dict of PlaneKey to PlaneMemory
+    right : set of PlaneKey
+        Planes that a person called right, edited or not.
     """
 
     image_id: Hashable
     model: str
     channel: ChannelChoice | None = None
     planes: dict[PlaneKey, PlaneMemory] = field(default_factory=dict)
+    right: set[PlaneKey] = field(default_factory=set)
 
     def plane(self, key: PlaneKey) -> PlaneMemory:
         """A plane's memory, new where there is none."""

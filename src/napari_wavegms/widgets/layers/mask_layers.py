@@ -220,6 +220,15 @@ def plane_on_screen(viewer: ViewerModel, mask: Labels) -> PlaneKey:
     return tuple(None if axis in shown else at for axis, at in enumerate(_place(viewer, mask)))
 
 
+def go_to(viewer: ViewerModel, mask: Labels, key: PlaneKey) -> None:
+    """Move the sliders to a plane of a mask."""
+    missing = viewer.dims.ndim - mask.ndim
+    world = mask.data_to_world([0 if at is None else at for at in key])
+    for axis, at in enumerate(key):
+        if at is not None:
+            viewer.dims.set_point(axis + missing, world[axis])
+
+
 def _place(viewer: ViewerModel, layer: Labels) -> list[int]:
     """Find the pixel under the viewer's sliders, which may stand beside the layer."""
     point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])

@@ -35,6 +35,11 @@ THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
 _TOOLS = {
     "mask": ("Mask on/off", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
+    "carry": (
+        "Carry on",
+        "Draw the other slices from those that you corrected or called right, which stay as they are.",
+    ),
+    "right": ("Slice is right", "Count this slice as fixed although you changed nothing in it; press again to undo."),
     "box": ("Box", "Draw a box around a structure; the model segments again inside it."),
     "save": ("Save mask…", "Save as TIFF with spacing and origin, or as PNG."),
     "load": ("Load mask…", "Open a mask file, of ours or of another program, as the mask of this image."),
@@ -56,7 +61,7 @@ class SegmentPanel(QWidget):
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
         self._again = self._button("restart", "Start again", "Segment all frames again.")
-        self.question, self.restore = Question(), RestoreQuestion()
+        self.question, self.restore, self.carry_question = Question(), RestoreQuestion(), Question()
         self.threshold_row = ThresholdRow()
         self.threshold_row.setToolTip(
             "The mask is where the probability reaches this. Moving it is quick: the network does not run."
@@ -124,6 +129,8 @@ class SegmentPanel(QWidget):
             assert label is not None
             label.setVisible(is_shown)
             field.setVisible(is_shown)
+        for name in ("carry", "right"):
+            self._tools[name].setVisible(request.has_frames)
         sentences = {problem.field: problem.sentence for problem in reversed(request.problems)}
         for name, field in self._fields.items():
             mark(field, sentences.get(name, ""))
@@ -150,6 +157,10 @@ class SegmentPanel(QWidget):
         """Show what the box is doing: ``"idle"``, ``"drawing"`` or ``"running"``."""
         self._tools["box"].setText(_TOOLS["box"][0] if state == "idle" else "Cancel box")
 
+    def set_carrying(self, busy: bool) -> None:
+        """Show whether slices are being drawn, which a press then stops."""
+        self._tools["carry"].setText("Stop" if busy else _TOOLS["carry"][0])
+
     def set_why_no_mask(self, sentence: str) -> None:
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
         need_mask = (self._tools[name] for name in self._tools.keys() - {"load"})
@@ -173,6 +184,8 @@ class SegmentPanel(QWidget):
             _heading("Correct"),
             threshold,
             self._row("box"),
+            self._row("carry", "right"),
+            self.carry_question,
             self.clean_up_row,
             self._row("save", "load"),
         )

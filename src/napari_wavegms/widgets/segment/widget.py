@@ -25,6 +25,7 @@ from napari_wavegms.widgets.layers.reopened import read_again
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.controls import fill
 from napari_wavegms.widgets.qt.docks import DockedWidget, ScrolledPanel
+from napari_wavegms.widgets.segment.carry import CarryOn
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
 from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, light_job, segment_job
@@ -72,9 +73,12 @@ class SegmentWidget(DockedWidget):
         self._uncertainty = UncertaintyTool(napari_viewer, self)
         self._box = BoxTool(napari_viewer, self._box_choices, load=load, cache=cache, parent=self)
         self._masks = MaskLoader(napari_viewer, self)
+        self._carry = CarryOn(napari_viewer, self.panel.carry_question, load, cache, self)
         self._lights: dict[Hashable, tuple[SegmentRequest, OODLevel]] = {}  # by the image
         self._buttons: dict[str, Callable[[], object]] = {
             "box": self._start_box,
+            "carry": self._carry_on,
+            "right": lambda: self._carry.call_right(self._tools.mask),
             "load": lambda: self._masks.ask(self._image_id, self._channel),
             "mask": lambda: mask_layers.toggle_mask(napari_viewer),
             "probability": self._show_probability,
@@ -162,13 +166,14 @@ class SegmentWidget(DockedWidget):
         panel.options_changed.connect(self._on_options)
         panel.model_row.chosen.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
-        for speaker in (self._tools, self._uncertainty, self._masks, self._box):
+        for speaker in (self._tools, self._uncertainty, self._masks, self._box, self._carry):
             speaker.said.connect(panel.say)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
         self._saver.ended.connect(self._on_saved)
         self._lighter.ended.connect(self._on_light)
         self._box.state_changed.connect(panel.set_boxing)
+        self._carry.busy_changed.connect(panel.set_carrying)
 
     def _open(self) -> None:
         if self._events.is_open:
@@ -191,6 +196,7 @@ class SegmentWidget(DockedWidget):
         self._tools.close()
         self._uncertainty.close()
         self._box.close()
+        self._carry.close()
         self._masks.close()
         self.panel.run_row.set_idle()
 
@@ -258,6 +264,7 @@ class SegmentWidget(DockedWidget):
             if before is not None:
                 self._uncertainty.rest()
                 self._box.close()
+                self._carry.close()
                 if self._run is None:
                     self.panel.say("")  # it was about that mask
             self._tools.set_mask(mask)
@@ -315,6 +322,12 @@ class SegmentWidget(DockedWidget):
         if self._box.state == "idle":
             self._viewer.layers.selection.active = self._tools.mask
         self._box.start()
+
+    def _carry_on(self) -> None:
+        self._tools.end_movement()
+        image, options = mask_layers.layer_by_id(self._viewer, self._image_id), self._request.options
+        facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
+        self._carry.press(self._tools.mask, facts, options.model, options.device, self.panel.threshold_row.value)
 
     def _box_choices(self) -> BoxChoices | None:
         options = self._request.options

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 
-from napari_wavegms.widgets.layers.mask_history import Mask, MaskMemory, PlaneKey, Probability, Written, read_plane
+from napari_wavegms.widgets.layers.mask_history import Mask, MaskMemory, PlaneKey, Written, read_plane
 from napari_wavegms.widgets.layers.undoable import OneStep
 
 
@@ -19,7 +19,7 @@ class _Start:
 
     plane: Mask
     edits: npt.NDArray[np.bool_]
-    probability: Probability
+    written: Written
 
 
 class LiveThreshold:
@@ -79,7 +79,7 @@ class LiveThreshold:
         for key in keys:
             start = self._starts.get(key) or self._start(key)
             if start is not None:
-                written = Written(start.probability, threshold)
+                written = replace(start.written, threshold=threshold)
                 planes[key] = np.where(start.edits, start.plane, written.mask().astype(start.plane.dtype, copy=False))
                 self._starts[key], self._last[key] = start, (written, planes[key])
         return planes
@@ -90,4 +90,4 @@ class LiveThreshold:
         ours = memory.ours(plane) if memory is not None else None
         if memory is None or ours is None:
             return None
-        return _Start(plane, memory.edits(plane), ours.probability)
+        return _Start(plane, memory.edits(plane), ours)
