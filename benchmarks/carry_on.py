@@ -7,7 +7,7 @@ Of a volume, every K-th slice with the organ is fixed with its true mask, beginn
 K/2 further; the slices between are compared with their true masks, all labels taken together. Compared are plain
 interpolation of signed distances, the model alone, and `carry_on`. Then slices are fixed one after another until the
 organ's DSC reaches 0.90, from the first and the last on: the middle of the widest gap for interpolation, the slice of
-the largest doubt for `carry_on`. --image makes a cine of one image and its mask: 24 frames of two heartbeats, in which
+the largest doubt for `carry_on`. --image makes a cine of one image and its mask: 24 frames of 1.7 heartbeats, in which
 everything around the structure's centre narrows by a third, moves by a tenth of its size, and is covered by noise.
 """
 
@@ -115,7 +115,7 @@ def cine(image: Path, mask: Path, segmenter: Segmenter) -> Iterator[Case]:
     centre, radius = np.array(ndimage.center_of_mass(truth)), np.sqrt(truth.sum() / np.pi)
     rng, frames = np.random.default_rng(0), []
     for frame in range(FRAMES):
-        beat = np.sin(2 * np.pi * 2 * frame / FRAMES)
+        beat = np.sin(2 * np.pi * 1.7 * frame / FRAMES)
         grid = np.indices(truth.shape, np.float64)
         away = grid - centre[:, None, None] - radius * 0.1 * np.array([beat, -beat])[:, None, None]
         near = np.exp(-(np.hypot(*away) ** 2) / (2 * (2 * radius) ** 2))  # far from it all stands still

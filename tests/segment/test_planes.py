@@ -267,6 +267,8 @@ def test_the_plane_on_screen_comes_first_and_every_plane_once(lengths: list[int]
     order = plan.order_from((*current, 0, 0))
     assert plan.indices[order[0]] == (*current, slice(None), slice(None))
     assert sorted(order) == list(range(plan.total))
+    away = [abs(number - order[0]) for number in order]
+    assert away == sorted(away)
 
 
 def test_some_planes_can_be_segmented_in_any_order() -> None:

@@ -74,18 +74,18 @@ class StackPlan:
         return tuple(self.shape[axis] for axis in self.kept_axes)
 
     def order_from(self, current: Sequence[int]) -> tuple[int, ...]:
-        """Number all planes from the one at `current`, an index along each axis, to the last and on from the first.
+        """Number all planes from the one at `current`, an index along each axis, outwards.
 
         Examples
         --------
         >>> plan_stack((4, 512, 512), "uint8", rgb=False, every=True).order_from((2, 0, 0))
-        (2, 3, 0, 1)
+        (2, 3, 1, 0)
         """
         first = 0
         if self.position is None:
             for axis in self.frame_axes:
                 first = first * self.shape[axis] + min(max(0, current[axis]), self.shape[axis] - 1)
-        return (*range(first, self.total), *range(first))
+        return tuple(sorted(range(self.total), key=lambda number: (abs(number - first), number < first)))
 
     def label_index(self, i: int) -> Index:
         """Index of the mask of plane ``indices[i]`` within labels of shape `labels_shape`."""
