@@ -309,7 +309,7 @@ def test_one_pair_is_enough_even_where_it_would_be_held_out() -> None:
 
 @pytest.mark.parametrize("speed", PRESETS.values(), ids=lambda speed: speed.key)
 def test_each_speed_ends_by_its_steps(speed: Preset) -> None:
-    least, most = {"quick": (60, 200), "full": (200, 600)}[speed.key]
+    least, most = {"quick": (60, 200), "full": (120, 600)}[speed.key]
     assert least <= speed.config.steps <= most
 
 

@@ -45,7 +45,7 @@ _EPILOG = """\
 Writes to DIR: best.safetensors (of five test images and more the best epoch, otherwise the last), last.safetensors (to
 --resume from), history.jsonl (a line an epoch) and split.json (which images are test images), each as soon as there is
 something to write. Without --split a fifth is held out as test images, at least one of two, two of five. Ctrl-C stops
-and keeps the best. From a model: 200 steps, some minutes, or 20 epochs where that is more; both models are scored on
+and keeps the best. From a model: 130 steps, some minutes, or 20 epochs where that is more; both models are scored on
 the test images, and it is said which is better. From scratch: the paper's recipe, 1000 epochs in batches of 12 at a
 rate of 0.002, which takes a GPU or days. TAESD's weights make a better teacher than the model's own encoder."""
 
