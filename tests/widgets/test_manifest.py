@@ -27,9 +27,9 @@ def test_the_manifest_is_valid_and_all_it_names_is_there(manifest: PluginManifes
     assert (files(package) / resource).is_file()
 
 
-def test_masks_are_written_as_tiff_nifti_and_png(manifest: PluginManifest) -> None:
+def test_masks_are_written_as_tiff_nifti_dicom_and_png(manifest: PluginManifest) -> None:
     endings = [ending for writer in manifest.contributions.writers for ending in writer.filename_extensions]
-    assert endings == [".tif", ".tiff", ".nii.gz", ".nii", ".png"]
+    assert endings == [".tif", ".tiff", ".nii.gz", ".nii", ".dcm", ".png"]
     assert all(writer.layer_types == ["labels"] for writer in manifest.contributions.writers)
 
 
