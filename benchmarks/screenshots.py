@@ -183,7 +183,7 @@ def fine_tune(album: Album, natural: tuple[int, int], reviewing: Any) -> None:
     album.take("fine-tune-light", "light")
     album.take("fine-tune-narrow", size=natural, dock=dock_of(panel))
     day.click("Compare")
-    day.wait(lambda: "test images" in day.viewer.layers)
+    day.wait(lambda: "test images: new" in day.viewer.layers)
     album.take("fine-tune-compare")
     day.turn_to(reviewing, "Wave-GMS Review")
     day.click("Next")

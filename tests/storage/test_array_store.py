@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_a_damaged_file_is_told_and_mended_by_keeping_the_array_again(tmp_path: 
         folder.get(content)
     assert folder.put(array) == content
     np.testing.assert_array_equal(folder.get(content), array)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in folders are POSIX")
+def test_a_pipe_in_its_place_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    folder = ArrayStore(tmp_path)
+    path = folder.path(folder.put(np.eye(4)))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="is damaged"):
+        folder.get(path.name.removesuffix(".npy.gz"))
 
 
 def test_a_whole_file_with_other_values_is_damaged(tmp_path: Path) -> None:

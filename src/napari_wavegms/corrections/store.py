@@ -234,7 +234,8 @@ class CorrectionStore:
     def _copies(self, image: str | None = None) -> list[Correction]:
         copies = []
         for path in self._arrays.folder.glob("*.json"):
-            if image not in (None, path.stem):  # what a damaged row says of an image may be no name of a file
+            # What a damaged row says of an image may be no name of a file, and a pipe would make us wait for ever.
+            if image not in (None, path.stem) or not path.is_file():
                 continue
             with suppress(OSError, ValueError):
                 copies.append(from_json(Correction, path.read_text(encoding="utf-8")))

@@ -56,6 +56,8 @@ class ArrayStore:
     def get(self, content: str) -> npt.NDArray[Any]:
         """Read an array and check it against its name; raises `InputError` if the file is gone or damaged."""
         path = self.path(content)
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise _damaged(path)
         try:
             with gzip.open(path) as packed:
                 values = np.lib.format.read_array(packed, allow_pickle=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.layers.mask_layers import SHOWN_BY_US
 from napari_wavegms.widgets.layers.viewer import remove_layers
 from napari_wavegms.widgets.qt.controls import fill, push_button
+from napari_wavegms.widgets.qt.lifetime import single_shot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -75,11 +76,12 @@ def _is_shown(viewer: ViewerModel) -> bool:
     return any(SHOWN_BY_US in layer.metadata for layer in viewer.layers)
 
 
-def _show(viewer: ViewerModel, preview: Preview) -> None:
-    """Add one stack of images with its three masks on top; the slider goes from image to image."""
+def _show(viewer: ViewerModel, preview: Preview) -> Iterator[None]:
+    """Add one stack of images with its three masks on top, a layer a step; the slider goes from image to image."""
     mark = {SHOWN_BY_US: preview.names}
     viewer.add_image(preview.images, rgb=True, name="test images", metadata=dict(mark))
     for name, width, colour in _OUTLINES:
+        yield
         layer = viewer.add_labels(
             preview.masks[name],
             name=f"test images: {name}",
@@ -148,6 +150,8 @@ class Verdict(QObject):
         self._viewer, self._row = viewer, row
         self._last: FineTuneResult | None = None
         self._device = "auto"
+        self._layers: Iterator[None] | None = None  # that are still to be added
+        self._next_layer = single_shot(self, 0, self._add_layer)  # the window draws in between
         self._runner = JobRunner(self)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
@@ -179,11 +183,13 @@ class Verdict(QObject):
 
     def hide(self) -> None:
         """Take the comparison out of the viewer again, whoever shows it."""
+        self._layers = None
         remove_layers(self._viewer, *(layer for layer in self._viewer.layers if SHOWN_BY_US in layer.metadata))
         self.refresh()
 
     def close(self) -> None:
         """Stop."""
+        self._layers = None
         self._runner.abandon()
 
     def _show(self, choice: tuple[str, str] | None) -> None:
@@ -209,6 +215,15 @@ class Verdict(QObject):
             self.said.emit(str(outcome.error), "problem")
         elif isinstance(outcome.result, Preview):
             self.hide()
-            _show(self._viewer, outcome.result)
-            self.refresh()
+            self._layers = _show(self._viewer, outcome.result)
+            self._add_layer()
+
+    def _add_layer(self) -> None:
+        if self._layers is None:
+            return
+        if next(self._layers, self) is self:
+            self._layers = None
             self.said.emit("Outlines: thick = yours, medium = new model, thin = previous model.", "news")
+        else:
+            self._next_layer.start()
+        self.refresh()
