@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
@@ -27,6 +28,7 @@ from napari_wavegms.widgets.layers.viewer import remove_layers
 from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.wording import counted
 
+_OUTLINES = CyclicLabelColormap(colors=["transparent", "yellow", "magenta", "lime"], background_value=0)
 _ANSWERS = {
     "use": ("Use", "Write the outlined masks; one Ctrl+Z takes all of them back."),
     "discard": ("Discard", "Leave the masks as they are."),
@@ -201,10 +203,12 @@ class CarryOn(QObject):
             **Placement.of(mask).as_arguments(),
         )
         self._preview.metadata[mask_layers.SHOWN_BY_US] = True
-        self._preview.contour, self._preview.editable = 2, False
+        self._preview.colormap = _OUTLINES
+        self._preview.contour, self._preview.opacity, self._preview.editable = 2, 1, False
         self._viewer.layers.selection.active = active
         doubtful = _most_doubtful(self._made)
         mask_layers.go_to(self._viewer, mask, request.keys[doubtful])
+        self.said.emit("", "")
         drawn, fixed = counted(len(self._made), "slice"), counted(len(request.fixed), "fixed slice")
         sentence = f"{drawn} drawn from {fixed}. Slice {doubtful + 1}, shown, is the most doubtful."
         self._question.ask(sentence, _ANSWERS, preferred="use")
