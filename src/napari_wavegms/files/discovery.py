@@ -271,16 +271,16 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
     visible = sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural(path.name))
     images = [path for path in visible if _is_image(path)]
     yield from images
-    foreign = (path for path in visible if path not in images and not path.name.lower().endswith(SUFFIXES))
-    others = [path for path in foreign if _is_foreign(path)]
+    known = set(images)
+    rest = [path for path in visible if path not in known]
+    others = [path for path in rest if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)]
     if others:
         note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {KINDS}.")
-    odd = [path for path in visible if path.name.lower().endswith(SUFFIXES) and not (path.is_file() or path.is_dir())]
+    odd = [path for path in rest if path.name.lower().endswith(SUFFIXES) and not path.is_dir()]
     if odd:
         note(
             f"Left out of {folder}: {_listed(odd)}, because {'they are no files' if len(odd) > 1 else 'it is no file'}."
         )
-    rest = [path for path in visible if path not in images] if len(visible) > len(images) else []
     inner = [path for path in rest if path.is_dir() and not path.is_symlink()]
     if recursive:
         for place in inner:
