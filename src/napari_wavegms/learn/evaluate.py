@@ -127,8 +127,11 @@ def evaluate(
 def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScored, None, Report]:
     """Score a model on pairs, one after the other: the generator form of `evaluate`."""
     scores = []
+    volume, of_volume = None, segmenter
     for number, pair in enumerate(pairs, start=1):
-        probability = segmenter.for_volume(pair.volume).frame_probability(pair.image)
+        if pair.volume is not volume:  # whose planes follow each other
+            volume, of_volume = pair.volume, segmenter.for_volume(pair.volume)
+        probability = of_volume.frame_probability(pair.image)
         predicted = threshold_probability(probability, segmenter.threshold)
         truth = prepare_mask(pair.mask, segmenter.preprocessing)
         distance = hd95(predicted, truth)

@@ -37,8 +37,11 @@ def framed(pairs: Sequence[Pair], rules: Preprocessing) -> Frames:
     images = np.empty((len(pairs), 3, side, side), np.uint8)
     masks = np.empty((len(pairs), 1, side, side), np.uint8)
     upright = []
+    volume, its_rules = None, rules
     for i, pair in enumerate(pairs):
-        prepared = prepare(pair.image, rules.for_volume(pair.volume))
+        if pair.volume is not volume:  # whose planes follow each other
+            volume, its_rules = pair.volume, rules.for_volume(pair.volume)
+        prepared = prepare(pair.image, its_rules)
         images[i] = np.rint(prepared.pixels * 255)
         masks[i, 0] = prepare_mask(pair.mask, rules, prepared.box)
         upright.append(pair.upright)
