@@ -47,11 +47,8 @@ def read_layers(path: str) -> list[LayerData]:
     if found.provenance is not None:
         meta["metadata"][PROVENANCE_KEY] = found.provenance.as_dict()
     if found.is_ours:
-        shown: dict[int | None, tuple[int, ...]] = {
-            label: (*color, 255) for label, color in enumerate(overlay_colors().tolist())
-        }
-        shown |= {0: (0, 0, 0, 0), None: (255, 255, 255, 255)}
-        meta["colormap"] = {label: np.array(color) / 255 for label, color in shown.items()}
+        # In turn, as new masks have them; for a dictionary napari would have numba compile for a second first.
+        meta["colormap"] = np.insert(overlay_colors() / 255, 3, 1.0, axis=1)
     if found.class_names:
         meta["features"] = {"index": range(len(found.class_names)), "name": list(found.class_names)}
     return [(found.labels, meta, "labels")]
