@@ -172,7 +172,8 @@ def interpolate(a: Shape, b: Shape, part: float) -> Field:
         line: Field = (1 - part) * a.at(centre) + part * b.at(centre)
         return line
     filled, part = (a, part) if a.radius else (b, 1 - part)
-    return filled.distance - 2 * part * filled.distance.max()  # type: ignore[no-any-return]
+    shrunk: Field = filled.distance - 2 * part * filled.distance.max()
+    return shrunk
 
 
 def _surroundings(masks: Iterable[Mask]) -> Box:
