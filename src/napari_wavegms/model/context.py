@@ -80,11 +80,12 @@ class ContextTrunk(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1], H and W multiples of 8."""
-        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
-            return self._features(image)
-
-    def _features(self, image: Tensor) -> Tensor:
         side = (image.shape[-2] // 8, image.shape[-1] // 8)
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
+            return torch.cat([_brought_to(features, side) for features in self.stages(image)], dim=1)
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """The same features where they arise: 24 channels at H/4, 40 at H/8, 80 and 112 at H/16."""
         # ImageNet's normalisation as this network was trained with it.
         x = ((image * 255 - 127) / 128).to(self._weights("stem.weight").dtype)
         x = x.contiguous(memory_format=torch.channels_last)
@@ -93,8 +94,8 @@ class ContextTrunk(nn.Module):
         for number, block in enumerate(BLOCKS):
             x = self._block(x, number, block)
             if number in TAPS:
-                features.append(_brought_to(x, side))
-        return torch.cat(features, dim=1)
+                features.append(x)
+        return features
 
     def _weights(self, name: str) -> Tensor:
         weights: Tensor = getattr(self, _flat(name))
