@@ -221,8 +221,12 @@ def test_bad_pairs_are_left_out_and_named(train: Run, folders: Folders, tmp_path
     tifffile.imwrite(masks / "scan4.tif", np.full((40, 48), -1, np.int16))
     (masks / "scan4.png").unlink()
     shutil.copy(images / "scan5.png", images / "scan6.png")
+    Image.fromarray(np.pad(np.zeros((10, 10), np.uint8), ((15, 15), (19, 19)), constant_values=255)).save(
+        masks / "scan1.png"
+    )
     said = train((images, masks), *ONE)
     assert said.code == 0
+    assert "Mostly labelled, and so is the border: 1 mask (scan1)." in said.err
     for sentence in (
         "Left out: ",
         "scan0.png is not an image",

@@ -55,6 +55,8 @@ def test_a_good_pair_is_ready_and_told_in_numbers() -> None:
 float_image = np.random.default_rng(1).random((6, 8))
 gaps, nothing = float_image.copy(), np.full((6, 8), np.nan)
 gaps[0, 0] = np.nan
+island = np.zeros((6, 8), int)
+island[2:4, 2:6] = [[1, 1, 1, 1], [1, 1, 1, 0]]
 fractions = np.zeros((6, 8))
 fractions[:3] = 0.7
 
@@ -73,6 +75,7 @@ fractions[:3] = 0.7
         ({"mask": np.eye(6, 16, dtype=int)}, Trouble.SIZE, Remedy.LEAVE_OUT, "another aspect"),
         ({"mask": np.zeros((6, 8), int)}, Trouble.EMPTY, Remedy.LEAVE_OUT, "Nothing is labelled in polyp"),
         ({"mask": np.ones((6, 8), int)}, Trouble.FULL, Remedy.LEAVE_OUT, "Every pixel of polyp"),
+        ({"mask": 1 - island}, Trouble.INVERTED, Remedy.INVERT, "85 % of polyp is labelled, and so is its border"),
         ({"mask": fractions}, Trouble.DTYPE, Remedy.ROUND, "fractions"),
         ({"mask": np.eye(6, 8)}, Trouble.DTYPE, Remedy.ROUND, "whole numbers of type float64"),
         ({"mask": np.eye(6, 8, dtype=complex)}, Trouble.MASK, Remedy.LEAVE_OUT, "complex128 values"),
@@ -118,6 +121,14 @@ def test_resizing_takes_the_nearest_pixel() -> None:
     mended = mend(small, the_problem(small), Remedy.RESIZE)
     assert mended is not None
     assert mended.mask.tolist() == [[1, 1, 2, 2, 3, 3]] * 2 + [[0, 0, 5, 5, 6, 6]] * 2
+    assert check_pairs([mended])[0].ready
+
+
+def test_inverting_exchanges_structure_and_background() -> None:
+    inverted = candidate(mask=np.where(island > 0, 0, 255))
+    mended = mend(inverted, the_problem(inverted), Remedy.INVERT)
+    assert mended is not None
+    assert mended.mask.tolist() == island.tolist()
     assert check_pairs([mended])[0].ready
 
 
@@ -177,7 +188,9 @@ def test_why_learning_cannot_start() -> None:
 )
 def test_a_little_is_not_nothing(labelled: int, words: str) -> None:
     mask = (np.arange(160) < labelled).reshape(10, 16)
-    assert check_pairs([Candidate("a", np.eye(10, 16), mask)])[0].summary == words
+    assert (
+        check_pairs([Candidate("a", np.eye(10, 16), mask, accepted=frozenset({Trouble.INVERTED}))])[0].summary == words
+    )
 
 
 kinds = st.sampled_from(["?", "u1", "i2", "u8", "f4", "f8", "c8", "O", "U1"])

@@ -127,9 +127,9 @@ def iter_from_corrections(
 
 
 def _kept(without: frozenset[Hashable]) -> list[Candidate]:
-    """Corrections kept before; what a person approved as empty or full is meant to be so."""
+    """Corrections kept before; what a person approved as empty, full or with its border is meant to be so."""
     store = CorrectionStore()
-    meant = frozenset({Trouble.EMPTY, Trouble.FULL})
+    meant = frozenset({Trouble.EMPTY, Trouble.FULL, Trouble.INVERTED})
     candidates = []
     for correction in store.corrections():
         if correction.image in without:

@@ -16,8 +16,9 @@ from napari_wavegms.finetune.preflight import Candidate, Trouble, iter_check
 from napari_wavegms.learn.pairs import Pair, PairArrays, read_pair, read_split
 from napari_wavegms.wording import counted, listed
 
-# What the panel asks about, and what a command cannot ask, stays in: nothing to find, and pixels that are no numbers.
-_KEPT = (Trouble.EMPTY, Trouble.NOT_FINITE)
+# What the panel asks about, and what a command cannot ask, stays in: nothing to find, pixels that are no numbers, and
+# masks that label the border.
+_KEPT = (Trouble.EMPTY, Trouble.NOT_FINITE, Trouble.INVERTED)
 _IN_MEMORY = 100 * 2**20  # bytes of pairs that are kept, so that small sets are read once
 
 
@@ -110,10 +111,13 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
     readers = Readers(good)
     soft: list[str] = []
     several: list[str] = []
+    inverted: list[str] = []
     likewise: dict[tuple[str, Trouble], int] = {}  # more planes of a stack
     with bar(len(files), what, "pair") as progress:
         for report in iter_check(_candidates(files, readers, places, soft, progress.update)):
             name = places[-1][0].name
+            if name not in inverted and any(problem.trouble is Trouble.INVERTED for problem in report.problems):
+                inverted.append(name)
             wrong = [problem for problem in report.problems if problem.trouble not in _KEPT]
             if not wrong:
                 good.append(places[-1])
@@ -130,6 +134,11 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
         note(f"Cut at half, because of soft edges: {counted(len(soft), 'mask')} ({listed(soft)}).")
     if several:
         note(f"Several labels are learned as one: {counted(len(several), 'mask')} ({listed(several)}).")
+    if inverted:
+        note(
+            f"Mostly labelled, and so is the border: {counted(len(inverted), 'mask')} ({listed(inverted)}). They are "
+            "used as they are; invert them if they mark the background."
+        )
     if not good:
         raise InputError(f"None of the {counted(len(files), 'pair')} can be used. Repair them.")
     if (used := len(readers.files)) < len(files):
