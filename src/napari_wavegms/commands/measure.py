@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +14,9 @@ from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images, find_masks, image_for
 from napari_wavegms.files.reading import MaskDetails, read_image, read_mask_details
-from napari_wavegms.files.spacing import PIXEL
-from napari_wavegms.journal.export import cell
-from napari_wavegms.segment.measure import frames_of, measure
-from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.segment.measure import as_text, measured_rows, write_table
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, sides
-
-COLUMNS = (
-    *("mask", "frame", "label", "piece", "pixels", "area", "volume", "diameter", "across", "perimeter", "mean"),
-    "unit",
-)
 
 _EPILOG = """\
 A row for each label (piece 0), and for each of its pieces where it has several. Lengths are in the unit of the mask's
@@ -66,11 +55,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         show_json(rows)
     if options.csv:
-        with explain_os_error("The table was not written", options.csv), atomic_write(options.csv) as neighbour:
-            neighbour.write_text(_table(rows), encoding="utf-8-sig", newline="")
+        write_table(options.csv, rows)
         note(f"{counted(len(rows), 'row')} from {counted(len(masks) - failed, 'mask')} written to {options.csv}.")
     elif not options.json:
-        show(_table(rows).replace("\r\n", "\n").rstrip("\n"))
+        show(as_text(rows).replace("\r\n", "\n").rstrip("\n"))
     return FAILED if failed else DONE
 
 
@@ -78,16 +66,7 @@ def measured(path: Path, images: Sequence[Path] | None) -> list[dict[str, Any]]:
     """The rows of a mask's file; raises `InputError` if it, or its image, cannot be read or has another size."""
     mask = read_mask_details(path)
     image = None if images is None else _values(mask, image_for(path, images))
-    spacing, rows = mask.spacing, []
-    for frame, labels, index in frames_of(mask.labels, mask.axes):
-        known = spacing is not None and len(spacing.size) >= labels.ndim
-        sizes, unit = (None, PIXEL) if spacing is None or not known else (spacing.last(labels.ndim).size, spacing.unit)
-        values = None if image is None else image[index].reshape(labels.shape)
-        for one in measure(labels, sizes, values):
-            found = asdict(one)
-            found["area" if labels.ndim == 2 else "volume"] = found.pop("size")
-            rows.append({"mask": path.name, "frame": frame} | found | {"unit": unit})
-    return rows
+    return measured_rows(path.name, mask.labels, mask.axes, mask.spacing, image)
 
 
 def _values(mask: MaskDetails, path: Path) -> Any:
@@ -101,16 +80,3 @@ def _values(mask: MaskDetails, path: Path) -> Any:
             "that it was drawn on."
         )
     return image.pixels.reshape(mask.labels.shape)
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, restval="")
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: _rounded(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def _rounded(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else cell(value)

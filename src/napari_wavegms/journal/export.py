@@ -10,7 +10,7 @@ from napari_wavegms.corrections.export import file_name
 from napari_wavegms.journal.history import target_of
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
-from napari_wavegms.storage.plain import parse_json
+from napari_wavegms.storage.plain import cell, parse_json
 
 _FROM_EDIT = (
     *("number", "time", "editor", "model", "threshold", "added", "removed", "relabelled", "differing"),
@@ -54,8 +54,3 @@ def export_csv(journal: Journal, path: Path, *, keep_names: bool = False) -> int
         table.writeheader()
         table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return len(rows)
-
-
-def cell(value: object) -> object:
-    """A value that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

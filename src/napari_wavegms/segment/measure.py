@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_wavegms.files.spacing import PIXEL, Spacing
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error
+from napari_wavegms.storage.plain import cell
+
+COLUMNS = (
+    *("mask", "frame", "label", "piece", "pixels", "area", "volume", "diameter", "across", "perimeter", "mean"),
+    "unit",
+)
+"""Of a table of measurements, in order."""
+
+_POWERS = {"area": "²", "volume": "³", "diameter": "", "across": "", "perimeter": ""}  # of the unit
 
 _SMOOTH = 1.2  # pixels; the steps of an outline of pixels would make it 5 % longer
 _BORDER = 8  # pixels around a piece, so that smoothing does not reach the end
@@ -156,3 +171,55 @@ def frames_of(labels: npt.NDArray[Any], axes: str) -> Iterator[tuple[str, npt.ND
         number = " ".join(str(at + 1) for at, length in zip(index, lengths, strict=True) if length > 1)
         frame = labels[tuple(place)]
         yield number, frame.reshape(frame.shape[-2:]) if frame.ndim == 3 and len(frame) == 1 else frame, tuple(place)
+
+
+def measured_rows(
+    mask: str, labels: npt.NDArray[Any], axes: str, spacing: Spacing | None, image: Any = None
+) -> list[dict[str, Any]]:
+    """Measure a mask frame by frame: the rows of a table, each a value for some of `COLUMNS`.
+
+    `axes` has a letter for each axis of `labels`, of which those of Z, Y and X belong together; `image` holds a value
+    for each pixel and is read frame by frame. Without a spacing of all these axes, results are in pixels.
+    """
+    rows = []
+    for frame, frame_labels, index in frames_of(labels, axes):
+        known = spacing if spacing is not None and len(spacing.size) >= frame_labels.ndim else None
+        sizes, unit = (None, PIXEL) if known is None else (known.last(frame_labels.ndim).size, known.unit)
+        values = None if image is None else np.asarray(image[index]).reshape(frame_labels.shape)
+        for one in measure(frame_labels, sizes, values):
+            found = asdict(one)
+            found["area" if frame_labels.ndim == 2 else "volume"] = found.pop("size")
+            rows.append({"mask": mask, "frame": frame} | found | {"unit": unit})
+    return rows
+
+
+def heading(column: str, unit: str) -> str:
+    """The name of a column with its unit.
+
+    Examples
+    --------
+    >>> heading("area", "mm"), heading("diameter", "pixel"), heading("mean", "mm")
+    ('area (mm²)', 'diameter (px)', 'mean')
+    """
+    short = {PIXEL: "px", "um": "µm"}.get(unit, unit)
+    return f"{column} ({short}{_POWERS[column]})" if column in _POWERS else column
+
+
+def rounded(value: Any) -> str:
+    """A value as a table shows it: six digits, nothing for None, and no formula for a spreadsheet."""
+    return f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(cell(value))
+
+
+def as_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The table with all of `COLUMNS`, comma-separated."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    table.writerows([rounded(row.get(name)) for name in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the table as spreadsheets open it; raises `InputError` if the disk refuses."""
+    with explain_os_error("The table was not written", path), atomic_write(path) as neighbour:
+        neighbour.write_text(as_text(rows), encoding="utf-8-sig", newline="")

@@ -28,6 +28,7 @@ from napari_wavegms.widgets.qt.controls import (
 )
 from napari_wavegms.widgets.qt.question import Question
 from napari_wavegms.widgets.recording.unfinished import RestoreQuestion
+from napari_wavegms.widgets.segment.measures import MeasureFold
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted
 
@@ -69,7 +70,7 @@ class SegmentPanel(QWidget):
         self._probability = CheckBox(
             text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
         )
-        self.clean_up_row = CleanUpRow()
+        self.clean_up_row, self.measure_fold = CleanUpRow(), MeasureFold()
         self._tools = {name: self._button(name, *words) for name, words in _TOOLS.items()}
         for name in self._tools.keys() - {"mask"}:  # whose key is to be read
             self._tools[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -187,6 +188,7 @@ class SegmentPanel(QWidget):
             self._row("carry", "right"),
             self.carry_question,
             self.clean_up_row,
+            self.measure_fold,
             self._row("save", "load"),
         )
         asked = (self._again, self.question, self.restore)

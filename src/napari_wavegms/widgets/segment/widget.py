@@ -26,6 +26,7 @@ from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.controls import fill
 from napari_wavegms.widgets.qt.docks import DockedWidget, ScrolledPanel
 from napari_wavegms.widgets.segment.carry import CarryOn
+from napari_wavegms.widgets.segment.measures import Measures
 from napari_wavegms.widgets.segment.panel import SegmentPanel
 from napari_wavegms.widgets.segment.request import Problem, SegmentOptions, SegmentRequest, make_request
 from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRun, light_job, segment_job
@@ -74,6 +75,7 @@ class SegmentWidget(DockedWidget):
         self._box = BoxTool(napari_viewer, self._box_choices, load=load, cache=cache, parent=self)
         self._masks = MaskLoader(napari_viewer, self)
         self._carry = CarryOn(napari_viewer, self.panel.carry_question, load, cache, self)
+        self._measures = Measures(napari_viewer, self.panel.measure_fold, self)
         self._lights: dict[Hashable, tuple[SegmentRequest, OODLevel]] = {}  # by the image
         self._buttons: dict[str, Callable[[], object]] = {
             "box": self._start_box,
@@ -145,6 +147,10 @@ class SegmentWidget(DockedWidget):
         self._saving = request
         self._saver.start(partial(save_job, request))
 
+    def save_table(self, path: Path) -> None:
+        """Write what was measured to a file."""
+        self._measures.save(path)
+
     def load_mask(self, path: Path) -> None:
         """Make a mask from a file the mask of the chosen image."""
         self._tools.end_movement()
@@ -197,6 +203,7 @@ class SegmentWidget(DockedWidget):
         self._uncertainty.close()
         self._box.close()
         self._carry.close()
+        self._measures.close()
         self._masks.close()
         self.panel.run_row.set_idle()
 
@@ -269,6 +276,7 @@ class SegmentWidget(DockedWidget):
                     self.panel.say("")  # it was about that mask
             self._tools.set_mask(mask)
             self._strokes.watch(mask)
+            self._measures.set_mask(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
         shown = mask is not None and mask_layers.has_probability(self._viewer, mask)
         # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
