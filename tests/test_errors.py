@@ -18,5 +18,5 @@ def test_a_sentence_stays_short_and_shows_escapes(name: str) -> None:
 
 
 def test_what_people_write_stays_as_it_is() -> None:
-    sentence = "Größe_µ/日本語 (2).png is empty (0 bytes).\nCopy or export it again."
+    sentence = "Größe_µ/日本語 (2).png is empty (0 bytes). Copy or export it again."
     assert str(InputError(sentence)) == sentence

@@ -9,14 +9,14 @@ _LONGEST_WORD, _LONGEST = 300, 900  # characters
 
 
 def plain(text: str) -> str:
-    r"""Text in which control characters, which a terminal would obey, are shown as escapes.
+    r"""One line of text: control characters, which a terminal would obey, are shown as escapes.
 
     Examples
     --------
-    >>> print(plain("scan" + chr(27) + "[2J.png"))
-    scan\x1b[2J.png
+    >>> print(plain("scan" + chr(27) + "[2J.png"), plain("two" + chr(10) + "lines.png"))
+    scan\x1b[2J.png two\nlines.png
     """
-    return "".join(one if one in "\n\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(one if one == "\t" or one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def harmless(sentence: str) -> str:

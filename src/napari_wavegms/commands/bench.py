@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     if prints_json:
         show_json(report)
     else:
-        show("\n".join(["", "| | median | runs |", "| --- | --- | --- |", *(m.row for m in results)]))
+        show("", "| | median | runs |", "| --- | --- | --- |", *(m.row for m in results))
     if target is not None:
         write_json(target, report)
     return DONE

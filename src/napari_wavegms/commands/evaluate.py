@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     if prints_json:
         show_json(values)
     else:
-        show("\n".join(_closing(report, segmenter, _width(files))))
+        show(*_closing(report, segmenter, _width(files)))
     if target:
         write_json(target, values)
         note(f"Scores written to {target}.")

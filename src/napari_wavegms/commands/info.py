@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         lines = list(card_lines(card, path))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise CheckpointError(f"The model card of {path.name} is damaged ({error}). Get a fresh copy.") from error
-    show("\n".join(lines))
+    show(*lines)
     return 0
 
 

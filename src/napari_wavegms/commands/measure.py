@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         write_table(options.csv, rows)
         note(f"{counted(len(rows), 'row')} from {counted(len(masks) - failed, 'mask')} written to {options.csv}.")
     elif not options.json:
-        show(as_text(rows).replace("\r\n", "\n").rstrip("\n"))
+        show(*as_text(rows).splitlines())
     return FAILED if failed else DONE
 
 

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         lines = _table([_row(entry) for entry in entries])
         if versions:
             lines += ["", "Fine-tuned versions:", *(f"  {entry.sentence}" for entry in versions)]
-        show("\n".join([*lines, "", "* the default. See 'wavegms info NAME' for details."]))
+        show(*lines, "", "* the default. See 'wavegms info NAME' for details.")
     else:
         show(f"No model is installed. Copy .safetensors files to {user_models_folder()}, or give a file to --model.")
     for sentence in (*unreadable, *lost):

@@ -23,9 +23,10 @@ def prepare_streams() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def show(text: str) -> None:
-    """Print a line of the result."""
-    _write(text, sys.stdout)
+def show(*lines: str) -> None:
+    """Print lines of the result."""
+    for line in lines:
+        _write(line, sys.stdout)
 
 
 def note(text: str) -> None:
@@ -35,7 +36,7 @@ def note(text: str) -> None:
 
 def show_json(values: Any) -> None:
     """Print the result as JSON."""
-    show(as_json(values))
+    show(*as_json(values).splitlines())
 
 
 def as_json(values: Any) -> str:
