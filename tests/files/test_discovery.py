@@ -64,7 +64,7 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "b.webp", "c.gif", "notes.txt", "a_mask.tif")
+    touch(tmp_path, "a.png", "b.webp", "c.gif", "notes.txt", "a_mask.tif", ".old.png", "._a.png", ".DS_Store")
     touch(tmp_path / "empty")
     touch(tmp_path / "inner", "b.png")
     notes: list[str] = []
@@ -72,6 +72,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     said = "\n".join(notes)
     for part in (
         "b.webp, c.gif",
+        ": .old.png, because it is hidden.",
         "the images in inner",
         "--recursive",
         f"no image in {tmp_path / 'empty'}",

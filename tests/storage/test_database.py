@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import subprocess
@@ -119,6 +120,15 @@ def test_a_database_of_another_program_is_left_alone(database: Database, applica
         with pytest.raises(InputError, match="is a database of another program; move it away"):
             look(database)
     assert database.path.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_no_database(database: Database) -> None:
+    database.folder.mkdir()
+    os.mkfifo(database.path)
+    for look in (numbers, lambda it: add(it, 2)):
+        with pytest.raises(InputError, match="is not a file; move it away to begin a new database"):
+            look(database)
 
 
 @pytest.mark.parametrize("damage", ["text", "head", "middle", "cut"])

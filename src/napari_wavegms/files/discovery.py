@@ -268,7 +268,8 @@ def _opening(path: Path) -> Iterator[None]:
 
 def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
     """The image files of a folder in natural order, and notes on what else there is."""
-    visible = sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural(path.name))
+    every = sorted(folder.iterdir(), key=lambda path: natural(path.name))
+    visible = [path for path in every if path.name[0] != "."]
     images = [path for path in visible if _is_image(path)]
     yield from images
     known = set(images)
@@ -281,6 +282,10 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
         note(
             f"Left out of {folder}: {_listed(odd)}, because {'they are no files' if len(odd) > 1 else 'it is no file'}."
         )
+    # What a Mac keeps beside each file on foreign disks, "._scan.png", is no picture.
+    hidden = [path for path in every if path.name[0] == "." and path.name[:2] != "._" and _is_named_image(path)]
+    if hidden:
+        note(f"Left out of {folder}: {_listed(hidden)}, because {'they are' if len(hidden) > 1 else 'it is'} hidden.")
     inner = [path for path in rest if path.is_dir() and not path.is_symlink()]
     if recursive:
         for place in inner:
@@ -304,8 +309,12 @@ def _is_image(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     if path.name.lower().endswith(SUFFIXES):
-        return path.is_file()
+        return _is_named_image(path)
     return dicom.is_series(path) if path.is_dir() else _is_foreign(path) and dicom.is_dicom(path)
+
+
+def _is_named_image(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
 def _is_foreign(path: Path) -> bool:

@@ -197,6 +197,8 @@ class Database:
                 connection.execute("COMMIT")  # without it, closing rolls back
 
     def _connect(self) -> sqlite3.Connection:
+        if not self.path.is_file():
+            raise InputError(f"{self.path} is not a file; move it away to begin a new database.")
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
         # One text of damaged bytes does not stop the reading of all the others.
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
