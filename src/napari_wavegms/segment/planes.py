@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +227,21 @@ def plan_stack(
     names = tuple(_FRAME_NAMES.get(labels[axis], "frame") for axis in frames)
     position = None if every or not frames else _choose_frame([lengths[axis] for axis in frames], names, frames, shown)
     return StackPlan(sides, str(np.dtype(dtype)), rgb, plane, channels, chosen, frames, names, position)
+
+
+def dtype_of(array: Any) -> np.dtype[Any]:
+    """The dtype of any library's array; `object` for one that NumPy does not have, such as bfloat16.
+
+    Examples
+    --------
+    >>> import torch
+    >>> dtype_of(torch.zeros(2, dtype=torch.int16)), dtype_of(torch.zeros(2, dtype=torch.bfloat16))
+    (dtype('int16'), dtype('O'))
+    """
+    for name in (array.dtype, str(array.dtype).rpartition(".")[2]):
+        with suppress(TypeError):
+            return np.dtype(name)
+    return np.dtype(object)
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], rgb: bool) -> None:

@@ -58,6 +58,15 @@ def test_rgb_and_multiscale_images_give_masks_of_full_size(desk: Any, disc: np.n
     assert [mask.data.shape for mask in desk.masks] == [(40, 60), (40, 60)]
 
 
+def test_tensors_are_images(desk: Any, disc: np.ndarray) -> None:
+    import torch
+
+    desk.viewer.add_image(torch.from_numpy(disc.astype(np.int16)), name="tensor")
+    assert desk.says("40 x 60, grey, int16")
+    desk.run()
+    np.testing.assert_array_equal(desk.mask.data, disc == 200)
+
+
 def test_a_second_press_updates_the_mask_as_one_undo_step(desk: Any, disc: np.ndarray) -> None:
     image = desk.viewer.add_image(disc, name="lesion")
     desk.run()

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, dtype_of, plan_stack
 from napari_wavegms.wording import sides
 
 _MOST_CHANNELS = 8  # a longer axis is never offered as channels
@@ -65,7 +65,7 @@ class ImageFacts:
         """Read an image layer; `world_point` is where the viewer's sliders stand, in world units."""
         pixels = layer.data[0] if layer.multiscale else layer.data
         shape = tuple(int(length) for length in pixels.shape)
-        dtype = np.dtype(pixels.dtype)
+        dtype = dtype_of(pixels)
         return cls(
             layer_id=layer.unique_id,
             name=str(layer.name),

@@ -19,7 +19,7 @@ from napari_wavegms.files.reading import read_image
 from napari_wavegms.journal.export import export_csv
 from napari_wavegms.journal.masks import DrawnMask, Exported, MaskFile, drawn_mask, iter_export
 from napari_wavegms.journal.writer import JournalWriter
-from napari_wavegms.segment.planes import plan_stack
+from napari_wavegms.segment.planes import dtype_of, plan_stack
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
 from napari_wavegms.widgets.review.current_image import CurrentImage, ReviewContext
 from napari_wavegms.widgets.review.prefetch import Pixels
@@ -154,7 +154,7 @@ class Exports(QObject):
 
         def of_layer(pixels: Pixels) -> DrawnMask | None:
             data = np.asarray(pixels.data)
-            plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
+            plan = plan_stack(data.shape, dtype_of(data), pixels.rgb, pixels.axes, every=True)
             labels, _ = drawn_mask(data, plan, store, journal)
             axes = axes_from_names([pixels.axes[axis] for axis in plan.kept_axes], len(plan.kept_axes))
             like = Path(pixels.source) if pixels.source and is_image(Path(pixels.source)) else pixels.geometry

@@ -16,7 +16,7 @@ from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.reading import read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.planes import Index, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.planes import Index, StackPlan, dtype_of, plan_stack, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.forms.model_row import ModelChoice, models_for_segmenting
@@ -137,7 +137,7 @@ def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
         axes = tuple(image.axes.lower().removesuffix("s"))
         pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path), image.geometry)
     data = np.asarray(pixels.data)
-    plan = plan_stack(data.shape, data.dtype, pixels.rgb, pixels.axes, every=True)
+    plan = plan_stack(data.shape, dtype_of(data), pixels.rgb, pixels.axes, every=True)
     mask, note = _mask_beside(item, plan.labels_shape)
     content = content_hash(data)
     about = pixels.source, mask, note, pixels.geometry
