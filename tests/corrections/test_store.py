@@ -55,6 +55,7 @@ def test_everything_about_a_correction_comes_back(tmp_path: Path) -> None:
         model="default",
         threshold=0.4,
         editor="Ann",
+        window=(-45.0, 105.0),
     )
     made = CorrectionStore(tmp_path).approve(wanted)
     store = CorrectionStore(tmp_path)
@@ -64,6 +65,7 @@ def test_everything_about_a_correction_comes_back(tmp_path: Path) -> None:
     assert found.image == content_hash(wanted.image)
     assert (found.number, found.name, found.group, found.plane) == (1, "bénign 12", "scans/a.tif", (3,))
     assert (found.spacing, found.model, found.threshold, found.editor) == (wanted.spacing, "default", 0.4, "Ann")
+    assert found.window == wanted.window
     assert found.changed == found.labelled == np.count_nonzero(wanted.mask)
     assert found.changed_share == found.labelled / 48
     assert datetime.fromisoformat(found.time).utcoffset() == timedelta(0)

@@ -106,6 +106,9 @@ class Bright:
     def for_volume(self, planes: object) -> Bright:
         return self
 
+    def with_window(self, window: object) -> Bright:
+        return self
+
     def frame_probability(self, image: np.ndarray) -> np.ndarray:
         return (image / 255).astype(np.float32)
 

@@ -23,6 +23,8 @@ from napari_wavegms.finetune.preflight import (
     readiness,
     ready_pairs,
 )
+from napari_wavegms.learn.frames import framed
+from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.storage.content_hash import content_hash
 
 
@@ -220,3 +222,12 @@ def test_whatever_comes_the_remedies_lead_to_a_pair_or_out(image: NDArray[Any], 
         [pair] = ready_pairs([ready], check_pairs([ready]))
         assert pair.mask.shape == pair.image.shape[:2]
         assert pair.mask.dtype.kind == "u"
+
+
+def test_a_plane_is_learned_in_the_grey_values_in_which_it_was_segmented() -> None:
+    image, mask = np.full((8, 8), 40, np.int16), np.zeros((8, 8), np.uint8)
+    image[0], mask[2:4, 2:6] = -1000, 1
+    planes = [Candidate("a", image, mask, window=(0, 80)), Candidate("b", image + 1, mask)]
+    images = framed(ready_pairs(planes, check_pairs(planes)), Preprocessing(size=8)).images
+    assert images[0, 0, 5].unique().tolist() == [128]  # half of the window
+    assert images[1, 0, 5].unique().tolist() == [255]  # the brightest of the plane

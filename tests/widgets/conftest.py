@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Semaphore
@@ -31,7 +31,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QLabel, QSlider, QWidg
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.model.card import HEADER_KEY, ModelCard
 from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import Preprocessing
+from napari_wavegms.segment.preprocessing import Preprocessing, scale_intensity
 from napari_wavegms.segment.segmenter_cache import SegmenterCache
 from napari_wavegms.widgets.layers.viewer import camera_of
 from napari_wavegms.widgets.review.layers import Shown
@@ -75,9 +75,14 @@ class BrightnessSegmenter:
         return self
 
     def for_volume(self, planes: Any) -> Any:
-        return self
+        return self if self.preprocessing.window else self.with_window(self.preprocessing.for_volume(planes).window)
+
+    def with_window(self, window: Any) -> Any:
+        return self if window is None else replace(self, preprocessing=self.preprocessing.with_window(window))
 
     def segment(self, image: Any) -> Any:
+        if self.preprocessing.window is not None:
+            image = 255 * scale_intensity(image, (0, 100), self.preprocessing.window)[0]
         if self.steps is not None:
             assert self.steps.acquire(timeout=20), "the test never let this step go"
         if self.failure is not None:
@@ -416,6 +421,9 @@ class Prejudiced:
         return self
 
     def for_volume(self, planes: Any) -> Any:
+        return self
+
+    def with_window(self, window: Any) -> Any:
         return self
 
     def segment(self, image: Any) -> Any:

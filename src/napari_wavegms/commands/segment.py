@@ -240,7 +240,10 @@ def segment_file(
             progress.update()
     mask = threshold_probability(probability, threshold)
     provenance = Provenance.now(
-        segmenter.card.name, threshold, job.source.name, class_names=segmenter.card.class_names, edited=False
+        *(segmenter.card.name, threshold, job.source.name),
+        class_names=segmenter.card.class_names,
+        window=plane.window,
+        edited=False,
     )
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
     about = loaded.spacing, axes, provenance, job.source

@@ -29,6 +29,7 @@ class Approval:
     model: str = ""  # the one that predicted, if any
     threshold: float | None = None  # of the prediction
     editor: str = ""  # who approved
+    window: tuple[float, float] | None = None  # values that were black and white, where they weren't the plane's own
 
     def __post_init__(self) -> None:
         rows_and_columns, colours = self.image.shape[:2], self.image.shape[2:]
@@ -71,6 +72,7 @@ class Correction:
     threshold: float | None
     editor: str
     time: str  # ISO 8601, UTC
+    window: tuple[float, float] | None = None
 
     @property
     def changed_share(self) -> float | None:
@@ -108,4 +110,5 @@ def described(approval: Approval, number: int, name: str, image: str, mask: str,
         threshold=approval.threshold,
         editor=approval.editor,
         time=now(),
+        window=approval.window,
     )

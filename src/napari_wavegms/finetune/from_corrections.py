@@ -138,7 +138,8 @@ def _kept(without: frozenset[Hashable]) -> list[Candidate]:
             kept = store.load(correction)
         except InputError:  # told in the store's warnings, which the panel shows
             continue
-        candidates.append(Candidate(correction.name, kept.image, kept.mask, correction.group, accepted=meant))
+        about = correction.group, None, meant, correction.window
+        candidates.append(Candidate(correction.name, kept.image, kept.mask, *about))
     return candidates
 
 

@@ -57,6 +57,7 @@ class Candidate:
     group: str = ""  # what a split must keep together; the content of the image by default
     prediction: npt.NDArray[Any] | None = None  # what the model had drawn, to tell how much was changed
     accepted: frozenset[Trouble] = frozenset()  # what the user wants to keep anyway
+    window: tuple[float, float] | None = None  # see `Pair`
 
 
 AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
@@ -163,7 +164,7 @@ def ready_pairs(candidates: Sequence[Candidate], reports: Sequence[PairReport]) 
                 number += 1
                 name = f"{candidate.name} ({number})"
             group = candidate.group or report.content
-            pairs[name] = Pair(name, candidate.image, smallest_labels(candidate.mask), group)
+            pairs[name] = Pair(name, candidate.image, smallest_labels(candidate.mask), group, window=candidate.window)
     return list(pairs.values())
 
 

@@ -131,7 +131,7 @@ def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[Imag
     for number, pair in enumerate(pairs, start=1):
         if pair.volume is not volume:  # whose planes follow each other
             volume, of_volume = pair.volume, segmenter.for_volume(pair.volume)
-        probability = of_volume.frame_probability(pair.image)
+        probability = of_volume.with_window(pair.window).frame_probability(pair.image)
         predicted = threshold_probability(probability, segmenter.threshold)
         truth = prepare_mask(pair.mask, segmenter.preprocessing)
         distance = hd95(predicted, truth)

@@ -41,7 +41,7 @@ def framed(pairs: Sequence[Pair], rules: Preprocessing) -> Frames:
     for i, pair in enumerate(pairs):
         if pair.volume is not volume:  # whose planes follow each other
             volume, its_rules = pair.volume, rules.for_volume(pair.volume)
-        prepared = prepare(pair.image, its_rules)
+        prepared = prepare(pair.image, its_rules if pair.window is None else rules.with_window(pair.window))
         images[i] = np.rint(prepared.pixels * 255)
         masks[i, 0] = prepare_mask(pair.mask, rules, prepared.box)
         upright.append(pair.upright)

@@ -36,6 +36,8 @@ class Pair:
         What may not be torn apart by a split: a patient, a volume. The name by default.
     volume : ndarray of shape (N, H, W) or (N, H, W, 3), optional
         The image's planes and those around it, for models whose percentiles are those of the volume.
+    window : tuple of float, optional
+        The values that become black and white, instead of what the model's card says.
     upright : bool
         Whether up and down mean something in it, as in ultrasound; training then mirrors it at most, never turns it.
 
@@ -57,6 +59,7 @@ class Pair:
     group: str = ""
     upright: bool = False
     volume: npt.NDArray[Any] | None = None
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 2 or self.image.ndim > 3:

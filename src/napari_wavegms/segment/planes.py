@@ -136,6 +136,9 @@ class SliceDone:
     number: int
     total: int
     segmentation: Segmentation
+    window: tuple[float, float] | None = (
+        None  # the values that became black and white, where they aren't the plane's own
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +170,24 @@ def segment_planes(
         )
     indices, total = plan.indices, plan.total
     order = range(total) if order is None else order
-    segmenter = segmenter.for_volume(_Planes(array, replace(plan, position=None).indices))
+    segmenter = in_volume(segmenter, array, plan)
+    window = used_window(segmenter, array)
     for done, i in enumerate(order, start=1):
         try:
             segmentation = segmenter.segment(np.asarray(array[indices[i]]))
         except InputError as error:
             raise InputError(f"Plane {i + 1} of {total}: {error}" if total > 1 else str(error)) from error
-        yield SliceDone(plan.label_index(i), done, len(order), segmentation)
+        yield SliceDone(plan.label_index(i), done, len(order), segmentation, window)
+
+
+def in_volume(segmenter: Segmenter, array: Any, plan: StackPlan) -> Segmenter:
+    """The segmenter for the planes of an array, of which the range of grey values may be one for all."""
+    return segmenter.for_volume(_Planes(array, replace(plan, position=None).indices))
+
+
+def used_window(segmenter: Segmenter, array: Any) -> tuple[float, float] | None:
+    """The values of an array that become black and white, where they are not each plane's own."""
+    return None if dtype_of(array) in (np.bool_, np.uint8) else segmenter.preprocessing.window
 
 
 def plan_stack(

@@ -38,6 +38,9 @@ WINDOWS = {
 VOLUME = "volume"
 """What is chosen instead of a window where the percentiles are to be those of the volume."""
 
+Window = tuple[float, float] | str
+"""Values that become 0 and 1, or `VOLUME`."""
+
 _MOST_PLANES, _MOST_VALUES = 64, 2**16  # that are looked at for them: planes of a volume, and values of a plane
 
 
@@ -93,7 +96,7 @@ class Preprocessing:
         """Plain values for the card; the last three only where they are set, so that fingerprints stay."""
         return {name: value for name, value in asdict(self).items() if value not in (False, None)}
 
-    def with_window(self, choice: tuple[float, float] | str) -> Preprocessing:
+    def with_window(self, choice: Window) -> Preprocessing:
         """The same with a window, or with `VOLUME`."""
         if isinstance(choice, str):
             return replace(self, window=None, of_volume=choice == VOLUME)

@@ -30,6 +30,7 @@ from napari_wavegms.segment.preprocessing import (
     Planes,
     Prepared,
     Preprocessing,
+    Window,
     in_whole_frame,
     prepare,
     restore,
@@ -223,7 +224,13 @@ class Segmenter:
 
     def for_volume(self, planes: Planes | None) -> Segmenter:
         """The segmenter for the planes of one volume, see `Preprocessing.for_volume`."""
-        rules = self.preprocessing.for_volume(planes)
+        return self._with(self.preprocessing.for_volume(planes))
+
+    def with_window(self, window: Window | None) -> Segmenter:
+        """The segmenter with another range of grey values, see `Preprocessing.with_window`; None for the card's."""
+        return self if window is None else self._with(self.preprocessing.with_window(window))
+
+    def _with(self, rules: Preprocessing) -> Segmenter:
         if rules is self.preprocessing:
             return self
         other = copy.copy(self)

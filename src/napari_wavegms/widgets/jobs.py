@@ -22,6 +22,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import WaveGMSError
+from napari_wavegms.segment.preprocessing import Window
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache, reserve_ui_core
 from napari_wavegms.storage.memory import out_of_memory
 from napari_wavegms.widgets.qt.lifetime import on_destroyed
@@ -168,15 +169,19 @@ def _as_ours(error: Exception) -> JobError:
 
 
 def cached_segmenter(
-    model: Path, device: str, load: LoadSegmenter, cache: SegmenterCache
+    model: Path, device: str, load: LoadSegmenter, cache: SegmenterCache, window: Window | None = None
 ) -> Generator[Progress, None, Segmenter]:
-    """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread."""
+    """Load a model where it is not loaded, saying so, and return its segmenter; runs in the worker's thread.
+
+    A `window` is used instead of the range of grey values that the model's card says.
+    """
     if "torch" not in sys.modules:
         yield Progress("Loading PyTorch (once)…")
     reserve_ui_core()
     if not cache.holds(model, device):
         yield Progress("Loading the model…")
-    return cache.get(model, device, load)
+    segmenter = cache.get(model, device, load)
+    return segmenter if window is None else segmenter.with_window(window)
 
 
 def preload_napari_imports() -> None:

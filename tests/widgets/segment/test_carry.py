@@ -96,3 +96,21 @@ def test_it_is_shown_for_stacks_only(desk: Any) -> None:
     assert not desk.button("Carry on").isVisibleTo(desk.panel)
     desk.viewer.add_image(np.zeros((3, 40, 40), np.uint8))
     assert desk.button("Carry on").isVisibleTo(desk.panel)
+
+
+def test_what_the_model_saw_in_other_grey_values_is_not_used(desk: Any) -> None:
+    rows, columns = np.ogrid[:64, :64]
+    image = np.where(np.hypot(rows - 32, columns - 32) <= 12, 60, -100).astype(np.int16)
+    desk.viewer.add_image(np.broadcast_to(image, (5, 64, 64)).copy(), name="scan")
+    desk.every_frame()
+    desk.choose("Grey values", "CT liver, -45 to 105 HU")
+    desk.run()
+    for number in (0, 4):
+        desk.mask.data_setitem((np.array([number]), np.array([32]), np.array([45])), 1)
+    carry(desk)
+    assert len(desk.segmenter.calls) == 5
+    desk.choose("Grey values", "CT brain, 0 to 80 HU")
+    carry(desk)
+    assert len(desk.segmenter.calls) == 10
+    desk.button("Use").click()
+    assert desk.widget.panel.status.startswith("3 slices drawn")

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QProgressBar
 
+from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.files.napari_writers import PROVENANCE_KEY
+from napari_wavegms.widgets.finetune.pairs import Decisions, open_pairs
+
 
 @pytest.fixture
 def loop(disc: np.ndarray) -> np.ndarray:
@@ -253,6 +257,32 @@ def test_a_lazy_stack_is_read_plane_by_plane(desk: Any, loop: np.ndarray) -> Non
     desk.every_frame()
     desk.run()
     np.testing.assert_array_equal(desk.mask.data, loop == 200)
+
+
+def test_the_same_value_is_the_same_grey_in_all_slices_of_the_chosen_range(desk: Any, loop: np.ndarray) -> None:
+    volume = np.where(loop == 200, 40, -100).astype(np.int16)  # Hounsfield units
+    volume[3, :2], volume[1, :, :30] = 300, -1000
+    scan = desk.viewer.add_image(volume, name="scan")
+    desk.every_frame()
+    desk.button("Probability layer").click()
+    inside = volume == 40
+    for entry, expected in (
+        ("CT soft-tissue, -150 to 250 HU", (40 + 150) / 400),
+        ("of the whole volume", (40 + 1000) / 1300),
+        ("as displayed", 0.5),
+    ):
+        desk.choose("Grey values", entry)
+        scan.contrast_limits = (0, 80)
+        desk.run()
+        np.testing.assert_allclose(desk.viewer.layers["scan probability"].data[inside], expected, atol=1e-3)
+    assert desk.mask.metadata[PROVENANCE_KEY]["window"] == (0, 80)
+    (pair,) = open_pairs(desk.viewer, Decisions(), CorrectionStore())
+    assert {drawn.approval().window for drawn in pair.drawn} == {(0, 80)}
+    desk.viewer.add_image(volume.astype(np.uint16), name="photons")
+    desk.choose("Grey values", "CT bone, -500 to 1300 HU")
+    assert desk.says("photons has no value below 0, so it is hardly in Hounsfield units.")
+    desk.viewer.add_image(loop, name="plain")
+    assert not desk.field("Grey values").isVisibleTo(desk.panel)  # eight bits are used as they are
 
 
 def test_colour_frames(desk: Any, loop: np.ndarray) -> None:

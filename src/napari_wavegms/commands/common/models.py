@@ -42,7 +42,6 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     weights = options.taesd if options.codec == "taesd" else None
     codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
-    if getattr(options, "window", None) is not None:
-        segmenter.preprocessing = segmenter.preprocessing.with_window(options.window)
+    segmenter = segmenter.with_window(getattr(options, "window", None))
     note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
     return segmenter

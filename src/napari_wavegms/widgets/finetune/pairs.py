@@ -208,7 +208,8 @@ def _with_prediction(drawn: Drawn, memory: MaskMemory | None, key: PlaneKey) -> 
     written = None if plane is None else plane.ours(drawn.mask)
     if memory is None or written is None:
         return drawn
-    return replace(drawn, prediction=written.mask(), model=memory.model, threshold=written.threshold)
+    made = replace(drawn, prediction=written.mask(), model=memory.model, threshold=written.threshold)
+    return replace(made, window=written.window)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,6 +48,8 @@ class ImageFacts:
         The index that the viewer shows along each of those axes.
     description : str
         What the image is, in a line.
+    displayed, values : tuple of float
+        The values that the viewer shows black and white, and the range that they can be chosen from.
     """
 
     layer_id: Hashable
@@ -59,6 +61,8 @@ class ImageFacts:
     axis_labels: tuple[str, ...]
     current: tuple[int, ...]
     description: str
+    displayed: tuple[float, float]
+    values: tuple[float, float]
 
     @classmethod
     def of(cls, layer: Image, world_point: tuple[float, ...]) -> ImageFacts:
@@ -76,6 +80,8 @@ class ImageFacts:
             axis_labels=tuple(layer.axis_labels),
             current=_current(layer, shape, world_point),
             description=describe_image(shape, dtype, layer.rgb, layer.scale, layer.units),
+            displayed=_range(layer.contrast_limits),
+            values=_range(layer.contrast_limits_range),
         )
 
     def plan(self, every: bool = False, channel: ChannelChoice | None = None) -> StackPlan:
@@ -123,6 +129,10 @@ def _current(layer: Image, shape: tuple[int, ...], world_point: tuple[float, ...
     point = layer.world_to_data(np.asarray(world_point, float)[-layer.ndim :])
     rounded = np.clip(np.rint(np.nan_to_num(point)), 0, np.asarray(shape[: layer.ndim]) - 1)
     return tuple(int(place) for place in rounded)
+
+
+def _range(limits: Sequence[float]) -> tuple[float, float]:
+    return float(limits[0]), float(limits[1])
 
 
 def describe_image(

@@ -52,6 +52,9 @@ class Written:
     probability: Probability
     threshold: float
     labels: Mask | None = None  # the label of each pixel of the mask, where it was carried on from others; else 1
+    window: tuple[float, float] | None = (
+        None  # the values that became black and white, where they aren't the plane's own
+    )
 
     def mask(self) -> Mask:
         """The mask, (H, W)."""

@@ -60,7 +60,8 @@ class ViewerEvents:
         for watched, connect in ((self._watched, False), (layer, True)):
             if watched is not None:
                 events = watched.events
-                emitters = (events.data, events.axis_labels, events.scale, events.translate, events.units)
+                names = ("data", "axis_labels", "scale", "translate", "units", "contrast_limits")
+                emitters = [getattr(events, name) for name in names if hasattr(events, name)]
                 self._connect([(emitter, self._view) for emitter in emitters], connect)
         self._watched = layer
 

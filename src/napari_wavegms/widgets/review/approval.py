@@ -48,6 +48,7 @@ def approvals_of(shown: Shown, threshold: float, editor: str) -> list[Approval]:
                 model="" if ours is None else shown.memory.model,
                 threshold=threshold if ours is None else ours.threshold,
                 editor=editor,
+                window=None if ours is None else ours.window,
             )
         )
     return approvals

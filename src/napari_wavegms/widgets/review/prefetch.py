@@ -16,7 +16,7 @@ from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.reading import read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.planes import Index, StackPlan, dtype_of, plan_stack, segment_planes
+from napari_wavegms.segment.planes import Index, SliceDone, StackPlan, dtype_of, plan_stack, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.forms.model_row import ModelChoice, models_for_segmenting
@@ -121,11 +121,14 @@ class Prediction:
     uncertainty: float
     score: float | None
     light: OODLevel | None
+    window: tuple[float, float] | None = None  # see `Written`
 
     @property
     def written(self) -> dict[PlaneKey, Written]:
         """The planes to write into a mask."""
-        return {key: Written(probability, self.threshold) for key, probability in self.planes.items()}
+        return {
+            key: Written(probability, self.threshold, window=self.window) for key, probability in self.planes.items()
+        }
 
 
 def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
@@ -177,9 +180,9 @@ def predict_job(
         try:
             loaded = known or load_image(item)
             yield loaded
-            found: dict[PlaneKey, Any] = {}
+            found: dict[PlaneKey, SliceDone] = {}
             for done in segment_planes(segmenter, loaded.pixels, loaded.plan):
-                found[plane_key(done.index)] = done.segmentation
+                found[plane_key(done.index)] = done
                 yield None  # where the job can be stopped
         except WaveGMSError as error:
             yield item.key, str(error)
@@ -198,13 +201,13 @@ def _emptied(queue: Queue) -> Iterator[tuple[Item, LoadedImage | None]]:
 def _prediction(
     loaded: LoadedImage,
     choice: ModelChoice,
-    found: Mapping[PlaneKey, Any],
+    found: Mapping[PlaneKey, SliceDone],
     level: Callable[[Any], OODLevel],
 ) -> Prediction:
     from napari_wavegms.segment.uncertainty import image_uncertainty
 
     threshold = choice.card.threshold
-    planes = {key: np.asarray(segmentation.probability) for key, segmentation in found.items()}
+    planes = {key: np.asarray(done.segmentation.probability) for key, done in found.items()}
     stack = np.stack([*planes.values()])
     inside = stack >= threshold
     return Prediction(
@@ -216,6 +219,7 @@ def _prediction(
         uncertainty=image_uncertainty(stack, threshold),
         score=float(stack[inside].mean()) if inside.any() else None,
         light=level(loaded.pixels[loaded.plan.indices[loaded.plan.total // 2]]),
+        window=next(iter(found.values())).window,
     )
 
 

@@ -15,7 +15,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.between import NONE_FIXED, Carried, carry_on
-from napari_wavegms.segment.planes import StackPlan
+from napari_wavegms.segment.planes import StackPlan, in_volume, used_window
+from napari_wavegms.segment.preprocessing import Window
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
@@ -26,6 +27,7 @@ from napari_wavegms.widgets.layers.mask_history import selection as place_of
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.viewer import remove_layers
 from napari_wavegms.widgets.qt.question import Question
+from napari_wavegms.widgets.segment.request import SegmentRequest
 from napari_wavegms.wording import counted
 
 _OUTLINES = CyclicLabelColormap(colors=["transparent", "yellow", "magenta", "lime"], background_value=0)
@@ -40,25 +42,34 @@ class CarryRequest:
     """What the worker needs: slices in order, of one stack."""
 
     pixels: Any
-    indices: tuple[Any, ...]  # where each slice lies in the image
+    plan: StackPlan  # of all slices
+    numbers: range  # those of the stack in the plan
     keys: tuple[PlaneKey, ...]  # and in the mask
     fixed: Mapping[int, Any]  # masks by the number of their slice
     model: ModelChoice
     device: str
     threshold: float
+    window: Window | None  # grey values that become black and white; None for what the model's card says
+    # Written by the model, by the number of the slice.
+    written: Mapping[int, Written]
     # Probabilities of the model by the number of the slice; the worker adds those that it computes.
     known: dict[int, Any] = field(default_factory=dict)
 
 
 def carry_job(
     request: CarryRequest, load: LoadSegmenter, cache: SegmenterCache
-) -> Generator[Progress, None, list[Carried]]:
-    """Draw the slices that are not fixed; runs in the worker's thread."""
-    segmenter = yield from cached_segmenter(request.model.path, request.device, load, cache)
+) -> Generator[Progress, None, tuple[list[Carried], tuple[float, float] | None]]:
+    """Draw the slices that are not fixed, and give the range of grey values; runs in the worker's thread."""
+    segmenter = yield from cached_segmenter(request.model.path, request.device, load, cache, request.window)
+    segmenter = in_volume(segmenter, request.pixels, request.plan)
+    indices, window = request.plan.indices, used_window(segmenter, request.pixels)
+    for number, written in request.written.items():
+        if written.window == window:
+            request.known.setdefault(number, written.probability)
 
     def probability_of(number: int) -> Any:
         if number not in request.known:
-            plane = np.asarray(request.pixels[request.indices[number]])
+            plane = np.asarray(request.pixels[indices[request.numbers[number]]])
             request.known[number] = segmenter.segment(plane).probability
         return request.known[number]
 
@@ -69,7 +80,7 @@ def carry_job(
     for one in carry_on(request.fixed, probability_of, len(request.keys), request.threshold):
         made.append(one)
         yield Progress(f"Carrying on: {counted(len(made), 'slice')} drawn…")
-    return made
+    return made, window
 
 
 class CarryOn(QObject):
@@ -89,6 +100,7 @@ class CarryOn(QObject):
         self._request: CarryRequest | None = None
         self._mask: Labels | None = None
         self._made: list[Carried] = []
+        self._range: tuple[float, float] | None = None  # of grey values, of those
         self._preview: Labels | None = None
         self._runner = JobRunner(self)
         self._runner.progressed.connect(lambda event: self.said.emit(event.sentence, ""))
@@ -106,16 +118,14 @@ class CarryOn(QObject):
         now = "is fixed: Carry on will not change it" if key in memory.right else "is no longer called right"
         self.said.emit(f"This slice {now}.", "")
 
-    def press(
-        self, mask: Labels | None, facts: ImageFacts | None, model: ModelChoice | None, device: str, threshold: float
-    ) -> None:
+    def press(self, mask: Labels | None, facts: ImageFacts | None, chosen: SegmentRequest, threshold: float) -> None:
         """Start, or stop what runs."""
         if self._runner.busy:
             self._runner.cancel()
             return
         self.answer("discard")
         try:
-            request = self._make(mask, facts, model, device, threshold)
+            request = self._make(mask, facts, chosen, threshold)
         except InputError as error:
             self.said.emit(str(error), "problem")
             return
@@ -139,7 +149,7 @@ class CarryOn(QObject):
         if how != "use" or request is None or mask is None or memory is None or mask not in self._viewer.layers:
             return
         planes = {
-            request.keys[one.number]: Written(one.probability, request.threshold, one.labels)
+            request.keys[one.number]: Written(one.probability, request.threshold, one.labels, self._range)
             for one in made
             if not _is_fixed(mask, memory, request.keys[one.number])  # edited while the preview was shown
         }
@@ -149,9 +159,9 @@ class CarryOn(QObject):
         self.said.emit(f"{counted(len(planes), 'slice')} drawn.{worth} Press Ctrl+Z to undo.", "")
 
     def _make(
-        self, mask: Labels | None, facts: ImageFacts | None, model: ModelChoice | None, device: str, threshold: float
+        self, mask: Labels | None, facts: ImageFacts | None, chosen: SegmentRequest, threshold: float
     ) -> CarryRequest:
-        memory = memory_of(mask)
+        memory, model = memory_of(mask), chosen.options.model
         if mask is None or memory is None or facts is None or model is None:
             raise InputError(mask_layers.NO_MASK)
         plan = facts.plan(every=True, channel=memory.channel)
@@ -162,16 +172,16 @@ class CarryOn(QObject):
             raise InputError(NONE_FIXED)
         before, known = self._request, {}
         if before is not None and before.pixels is facts.pixels:
-            known = dict(before.known) if (before.keys, before.model.path) == (keys, model.path) else {}
+            same = (before.keys, before.model.path, before.window) == (keys, model.path, chosen.window)
+            known = dict(before.known) if same else {}
+        written = {}
         if memory.model == model.name:
             for at, key in enumerate(keys):
                 ours = memory.plane(key).ours(read_plane(mask, key))
                 if ours is not None and ours.labels is None:
-                    known.setdefault(at, ours.probability)
-        indices = plan.indices
-        return CarryRequest(
-            facts.pixels, tuple(indices[number] for number in numbers), keys, fixed, model, device, threshold, known
-        )
+                    written[at] = ours
+        device, window = chosen.options.device, chosen.window
+        return CarryRequest(facts.pixels, plan, numbers, keys, fixed, model, device, threshold, window, written, known)
 
     def _on_end(self, outcome: Outcome) -> None:
         self.busy_changed.emit(False)
@@ -180,14 +190,14 @@ class CarryOn(QObject):
             self.said.emit(str(outcome.error), "problem")
         elif outcome.cancelled or request is None or mask is None or mask not in self._viewer.layers:
             self.said.emit("Stopped. Nothing was changed.", "")
-        elif not outcome.result:
+        elif not outcome.result[0]:
             self.said.emit(
                 "There is nothing to draw: no slice lies between fixed ones, and beyond them the model sees "
                 "nothing that goes on. Fix slices further apart.",
                 "",
             )
         else:
-            self._made = outcome.result
+            self._made, self._range = outcome.result
             self._show(request, mask)
 
     def _show(self, request: CarryRequest, mask: Labels) -> None:

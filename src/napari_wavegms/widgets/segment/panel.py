@@ -56,7 +56,8 @@ class SegmentPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._image, self._channel = ChoiceList("no image is open"), ChoiceList()
+        self._image, self._channel, self._window = ChoiceList("no image is open"), ChoiceList(), ChoiceList()
+        self._window.setAccessibleName("Grey values")
         self._frames = RadioButtons(choices=(THIS_FRAME, ALL_FRAMES), orientation="horizontal")
         self._frames.value = THIS_FRAME
         self.model_row, self.device_row = ModelRow(), DeviceRow()
@@ -76,7 +77,7 @@ class SegmentPanel(QWidget):
             self._tools[name].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.light, self._status = FamiliarityLabel(), StatusLine()
         self.say = self._status.say
-        self._description, self._plan, self.saved = (WrappedLabel() for _ in range(3))
+        self._description, self._plan, self._note, self.saved = (WrappedLabel() for _ in range(4))
         self._fields: dict[Field, QWidget] = {
             "image": self._image,
             "frames": self._frames.native,
@@ -87,7 +88,7 @@ class SegmentPanel(QWidget):
         for name, field in self._fields.items():
             field.setAccessibleName(name.capitalize())
         self._form = self._lay_out()
-        for field in (self._image, self._channel, self.device_row, self.model_row):
+        for field in (self._image, self._channel, self._window, self.device_row, self.model_row):
             field.chosen.connect(self.options_changed)
         self._frames.changed.connect(lambda: self.options_changed.emit())
         self.model_row.failed.connect(lambda sentence: self.say(sentence, "problem"))
@@ -108,6 +109,7 @@ class SegmentPanel(QWidget):
             channel=channel if isinstance(channel, ChannelChoice) else None,
             model=self.model_row.choice,
             device=self.device_row.wish,
+            window=self._window.value,
         )
 
     @property
@@ -125,7 +127,13 @@ class SegmentPanel(QWidget):
         self._tools["load"].setEnabled(bool(request.description))
         self._plan.say(request.preview)
         self._channel.set_choices(request.channels, request.options.channel)
-        for field, is_shown in ((self._frames.native, request.has_frames), (self._channel, bool(request.channels))):
+        self._window.set_choices(request.windows, request.options.window)
+        self._note.say(request.note)
+        for field, is_shown in (
+            (self._frames.native, request.has_frames),
+            (self._channel, bool(request.channels)),
+            (self._window, bool(request.windows)),
+        ):
             label = self._form.labelForField(field)
             assert label is not None
             label.setVisible(is_shown)
@@ -174,6 +182,8 @@ class SegmentPanel(QWidget):
             ("Frames", self._frames.native),
             ("", self._plan),
             ("Channel", self._channel),
+            ("Grey values", self._window),
+            ("", self._note),
             ("Model", self.model_row),
             ("Device", self.device_row),
         )

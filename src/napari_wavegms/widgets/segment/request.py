@@ -6,9 +6,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan
+from napari_wavegms.segment.preprocessing import VOLUME, WINDOWS, Window
 from napari_wavegms.widgets.forms.device_row import device_hint, installed_torch
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
@@ -16,6 +19,8 @@ from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
 NO_IMAGE = "No image is open. Open one with File → Open, or a sample with File → Open Sample → Wave-GMS."
 
 Field = Literal["image", "frames", "channel", "model", "device"]
+DISPLAYED = "displayed"
+"""What is chosen instead of a window where it is to be that of the viewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class SegmentOptions:
     channel: ChannelChoice | None = None  # None: no channels, or the one shown of an axis that is labelled as channels
     model: ModelChoice | None = None
     device: str = "auto"
+    window: Window | None = None  # which grey values become black and white; None: what the model's card says
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,9 @@ class SegmentRequest:
     problems: tuple[Problem, ...]  # why nothing can be segmented; empty where it can
     image_name: str = ""
     description: str = ""  # what the image is, in a line
+    windows: tuple[tuple[str, Window | None], ...] = ()  # ranges of grey values that may be chosen, by name
+    window: Window | None = None  # the one that is used
+    note: str = ""  # what speaks against it
     channels: tuple[tuple[str, ChannelChoice | None], ...] = ()  # what may be chosen, by name
     plan: StackPlan | None = None  # the planes to segment; None where there are none
     pixels: Any = field(default=None, compare=False, repr=False)  # the layer's array, read plane by plane
@@ -83,6 +92,33 @@ def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Pro
     hint = device_hint(options.device, installed_torch())
     if hint.impossible:
         problems.append(Problem("device", hint.sentence))
-    options = SegmentOptions(facts.layer_id, options.every, channel, options.model, options.device)
-    order = () if plan is None else plan.order_from(facts.current)
-    return SegmentRequest(options, tuple(problems), facts.name, facts.description, channels, plan, facts.pixels, order)
+    windows = window_choices(facts, plan)
+    choice = options.window if options.window in dict(windows).values() else None
+    options = SegmentOptions(facts.layer_id, options.every, channel, options.model, options.device, choice)
+    odd = choice in WINDOWS.values() and facts.values[0] >= 0  # air is -1000
+    return SegmentRequest(
+        options,
+        tuple(problems),
+        facts.name,
+        facts.description,
+        windows=windows,
+        window=facts.displayed if choice == DISPLAYED else choice,
+        note=f"{facts.name} has no value below 0, so it is hardly in Hounsfield units." * odd,
+        channels=channels,
+        plan=plan,
+        pixels=facts.pixels,
+        order=() if plan is None else plan.order_from(facts.current),
+    )
+
+
+def window_choices(facts: ImageFacts, plan: StackPlan | None) -> tuple[tuple[str, Window | None], ...]:
+    """Ranges of grey values that may be chosen for an image, by name; empty where its values are used as they are."""
+    if facts.rgb or facts.dtype in (np.bool_, np.uint8):
+        return ()
+    whole: tuple[tuple[str, Window | None], ...] = (("of the whole volume", VOLUME),)
+    return (
+        ("as the model's card says", None),
+        *(whole if plan is not None and plan.frame_axes else ()),
+        ("as displayed", DISPLAYED),
+        *((f"CT {name}, {low:g} to {high:g} HU", (low, high)) for name, (low, high) in WINDOWS.items()),
+    )

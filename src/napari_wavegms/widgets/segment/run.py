@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from napari.layers import Labels
 from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
-from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key, selection
+from napari_wavegms.widgets.layers.mask_history import PlaneKey, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import (
     add_mask,
     fill_plane,
@@ -61,9 +61,10 @@ def segment_job(
     """
     assert request.options.model is not None
     assert request.plan is not None
-    segmenter = yield from cached_segmenter(request.options.model.path, request.options.device, load, cache)
+    model, device = request.options.model.path, request.options.device
+    segmenter = yield from cached_segmenter(model, device, load, cache, request.window)
     preload_napari_imports()
-    yield Ready("Segmenting…", request.options.device, segmenter.device.reason)
+    yield Ready("Segmenting…", device, segmenter.device.reason)
     start = monotonic()
     yield from segment_planes(segmenter, request.pixels, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
@@ -100,7 +101,7 @@ class SegmentRun:
         self._own_threshold = request.options.model.card.threshold
         self._viewer = viewer
         self._keep_edits, self._threshold = keep_edits, threshold
-        self._probabilities: dict[PlaneKey, Probability] = {}  # of what came since the run began or went on
+        self._came: dict[PlaneKey, Written] = {}  # since the run began or went on
         target = mask_for(viewer, request.options.image, self._plan)
         self._makes_mask = target is None
         self._mask_id = None if target is None else target.unique_id
@@ -137,12 +138,11 @@ class SegmentRun:
         """Receive one plane."""
         key = plane_key(done.index)
         self.left.pop(0)
-        self._probabilities[key] = done.segmentation.probability
+        self._came[key] = written = Written(done.segmentation.probability, self._threshold(), window=done.window)
         self._segmented[key] = done.segmentation.probability.size
         self._is_uniform = self._is_uniform and done.segmentation.is_uniform
         if not self._makes_mask:
             return
-        written = Written(done.segmentation.probability, self._threshold())
         mask = self.mask
         if mask is None:
             mask = add_mask(self._viewer, self._image(), self._plan, self._model, {key: written})
@@ -153,14 +153,14 @@ class SegmentRun:
     def finish(self, finished: Finished | None) -> RunReport | None:
         """Write what is left to write, and report; None where nothing was segmented."""
         mask = self.mask
-        if mask is None or not self._probabilities:
+        if mask is None or not self._came:
             return None
         threshold, kept = self._threshold(), 0
         if not self._makes_mask:
-            planes = {key: Written(probability, threshold) for key, probability in self._probabilities.items()}
+            planes = {key: replace(written, threshold=threshold) for key, written in self._came.items()}
             mask_place(self._image(), self._plan).move(mask)
             kept = update_mask(mask, self._model, planes, "keep mine" if self._keep_edits else "replace")
-        self._probabilities, self.time_left = {}, TimeLeft()
+        self._came, self.time_left = {}, TimeLeft()
         labelled = sum(int(np.count_nonzero(mask.data[selection(key)])) for key in self._segmented)
         return RunReport(
             image=self.request.image_name,

@@ -333,16 +333,16 @@ class SegmentWidget(DockedWidget):
 
     def _carry_on(self) -> None:
         self._tools.end_movement()
-        image, options = mask_layers.layer_by_id(self._viewer, self._image_id), self._request.options
+        image = mask_layers.layer_by_id(self._viewer, self._image_id)
         facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
-        self._carry.press(self._tools.mask, facts, options.model, options.device, self.panel.threshold_row.value)
+        self._carry.press(self._tools.mask, facts, self._request, self.panel.threshold_row.value)
 
     def _box_choices(self) -> BoxChoices | None:
-        options = self._request.options
+        options, window = self._request.options, self._request.window
         if options.model is None:
             return None
         threshold = self.panel.threshold_row.value
-        return BoxChoices(options.model.name, options.model.path, options.device, threshold, options.channel)
+        return BoxChoices(options.model.name, options.model.path, options.device, threshold, options.channel, window)
 
     def _on_light(self, outcome: Outcome) -> None:
         if outcome.result is not None:

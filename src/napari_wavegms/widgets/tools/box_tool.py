@@ -16,12 +16,13 @@ from qtpy.QtCore import QObject, Signal
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.box_prompt import Box, BoxResult, pasted, segment_box
-from napari_wavegms.segment.planes import StackPlan
+from napari_wavegms.segment.planes import StackPlan, in_volume, used_window
+from napari_wavegms.segment.preprocessing import Window
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
 from napari_wavegms.widgets.layers import mask_layers
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
-from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, memory_of, plane_key, read_plane
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Written, memory_of, plane_key, read_plane
 from napari_wavegms.widgets.layers.placement import Placement
 from napari_wavegms.widgets.layers.stroke_guard import DragWatch
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
@@ -51,6 +52,8 @@ class BoxChoices:
     threshold : float
         In (0, 1).
     channel : ChannelChoice or None
+    window : tuple of float, str or None
+        Which grey values become black and white; None for what the model's card says.
     """
 
     name: str
@@ -58,6 +61,7 @@ class BoxChoices:
     device: str = "auto"
     threshold: float = 0.5
     channel: ChannelChoice | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +72,7 @@ class _Target:
     mask_shape: tuple[int, ...]
     key: PlaneKey
     pixels: Any
-    index: tuple[int | slice, ...]
+    plan: StackPlan
     choices: BoxChoices
 
     @property
@@ -77,31 +81,32 @@ class _Target:
         rows, columns = (length for length, at in zip(self.mask_shape, self.key, strict=True) if at is None)
         return rows, columns
 
-    def whole(self) -> Probability | None:
-        """What the same model has given for the whole plane, (H, W), where it is known."""
+    def whole(self) -> Written | None:
+        """What the same model has given for the whole plane, where it is known."""
         memory = memory_of(self.mask)
         plane = None if memory is None else memory.planes.get(self.key)
         if memory is None or plane is None or memory.model != self.choices.name:
             return None
-        ours = plane.ours(read_plane(self.mask, self.key))
-        return None if ours is None else ours.probability
+        return plane.ours(read_plane(self.mask, self.key))
 
 
 def _box_job(
     pixels: Any,
-    index: tuple[int | slice, ...],
+    plan: StackPlan,
     box: Box,
     choices: BoxChoices,
-    whole: Probability | None,
+    whole: Written | None,
     load: LoadSegmenter,
     cache: SegmenterCache,
 ) -> Generator[Progress, None, BoxResult]:
     """Load the model where needed and segment the box in a plane of `pixels`; runs in the worker's thread."""
-    segmenter = yield from cached_segmenter(choices.model, choices.device, load, cache)
+    segmenter = yield from cached_segmenter(choices.model, choices.device, load, cache, choices.window)
     yield Progress("Segmenting the box…")
-    whole = None if whole is None else np.asarray(whole, np.float32)
-    plane = np.asarray(pixels[index])
-    return segment_box(segmenter, plane, box, threshold=choices.threshold, whole=whole)
+    segmenter = in_volume(segmenter, pixels, plan)
+    same = whole is not None and whole.window == used_window(segmenter, pixels)
+    known = np.asarray(whole.probability, np.float32) if whole is not None and same else None
+    plane = np.asarray(pixels[plan.indices[0]])
+    return segment_box(segmenter, plane, box, threshold=choices.threshold, whole=known)
 
 
 class BoxTool(QObject):
@@ -207,7 +212,7 @@ class BoxTool(QObject):
                 "This view shows the image from the side. Press Ctrl+E until it shows rows and columns, "
                 "then draw the box."
             )
-        return _Target(mask, mask.data.shape, key, facts.pixels, plan.indices[0], choices)
+        return _Target(mask, mask.data.shape, key, facts.pixels, plan, choices)
 
     def _image_of(self, mask: Labels, channel: ChannelChoice | None) -> tuple[ImageFacts, StackPlan]:
         """Find the image under a mask: the one it was made from, or else the topmost that it covers."""
@@ -283,7 +288,7 @@ class BoxTool(QObject):
         self._close_sketch()
         self._watch = DragWatch(target.mask)
         self._set_state("running")
-        what = (target.pixels, target.index, box, target.choices, target.whole())
+        what = (target.pixels, target.plan, box, target.choices, target.whole())
         self._runner.start(partial(_box_job, *what, self._load, self._cache))
 
     def _close_sketch(self) -> None:

@@ -67,7 +67,7 @@ def preview_job(
         images[i, :height, :width] = np.rint(scaled * 255)  # grey is broadcast to three channels
         masks["yours"][i, :height, :width] = pair.mask != 0
         for name, model in models.items():
-            masks[name][i, :height, :width] = model.segment(pair.image).mask
+            masks[name][i, :height, :width] = model.with_window(pair.window).segment(pair.image).mask
     return Preview(tuple(pair.name for pair in pairs), images, masks)
 
 

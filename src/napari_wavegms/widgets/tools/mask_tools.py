@@ -15,7 +15,7 @@ from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.model.registry import class_names_of
 from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
-from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, memory_of, read_plane
+from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, Written, memory_of, read_plane
 from napari_wavegms.widgets.layers.mask_layers import layer_by_id, shown_key
 from napari_wavegms.widgets.qt.lifetime import single_shot
 from napari_wavegms.widgets.tools.live_threshold import LiveThreshold
@@ -128,7 +128,9 @@ class MaskTools(QObject):
     def _provenance(self, memory: MaskMemory) -> Provenance:
         image = layer_by_id(self._viewer, memory.image_id)
         source = "" if image is None else Path(image.source.path or image.name).name
-        made = Provenance.now(memory.model, self._threshold_in_mask(), source)
+        ours = self._ours()
+        window = None if ours is None else ours.window
+        made = Provenance.now(memory.model, self._threshold_in_mask(), source, window=window)
         channel = memory.channel
         return made if channel is None else replace(made, channel_axis=channel.axis, channel=channel.channel)
 
@@ -139,11 +141,15 @@ class MaskTools(QObject):
 
     def _threshold_in_mask(self) -> float:
         """The threshold that the mask was really made with, also after an undo."""
+        ours = self._ours()
+        return ours.threshold if ours is not None else self._threshold.value
+
+    def _ours(self) -> Written | None:
+        """What we wrote into the plane on screen, or into the first one."""
         key = self._shown() or (next(iter(self._memory.planes), None) if self._memory else None)
         if self._mask is None or self._memory is None or key is None:
-            return self._threshold.value
-        ours = self._memory.planes[key].ours(read_plane(self._mask, key))
-        return ours.threshold if ours is not None else self._threshold.value
+            return None
+        return self._memory.planes[key].ours(read_plane(self._mask, key))
 
     def _on_set_data(self) -> None:
         writing = self._live is not None and self._live.writing
