@@ -13,11 +13,13 @@ from napari_wavegms.files.discovery import (
     PairPaths,
     Unpaired,
     find_images,
+    left_out,
     masks_of,
     pair_by_stem,
     stem_of,
     unpaired,
 )
+from napari_wavegms.files.reading import KINDS
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -69,6 +71,12 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     touch(tmp_path / "inner", "b.png")
     notes: list[str] = []
     assert find_images([tmp_path, tmp_path / "empty"], on_note=notes.append) == [tmp_path / "a.png"]
+    touch(tmp_path / "masks", "a.png")  # used, by those who ask
+    assert left_out(tmp_path) == [
+        f"Left out of {tmp_path.name}: b.webp, c.gif. Wave-GMS reads {KINDS}.",
+        f"Left out of {tmp_path.name}: .old.png, because it is hidden.",
+        f"Left out of {tmp_path.name}: the images in inner. Choose that folder to use them.",
+    ]
     said = "\n".join(notes)
     for part in (
         "b.webp, c.gif",
@@ -139,6 +147,9 @@ def test_images_pair_with_masks_of_the_same_stem(tmp_path: Path) -> None:
         PairPaths("a10", images / "a10.jpg", (masks / "a10.png",)),
     ]
     assert unpaired(images, masks) == Unpaired(images=("alone",), masks=("stray",))
+    touch(masks, "alone.webp")
+    others = (f"Left out of {masks.name}: alone.webp. Wave-GMS reads {KINDS}.",)
+    assert unpaired(images, masks) == Unpaired(("alone",), ("stray",), others)
 
 
 def test_no_pair_at_all_shows_the_names(tmp_path: Path) -> None:

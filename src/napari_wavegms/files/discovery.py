@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats import dicom, itk, nifti
@@ -47,10 +48,11 @@ class PairPaths:
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
-    """Stems found on one side only, in natural order."""
+    """Stems found on one side only, in natural order, and sentences on what else the two folders hold."""
 
     images: tuple[str, ...]
     masks: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def find_images(
@@ -115,12 +117,23 @@ def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLik
     return pairs
 
 
+def left_out(folder: str | os.PathLike[str]) -> list[str]:
+    """Sentences on what a folder holds beside its own images and their masks, and why it is not used."""
+    place = expanded(str(folder))
+    inside = _inside(place)
+    used = _places_of_masks(place)
+    inner = [path for path in inside.folders if path not in used and _has_images(path)]
+    within = [f"the images in {_listed(inner)}. Choose that folder to use them."] if inner else []
+    return [f"Left out of {place.name}: {sentence}" for sentence in (*_others(inside), *within)]
+
+
 def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> Unpaired:
-    """The stems that have only an image or only a mask; raises `InputError` for what `pair_by_stem` refuses."""
+    """What has only an image or only a mask, or is neither; raises `InputError` for what `pair_by_stem` refuses."""
     images, masks = _two_sides(images_dir, masks_dir)
     return Unpaired(
         images=tuple(key for key in images if key not in masks),
         masks=tuple(key for key in masks if key not in images),
+        others=tuple(sentence for folder in dict.fromkeys((images_dir, masks_dir)) for sentence in left_out(folder)),
     )
 
 
@@ -266,33 +279,55 @@ def _opening(path: Path) -> Iterator[None]:
         raise InputError(f"Cannot open {path} ({why}). Check its name and permissions.") from cause
 
 
-def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
-    """The image files of a folder in natural order, and notes on what else there is."""
+class _Inside(NamedTuple):
+    """What a folder holds, each in natural order."""
+
+    images: list[Path]
+    others: list[Path]  # pictures perhaps, of a format that is not read
+    odd: list[Path]  # called like images, and no files
+    hidden: list[Path]
+    folders: list[Path]
+
+
+def _inside(folder: Path) -> _Inside:
     every = sorted(folder.iterdir(), key=lambda path: natural(path.name))
     visible = [path for path in every if path.name[0] != "."]
     images = [path for path in visible if _is_image(path)]
-    yield from images
     known = set(images)
     rest = [path for path in visible if path not in known]
-    others = [path for path in rest if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)]
-    if others:
-        note(f"Left out of {folder}: {_listed(others)}. Wave-GMS reads {KINDS}.")
-    odd = [path for path in rest if path.name.lower().endswith(SUFFIXES) and not path.is_dir()]
-    if odd:
-        note(
-            f"Left out of {folder}: {_listed(odd)}, because {'they are no files' if len(odd) > 1 else 'it is no file'}."
-        )
-    # What a Mac keeps beside each file on foreign disks, "._scan.png", is no picture.
-    hidden = [path for path in every if path.name[0] == "." and path.name[:2] != "._" and _is_named_image(path)]
-    if hidden:
-        note(f"Left out of {folder}: {_listed(hidden)}, because {'they are' if len(hidden) > 1 else 'it is'} hidden.")
-    inner = [path for path in rest if path.is_dir() and not path.is_symlink()]
+    return _Inside(
+        images,
+        [path for path in rest if not path.name.lower().endswith(SUFFIXES) and _is_foreign(path)],
+        [path for path in rest if path.name.lower().endswith(SUFFIXES) and not path.is_dir()],
+        # What a Mac keeps beside each file on foreign disks, "._scan.png", is no picture.
+        [path for path in every if path.name[0] == "." and path.name[:2] != "._" and _is_named_image(path)],
+        [path for path in rest if path.is_dir() and not path.is_symlink()],
+    )
+
+
+def _others(inside: _Inside) -> Iterator[str]:
+    """What is left out of a folder whatever is asked for, and why."""
+    if inside.others:
+        yield f"{_listed(inside.others)}. Wave-GMS reads {KINDS}."
+    if inside.odd:
+        yield f"{_listed(inside.odd)}, because {'they are no files' if len(inside.odd) > 1 else 'it is no file'}."
+    if inside.hidden:
+        yield f"{_listed(inside.hidden)}, because {'they are' if len(inside.hidden) > 1 else 'it is'} hidden."
+
+
+def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
+    """The image files of a folder in natural order, and notes on what else there is."""
+    inside = _inside(folder)
+    yield from inside.images
+    for sentence in _others(inside):
+        note(f"Left out of {folder}: {sentence}")
+    inner = inside.folders
     if recursive:
         for place in inner:
             yield from _images_of(place, recursive, note)
     elif inner := [place for place in inner if _has_images(place)]:
         note(f"Left out of {folder}: the images in {_listed(inner)}. Add --recursive, or name the folders.")
-    if not images and not inner:
+    if not inside.images and not inner:
         note(f"There is no image in {folder}.")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, masks_of, stem_of
+from napari_wavegms.files.discovery import find_images, left_out, masks_of, stem_of
 from napari_wavegms.storage.database import now
 from napari_wavegms.worklist.item import STATES, Item, State, WorklistStates, checked_changes
 
@@ -51,8 +51,8 @@ class Worklist:
 
     Created by `of_folder`, `of_files` or `of_layers`, and used by one thread. Changes are on disk when a method returns
     or, if the states have a writer, soon after. Methods raise `InputError` and change nothing if the disk fails.
-    `folder` is the one that was opened; `since` the number (see `Item.shown`) of the last image shown before this
-    sitting.
+    `folder` is the one that was opened, and `left_out` says what else it holds; `since` is the number (see
+    `Item.shown`) of the last image shown before this sitting.
 
     Examples
     --------
@@ -73,6 +73,7 @@ class Worklist:
         folder: Path | None = None,
     ) -> None:
         self.folder = folder
+        self.left_out: tuple[str, ...] = ()
         self._find = find
         self._store = store
         self._states = WorklistStates() if states is None else states
@@ -96,7 +97,9 @@ class Worklist:
         place = Path(folder).resolve()
         if not place.is_dir():
             raise InputError(f"There is no folder {place}; choose the one that holds the images.")
-        return cls(lambda: _items_of(find_images(place)), store, states, place)
+        worklist = cls(lambda: _items_of(find_images(place)), store, states, place)
+        worklist.left_out = tuple(left_out(place))
+        return worklist
 
     @classmethod
     def of_files(

@@ -38,11 +38,12 @@ def test_one_bad_file_costs_only_itself(folder: Path) -> None:
     Image.new("1", (16, 12), 1).save(folder / "masks" / "s1_mask.png")
     (folder / "images" / "s2.png").write_text("no picture")
     (folder / "masks" / "s3_mask.png").unlink()
+    (folder / "images" / "s4.gif").write_bytes(b"GIF89a")
     found = read(folder)
     assert [(row.name, row.ready) for row in found.rows(set())] == [("s0", True), ("s1", False), ("s4", True)]
     assert Remedy.RESIZE in found.rows(set())[1].remedies
     assert found.sentence.startswith(f"Added 3 images from {folder.name}. Left out: ")
-    for part in ("s2.png is not an image", "s3 has no mask."):
+    for part in ("s2.png is not an image", "s3 has no mask.", "Left out of images: s4.gif."):
         assert part in found.sentence
 
 

@@ -35,6 +35,8 @@ def note_unpaired(images: Path, masks: Path) -> None:
     for names, noun, other in ((alone.images, "image", "a mask"), (alone.masks, "mask", "an image")):
         if names:
             note(f"Skipped {counted(len(names), noun)} without {other}: {listed(names)}.")
+    for sentence in alone.others:
+        note(sentence)
 
 
 def chosen(pairs: Sequence[PairPaths], split: Path, subset: str) -> list[PairPaths]:

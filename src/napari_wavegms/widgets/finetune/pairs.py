@@ -28,7 +28,7 @@ from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.layer_matching import match_open_layers
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
-from napari_wavegms.wording import counted, listed
+from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -220,12 +220,15 @@ class FolderRead:
     candidates: tuple[Candidate, ...]
     reports: tuple[PairReport, ...]
     left_out: tuple[str, ...] = ()  # a sentence for each
+    others: tuple[str, ...] = ()  # what the folders hold beside images and masks, in sentences
 
     @property
     def sentence(self) -> str:
         """How many images were added, and what was left out."""
         added = f"Added {counted(len(self.candidates), 'image')} from {self.folder.name}."
-        return f"{added} Left out: {listed(self.left_out, 2)}" if self.left_out else added
+        more = len(self.left_out) - 2
+        alone = ["Left out:", *self.left_out[:2]] if self.left_out else []
+        return " ".join([added, *alone, *([f"And {more} more."] if more > 0 else []), *self.others])
 
     def rows(self, left_out: set[Hashable]) -> list[PairRow]:
         """A row for each."""
@@ -264,7 +267,7 @@ def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
     left_out += [f"{name} has no mask." for name in alone.images] + [f"{name} has no image." for name in alone.masks]
     if not candidates:
         raise InputError(f"No image of {folder.name} can be used. {left_out[0]}")
-    return FolderRead(folder, tuple(candidates), tuple(check_pairs(candidates)), tuple(left_out))
+    return FolderRead(folder, tuple(candidates), tuple(check_pairs(candidates)), tuple(left_out), alone.others)
 
 
 def stored_rows(store: CorrectionStore, open_pairs: Sequence[OpenPair], left_out: set[Hashable]) -> list[PairRow]:

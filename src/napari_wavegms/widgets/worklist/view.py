@@ -369,7 +369,7 @@ class WorklistView(QWidget):
         for column in (SCORE, TIME):
             self.table.setColumnHidden(column, True)
         worklist = self.model.worklist
-        sentences = () if worklist is None else (gone_sentence(worklist.gone), *worklist.warnings)
+        sentences = () if worklist is None else (gone_sentence(worklist.gone), *worklist.warnings, *worklist.left_out)
         self._notes.say(" ".join(filter(None, sentences)))
 
     def _on_change(self) -> None:
