@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_press_callbacks
+from napari.utils.notifications import notification_manager
 from PIL import Image
 
 from napari_wavegms.widgets.layers.mask_history import memory_of
@@ -180,3 +181,20 @@ def test_the_viewer_is_never_empty_between_two_images_two_lists_or_after_a_file_
     room.close()
     assert counts
     assert min(counts) >= 1
+
+
+def test_images_with_and_without_a_spacing_follow_each_other_without_a_warning(
+    open_room: Callable[[], Any], tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 24, 32), np.uint8)
+    Image.fromarray(pixels[0]).save(tmp_path / "1.png")
+    tifffile.imwrite(tmp_path / "2.tif", pixels[1], imagej=True, resolution=(5, 5), metadata={"unit": "mm"})
+    tifffile.imwrite(tmp_path / "3.tif", pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    room = open_room()
+    told: list[str] = []
+    notification_manager.notification_ready.connect(lambda notification: told.append(notification.message))
+    room.open(tmp_path)
+    for _ in range(3):
+        room.next()
+        assert len({tuple(map(str, layer.units)) for layer in room.viewer.layers}) == 1
+    assert told == []

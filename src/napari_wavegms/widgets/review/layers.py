@@ -182,6 +182,12 @@ class LayerPair:
     ) -> Shown:
         """Show an image with what a person had drawn, in layers of the user's own where there are some."""
         before = [layer for layer in (self._image, self._mask) if layer is not None]
+        units = tuple(_placement(loaded).units if own is None else own.units)
+        for layer in before:
+            # Napari warns as soon as the units of two layers differ, were it only until the old ones are gone.
+            agreed = ((pint.Unit(PIXEL),) * layer.ndim + units)[-layer.ndim :]
+            if tuple(layer.units) != agreed:
+                layer.units = agreed
         image = self._show_image(loaded) if own is None else own
         channel = None if loaded.plan.channel_axis is None else ChannelChoice.of(loaded.plan)
         memory = MaskMemory(image.unique_id, "", channel)
