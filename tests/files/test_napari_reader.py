@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Layer
 from npe2 import PluginManifest
@@ -59,6 +60,15 @@ def test_masks_of_others_are_labels_by_their_name(tmp_path: Path) -> None:
     assert read_layers(str(tmp_path / "b_mask.png"))[0][2] == "image"
     path = write_probability(tmp_path / "c_probability.tiff", LABELS / 2)
     assert read_layers(str(path))[0][2] == "image"
+
+
+def test_what_of_a_file_is_not_opened_is_said(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GREY)
+        file.write(GREY[:3, :4])
+    with pytest.warns(UserWarning, match=r"Of a\.tif, 1 more picture \(3 x 4\) was left out\."):
+        ((data, _, _),) = read_layers(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(data, GREY)
 
 
 def turned(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def read_layers(path: str) -> list[LayerData]:
     features, names.
     """
     found = read_image_or_mask(path, expects_mask=looks_like_mask(Path(path)))
+    if found.note:
+        warnings.warn(found.note, stacklevel=2)  # which napari shows
     axes, geometry = found.axes.removesuffix("S"), found.geometry
     meta: dict[str, Any] = {"name": stem_of(path), "axis_labels": tuple(axes.lower()), **_scaled(found.spacing, axes)}
     meta["metadata"] = layer_metadata(geometry, Path(path) if isinstance(found, LoadedImage) else None)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QFileDialog
 
@@ -46,6 +48,21 @@ def test_files_are_reviewed_in_their_order_and_their_folder_knows_of_it(
     (dialog,) = [each for each in room.panel.findChildren(QFileDialog) if each.isVisible()]
     assert Path(dialog.directory().absolutePath()) == folder.parent
     dialog.close()
+
+
+def test_what_of_a_file_is_not_shown_is_said(open_room: Callable[[], Any], tmp_path: Path) -> None:
+    plane = np.random.default_rng(0).integers(0, 255, (24, 32), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(plane)
+        file.write(plane[:9, :7])
+    tifffile.imwrite(tmp_path / "b.ome.tif", np.stack([plane, plane]), metadata={"axes": "CYX"})
+    room = open_room()
+    room.open(tmp_path)
+    room.show(str(tmp_path / "a.tif"))
+    assert room.says("Of a.tif, 1 more picture (9 x 7) was left out.")
+    room.widget.current.show_item(str(tmp_path / "b.ome.tif"))
+    room.wait(lambda: "channels" in room.panel.status)
+    assert room.panel.status.startswith("b.ome has 2 channels; Review shows grey or RGB images. Open it with")
 
 
 def test_files_that_are_gone_say_so(open_room: Callable[[], Any], tmp_path: Path) -> None:

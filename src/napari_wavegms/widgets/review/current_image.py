@@ -320,7 +320,7 @@ class CurrentImage(QObject):
         self._begin(shown)
         self.select()
         self._tools.set(shown)
-        self._panel.hint.say(note)
+        self._panel.hint.say(" ".join(filter(None, (note, loaded.left_out))))
         self._show_light(prediction)
         self.refresh()
         refresh_status(self._context.viewer)

@@ -16,7 +16,15 @@ from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.reading import read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.model.registry import NO_MODEL
-from napari_wavegms.segment.planes import Index, SliceDone, StackPlan, dtype_of, plan_stack, segment_planes
+from napari_wavegms.segment.planes import (
+    ChannelNeeded,
+    Index,
+    SliceDone,
+    StackPlan,
+    dtype_of,
+    plan_stack,
+    segment_planes,
+)
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.forms.model_row import ModelChoice, models_for_segmenting
@@ -62,13 +70,15 @@ class Pixels:
     spacing: Spacing | None
     source: str
     geometry: Geometry | None = None
+    note: str = ""  # what of the file was left out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedImage:
     """An image in memory: the key and name of its item, its pixels, all of its planes, and its file, if any.
 
-    `mask` is the one that lies beside the file, and `note` says so, or why it is not taken.
+    `mask` is the one that lies beside the file, and `note` says so, or why it is not taken; `left_out` says what of the
+    file is not there.
     """
 
     key: str
@@ -81,6 +91,7 @@ class LoadedImage:
     mask: Any = None
     note: str = ""
     geometry: Geometry | None = None
+    left_out: str = ""
 
     @property
     def planes(self) -> list[tuple[Index, Index]]:
@@ -138,13 +149,22 @@ def load_image(item: Item, pixels: Pixels | None = None) -> LoadedImage:
             raise InputError(f"{item.name} is no longer open. Open it again, then press Layers.")
         image = read_image(item.path)
         axes = tuple(image.axes.lower().removesuffix("s"))
-        pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, image.spacing, str(item.path), image.geometry)
+        about = image.spacing, str(item.path), image.geometry, image.note
+        pixels = Pixels(image.pixels, image.axes.endswith("S"), axes, *about)
     data = np.asarray(pixels.data)
-    plan = plan_stack(data.shape, dtype_of(data), pixels.rgb, pixels.axes, every=True)
+    try:
+        plan = plan_stack(data.shape, dtype_of(data), pixels.rgb, pixels.axes, every=True)
+    except ChannelNeeded as needed:
+        raise InputError(
+            f"{item.name} has {len(needed.choices)} channels; Review shows grey or RGB images. Open it with File → "
+            "Open and choose one in Wave-GMS Segment, or save each channel as a file of its own."
+        ) from needed
+    except InputError as error:
+        raise InputError(f"{item.name}: {error}") from error
     mask, note = _mask_beside(item, plan.labels_shape)
     content = content_hash(data)
-    about = pixels.source, mask, note, pixels.geometry
-    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content, *about)
+    told = pixels.source, mask, note, pixels.geometry, pixels.note
+    return LoadedImage(item.key, item.name, data, plan, pixels.spacing, content, *told)
 
 
 def _mask_beside(item: Item, shape: tuple[int, ...]) -> tuple[Any, str]:
