@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from napari_wavegms import samples
 from napari_wavegms.errors import InputError
-from napari_wavegms.samples import Phantom, skin_lesion_phantom, ultrasound_phantom, ultrasound_stack
+from napari_wavegms.samples import Phantom, skin_lesion_phantom, ultrasound_phantom, ultrasound_stack, ultrasound_volume
 
 Maker = Callable[..., Phantom]
 MAKERS: list[Maker] = [ultrasound_phantom, skin_lesion_phantom]
@@ -123,11 +123,26 @@ def test_a_cine_starts_with_the_phantom_and_moves_gently() -> None:
     assert len(extents) > 2
 
 
+def test_a_swept_lesion_grows_and_shrinks_within_the_volume() -> None:
+    volume = ultrasound_volume(slices=16, shape=(64, 64), seed=1)
+    areas = volume.mask.sum(axis=(1, 2)).astype(int)
+    assert areas[:3].sum() == areas[-3:].sum() == 0
+    assert ndimage.label(volume.mask)[1] == 1
+    growing = np.diff(areas[: int(areas.argmax()) + 1])
+    assert (growing >= 0).all()
+    assert (np.diff(areas[int(areas.argmax()) :]) <= 0).all()
+    assert areas.max() > 4 * areas[areas > 0].min()
+    # From slice to slice the speckle is another one.
+    first, second = (slice_[:30, :20].astype(float).ravel() for slice_ in volume.image[:2])
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.95
+
+
 @pytest.mark.parametrize(
     ("sample", "axes", "rgb"),
     [
         (samples.ultrasound_sample, ("y", "x"), False),
         (samples.ultrasound_stack_sample, ("t", "y", "x"), False),
+        (samples.ultrasound_volume_sample, ("z", "y", "x"), False),
         (samples.skin_lesion_sample, ("y", "x"), True),
     ],
 )
@@ -141,7 +156,7 @@ def test_samples_are_an_image_layer_and_its_truth(sample: Callable[[], list], ax
     assert "synthetic" in about["metadata"]["source"]
 
 
-@pytest.mark.parametrize("maker", [ultrasound_phantom, skin_lesion_phantom, ultrasound_stack])
+@pytest.mark.parametrize("maker", [*MAKERS, ultrasound_stack, ultrasound_volume])
 def test_wishes_that_cannot_be_met(maker: Maker) -> None:
     with pytest.raises(InputError, match=r"seed is -1; give a whole number from 0"):
         maker(seed=-1)

@@ -1,4 +1,4 @@
-"""Synthetic images with a known lesion, to try everything offline: breast ultrasound, a cine loop of it, and a mole.
+"""Synthetic images with a known lesion, to try everything offline: breast ultrasound, a loop, a volume, and a mole.
 
 No patient is shown; the seed decides every pixel. The ultrasound is made as a scanner makes it: scatterers of random
 phase (fully developed speckle [1]_), weighted by the echo strength of each tissue, blurred by the probe's point-spread
@@ -14,6 +14,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +32,17 @@ DYNAMIC_RANGE = 60.0  # dB from black to white
 LOOKS = 3  # compounding: that many independent speckle patterns are averaged
 _LEAST_SIDE = 32
 _FULL = 256  # rows for which the lengths below are meant, in pixels
+_EXTENT = 0.6  # of a volume's half length, in which the lesion lies
+_VOXEL = (3.0, 0.8, 0.8)  # mm, of the sample
 _MELANIN = np.array([0.45, 1.0, 1.35])  # absorbs more blue than red
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
-    """A synthetic image, (H, W) grey, (H, W, 3) RGB or (T, H, W) frames, its mask (1 is lesion), and its name."""
+    """A synthetic image, its mask (1 is lesion), and its name.
+
+    The image is grey (H, W), RGB (H, W, 3), or has frames or slices, (N, H, W).
+    """
 
     image: Pixels
     mask: Pixels
@@ -52,6 +58,19 @@ class _Lesion:
     softness: float
     waviness: float
     behind: float
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One image of a scan: how the tissue is moved in pixels and deformed, the lesion's size, and the speckle's phase.
+
+    Of a size below 0 the lesion is beside the image.
+    """
+
+    shift: tuple[float, float]
+    turn: float
+    size: float
+    speckle: float
 
 
 _CYST = _Lesion(echo=-61.0, texture=0.8, softness=0.9, waviness=0.05, behind=9.0)
@@ -77,29 +96,50 @@ def ultrasound_phantom(seed: int = 0, shape: tuple[int, int] = (256, 320)) -> Ph
 
 def ultrasound_stack(frames: int = 12, shape: tuple[int, int] = (256, 320), seed: int = 0) -> Phantom:
     """Make a cine loop (T, H, W) whose first frame is `ultrasound_phantom`; tissue and lesion move with breathing."""
+    count = _whole(frames, 1, "number of frames")
+    canvas, views = _Canvas(seed, shape), []
+    for frame in range(count):
+        breath = 2 * math.pi * frame / max(count, 12)
+        shift = 5 * canvas.scale * math.sin(breath), 4.5 * canvas.scale * (1 - math.cos(breath))
+        # The probe never sees quite the same scatterers twice: speckle turns slowly into other speckle.
+        views.append(_View(shift, 0.35 * math.sin(breath), 1.0, 0.12 * frame))
+    return _scanned(canvas, views, f"ultrasound_stack_{seed}")
+
+
+def ultrasound_volume(slices: int = 32, shape: tuple[int, int] = (96, 96), seed: int = 0) -> Phantom:
+    """Make a volume (Z, H, W) as a breast scanner sweeps it: the lesion begins, grows, shrinks and ends on the way.
+
+    The other parameters and errors are those of `ultrasound_phantom`, whose lesion is the one of the middle slice.
+    """
+    count = _whole(slices, 1, "number of slices")
+    canvas, views = _Canvas(seed, shape), []
+    for number in range(count):
+        along = (2 * number + 1) / count - 1  # from -1 to 1
+        room = 1 - (along / _EXTENT) ** 2
+        drift = canvas.scale * 8 * along
+        views.append(_View((drift, 2 * drift), 0.3 * along, math.copysign(math.sqrt(abs(room)), room), 1.9 * number))
+    return _scanned(canvas, views, f"ultrasound_volume_{seed}")
+
+
+def _scanned(canvas: _Canvas, views: Sequence[_View], name: str) -> Phantom:
     from scipy import ndimage
 
-    canvas = _Canvas(seed, shape)
-    count = _whole(frames, 1, "number of frames")
     lesion = _KINDS[canvas.rng.integers(len(_KINDS))]
     outline = _Outline(canvas, area=(0.06, 0.13), ratio=(1.2, 1.9), row=0.41, waviness=lesion.waviness)
     tissue, skin, below_skin = _breast(canvas)
     inside = lesion.echo + lesion.texture * canvas.noise(4, 6)
     speckle = canvas.rng.standard_normal((2, LOOKS, 2, *canvas.shape))
     images, masks = [], []
-    for frame in range(count):
-        breath = 2 * math.pi * frame / max(count, 12)
-        shift = 5 * canvas.scale * math.sin(breath), 4.5 * canvas.scale * (1 - math.cos(breath))
-        distance = outline.distance(shift, 0.35 * math.sin(breath))
+    for view in views:
+        distance = outline.distance(view.shift, view.turn, view.size)
         weight = _ramp(-distance / (lesion.softness * canvas.scale))
         passed = ndimage.gaussian_filter(np.cumsum(weight, axis=0) / (2 * outline.height), (0, 3 * canvas.scale))
-        echo = ndimage.shift(tissue, shift, order=1, mode="nearest")
+        echo = ndimage.shift(tissue, view.shift, order=1, mode="nearest")
         echo += (inside - echo) * weight + lesion.behind * passed * (1 - weight)
-        # The probe never sees quite the same scatterers twice: speckle turns slowly into other speckle.
-        pattern = math.cos(0.12 * frame) * speckle[0] + math.sin(0.12 * frame) * speckle[1]
+        pattern = math.cos(view.speckle) * speckle[0] + math.sin(view.speckle) * speckle[1]
         images.append(_b_mode(skin + (echo - skin) * below_skin, pattern, canvas.scale))
         masks.append((distance < 0).astype(np.uint8))
-    return Phantom(np.stack(images), np.stack(masks), f"ultrasound_stack_{seed}")
+    return Phantom(np.stack(images), np.stack(masks), name)
 
 
 def skin_lesion_phantom(seed: int = 0, shape: tuple[int, int] = (256, 256)) -> Phantom:
@@ -144,13 +184,19 @@ def ultrasound_stack_sample() -> list[LayerData]:
     return _layers(ultrasound_stack(), ("t", "y", "x"))
 
 
+def ultrasound_volume_sample() -> list[LayerData]:
+    """The swept ultrasound volume and its mask as napari layers, in millimetres."""
+    return _layers(ultrasound_volume(), ("z", "y", "x"), scale=_VOXEL, units=("mm", "mm", "mm"))
+
+
 def skin_lesion_sample() -> list[LayerData]:
     """The skin phantom and its mask as napari layers."""
     return _layers(skin_lesion_phantom(), ("y", "x"))
 
 
-def _layers(phantom: Phantom, axis_labels: tuple[str, ...]) -> list[LayerData]:
-    about = {"axis_labels": axis_labels, "metadata": {"source": "synthetic, made by napari-wavegms; shows no patient"}}
+def _layers(phantom: Phantom, axis_labels: tuple[str, ...], **place: Any) -> list[LayerData]:
+    metadata = {"source": "synthetic, made by napari-wavegms; shows no patient"}
+    about = {"axis_labels": axis_labels, "metadata": metadata, **place}
     image = {"name": phantom.name, "rgb": phantom.image.ndim > phantom.mask.ndim, **about}
     return [(phantom.image, image, "image"), (phantom.mask, {"name": f"{phantom.name}_truth", **about}, "labels")]
 
@@ -190,8 +236,8 @@ class _Outline:
         self.phases = rng.uniform(0, 2 * math.pi, 7)
         self.centre = rows * (row + rng.uniform(-0.05, 0.05)), columns * rng.uniform(0.37, 0.63)
 
-    def distance(self, shift: tuple[float, float] = (0, 0), turn: float = 0) -> Field:
-        """About how far each pixel lies outside (inside: negative), moved and a little deformed."""
+    def distance(self, shift: tuple[float, float] = (0, 0), turn: float = 0, size: float = 1) -> Field:
+        """About how far each pixel lies outside (inside: negative), moved, a little deformed, and so large."""
         height, width = self.height * (1 + turn / 4), self.width / (1 + turn / 4)
         rows, columns = np.ogrid[: self.shape[0], : self.shape[1]]
         down, right = rows - self.centre[0] - shift[0], columns - self.centre[1] - shift[1]
@@ -199,7 +245,7 @@ class _Outline:
         across = (down * math.cos(self.tilt) - right * math.sin(self.tilt)) / height
         angle = np.multiply.outer(np.arange(2, 9), np.arctan2(across, along))
         edge = 1 + np.tensordot(self.waves, np.cos(angle + (self.phases + turn)[:, None, None]), axes=1)
-        return (np.hypot(along, across) / edge - 1) * math.sqrt(height * width)  # type: ignore[no-any-return]
+        return (np.hypot(along, across) / edge - size) * math.sqrt(height * width)  # type: ignore[no-any-return]
 
 
 def _breast(canvas: _Canvas) -> tuple[Field, Field, Field]:
