@@ -153,7 +153,7 @@ class Desk(Form):
         self.qtbot.wait(50)
 
     def every_frame(self) -> None:
-        self.button("all frames").click()
+        self.button("all").click()
 
     @property
     def slider(self) -> QSlider:

@@ -29,6 +29,7 @@ _AXIAL = 2
 _AS_STORED = ""
 _THICK = 1.999  # times the other two sides of a voxel, from which it was acquired in slices along its long side
 _MOST_SHEAR = math.sin(math.radians(1.0))
+_PLANES = {"S": "axial", "I": "axial", "P": "coronal", "A": "coronal", "L": "sagittal", "R": "sagittal"}
 _DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
@@ -98,6 +99,11 @@ class Geometry:
             "coordinate_system": "RAS+",
             "header": self.header,
         }
+
+    def plane(self, axis: int) -> str:
+        """What slices along an axis of `slices_shape` are called; empty where the file does not say how it lies."""
+        place = axis - len(self.slices_shape)
+        return _PLANES[self.view[::-1][place]] if self.view and place >= -len(self.view) else ""
 
     def slices(self, voxels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Stored voxels as ([time,] slice, row, column), or (row, column)."""

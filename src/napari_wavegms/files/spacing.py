@@ -63,7 +63,7 @@ class Spacing:
     @property
     def is_length(self) -> bool:
         """Whether the unit is a length that can be converted."""
-        return self.unit in _PER_METRE
+        return is_length(self.unit)
 
     def in_unit(self, unit: str) -> Spacing:
         """The same spacing in another unit of length; raises `InputError` if one of the units is not a length."""
@@ -81,6 +81,11 @@ class Spacing:
     def last(self, count: int) -> Spacing:
         """The spacing of the last `count` axes: that of a plane cut from a volume."""
         return self if count >= len(self.size) else Spacing(self.size[-count:], self.unit)
+
+
+def is_length(unit: str) -> bool:
+    """Whether a unit, by any of its names, is one of length."""
+    return normal_unit(unit) in _PER_METRE
 
 
 def normal_unit(name: str) -> str:

@@ -94,6 +94,11 @@ class StackPlan:
         return tuple(index[axis] for axis in self.kept_axes)
 
     @property
+    def noun(self) -> str:
+        """What is gone through: "slice", or "frame"."""
+        return "slice" if {*self.frame_names} == {"slice"} else "frame"
+
+    @property
     def sentence(self) -> str:
         """What is segmented, counted from 1: "frame 3 of 12 frames of 512 x 512, channel 1 of 3"."""
         rows, columns = (self.shape[axis] for axis in self.plane_axes)

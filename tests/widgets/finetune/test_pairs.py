@@ -22,7 +22,7 @@ def test_a_mask_is_learned_with_its_own_channel_whichever_is_shown(is_ours: bool
     cells = rng.integers(0, 255, (3, 20, 24), np.uint8)
     viewer = ViewerModel()
     image = viewer.add_image(cells, name="cells", axis_labels=("c", "y", "x"))
-    plan = ImageFacts.of(image, tuple(viewer.dims.point)).plan(channel=ChannelChoice(0, 2))
+    plan = ImageFacts.of(image, viewer.dims).plan(channel=ChannelChoice(0, 2))
     probability = np.zeros((20, 24), np.float32)
     probability[5:15, 6:18] = 1
     if is_ours:
@@ -42,7 +42,7 @@ def segmented(viewer: ViewerModel, name: str = "scan") -> Labels:
     image = viewer.add_image(np.random.default_rng(0).integers(0, 255, (20, 24), np.uint8), name=name)
     probability = np.zeros((20, 24), np.float32)
     probability[5:15, 6:18] = 1
-    plan = ImageFacts.of(image, tuple(viewer.dims.point)).plan()
+    plan = ImageFacts.of(image, viewer.dims).plan()
     return add_mask(viewer, image, plan, "tiny", {(None, None): Written(probability, 0.5)})
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
@@ -22,6 +23,7 @@ NARROW = 260
 def window(make_napari_viewer: Any, qtbot: Any) -> Any:
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1100, 700)
+    viewer.add_image(np.zeros((3, 16, 16), np.int16), axis_labels=("z", "y", "x"))  # so that Segment has all its rows
     for name in PANELS:
         viewer.window.add_plugin_dock_widget("napari-wavegms", name)
         qtbot.wait(50)  # the next event of the loop puts it in its place

@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtWidgets import QProgressBar
 
 from napari_wavegms.corrections.store import CorrectionStore
+from napari_wavegms.files.geometry import checked_geometry
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.widgets.finetune.pairs import Decisions, open_pairs
 
@@ -29,7 +30,44 @@ def test_what_would_be_segmented_is_said_beforehand(desk: Any, loop: np.ndarray)
     assert desk.says("Segments 5 frames of 40 x 60")
     desk.viewer.add_image(loop[0], name="flat")
     assert not desk.says("Segments")
-    assert not desk.button("all frames").isVisibleTo(desk.panel)
+    assert not desk.button("all").isVisibleTo(desk.panel)
+
+
+def test_a_volume_has_slices_and_its_geometry_names_the_plane(desk: Any, loop: np.ndarray) -> None:
+    geometry = checked_geometry(Path("scan.nii"), np.diag([1.0, 1, 3, 1]), (60, 40, 5), oriented=True)
+    volume = desk.viewer.add_image(loop, name="scan", scale=(3, 1, 1), units="mm", metadata=geometry.metadata)
+    desk.viewer.dims.set_point(0, 6)
+    assert desk.says("Segments slice 3 of 5 slices of 40 x 60, axis 0 (axial).")
+    desk.button("all").click()
+    assert desk.says("Segments 5 slices of 40 x 60, axis 0 (axial), from slice 3 outwards.")
+    desk.viewer.dims.order = (2, 0, 1)
+    assert desk.says("The view is from another side (sagittal); press Ctrl+E to turn it.")
+    desk.viewer.dims.order = (0, 1, 2)
+    assert not desk.says("another side")
+    desk.run()
+    assert desk.panel.status.startswith("5 slices of scan segmented in")
+    volume.metadata = {}
+    volume.units = "pixel"
+    desk.button("this").click()
+    assert desk.says("Segments frame 3 of 5 frames of 40 x 60.")
+
+
+def test_all_slices_come_into_the_3d_view_one_by_one(desk: Any, loop: np.ndarray, slow: Semaphore) -> None:
+    desk.viewer.add_image(loop, name="loop")
+    desk.every_frame()
+    desk.viewer.dims.ndisplay = 3
+    drawn: list[int] = []
+
+    def watch(event: Any) -> None:
+        event.value.events.set_data.connect(lambda: drawn.append(int(event.value.data.any(axis=(1, 2)).sum())))
+
+    desk.viewer.layers.events.inserted.connect(watch)
+    slow.release(5)
+    desk.run()
+    desk.viewer.layers.events.inserted.disconnect(watch)
+    desk.viewer.dims.ndisplay = 2
+    np.testing.assert_array_equal(desk.mask.data, loop == 200)
+    assert {2, 3, 4, 5} <= set(drawn)
 
 
 def test_this_frame_fills_one_plane_of_a_mask_for_all(desk: Any, loop: np.ndarray) -> None:
@@ -83,7 +121,7 @@ def test_the_frame_on_screen_comes_first_and_continue_goes_on_with_the_frames_le
     assert desk.button("Continue: 3 frames left    Alt+G").isEnabled()
     assert desk.button("Start again").isVisibleTo(desk.panel)
     desk.mask.data_setitem((np.array([1]), np.array([0]), np.array([0])), 2)
-    desk.button("this frame").click()
+    desk.button("this").click()
     assert desk.button("Segment    Alt+G")  # something else would be done
     desk.every_frame()
     desk.viewer.dims.set_current_step(0, 0)

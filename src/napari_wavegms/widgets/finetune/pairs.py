@@ -31,7 +31,7 @@ from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    from napari.components import Dims, ViewerModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +116,7 @@ def open_pairs(
             pairs.append(known)
         elif mask is not None:
             row = replace(row, mask=mask.unique_id)
-            pairs.append(_read_pair(row, image, mask, decisions, store, tuple(viewer.dims.point)))
+            pairs.append(_read_pair(row, image, mask, decisions, store, viewer.dims))
         else:
             pairs.append(OpenPair(replace(row, problem=matching.leftovers.get(key, ""))))
     return pairs
@@ -128,10 +128,10 @@ def _read_pair(
     mask: Labels,
     decisions: Decisions,
     store: CorrectionStore,
-    world_point: tuple[float, ...],
+    dims: Dims,
 ) -> OpenPair:
     try:
-        found = list(_planes(image, mask, world_point))
+        found = list(_planes(image, mask, dims))
     except InputError as error:
         return OpenPair(replace(row, summary="does not fit", problem=str(error), remedies=(Remedy.LEAVE_OUT,)))
     drawn = [decisions.mended(one, row.key) for one in found]
@@ -173,9 +173,9 @@ def _picture(candidate: Candidate, content: str) -> PairPicture | None:
     return PairPicture(key, candidate.name, lambda: (candidate.image, candidate.mask)) if content else None
 
 
-def _planes(image: Image, mask: Labels, world_point: tuple[float, ...]) -> Iterator[Drawn]:
+def _planes(image: Image, mask: Labels, dims: Dims) -> Iterator[Drawn]:
     """The plane of a plain image, or the labelled planes of a stack."""
-    facts = ImageFacts.of(image, world_point)
+    facts = ImageFacts.of(image, dims)
     plan = facts.plan(every=True, channel=channel_of(mask))
     spacing = spacing_from_scale(tuple(image.scale)[-2:], tuple(str(unit) for unit in image.units)[-2:], "YX")
     nothing = np.zeros(0)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.geometry import geometry_of_layer
+from napari_wavegms.files.spacing import is_length
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, dtype_of, plan_stack
 from napari_wavegms.wording import sides
 
@@ -43,7 +46,11 @@ class ImageFacts:
     dtype : dtype
     rgb : bool
     axis_labels : tuple of str
-        Of the axes that are not colour.
+        Of the axes that are not colour; "slice" for one without a label that is measured as a length.
+    planes : tuple of str
+        What slices along each of those axes are called, such as axial; empty where nobody knows.
+    seen : tuple of int
+        The axes that the viewer shows whole.
     current : tuple of int
         The index that the viewer shows along each of those axes.
     description : str
@@ -59,17 +66,20 @@ class ImageFacts:
     dtype: Any
     rgb: bool
     axis_labels: tuple[str, ...]
+    planes: tuple[str, ...]
+    seen: tuple[int, ...]
     current: tuple[int, ...]
     description: str
     displayed: tuple[float, float]
     values: tuple[float, float]
 
     @classmethod
-    def of(cls, layer: Image, world_point: tuple[float, ...]) -> ImageFacts:
-        """Read an image layer; `world_point` is where the viewer's sliders stand, in world units."""
+    def of(cls, layer: Image, dims: Dims) -> ImageFacts:
+        """Read an image layer as the viewer's `dims` show it."""
         pixels = layer.data[0] if layer.multiscale else layer.data
         shape = tuple(int(length) for length in pixels.shape)
         dtype = dtype_of(pixels)
+        geometry = geometry_of_layer(layer.metadata, shape)
         return cls(
             layer_id=layer.unique_id,
             name=str(layer.name),
@@ -77,8 +87,10 @@ class ImageFacts:
             shape=shape,
             dtype=dtype,
             rgb=bool(layer.rgb),
-            axis_labels=tuple(layer.axis_labels),
-            current=_current(layer, shape, world_point),
+            axis_labels=_names(layer),
+            planes=tuple("" if geometry is None else geometry.plane(axis) for axis in range(layer.ndim)),
+            seen=tuple(axis - dims.ndim + layer.ndim for axis in dims.displayed),
+            current=_current(layer, shape, tuple(dims.point)),
             description=describe_image(shape, dtype, layer.rgb, layer.scale, layer.units),
             displayed=_range(layer.contrast_limits),
             values=_range(layer.contrast_limits_range),
@@ -122,6 +134,14 @@ class ImageFacts:
     def _channels(self, axis: int, where: str) -> list[tuple[str, ChannelChoice | None]]:
         count = self.shape[axis]
         return [(f"{channel + 1} of {count}{where}", ChannelChoice(axis, channel)) for channel in range(count)]
+
+
+def _names(layer: Image) -> tuple[str, ...]:
+    named = zip(map(str, layer.axis_labels), layer.units, strict=True)
+    return tuple(
+        "slice" if name.lstrip("-").isdigit() and axis < layer.ndim - 2 and is_length(str(unit)) else name
+        for axis, (name, unit) in enumerate(named)
+    )
 
 
 def _current(layer: Image, shape: tuple[int, ...], world_point: tuple[float, ...]) -> tuple[int, ...]:

@@ -152,7 +152,7 @@ def fill_plane(viewer: ViewerModel, layer: Labels, key: PlaneKey, written: Writt
         write_planes(layer, {key: after})
     else:
         layer.data[selection(key)] = after
-        if shown_key(viewer, layer, memory) == key:
+        if viewer.dims.ndisplay == 3 or shown_key(viewer, layer, memory) == key:
             layer.refresh()
 
 

@@ -66,12 +66,12 @@ class ViewerEvents:
         self._watched = layer
 
     def _sources(self) -> list[tuple[Any, Callback | None]]:
-        layers = self._viewer.layers.events
+        layers, dims = self._viewer.layers.events, self._viewer.dims.events
         lists = (layers.inserted, layers.removed, layers.reordered, layers.renamed)
         return [
             *((emitter, self._layers) for emitter in lists),
             (self._viewer.layers.selection.events.active, self._active),
-            (self._viewer.dims.events.point, self._view),
+            *((emitter, self._view) for emitter in (dims.point, dims.order, dims.ndisplay)),
         ]
 
     def _connect(self, sources: list[tuple[Any, Callback | None]], connect: bool) -> None:

@@ -40,7 +40,7 @@ from napari_wavegms.wording import counted
 _BY_ITSELF = 1 << 23
 """Pixels up to which a mask that has changed is measured again by itself."""
 
-_TALL = 132  # pixels of the screen
+_TALL, _ROW = 132, 22  # pixels of the screen
 _FIGURES = COLUMNS[4:-1]
 
 Rows = list[dict[str, Any]]
@@ -67,7 +67,7 @@ class MeasureRequest:
         request = cls(str(mask.name), np.array(mask.data), axes, spacing)
         if memory is None or image is None or image.rgb:
             return request
-        pixels, channel = ImageFacts.of(image, tuple(viewer.dims.point)).pixels, memory.channel
+        pixels, channel = ImageFacts.of(image, viewer.dims).pixels, memory.channel
         shape = [side for axis, side in enumerate(pixels.shape) if channel is None or axis != channel.axis]
         fits = tuple(shape) == mask.data.shape
         return cls(request.name, request.labels, axes, spacing, pixels if fits else None, channel)
@@ -101,6 +101,7 @@ class MeasureFold(QWidget):
         self._table.setFixedHeight(_TALL)
         if (side := self._table.verticalHeader()) is not None:
             side.hide()
+            side.setDefaultSectionSize(_ROW)
         self._measure, self._copy, self._save = (
             push_button(text, tooltip, partial(self.pressed.emit, name))
             for name, text, tooltip in (
@@ -145,15 +146,16 @@ class MeasureFold(QWidget):
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self._table.setItem(number, column, item)
         self._table.resizeColumnsToContents()
-        self._table.setVisible(bool(rows))
         for button in (self._copy, self._save):
             button.setEnabled(bool(rows))
 
 
 def as_table(rows: Rows) -> list[list[str]]:
-    """The headings with their units, and the cells below them; without columns in which there is nothing."""
-    columns = [name for name in COLUMNS[1:-1] if any(row.get(name) not in (None, "") for row in rows)]
+    """The headings with their units, and the cells below them; without columns that tell nothing."""
     unit = rows[0]["unit"] if rows else PIXEL
+    if any(row["piece"] for row in rows):
+        rows = [row | {"piece": row["piece"] or "all"} for row in rows]
+    columns = [name for name in COLUMNS[1:-1] if any(row.get(name) not in (None, "", 0) for row in rows)]
     return [[heading(name, unit) for name in columns], *([rounded(row.get(name)) for name in columns] for row in rows)]
 
 
@@ -168,10 +170,10 @@ class Measures(QObject):
         self._rows: Rows = []
         self._runner = JobRunner(self)
         self._runner.ended.connect(self._on_end)
-        self._check_soon = single_shot(self, 500, self._check)
+        self._check_soon = single_shot(self, 500, self.refresh)
         self._buttons = {"measure": self.measure, "copy": self.copy, "save": self._ask_where}
         form.pressed.connect(lambda name: self._buttons[name]())
-        form.fold.unfolded.connect(self._check)
+        form.fold.unfolded.connect(self.refresh)
         self.set_mask(None)
 
     def set_mask(self, mask: Labels | None) -> None:
@@ -183,7 +185,7 @@ class Measures(QObject):
         self._form.set_why_not("" if mask is not None else NO_MASK)
         for emitter in self._emitters():
             emitter.connect(self._on_change)
-        self._check()
+        self.refresh()
 
     def close(self) -> None:
         """Let go of the mask."""
@@ -230,7 +232,7 @@ class Measures(QObject):
         if self._form.is_open:
             self._check_soon.start()
 
-    def _check(self) -> None:
+    def refresh(self) -> None:
         """Measure what has not been measured as it is, or say so where that may take long."""
         if self._mask is None or not self._form.is_open:
             return
@@ -252,7 +254,7 @@ class Measures(QObject):
                 row["unit"] == PIXEL for row in self._rows
             )
             self._form.say(unknown if self._rows else "Nothing is labelled.")
-            self._check()  # it may have changed meanwhile
+            self.refresh()  # it may have changed meanwhile
 
     def _ask_where(self) -> None:
         image = None if (memory := memory_of(self._mask)) is None else layer_by_id(self._viewer, memory.image_id)

@@ -32,7 +32,7 @@ from napari_wavegms.widgets.segment.measures import MeasureFold
 from napari_wavegms.widgets.segment.request import Field, SegmentOptions, SegmentRequest
 from napari_wavegms.wording import counted
 
-THIS_FRAME, ALL_FRAMES = "this frame", "all frames"
+THIS, ALL = "this", "all"
 _TOOLS = {
     "mask": ("Mask on/off", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
@@ -58,8 +58,9 @@ class SegmentPanel(QWidget):
         super().__init__()
         self._image, self._channel, self._window = ChoiceList("no image is open"), ChoiceList(), ChoiceList()
         self._window.setAccessibleName("Grey values")
-        self._frames = RadioButtons(choices=(THIS_FRAME, ALL_FRAMES), orientation="horizontal")
-        self._frames.value = THIS_FRAME
+        self._noun = "frame"  # what the planes of a stack are called
+        self._frames = RadioButtons(choices=(THIS, ALL), orientation="horizontal")
+        self._frames.value = THIS
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.run_row = RunRow(*SEGMENT, "Cancel", "Stop; what is finished stays.")
         self._again = self._button("restart", "Start again", "Segment all frames again.")
@@ -105,7 +106,7 @@ class SegmentPanel(QWidget):
         channel = self._channel.value
         return SegmentOptions(
             image=self._image.value,
-            every=self._frames.value == ALL_FRAMES,
+            every=self._frames.value == ALL,
             channel=channel if isinstance(channel, ChannelChoice) else None,
             model=self.model_row.choice,
             device=self.device_row.wish,
@@ -125,7 +126,7 @@ class SegmentPanel(QWidget):
         """Show what is understood of the image, which channels there are, and what is wrong with which field."""
         self._description.say(request.description)
         self._tools["load"].setEnabled(bool(request.description))
-        self._plan.say(request.preview)
+        self._name_frames("frame" if request.plan is None else request.plan.noun)
         self._channel.set_choices(request.channels, request.options.channel)
         self._window.set_choices(request.windows, request.options.window)
         self._note.say(request.note)
@@ -147,9 +148,14 @@ class SegmentPanel(QWidget):
         # What is wrong with the device stands under the device already.
         self.run_row.set_why_not(first.sentence if first else "", say=first is not None and first.field != "device")
 
+    def set_preview(self, sentence: str) -> None:
+        """Say which planes would be segmented."""
+        if sentence != self._plan.sentence:
+            self._plan.say(sentence)
+
     def set_left(self, frames: int) -> None:
         """Offer to go on with the frames that a stopped run has left, or to segment as usual where there are none."""
-        go_on = (f"Continue: {counted(frames, 'frame')} left", "Segment the frames that are left.")
+        go_on = (f"Continue: {counted(frames, self._noun)} left", f"Segment the {self._noun}s that are left.")
         self.run_row.set_label(*(go_on if frames else SEGMENT))
         self._again.setVisible(bool(frames))
 
@@ -182,7 +188,7 @@ class SegmentPanel(QWidget):
             ("Frames", self._frames.native),
             ("", self._plan),
             ("Channel", self._channel),
-            ("Grey values", self._window),
+            ("Grey\nvalues", self._window),
             ("", self._note),
             ("Model", self.model_row),
             ("Device", self.device_row),
@@ -205,6 +211,14 @@ class SegmentPanel(QWidget):
         said = (self.light, self._status, self.saved)
         fill(QVBoxLayout(self), choices, self.run_row, *asked, *said, *tools, margin=8, spacing=5).addStretch(1)
         return choices
+
+    def _name_frames(self, noun: str) -> None:
+        """Call the planes of a stack frames or slices."""
+        self._noun = noun
+        label = self._form.labelForField(self._frames.native)
+        assert isinstance(label, QLabel)
+        label.setText(f"{noun.capitalize()}s")
+        self._again.setToolTip(f"Segment all {noun}s again.")
 
     def _row(self, *names: str) -> QHBoxLayout:
         return fill(QHBoxLayout(), *(self._tools[name] for name in names))

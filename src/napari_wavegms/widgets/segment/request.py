@@ -58,6 +58,8 @@ class SegmentRequest:
     plan: StackPlan | None = None  # the planes to segment; None where there are none
     pixels: Any = field(default=None, compare=False, repr=False)  # the layer's array, read plane by plane
     order: tuple[int, ...] = field(default=(), compare=False, repr=False)  # of the planes, the one on screen first
+    along: str = ""  # how the planes lie: the axis that is gone through, and what slices along it are called
+    aside: str = field(default="", compare=False)  # what the viewer shows where it shows no such plane
 
     @property
     def has_frames(self) -> bool:
@@ -69,7 +71,9 @@ class SegmentRequest:
         """Which planes would be segmented; empty for a plain image, whose description says it all."""
         if self.plan is None or (not self.plan.frame_axes and self.plan.channel_axis is None):
             return ""
-        return f"Segments {self.plan.sentence}"
+        goes_on = self.plan.position is None and len(self.plan.frame_axes) == 1
+        outwards = f", from {self.plan.noun} {self.order[0] + 1} outwards" if goes_on else ""
+        return f"Segments {self.plan.sentence}{self.along}{outwards}. {self.aside}".rstrip()
 
 
 def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Problem | None) -> SegmentRequest:
@@ -108,7 +112,24 @@ def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Pro
         plan=plan,
         pixels=facts.pixels,
         order=() if plan is None else plan.order_from(facts.current),
+        along=_along(facts, plan),
+        aside=_aside(facts, plan),
     )
+
+
+def _along(facts: ImageFacts, plan: StackPlan | None) -> str:
+    if plan is None or plan.noun != "slice":
+        return ""
+    axis = plan.frame_axes[-1]
+    return f", axis {axis}" + (f" ({facts.planes[axis]})" if facts.planes[axis] else "")
+
+
+def _aside(facts: ImageFacts, plan: StackPlan | None) -> str:
+    if plan is None or len(facts.seen) != 2 or not plan.frame_axes or {*facts.seen} == {*plan.plane_axes}:
+        return ""
+    hidden = [axis for axis in plan.plane_axes if axis not in facts.seen]
+    name = facts.planes[hidden[-1]]
+    return f"The view is from another side{f' ({name})' * bool(name)}; press Ctrl+E to turn it."
 
 
 def window_choices(facts: ImageFacts, plan: StackPlan | None) -> tuple[tuple[str, Window | None], ...]:

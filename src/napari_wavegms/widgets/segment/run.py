@@ -172,6 +172,7 @@ class SegmentRun:
             finished=finished,
             own_threshold=self._own_threshold,
             is_uniform=self._is_uniform,
+            noun=self._plan.noun,
         )
 
     def _image(self) -> Any:
@@ -191,6 +192,7 @@ class RunReport:
     finished: Finished | None = None  # None for a run that was stopped
     own_threshold: float | None = None  # the model's own, which is said where another one was used
     is_uniform: bool = False  # all pixels of each plane are alike
+    noun: str = "frame"  # what a plane is called
 
     @property
     def sentence(self) -> str:
@@ -204,8 +206,8 @@ class RunReport:
         verb = "was" if self.kept == 1 else "were"
         kept = f" Your {counted(self.kept, 'edited pixel')} {verb} kept." if self.kept else ""
         if self.finished is None:
-            done = f"{self.planes} of {self.total} frames of {self.image}"
-            return f"Cancelled after {done}; the finished frames are kept.{kept}"
+            done = f"{self.planes} of {self.total} {self.noun}s of {self.image}"
+            return f"Cancelled after {done}; the finished {self.noun}s are kept.{kept}"
         if self.is_uniform:
             return (
                 f"There is nothing to segment in {self.image}: all its pixels are alike.{kept or ' The mask is empty.'}"
@@ -213,7 +215,7 @@ class RunReport:
         if self.own_threshold is not None and round(self.own_threshold, 2) != round(self.threshold, 2):
             kept = f" The threshold is {self.threshold:.2f}; the model's own is {self.own_threshold:.2f}.{kept}"
         took = f"{duration(self.finished.seconds)} on {self.finished.device.upper()}"
-        what = f"{self.planes} frames of {self.image}" if self.planes > 1 else self.image
+        what = f"{self.planes} {self.noun}s of {self.image}" if self.planes > 1 else self.image
         if not self.labelled:
             return (
                 f"Nothing found in {what} at threshold {self.threshold:.2f} ({took}). "

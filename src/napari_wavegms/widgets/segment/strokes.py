@@ -54,7 +54,7 @@ class _Marked:
         image = mask_layers.layer_by_id(viewer, image_id)
         if image is None:
             return None
-        facts = ImageFacts.of(image, tuple(viewer.dims.point))
+        facts = ImageFacts.of(image, viewer.dims)
         with suppress(InputError):
             return cls(image_id, facts.pixels, facts.plan(every=True, channel=channel))
         return None
@@ -230,7 +230,7 @@ class Strokes(QObject):
     def _candidates(self, left: Unfinished) -> Iterator[_Marked]:
         """The open images, and channels of images, that a mask of this shape may belong to."""
         for image in mask_layers.open_images(self._viewer):
-            facts = ImageFacts.of(image, tuple(self._viewer.dims.point))
+            facts = ImageFacts.of(image, self._viewer.dims)
             for _, channel in [("", None), *facts.channel_choices(every=True)]:
                 marked = _Marked.of(self._viewer, image.unique_id, channel)
                 if marked is not None and marked.plan.labels_shape == left.target.shape and not marked.is_too_large:

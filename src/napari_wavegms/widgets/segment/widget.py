@@ -91,7 +91,9 @@ class SegmentWidget(DockedWidget):
         self._strokes = Strokes(napari_viewer, self.panel)
         self._runner, self._saver, self._lighter = (JobRunner(self) for _ in range(3))
         self._events = ViewerEvents(napari_viewer, layers=self._on_layers, active=self._on_active, view=self._refresh)
-        fill(QVBoxLayout(self), ScrolledPanel(self.panel))
+        fill(QVBoxLayout(self), scrolled := ScrolledPanel(self.panel))
+        measures = self.panel.measure_fold
+        measures.fold.unfolded.connect(partial(scrolled.ensureWidgetVisible, measures, 0, 0))
         self._connect()
         self._open()
 
@@ -248,10 +250,11 @@ class SegmentWidget(DockedWidget):
     def _refresh(self) -> None:
         """Find out what a press would do now, and which mask it would change, and show what is new of it."""
         image = mask_layers.layer_by_id(self._viewer, self._image_id)
-        facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
+        facts = None if image is None else ImageFacts.of(image, self._viewer.dims)
         before, self._request = self._request, make_request(facts, self.panel.options, self._refused)
         if self._request != before:
             self.panel.set_request(self._request)
+        self.panel.set_preview(self._request.preview)
         self._find_mask()
         self._show_light()
         self._offer_rest()
@@ -334,7 +337,7 @@ class SegmentWidget(DockedWidget):
     def _carry_on(self) -> None:
         self._tools.end_movement()
         image = mask_layers.layer_by_id(self._viewer, self._image_id)
-        facts = None if image is None else ImageFacts.of(image, tuple(self._viewer.dims.point))
+        facts = None if image is None else ImageFacts.of(image, self._viewer.dims)
         self._carry.press(self._tools.mask, facts, self._request, self.panel.threshold_row.value)
 
     def _box_choices(self) -> BoxChoices | None:
@@ -405,7 +408,7 @@ class SegmentWidget(DockedWidget):
         self._tools.end_movement()
         report = run.finish(outcome.result if isinstance(outcome.result, Finished) else None)
         if outcome.error is not None:
-            kept = f" {counted(report.planes, 'finished frame')} kept." if report is not None else ""
+            kept = f" {counted(report.planes, f'finished {report.noun}')} kept." if report is not None else ""
             self._on_failure(outcome.error, kept, outcome.details)
         else:
             self.panel.say(report.sentence if report else "Cancelled. Nothing was changed.")
@@ -413,6 +416,7 @@ class SegmentWidget(DockedWidget):
         self._offer_rest()
         if run.mask is not None and report is not None:
             self._tools.note_provenance()
+            self._measures.refresh()
             self._show_probability()
             mask_layers.hand_to_painter(self._viewer, run.mask)
             self._lighter.abandon()

@@ -222,7 +222,7 @@ class BoxTool(QObject):
             images = [layer for layer in images if layer.unique_id == memory.image_id] or images
         refused: InputError | None = None
         for layer in images:
-            facts = ImageFacts.of(layer, tuple(self._viewer.dims.point))
+            facts = ImageFacts.of(layer, self._viewer.dims)
             try:
                 plan = facts.plan(channel=channel)
             except InputError as error:

@@ -46,7 +46,7 @@ def show_mask(
     kept = found.provenance
     if kept is not None and kept.channel is not None and kept.channel_axis is not None:
         channel = ChannelChoice(kept.channel_axis, kept.channel)
-    plan = ImageFacts.of(image, tuple(viewer.dims.point)).plan(every=True, channel=channel)
+    plan = ImageFacts.of(image, viewer.dims).plan(every=True, channel=channel)
     shape, labels, name = plan.labels_shape, found.labels, found.source.name
     if tuple(side for side in labels.shape if side > 1) != tuple(side for side in shape if side > 1):
         raise InputError(
