@@ -210,8 +210,8 @@ def _check_image(candidate: Candidate) -> tuple[str, list[Problem]]:
         sentence = f"{candidate.name} has no valid pixel; all are NaN or infinite. Leave it out."
         return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.LEAVE_OUT,))]
     sentence = (
-        f"{percent(invalid / pixels.size)} of {candidate.name} is NaN or infinite. Keep it, with NaN as the darkest "
-        "value and infinity as the end of the range, or leave it out."
+        f"{percent(invalid / pixels.size).capitalize()} of {candidate.name} is NaN or infinite. Keep it, with NaN "
+        "as the darkest value and infinity as the end of the range, or leave it out."
     )
     return content, [Problem(Trouble.NOT_FINITE, sentence, (Remedy.KEEP, Remedy.LEAVE_OUT))]
 
@@ -240,8 +240,8 @@ def _check_mask(candidate: Candidate) -> tuple[npt.NDArray[Any] | None, list[Pro
         problems.append(Problem(Trouble.FULL, sentence, choices))
     elif labelled > labels.size / 2 and _labelled_border(labels) >= _INVERTED:
         sentence = (
-            f"{percent(labelled / labels.size)} of {name} is labelled, and so is its border. Invert the mask if it "
-            "marks the background, or keep it."
+            f"{percent(labelled / labels.size).capitalize()} of {name} is labelled, and so is its border. Invert the "
+            "mask if it marks the background, or keep it."
         )
         problems.append(Problem(Trouble.INVERTED, sentence, (Remedy.INVERT, Remedy.KEEP, Remedy.LEAVE_OUT)))
     return labels, problems

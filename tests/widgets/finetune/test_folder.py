@@ -47,6 +47,14 @@ def test_one_bad_file_costs_only_itself(folder: Path) -> None:
         assert part in found.sentence
 
 
+def test_images_and_masks_may_lie_together(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        path.rename(folder / "images" / path.name)
+    (folder / "masks").rmdir()
+    assert len(read(folder / "images").candidates) == 5
+    assert len(read(folder).candidates) == 5
+
+
 def test_a_folder_of_bad_files_is_refused(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         path.write_text("no picture")

@@ -479,4 +479,4 @@ def test_a_folder_brings_pairs(lesson: Class, tmp_path: Path) -> None:
     assert lesson.panel.learn_row.is_enabled
     lesson.widget.add_folder(tmp_path)
     lesson.help_ends()
-    assert "does not hold the folders “images” and “masks”" in lesson.panel.status
+    assert "There is no image in" in lesson.panel.status

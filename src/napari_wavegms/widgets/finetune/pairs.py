@@ -245,16 +245,13 @@ class FolderRead:
 
 
 def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
-    """Read the pairs of a folder with `images` and `masks` inside, in a worker's thread."""
+    """Read the pairs of a folder, or of `images` and `masks` inside of it, in a worker's thread."""
     yield
-    inside = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else {}
-    images = inside.get("images") or inside.get("image")
-    masks = inside.get("masks") or inside.get("mask") or inside.get("labels")
-    if images is None or masks is None:
-        raise InputError(
-            f"{folder.name} does not hold the folders “images” and “masks”. Choose a folder that does; a mask has the "
-            "name of its image."
-        )
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}. Choose the one with the images and masks.")
+    inside = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    images = inside.get("images") or inside.get("image") or folder
+    masks = inside.get("masks") or inside.get("mask") or inside.get("labels") or images
     candidates, left_out = [], []
     for files in pair_by_stem(images, masks):
         try:

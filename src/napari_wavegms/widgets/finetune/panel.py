@@ -62,7 +62,7 @@ class FineTunePanel(QWidget):
         set_why_not([self._keep], why_not)
 
     def _lay_out(self) -> None:
-        tooltip = "Add a folder that holds the folders “images” and “masks”."
+        tooltip = "Add a folder of images and masks, together or in folders “images” and “masks” inside."
         add = push_button("Add folder…", tooltip, self.add_folder_requested.emit)
         top = fill(QHBoxLayout(), self.counts, add)
         top.setStretch(0, 1)

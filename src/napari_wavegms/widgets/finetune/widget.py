@@ -304,7 +304,7 @@ class FineTuneWidget(DockedWidget):
             self._helper.start(partial(forget_job, self._store, images))
 
     def _ask_for_folder(self) -> None:
-        dialog = QFileDialog(self, "A folder that holds the folders “images” and “masks”")
+        dialog = QFileDialog(self, "A folder of images and masks")
         dialog.setFileMode(QFileDialog.FileMode.Directory)
         dialog.fileSelected.connect(lambda name: self.add_folder(Path(name)))
         dialog.open()
