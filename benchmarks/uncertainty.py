@@ -25,11 +25,11 @@ import torch
 from scipy.ndimage import binary_erosion
 from scipy.stats import rankdata
 
+from napari_wavegms.finetune.mask_fidelity import CANNOT_DRAW, roundtrip_dice
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.learn.pairs import Pair, load_pairs
 from napari_wavegms.model.codec import TinyVAE
 from napari_wavegms.samples import ultrasound_phantom
-from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, roundtrip_dice
 from napari_wavegms.segment.ood import describe
 from napari_wavegms.segment.preprocessing import prepare, prepare_mask
 from napari_wavegms.segment.segmenter import Segmenter

@@ -47,6 +47,19 @@ def test_each_image_of_a_folder_gets_the_mask_that_python_gives(
     assert "Model tiny on the processor (chosen)." in said.err
 
 
+def test_native_detail_is_what_python_gives_and_is_said_in_the_mask(
+    segment: Run, folders: Folders, model: Path, tmp_path: Path
+) -> None:
+    images, _ = folders(1)
+    assert segment(images, "--output", tmp_path / "out", "--detail", "native").code == 0
+    written = read_mask_details(tmp_path / "out" / "scan0_mask.tiff")
+    segmenter = Segmenter.from_checkpoint(model, device="cpu").with_detail("native")
+    expected = segmenter.segment(read_image(images / "scan0.png").pixels).mask
+    np.testing.assert_array_equal(written.labels, expected)
+    assert written.provenance is not None
+    assert written.provenance.detail == "native"
+
+
 def test_provenance_and_spacing_ride_along(segment: Run, tmp_path: Path) -> None:
     plane = np.zeros((20, 30), np.uint8)
     tifffile.imwrite(tmp_path / "scan.tif", plane, resolution=(200, 100), resolutionunit="CENTIMETER")

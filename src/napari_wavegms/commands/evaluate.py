@@ -52,7 +52,9 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
-    add_shared(parser, "--model", "--device", "--window", "--max-memory", "--codec", "--taesd", "--allow-download")
+    add_shared(
+        parser, "--model", "--device", "--window", "--detail", "--max-memory", "--codec", "--taesd", "--allow-download"
+    )
     parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
     add_json_file(parser, "scores")
@@ -82,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     values = report.as_dict() | {
         "model": segmenter.card.name,
         "codec": options.codec,
+        "detail": options.detail,
         "subset": options.subset,
         "failed": [{"name": name, "error": sentence} for name, sentence in failed],
     }

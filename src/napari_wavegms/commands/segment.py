@@ -70,7 +70,7 @@ def add_parser(commands: Commands) -> None:
         help="also write DIR/<name>_uncertainty.*: 1 on the mask's edge, 0 where the model is sure",
     )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
-    add_shared(parser, "--window", "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
+    add_shared(parser, "--detail", "--window", "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
                 "model": segmenter.card.name,
                 "device": segmenter.device.name,
                 "threshold": threshold,
+                "detail": segmenter.detail,
                 "images": [one.as_dict() for one in done],
                 "kept": [str(job.mask) for job in there],
                 "failed": [{"source": str(source), "error": sentence} for source, sentence in failed],
@@ -229,10 +230,19 @@ def segment_file(
         raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
     seconds, intensity, is_uniform = 0.0, None, True
-    with bar(plan.total, job.source.name, "plane", silent=plan.total == 1 or stop is not None) as progress:
-        for plane in segment_planes(segmenter, loaded.pixels, plan):
+    by_window = plan.total == 1 and segmenter.detail == "native"
+    silent = stop is not None or (plan.total == 1 and not by_window)
+    with bar(plan.total, job.source.name, "window" if by_window else "plane", silent=silent) as progress:
+
+        def on_window(done: int, known: int) -> None:
             if stop is not None and stop.is_set():
                 raise InterruptedError(f"{job.source} was stopped.")
+            if by_window:
+                progress.total = known
+                progress.update(done - progress.n)
+
+        for plane in segment_planes(segmenter.with_detail(segmenter.detail, on_window), loaded.pixels, plan):
+            on_window(0, 1)
             probability[plane.index] = plane.segmentation.probability
             seconds += plane.segmentation.seconds
             intensity = plane.segmentation.intensity
@@ -243,6 +253,7 @@ def segment_file(
         *(segmenter.card.name, threshold, job.source.name),
         class_names=segmenter.card.class_names,
         window=plane.window,
+        detail="" if segmenter.detail == "whole" else segmenter.detail,
         edited=False,
     )
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)

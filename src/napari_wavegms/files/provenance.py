@@ -36,6 +36,7 @@ class Provenance:
     class_names: tuple[str, ...] = ()  # of the labels, background first
     window: tuple[float, float] | None = None  # values that became black and white, where they weren't each plane's own
     edited: bool | None = None  # whether a person changed what the model drew; None where nobody knows
+    detail: str = ""  # "native" where the model ran again at the image's own pixels
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):

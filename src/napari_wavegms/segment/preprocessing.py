@@ -162,11 +162,14 @@ def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:
 
 def in_whole_frame(probability: FloatArray, prepared: Prepared, preprocessing: Preprocessing) -> FloatArray:
     """Probability (S, S) in the frame of the whole image, margins included, where every model is scored alike."""
-    if prepared.box is None:
-        return probability
-    frame = fit_frame(prepared.shape, preprocessing)
-    whole = np.zeros_like(probability)
-    whole[_inside(frame)] = resize(restore(probability, prepared)[None], frame[2:])[0]
+    return probability if prepared.box is None else in_frame(restore(probability, prepared), preprocessing)
+
+
+def in_frame(probability: FloatArray, preprocessing: Preprocessing) -> FloatArray:
+    """Bring the probability of an image (H, W) into its frame (S, S)."""
+    frame = fit_frame((probability.shape[0], probability.shape[1]), preprocessing)
+    whole = np.zeros((preprocessing.size, preprocessing.size), np.float32)
+    whole[_inside(frame)] = resize(probability[None], frame[2:])[0]
     return whole
 
 

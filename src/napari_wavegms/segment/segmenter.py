@@ -7,15 +7,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_wavegms.errors import CheckpointError
+from napari_wavegms.errors import CheckpointError, InputError
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
 from napari_wavegms.model.codec import TinyVAE, load_codec
@@ -31,10 +31,12 @@ from napari_wavegms.segment.preprocessing import (
     Prepared,
     Preprocessing,
     Window,
+    in_frame,
     in_whole_frame,
     prepare,
     restore,
 )
+from napari_wavegms.segment.refine import Detail, OnWindow, refine
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,10 @@ class Segmenter:
         self.device = device
         self.preprocessing = Preprocessing.from_dict(card.preprocessing)
         self.threshold = card.threshold
+        self.detail: Detail = "whole"
+        self._on_window: OnWindow | None = None
         self._inference = Inference(self.model, self.codec, device.name)
-        self._load_keeper = keeper
+        self._keeper = cache(partial(_load_inference, keeper, self.codec, device.name))  # one for all copies of this
 
     @classmethod
     def from_checkpoint(
@@ -207,19 +211,24 @@ class Segmenter:
         threshold = self.threshold if threshold is None else threshold
         # Checked before the network runs.
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
-        prepared = prepare(image, self.preprocessing)
-        probability = restore(self._predict(prepared), prepared)
-        if prepared.is_uniform:  # of which the network would make a mask all the same
-            probability = np.zeros_like(probability)
+        if self.detail == "native":
+            found = refine(self, [np.asarray(image)], self._on_window)
+            probability, intensity, is_uniform = found.full(), found.intensity, found.is_uniform
+        else:
+            prepared = prepare(image, self.preprocessing)
+            probability = restore(self.predict(prepared)[0], prepared)
+            intensity, is_uniform = prepared.intensity, prepared.is_uniform
+            if is_uniform:  # of which the network would make a mask all the same
+                probability = np.zeros_like(probability)
         return Segmentation(
             mask=threshold_probability(probability, threshold),
             probability=probability,
             threshold=threshold,
-            intensity=prepared.intensity,
+            intensity=intensity,
             seconds=time.perf_counter() - started,
             model=self.card.name,
             device=self.device.name,
-            is_uniform=prepared.is_uniform,
+            is_uniform=is_uniform,
         )
 
     def for_volume(self, planes: Planes | None) -> Segmenter:
@@ -237,6 +246,35 @@ class Segmenter:
         other.preprocessing = rules
         return other
 
+    def with_detail(self, detail: Detail, on_window: OnWindow | None = None) -> Segmenter:
+        """The segmenter in another detail, which shares this one's network.
+
+        Parameters
+        ----------
+        detail : {"whole", "native"}
+            The image as a whole, in the model's working frame; or again at its own pixels around each piece that is
+            found, and in large images in search of what is too small for the frame: see `refine`.
+        on_window : callable, optional
+            Told how often the network has run at native detail, of how many times known so far; what it raises stops
+            the work.
+
+        Raises
+        ------
+        InputError
+            If there is no such detail.
+
+        Examples
+        --------
+        >>> segmenter = Segmenter.from_checkpoint("default", device="cpu").with_detail("native")
+        >>> segmenter.segment(np.zeros((400, 600), np.uint8)).mask.shape
+        (400, 600)
+        """
+        if detail not in get_args(Detail):
+            raise InputError(f"The detail is {detail!r}; it must be 'whole' or 'native'.")
+        other = copy.copy(self)
+        other.detail, other._on_window = detail, on_window
+        return other
+
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
         """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
         inference, pixels, context = self._answering(prepare(image, self.preprocessing))
@@ -244,19 +282,28 @@ class Segmenter:
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
         """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
+        if self.detail == "native":
+            return in_frame(self.segment(image).probability, self.preprocessing)
         prepared = prepare(image, self.preprocessing)
-        return in_whole_frame(self._predict(prepared), prepared, self.preprocessing)
+        return in_whole_frame(self.predict(prepared)[0], prepared, self.preprocessing)
 
-    def _predict(self, prepared: Prepared) -> FloatArray:
-        """The mask's probability (S, S)."""
+    def predict(self, prepared: Prepared) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
+        """The probability (S, S) of a prepared image, and what does the same with frames (B, 3, S, S) of its parts.
+
+        It is the same network for all, where there are two.
+        """
         inference, pixels, context = self._answering(prepared)
-        probability: FloatArray = inference.predict(pixels, context)[0, 0].cpu().numpy()
-        if not np.isfinite(probability).all():
-            raise CheckpointError(
-                f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
-                "Choose another model."
-            )
-        return probability
+
+        def predict(pixels: Tensor, context: Tensor | None) -> FloatArray:
+            probability: FloatArray = inference.predict(pixels, context)[:, 0].cpu().numpy()
+            if not np.isfinite(probability).all():
+                raise CheckpointError(
+                    f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
+                    "Choose another model."
+                )
+            return probability
+
+        return predict(pixels, context)[0], lambda frames: predict(torch.from_numpy(frames), None)
 
     def _answering(self, prepared: Prepared) -> tuple[Inference, Tensor, Tensor | None]:
         """Which network answers, the image as it takes it, and the image's context."""
@@ -269,18 +316,17 @@ class Segmenter:
         point = describe_frames(pixels)[0] if context is None else points_of(context)[0]
         if not self._kinds.is_kept(point):
             return self._inference, pixels, context
-        return self._keeper or self._inference, pixels, context
+        return self._keeper() or self._inference, pixels, context
 
     @cached_property
     def _kinds(self) -> ImageKinds | None:
         is_frame = replace(self.preprocessing, window=None, of_volume=False) == FRAME
         return ImageKinds.from_dict(self.card.familiarity) if is_frame else None
 
-    @cached_property
-    def _keeper(self) -> Inference | None:
-        if (network := self._load_keeper()) is None:
-            return None
-        return Inference(network.to(self.device.name).eval(), self.codec, self.device.name)
+
+def _load_inference(load: Callable[[], WaveGMS | None], codec: TinyVAE, device: str) -> Inference | None:
+    network = load()
+    return None if network is None else Inference(network.to(device).eval(), codec, device)
 
 
 def segment_stack(

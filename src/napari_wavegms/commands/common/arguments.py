@@ -186,6 +186,13 @@ _SHARED: dict[str, dict[str, Any]] = {
         "soft-tissue, bone, brain or liver for CT in Hounsfield units, two values such as -150:250, or 'volume' for "
         "percentiles of all slices of a volume",
     },
+    "--detail": {
+        "type": one_of("whole", "native"),
+        "default": "whole",
+        "metavar": "whole|native",
+        "help": "segment the image as a whole (default), or again at its own pixels around each piece that is "
+        "found; large images are also searched for what is too small for the whole, which takes seconds",
+    },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},
     "--json": {"action": "store_true", "help": "print the result as JSON"},

@@ -43,5 +43,6 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
     segmenter = segmenter.with_window(getattr(options, "window", None))
+    segmenter = segmenter.with_detail(getattr(options, "detail", "whole"))
     note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
     return segmenter

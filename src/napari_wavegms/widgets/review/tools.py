@@ -37,7 +37,7 @@ _MOST_PLANES = 3  # of a stack that are checked
 def fidelity_job(segmenter: Any, planes: Sequence[Any]) -> Generator[None, None, str]:
     """Give a hint where the model cannot reproduce a mask; empty where it can."""
     yield
-    from napari_wavegms.segment.mask_fidelity import fidelity_sentence, roundtrip_dice
+    from napari_wavegms.finetune.mask_fidelity import fidelity_sentence, roundtrip_dice
 
     device = segmenter.device.name
     return fidelity_sentence(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.finetune.mask_fidelity import CANNOT_DRAW, fidelity_sentence, roundtrip_dice
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.model.codec import MaskCodec
-from napari_wavegms.segment.mask_fidelity import CANNOT_DRAW, fidelity_sentence, roundtrip_dice
 from napari_wavegms.segment.preprocessing import Preprocessing
 
 RULES = Preprocessing(size=64)
