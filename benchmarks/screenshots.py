@@ -191,6 +191,30 @@ def fine_tune(album: Album, natural: tuple[int, int], reviewing: Any) -> None:
     album.take("review-after-fine-tuning")
 
 
+def volume(album: Album, natural: tuple[int, int]) -> None:
+    """Wave-GMS Segment on a volume."""
+    from napari_wavegms.samples import ultrasound_volume_sample
+
+    day = album.day
+    before = list(day.viewer.layers)
+    for layer in before:
+        layer.units = "mm"  # or napari warns of units that differ
+    panel = day.open("Wave-GMS Segment")
+    image, meta, _ = ultrasound_volume_sample()[0]
+    # Sixteen bits, so that the grey values can be chosen.
+    day.viewer.add_image(image.astype("uint16") * 16, **meta)
+    album.remove(before)
+    day.viewer.dims.set_current_step(0, len(image) // 2)
+    day.click("all")
+    day.click("Segment")
+    day.wait(lambda: not panel.busy)
+    album.rest(1.5)
+    day.click("Measure")
+    album.rest(1.5)
+    album.take("segment-volume")
+    album.take("segment-volume-narrow", size=natural, dock=dock_of(panel))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images" / "panels", help="folder of the pictures")
@@ -220,6 +244,7 @@ def main() -> None:
         print(f"napari's own size: {natural}", file=sys.stderr)
         segment(album, natural)
         fine_tune(album, natural, review(album, folder, natural))
+        volume(album, natural)
         total = sum(file.stat().st_size for file in options.to.glob("*.png"))
         print(f"{album.taken} pictures, {total / 1e6:.2f} MB", file=sys.stderr, flush=True)
         os._exit(0)

@@ -138,7 +138,7 @@ def window_choices(facts: ImageFacts, plan: StackPlan | None) -> tuple[tuple[str
         return ()
     whole: tuple[tuple[str, Window | None], ...] = (("of the whole volume", VOLUME),)
     return (
-        ("as the model's card says", None),
+        ("as the model says", None),
         *(whole if plan is not None and plan.frame_axes else ()),
         ("as displayed", DISPLAYED),
         *((f"CT {name}, {low:g} to {high:g} HU", (low, high)) for name, (low, high) in WINDOWS.items()),
