@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
+from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, in_volume, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import Preprocessing
 
@@ -279,3 +279,15 @@ def test_some_planes_can_be_segmented_in_any_order() -> None:
     done = list(segment_planes(Brightness(), stack, plan, order=(3, 1)))
     assert [(one.index[0], one.number, one.total) for one in done] == [(3, 1, 2), (1, 2, 2)]
     np.testing.assert_array_equal(done[0].segmentation, stack[3] >= 0.5)
+
+
+def test_the_range_of_grey_values_is_that_of_all_planes_whichever_is_segmented() -> None:
+    array, asked = frames(5, 8, 9), []
+
+    class Asked(Brightness):
+        def for_volume(self, planes: Any) -> Any:
+            asked.extend(np.asarray(planes[number]) for number in range(len(planes)))
+            return self
+
+    in_volume(Asked(), array, plan_stack(array.shape, array.dtype, rgb=False, current=(3, 0, 0)))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(asked, array)

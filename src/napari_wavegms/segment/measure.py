@@ -110,21 +110,24 @@ def _measured(
     label: int, number: int, piece: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64], values: Any
 ) -> Measured:
     planes = [plane for plane in piece.reshape(-1, *piece.shape[-2:]) if plane.any()]
-    diameter, across = max(_diameters(plane, steps[-2:]) for plane in planes)
-    perimeter = sum(map(_length, _outlines(piece, steps, _SMOOTH))) if piece.ndim == 2 else None
+    lengths = [_longest(_outermost(plane, steps[-2:]))[1] for plane in planes]
+    diameter = max(lengths)
+    longest = [plane for plane, length in zip(planes, lengths, strict=True) if length == diameter]
+    across = max(_across(plane, steps[-2:]) for plane in longest)
+    perimeter = sum(map(_length, _outlines(piece, steps))) if piece.ndim == 2 else None
     pixels = int(np.count_nonzero(piece))
     return Measured(
         label, number, pixels, float(pixels * steps.prod()), diameter, across, perimeter, _mean(values, piece)
     )
 
 
-def _outlines(plane: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64], smooth: float = 0) -> list[Any]:
+def _outlines(plane: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64]) -> list[Any]:
     """Points of the outlines, in the unit of the steps; without smoothing where it would melt a small piece."""
     from scipy import ndimage
     from skimage.measure import find_contours
 
     padded = np.pad(plane.astype(np.float64), _BORDER)
-    lines = find_contours(ndimage.gaussian_filter(padded, smooth), 0.5) if smooth else []
+    lines = find_contours(ndimage.gaussian_filter(padded, _SMOOTH), 0.5)
     return [line * steps for line in lines or find_contours(padded, 0.5)]
 
 
@@ -132,12 +135,21 @@ def _length(line: npt.NDArray[np.float64]) -> float:
     return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
 
 
-def _diameters(plane: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """The longest distance between two points of the outline, and the outline's extent at right angles to it."""
-    points = np.concatenate(_outlines(plane, steps))
+def _outermost(plane: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The points of the outline that are the first or last in their row or column, which no others lie around."""
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    left, top = plane[rows].argmax(axis=1), plane[:, columns].argmax(axis=0)
+    right = plane.shape[1] - plane[rows, ::-1].argmax(axis=1)
+    bottom = plane.shape[0] - plane[::-1, columns].argmax(axis=0)
+    sides = ((rows, left - 0.5), (rows, right - 0.5), (top - 0.5, columns), (bottom - 0.5, columns))
+    return np.concatenate([np.stack(side, axis=1) for side in sides]) * steps
+
+
+def _across(plane: npt.NDArray[np.bool_], steps: npt.NDArray[np.float64]) -> float:
+    """The outline's extent at right angles to the longest line between two of its points."""
     # Which way it goes is told by the smooth outline: between corners of the steps the longest line is tilted.
-    along, _ = _longest(np.concatenate(_outlines(plane, steps, _SMOOTH)))
-    return _longest(points)[1], float(np.ptp(points @ np.array([-along[1], along[0]])))
+    along, _ = _longest(np.concatenate(_outlines(plane, steps)))
+    return float(np.ptp(_outermost(plane, steps) @ np.array([-along[1], along[0]])))
 
 
 def _longest(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:

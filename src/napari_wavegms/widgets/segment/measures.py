@@ -196,15 +196,14 @@ class Measures(QObject):
         self._mask = None
 
     def measure(self) -> None:
-        """Measure the mask as it is now."""
-        if self._mask is None:
+        """Measure the mask as it is now, or as soon as what is being measured is done."""
+        if self._mask is None or self._runner.busy:
             return
         try:
             self._request = MeasureRequest.of(self._viewer, self._mask)
         except InputError as error:
             self._form.say(f"⚠ {error}")
             return
-        self._runner.abandon()
         self._form.say("Measuring…")
         self._runner.start(partial(measure_job, self._request))
 
