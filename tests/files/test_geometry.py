@@ -111,6 +111,10 @@ def test_thick_slices_are_taken_as_they_were_acquired(tmp_path: Path, thick: str
     loaded = read_image(tmp_path / "v.nii.gz")
     np.testing.assert_array_equal(loaded.pixels, np.asarray(volume_of(view).dataobj).T)
     assert loaded.spacing == Spacing((4.0 if thick else 0.7, 0.7, 0.7), "mm")
+    assert loaded.geometry is not None
+    names = {"R": "sagittal", "A": "coronal", "S": "axial", "": "axial"}
+    assert loaded.geometry.plane(0) == names[thick]
+    assert {loaded.geometry.plane(axis) for axis in range(3)} == {*names.values()}
 
 
 def test_a_plane_and_a_series_keep_their_shapes(tmp_path: Path) -> None:

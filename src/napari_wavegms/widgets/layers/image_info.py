@@ -87,7 +87,7 @@ class ImageFacts:
             shape=shape,
             dtype=dtype,
             rgb=bool(layer.rgb),
-            axis_labels=_names(layer),
+            axis_labels=_names(layer, is_volume=geometry is not None),
             planes=tuple("" if geometry is None else geometry.plane(axis) for axis in range(layer.ndim)),
             seen=tuple(axis - dims.ndim + layer.ndim for axis in dims.displayed),
             current=_current(layer, shape, tuple(dims.point)),
@@ -136,12 +136,13 @@ class ImageFacts:
         return [(f"{channel + 1} of {count}{where}", ChannelChoice(axis, channel)) for channel in range(count)]
 
 
-def _names(layer: Image) -> tuple[str, ...]:
-    named = zip(map(str, layer.axis_labels), layer.units, strict=True)
-    return tuple(
-        "slice" if name.lstrip("-").isdigit() and axis < layer.ndim - 2 and is_length(str(unit)) else name
-        for axis, (name, unit) in enumerate(named)
-    )
+def _names(layer: Image, is_volume: bool) -> tuple[str, ...]:
+    def is_depth(axis: int, name: str, unit: str) -> bool:
+        is_third = axis == layer.ndim - 3 and is_volume
+        return name.lstrip("-").isdigit() and (is_third or (axis < layer.ndim - 2 and is_length(unit)))
+
+    named = enumerate(zip(map(str, layer.axis_labels), map(str, layer.units), strict=True))
+    return tuple("slice" if is_depth(axis, name, unit) else name for axis, (name, unit) in named)
 
 
 def _current(layer: Image, shape: tuple[int, ...], world_point: tuple[float, ...]) -> tuple[int, ...]:
@@ -182,12 +183,14 @@ def describe_image(
 
 def _spacing(scale: Sequence[float], units: Sequence[object]) -> str:
     """Write the pixel's size, or nothing where it is only pixels."""
-    names, sizes = [_short_unit(unit) for unit in units][-2:], [float(size) for size in scale][-2:]
+    names, sizes = [_short_unit(unit) for unit in units][-3:], [float(size) for size in scale][-3:]
+    if len({*names}) > 1:  # the first of three axes is one of time
+        names, sizes = names[-2:], sizes[-2:]
     if len(names) < 2 or len(sizes) < 2 or names[0] != names[1] or names[0] in ("px", "pixel"):
         return ""
-    if np.isclose(sizes[0], sizes[1]):
+    if np.allclose(sizes, sizes[0]):
         return f"{sizes[0]:.3g} {names[0]}/px"
-    return f"{sizes[0]:.3g} x {sizes[1]:.3g} {names[0]}/px"
+    return f"{' x '.join(f'{size:.3g}' for size in sizes)} {names[0]}/px"
 
 
 def _short_unit(unit: object) -> str:
