@@ -66,11 +66,12 @@ def test_table_features_and_csv_have_the_figures_of_the_command(
 def test_a_small_mask_is_measured_again_after_a_stroke_and_names_stay(desk: Any, disc: np.ndarray) -> None:
     desk.viewer.add_image(disc, name="scan")
     desk.run()
-    desk.mask.features = {"index": [0, 1], "name": ["background", "lesion"]}
+    desk.mask.features = {"index": [0, 1], "name": ["background", "lesion"], "area": [2300, 0.5]}
     pixels = int((disc == 200).sum())
     assert measure(desk, 1)[1][1:3] == [str(pixels), str(pixels)]
     assert desk.says("figures are in pixels")
     assert desk.mask.features["name"].tolist() == ["background", "lesion"]
+    assert desk.mask.features["area"].tolist() == [2300, 0.5]  # somebody else's
     desk.mask.data_setitem((np.array([0]), np.array([0])), 1)
     desk.qtbot.waitUntil(lambda: len(table(desk)) == 4)  # a label of two pieces
     assert [row[1] for row in table(desk)[1:]] == ["all", "1", "2"]

@@ -105,11 +105,7 @@ class MeasureFold(QWidget):
         self._measure, self._copy, self._save = (
             push_button(text, tooltip, partial(self.pressed.emit, name))
             for name, text, tooltip in (
-                (
-                    "measure",
-                    "Update",
-                    "Measure again, and note the figures in the layer's features.",
-                ),
+                ("measure", "Update", "Measure again; the figures are in the layer's features, too."),
                 ("copy", "Copy", "Copy the table, for a spreadsheet."),
                 ("save", "Save CSV…", "Write the table as “wavegms measure” does."),
             )
@@ -249,7 +245,7 @@ class Measures(QObject):
             self._rows = outcome.result
             self._form.show_rows(self._rows)
             note_features(self._mask, self._rows)
-            unknown = "The file does not say how large a pixel is, so figures are in pixels." * any(
+            unknown = "The size of a pixel is unknown, so figures are in pixels." * any(
                 row["unit"] == PIXEL for row in self._rows
             )
             self._form.say(unknown if self._rows else "Nothing is labelled.")
@@ -278,7 +274,7 @@ def note_features(mask: Labels, rows: Rows) -> None:
     labels = known["index"] if "index" in known else range(len(known))
     table: dict[int, dict[str, Any]] = {}
     for label, row in zip(labels, known.to_dict("records"), strict=False):
-        others = {name: value for name, value in row.items() if name.split(" (")[0] not in ("index", *_FIGURES)}
+        others = {name: value for name, value in row.items() if name != "index" and not _is_ours(str(name))}
         table |= {label: others} if others else {}
     for row in rows:
         if row["piece"] == 0 and not row["frame"]:
@@ -287,3 +283,8 @@ def note_features(mask: Labels, rows: Rows) -> None:
     names = dict.fromkeys(name for row in table.values() for name in row)
     columns = {name: [table[label].get(name, np.nan) for label in sorted(table)] for name in names}
     mask.features = {"index": sorted(table), **columns}
+
+
+def _is_ours(column: str) -> bool:
+    name, _, unit = column.partition(" (")
+    return name in _FIGURES and column == heading(name, unit[:-1].rstrip("²³"))
