@@ -342,7 +342,10 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     base = set(map(canonical, project["dependencies"]))
     extras = {name: set(map(canonical, needed)) for name, needed in project["optional-dependencies"].items()}
     # With imagecodecs, napari's own reader, too, opens packed TIFFs, and with gdcm pydicom opens packed DICOM files.
-    assert third_party() - base == (extras["all"] | extras["medical"]) - base - {"imagecodecs", "python-gdcm"}
+    assert third_party() - base == (extras["all"] | extras["medical"] | extras["zarr"]) - base - {
+        "imagecodecs",
+        "python-gdcm",
+    }
     assert base - third_party() == set()
     assert base & QT_BINDINGS == set(), "the Qt binding is the choice of whoever installs napari"
     every = [*project["dependencies"], *(one for needed in project["optional-dependencies"].values() for one in needed)]

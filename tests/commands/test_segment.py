@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_wavegms.files.mask_writer import write_mask
@@ -58,6 +59,27 @@ def test_native_detail_is_what_python_gives_and_is_said_in_the_mask(
     np.testing.assert_array_equal(written.labels, expected)
     assert written.provenance is not None
     assert written.provenance.detail == "native"
+
+
+def test_an_ome_zarr_gets_labels_inside_and_keeps_those_it_has(segment: Run, model: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (2, 40, 48)).astype(np.uint8)
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    group = zarr.open_group(tmp_path / "scan.ome.zarr", mode="w")
+    group.create_array("0", data=image)
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    for detail in ("whole", "native"):
+        assert segment(tmp_path / "scan.ome.zarr", "--detail", detail, "--label", detail).code == 0
+        segmenter = Segmenter.from_checkpoint(model, device="cpu").with_detail(detail)  # type: ignore[arg-type]
+        expected = np.stack([segmenter.segment(plane).mask for plane in image])
+        np.testing.assert_array_equal(read_mask(tmp_path / "scan.ome.zarr" / "labels" / detail), expected)
+    said = segment(tmp_path / "scan.ome.zarr", "--label", "whole")
+    assert (said.code, "Kept 1 mask that exist" in said.err) == (0, True)
+
+
+def test_other_images_need_a_folder_for_their_masks(segment: Run, folders: Folders) -> None:
+    said = segment(folders(1)[0])
+    assert said.code == 2
+    assert "needs --output, the folder for the mask of scan0.png" in said.err
 
 
 def test_provenance_and_spacing_ride_along(segment: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ class Brightness:
     """A model that sees what is bright, in a working frame of 128 cells."""
 
     preprocessing = Preprocessing(size=SIZE)
+    detail = "native"
 
     def predict(self, prepared: Any) -> tuple[Any, Callable[[Any], Any]]:
         def sharpened(frames: Any) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
-from collections.abc import Generator, Sequence
+import re
+import time
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -21,17 +24,21 @@ from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images, mask_ending, result_names
+from napari_wavegms.files.formats import ome_zarr
 from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import WINDOWS
+from napari_wavegms.segment.refine import refine
 from napari_wavegms.segment.uncertainty import uncertainty_map
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, duration, listed
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from napari_wavegms.segment.segmenter import Segmenter
 
 _MOST_WORKERS = 8  # each holds the maps of one image, about 100 MB at 224 x 224
@@ -43,6 +50,7 @@ get the folder's name before theirs. Stacks are segmented plane by plane into on
 <name>_mask.*, are no images. A folder with the slices of a DICOM series is one volume. A volume (NIfTI, MHA, NRRD,
 DICOM series) gets a NIfTI mask, <name>_mask.nii.gz, with the same axes and affine, so that it lies on it in every
 program; --format dcm gives DICOM images their segmentation (SEG), <name>_mask.dcm.
+An OME-Zarr gets labels inside, in labels/NAME, at every level of its pyramid.
 A file that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
 
 
@@ -53,9 +61,16 @@ def add_parser(commands: Commands) -> None:
         "input",
         metavar="INPUT",
         nargs="+",
-        help="images (PNG, JPEG, BMP, TIFF, DICOM), volumes (NIfTI, MHA, NRRD, DICOM series) or folders",
+        help="images (PNG, JPEG, BMP, TIFF, DICOM, OME-Zarr), volumes (NIfTI, MHA, NRRD, DICOM series) or folders",
     )
-    parser.add_argument("--output", metavar="DIR", type=a_path, required=True, help="folder for the masks")
+    parser.add_argument("--output", metavar="DIR", type=a_path, help="folder for the masks; OME-Zarr needs none")
+    parser.add_argument(
+        "--label",
+        metavar="NAME",
+        type=_a_name,
+        default="wavegms",
+        help="name of the labels in an OME-Zarr (default: wavegms)",
+    )
     add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
     parser.add_argument(
         "--threshold",
@@ -77,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     """Segment everything that can be segmented."""
     set_memory_limit(options.max_memory)
     jobs = _jobs(options)
-    checked_output_folder(options.output)
+    if options.output is not None:
+        checked_output_folder(options.output)
     there = [] if options.overwrite else [job for job in jobs if os.path.lexists(job.mask)]
     if there:
         note(
@@ -94,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         _segment(segmenter, jobs, threshold, options, done, failed)
     except KeyboardInterrupt:
-        note(f"Stopped after {len(done)} of {counted(len(jobs), 'image')}; the finished masks are in {options.output}.")
+        where = f"the finished masks are in {options.output}" if options.output else "the finished masks are kept"
+        note(f"Stopped after {len(done)} of {counted(len(jobs), 'image')}; {where}.")
         return INTERRUPTED
     if options.json:
         show_json(
@@ -110,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if len(jobs) > 1:
         failures = f"; {counted(len(failed), 'file')} could not be segmented" if failed else ""
-        note(f"{counted(len(done), 'mask')} in {options.output}{failures}.")
+        note(f"{counted(len(done), 'mask')}{f' in {options.output}' if options.output else ''}{failures}.")
     if not failed:
         return DONE
     return FAILED if done or there else BAD_INPUT
@@ -118,17 +135,31 @@ def run(options: argparse.Namespace) -> int:
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
     files = find_images(options.input, recursive=options.recursive, on_note=note)
-    jobs = [
-        Job(
-            file,
-            mask=options.output / f"{name}_mask.{mask_ending(file, options.format)}",
-            probability=options.output / f"{name}_probability.{mask_ending(file)}" if options.probability else None,
-            uncertainty=options.output / f"{name}_uncertainty.{mask_ending(file)}" if options.uncertainty else None,
+    folder = options.output
+    jobs = []
+    for file, name in zip(files, result_names(files), strict=True):
+        if ome_zarr.is_image(file):
+            jobs.append(Job(file, mask=file / ome_zarr.LABELS / options.label))
+            continue
+        if folder is None:
+            raise InputError(f"wavegms segment needs --output, the folder for the mask of {file.name}.")
+        jobs.append(
+            Job(
+                file,
+                mask=folder / f"{name}_mask.{mask_ending(file, options.format)}",
+                probability=folder / f"{name}_probability.{mask_ending(file)}" if options.probability else None,
+                uncertainty=folder / f"{name}_uncertainty.{mask_ending(file)}" if options.uncertainty else None,
+            )
         )
-        for file, name in zip(files, result_names(files), strict=True)
-    ]
     refuse_overwriting([path for job in jobs for path in job.results], files)
     return jobs
+
+
+def _a_name(text: str) -> str:
+    """The name of a group of Zarr."""
+    if not re.fullmatch(r"[\w-][\w. -]*", text):
+        raise argparse.ArgumentTypeError(f"is '{text}'; give a name of letters, digits, '-' and '_'")
+    return text
 
 
 def _segment(
@@ -224,38 +255,24 @@ def segment_file(
     whose bars would overwrite each other: once set, the work stops before the next plane with `InterruptedError`, and
     nothing is written. Raises `InputError` if the file cannot be read, is no image, or its results cannot be written.
     """
+    if ome_zarr.is_image(job.source):
+        return _segment_pyramid(segmenter, job, threshold, channel, stop)
     loaded = read_image(job.source)
-    plan, ignored = _plan(loaded, channel)
+    plan, ignored = _plan(loaded.pixels.shape, loaded.pixels.dtype, loaded.axes, loaded.source.name, channel)
     if plan.total > 1 and job.mask.suffix == ".png":
         raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
     probability = np.zeros(plan.labels_shape, np.float32)
     seconds, intensity, is_uniform = 0.0, None, True
-    by_window = plan.total == 1 and segmenter.detail == "native"
-    silent = stop is not None or (plan.total == 1 and not by_window)
-    with bar(plan.total, job.source.name, "window" if by_window else "plane", silent=silent) as progress:
-
-        def on_window(done: int, known: int) -> None:
-            if stop is not None and stop.is_set():
-                raise InterruptedError(f"{job.source} was stopped.")
-            if by_window:
-                progress.total = known
-                progress.update(done - progress.n)
-
-        for plane in segment_planes(segmenter.with_detail(segmenter.detail, on_window), loaded.pixels, plan):
-            on_window(0, 1)
+    with _progress(segmenter, job, plan, stop) as (stoppable, progress):
+        for plane in segment_planes(stoppable, loaded.pixels, plan):
+            _check(job, stop)
             probability[plane.index] = plane.segmentation.probability
             seconds += plane.segmentation.seconds
             intensity = plane.segmentation.intensity
             is_uniform = is_uniform and plane.segmentation.is_uniform
             progress.update()
     mask = threshold_probability(probability, threshold)
-    provenance = Provenance.now(
-        *(segmenter.card.name, threshold, job.source.name),
-        class_names=segmenter.card.class_names,
-        window=plane.window,
-        detail="" if segmenter.detail == "whole" else segmenter.detail,
-        edited=False,
-    )
+    provenance = _provenance(segmenter, job, threshold, plane.window)
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
     about = loaded.spacing, axes, provenance, job.source
     if job.probability:
@@ -276,6 +293,70 @@ def segment_file(
     )
 
 
+def _segment_pyramid(segmenter: Segmenter, job: Job, threshold: float, channel: int | None, stop: Event | None) -> Done:
+    """Segment an OME-Zarr from its fitting levels, and write labels into it, a part of a plane at a time."""
+    image = ome_zarr.open_image(job.source)
+    plan, ignored = _plan(image.plan_shape, image.levels[0].dtype, image.plan_axes, job.source.name, channel)
+    started, labelled, highest, is_uniform = time.perf_counter(), 0, 0.0, True
+    segmenter = segmenter.for_volume([image.planes(index)[-1] for index in plan.indices])
+    with (
+        _progress(segmenter, job, plan, stop) as (stoppable, progress),
+        ome_zarr.label_writer(image, job.mask) as writer,
+    ):
+        for index, place in plan.planes:
+            _check(job, stop)
+            found = refine(stoppable, image.planes(index))
+            labelled += writer.write(place, found, threshold)
+            highest = max(highest, float(found.whole.max()), *(float(patch.max()) for _, patch in found.patches))
+            is_uniform = is_uniform and found.is_uniform
+            progress.update()
+        writer.describe(job.mask.name, _provenance(segmenter, job, threshold, segmenter.preprocessing.window))
+    return Done(
+        job,
+        shape=plan.labels_shape,
+        planes=plan.total,
+        labelled=labelled / math.prod(plan.labels_shape),
+        highest=highest,
+        intensity=found.intensity if plan.total == 1 else None,
+        seconds=time.perf_counter() - started,
+        notes=tuple(filter(None, (ignored,))),
+        is_uniform=is_uniform,
+    )
+
+
+def _check(job: Job, stop: Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise InterruptedError(f"{job.source} was stopped.")
+
+
+@contextmanager
+def _progress(
+    segmenter: Segmenter, job: Job, plan: StackPlan, stop: Event | None
+) -> Iterator[tuple[Segmenter, tqdm[Any]]]:
+    """A bar of planes, or of windows where there is one plane; and the segmenter, which `stop` stops."""
+    by_window = plan.total == 1 and segmenter.detail == "native"
+    silent = stop is not None or (plan.total == 1 and not by_window)
+    with bar(plan.total, job.source.name, "window" if by_window else "plane", silent=silent) as progress:
+
+        def on_window(done: int, known: int) -> None:
+            _check(job, stop)
+            if by_window:
+                progress.total = known
+                progress.update(done - progress.n)
+
+        yield segmenter.with_detail(segmenter.detail, on_window), progress
+
+
+def _provenance(segmenter: Segmenter, job: Job, threshold: float, window: Any) -> Provenance:
+    return Provenance.now(
+        *(segmenter.card.name, threshold, job.source.name),
+        class_names=segmenter.card.class_names,
+        window=window,
+        detail="" if segmenter.detail == "whole" else segmenter.detail,
+        edited=False,
+    )
+
+
 def _odd_window(window: tuple[float, float] | None, loaded: LoadedImage) -> str:
     """A sentence where a window of CT is used on values that are no Hounsfield units."""
     if window is None:
@@ -287,10 +368,9 @@ def _odd_window(window: tuple[float, float] | None, loaded: LoadedImage) -> str:
     return ""
 
 
-def _plan(loaded: LoadedImage, channel: int | None) -> tuple[StackPlan, str]:
+def _plan(shape: tuple[int, ...], dtype: Any, axes: str, name: str, channel: int | None) -> tuple[StackPlan, str]:
     """What to segment, and a sentence where --channel does not apply."""
-    rgb = loaded.axes.endswith("S")
-    shape, dtype, labels = loaded.pixels.shape, loaded.pixels.dtype, loaded.axes.lower()
+    rgb, labels = axes.endswith("S"), axes.lower()
     axis = None
     if channel is not None and not rgb and "c" not in labels:
         # Whoever asks for a channel says what pages of unknown meaning are.
@@ -308,7 +388,7 @@ def _plan(loaded: LoadedImage, channel: int | None) -> tuple[StackPlan, str]:
     if channel is None or axis is not None:
         return plan, ""
     kind = "a colour image, which is read as a whole" if rgb else "an image without channels"
-    return plan, f"--channel {channel} does not apply to {loaded.source.name}, {kind}."
+    return plan, f"--channel {channel} does not apply to {name}, {kind}."
 
 
 def segment_many(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.formats import dicom, itk, nifti
+from napari_wavegms.files.formats import dicom, itk, nifti, ome_zarr
 from napari_wavegms.files.reading import KINDS, no_such_file
 from napari_wavegms.storage.user_data import expanded
 from napari_wavegms.wording import listed
@@ -77,7 +77,7 @@ def find_images(
     masks: list[Path] = []
     for path in paths:
         with _opening(path):
-            if path.is_dir() and not dicom.is_series(path):
+            if path.is_dir() and not is_image_folder(path):
                 inside = list(_images_of(path, recursive, note))
                 named = {one for one in inside if is_mask_name(one) or _image_of(one)}
                 masks += sorted(named)
@@ -345,11 +345,16 @@ def _is_image(path: Path) -> bool:
         return False
     if path.name.lower().endswith(SUFFIXES):
         return _is_named_image(path)
-    return dicom.is_series(path) if path.is_dir() else _is_foreign(path) and dicom.is_dicom(path)
+    return is_image_folder(path) if path.is_dir() else _is_foreign(path) and dicom.is_dicom(path)
 
 
 def _is_named_image(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is an image: the slices of a DICOM series, or an OME-Zarr."""
+    return ome_zarr.is_image(path) or dicom.is_series(path)
 
 
 def _is_foreign(path: Path) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.foreign_masks import labels_of
-from napari_wavegms.files.formats import dicom, itk, nifti, raster, tiff
+from napari_wavegms.files.formats import dicom, itk, nifti, ome_zarr, raster, tiff
 from napari_wavegms.files.formats.decoded import Decoded, ForeignFile, over_black
 from napari_wavegms.files.geometry import Geometry
 from napari_wavegms.files.provenance import Provenance
@@ -195,6 +195,8 @@ def _decode(path: str | os.PathLike[str]) -> tuple[Path, Decoded]:
 def _decoder(path: Path) -> Callable[[Path], Decoded]:
     try:
         if path.is_dir():
+            if ome_zarr.is_image(path):
+                return ome_zarr.decode
             if dicom.is_series(path):
                 return dicom.decode
             raise InputError(f"{path} is a folder. Choose an image file in it.")

@@ -88,6 +88,19 @@ class FineProbability:
                 inside += np.multiply.outer(*ramps).astype(np.float32) * (_sampled(patch, box, down, across) - inside)
         return np.clip(result, 0, 1, out=result)
 
+    def highest(self, rows: slice, columns: slice) -> float:
+        """At least the highest probability within rows and columns, without computing it."""
+        asked = Box(rows.start, rows.stop, columns.start, columns.stop)
+        if any(_meet(asked, box) for box, _ in self.patches):
+            return 1.0
+        down, across = (cells / side for cells, side in zip(self.whole.shape, self.shape, strict=True))
+        return float(
+            self.whole[
+                max(0, math.floor(asked.top * down) - 1) : math.ceil(asked.bottom * down) + 1,
+                max(0, math.floor(asked.left * across) - 1) : math.ceil(asked.right * across) + 1,
+            ].max()
+        )
+
     def full(self) -> FloatArray:
         """The probability of the whole image at its own pixels."""
         columns = np.arange(self.shape[1])
@@ -99,7 +112,7 @@ class FineProbability:
 
 
 def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | None = None) -> FineProbability:
-    """Segment an image as a whole, and again at its own pixels around each piece that is found.
+    """Segment an image as a whole and, in native detail, again at its own pixels around each piece that is found.
 
     Pieces so large that they would gain nothing stay as the whole image shows them. In an image much larger than the
     working frame, in which no piece is longer than a sixteenth of it, at most 27 x 27 overlapping tiles are searched
@@ -122,7 +135,8 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
     Examples
     --------
     >>> from napari_wavegms import Segmenter
-    >>> found = refine(Segmenter.from_checkpoint("default", device="cpu"), [np.zeros((900, 700), np.uint8)])
+    >>> native = Segmenter.from_checkpoint("default", device="cpu").with_detail("native")
+    >>> found = refine(native, [np.zeros((900, 700), np.uint8)])
     >>> found.full().shape, found.patches
     ((900, 700), ())
     """
@@ -131,8 +145,10 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
     prepared = prepare(_read(levels, everything, segmenter.preprocessing.size), segmenter.preprocessing)
     answer, predict = segmenter.predict(prepared)
     whole = restore(answer, prepared)
-    if prepared.is_uniform:
-        return FineProbability(shape, np.zeros_like(whole), (), prepared.intensity, True)
+    if prepared.is_uniform:  # of which the network would make a mask all the same
+        whole = np.zeros_like(whole)
+    if prepared.is_uniform or segmenter.detail == "whole":
+        return FineProbability(shape, whole, (), prepared.intensity, prepared.is_uniform)
     # Margins are left out of the whole image only: in a window, a uniform background is none.
     rules = replace(segmenter.preprocessing, aspect="squash", margins=False, window=prepared.intensity)
     windows = _Windows(levels, shape, rules, predict, on_window)
