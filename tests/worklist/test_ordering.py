@@ -79,7 +79,7 @@ def test_a_sitting_turns_the_ring_and_changes_nobody_s_neighbour(items: list[Ite
 def test_every_other_order_leaves_the_rest_to_the_folder() -> None:
     items = [
         item("scan_10", state="approved", seconds=5.0, score=0.4),
-        item("scan_2", state="corrected", seconds=9.0),
+        item("scan_2", state="corrected", seconds=9.0, size=3.5, unit="mm²"),
         item("Scan_1", state="todo", score=0.1),
         item("scan_3", state="predicted", score=0.1, shown=1),
     ]
@@ -87,6 +87,7 @@ def test_every_other_order_leaves_the_rest_to_the_folder() -> None:
     assert ordered_keys(items, "name") == ["Scan_1", "scan_2", "scan_3", "scan_10"]
     assert ordered_keys(items, "state") == ["scan_2", "scan_3", "Scan_1", "scan_10"]
     assert ordered_keys(items, "longest first") == ["scan_2", "scan_10", "Scan_1", "scan_3"]
+    assert ordered_keys(items, "largest first") == ["scan_2", "scan_10", "Scan_1", "scan_3"]
     assert ordered_keys(items, "lowest score first") == ["Scan_1", "scan_2", "scan_3", "scan_10"]
 
 

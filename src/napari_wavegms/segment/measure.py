@@ -195,14 +195,32 @@ def measured_rows(
     """
     rows = []
     for frame, frame_labels, index in frames_of(labels, axes):
-        known = spacing if spacing is not None and len(spacing.size) >= frame_labels.ndim else None
-        sizes, unit = (None, PIXEL) if known is None else (known.last(frame_labels.ndim).size, known.unit)
+        sizes, unit = _steps(spacing, frame_labels.ndim)
         values = None if image is None else np.asarray(image[index]).reshape(frame_labels.shape)
         for one in measure(frame_labels, sizes, values):
             found = asdict(one)
             found["area" if frame_labels.ndim == 2 else "volume"] = found.pop("size")
             rows.append({"mask": mask, "frame": frame} | found | {"unit": unit})
     return rows
+
+
+def _steps(spacing: Spacing | None, count: int) -> tuple[tuple[float, ...] | None, str]:
+    """The sizes of a pixel along its axes, and their unit; none, and pixels, where one of them is not known."""
+    known = spacing is not None and len(spacing.size) >= count
+    return (spacing.last(count).size, spacing.unit) if spacing is not None and known else (None, PIXEL)
+
+
+def total_size(labels: npt.NDArray[Any], spacing: Spacing | None) -> tuple[float, str]:
+    """Area or volume of all labels of a plane (H, W) or a volume (N, H, W) together, and its unit.
+
+    Examples
+    --------
+    >>> total_size(np.ones((4, 5), np.uint8), Spacing((0.5, 0.5), "mm"))
+    (5.0, 'mm²')
+    """
+    sizes, unit = _steps(spacing, labels.ndim)
+    column = "area" if labels.ndim == 2 else "volume"
+    return float(np.count_nonzero(labels) * np.prod(sizes or 1.0)), heading(column, unit).split("(")[1][:-1]
 
 
 def heading(column: str, unit: str) -> str:

@@ -21,7 +21,7 @@ from napari_wavegms.storage.writer import Writer
 
 State = Literal["todo", "predicted", "corrected", "approved", "skipped"]
 STATES: tuple[State, ...] = get_args(State)
-CHANGEABLE = ("state", "score", "uncertainty", "seconds", "content", "time", "light")
+CHANGEABLE = ("state", "score", "uncertainty", "seconds", "content", "time", "light", "size", "unit")
 
 
 _Number = Annotated[
@@ -43,6 +43,8 @@ class Item:
     content: str = ""  # content hash of its pixels, once they were read
     time: str = ""  # when its state changed last, ISO 8601 in UTC
     light: str = ""  # "green", "amber" or "red": how much it is like what the model has learned from
+    size: _Number = None  # area or volume of the mask that was approved last
+    unit: str = ""  # of it, such as mm²
     # Its place among the images that were shown, from 1 up; 0 for never shown.
     shown: Annotated[int, Field(ge=0, lt=2**53)] = 0
     masks: tuple[Path, ...] = ()  # files with masks of it, by their names

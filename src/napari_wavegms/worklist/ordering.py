@@ -14,7 +14,9 @@ from typing import Any, Literal, get_args
 from napari_wavegms.files.discovery import natural
 from napari_wavegms.worklist.item import STATES, Item, State
 
-SortOrder = Literal["least certain first", "lowest score first", "folder order", "name", "state", "longest first"]
+SortOrder = Literal[
+    "least certain first", "lowest score first", "folder order", "name", "state", "longest first", "largest first"
+]
 StateFilter = Literal["all", "todo", "unfinished", "predicted", "corrected", "approved", "skipped"]
 SORT_ORDERS: tuple[SortOrder, ...] = get_args(SortOrder)
 STATE_FILTERS: tuple[StateFilter, ...] = get_args(StateFilter)
@@ -116,6 +118,8 @@ def _rank(order: SortOrder, since: int | None) -> Callable[[Item], Any] | None:
             return lambda item: _STATES_IN_ORDER[item.state]
         case "longest first":
             return lambda item: -item.seconds
+        case "largest first":
+            return lambda item: -(item.size or 0)
         case _:
             return None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _TURN = "turn"  # counts what was shown, so that the last one is known whatever the clock says
 _BLANK = Item("", "")
 # What is true of the pixels, and of no others under the same name.
-_OF_PIXELS = ("state", "score", "uncertainty", "seconds", "light")
+_OF_PIXELS = ("state", "score", "uncertainty", "seconds", "light", "size", "unit")
 _UNTOUCHED = ("todo", "predicted")
 
 

@@ -96,6 +96,7 @@ def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) 
     mask = room.stroke((5, 5))
     room.approve()
     room.show(key)
+    assert (room.item.size, room.item.unit) == (np.count_nonzero(mask), "px²")
     assert not room.mask.editable
     assert np.array_equal(room.mask.data, mask)
     room.widget.prefetch.run_again()
@@ -105,7 +106,7 @@ def test_an_approved_mask_is_locked_until_the_approval_is_taken_back(room: Any) 
     assert np.array_equal(room.mask.data, mask)
     room.withdraw()
     room.wait(lambda: room.mask.editable)
-    assert room.item.state == "corrected"
+    assert (room.item.state, room.item.size) == ("corrected", None)
     assert CorrectionStore().corrections() == []
     assert np.array_equal(room.mask.data, mask)
 

@@ -15,7 +15,7 @@ from qtpy.QtTest import QAbstractItemModelTester
 
 from napari_wavegms.widgets.thumbnails import Thumbnails
 from napari_wavegms.widgets.worklist.labels import counts_line, details, gone_sentence, mark_of, nothing_shown
-from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
+from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, SIZE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.worklist.item import Item
 from napari_wavegms.worklist.ordering import next_key
 from napari_wavegms.worklist.worklist import OpenLayer, Worklist
@@ -63,13 +63,15 @@ def text(model: WorklistModel, name: str, column: int) -> str:
 
 def test_no_list_has_no_rows(thumbnails: Thumbnails) -> None:
     model = WorklistModel(thumbnails)
-    assert (model.rowCount(), model.columnCount(), model.current, model.next_key()) == (0, 4, None, None)
+    assert (model.rowCount(), model.columnCount(), model.current, model.next_key()) == (0, 5, None, None)
     assert sum(model.counts.values()) == 0
 
 
 def test_a_row_tells_what_is_known(model: WorklistModel) -> None:
     assert shown(model) == "abcde"
     model.note(key(model, "b"), state="predicted", uncertainty=0.314, score=0.9, seconds=75)
+    model.note(key(model, "b"), size=17249.3, unit="mm³")
+    assert text(model, "b", SIZE) == "17,249 mm³"
     assert [text(model, "b", column) for column in (IMAGE, UNCERTAINTY, SCORE, TIME)] == ["b", "0.31", "0.90", "1 min"]
     assert [text(model, "a", column) for column in (UNCERTAINTY, SCORE, TIME)] == ["", "", ""]
     index = model.index(1, IMAGE)

@@ -12,7 +12,7 @@ from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
-from napari_wavegms.widgets.worklist.model import SCORE, TIME
+from napari_wavegms.widgets.worklist.model import SCORE, SIZE, TIME
 from napari_wavegms.widgets.worklist.view import ROW_HEIGHT, WorklistView
 from napari_wavegms.worklist.worklist import Worklist
 
@@ -175,6 +175,9 @@ def test_columns_come_with_their_first_value(view: WorklistView) -> None:
     assert view.table.isColumnHidden(TIME)
     view.model.note(key(view, "scan_1"), score=0.0)
     view.model.note(key(view, "scan_1"), seconds=3)
+    assert view.table.isColumnHidden(SIZE)
+    view.model.note(key(view, "scan_1"), size=0.5, unit="mm²")
+    assert not view.table.isColumnHidden(SIZE)
     assert not view.table.isColumnHidden(SCORE)
     assert not view.table.isColumnHidden(TIME)
 

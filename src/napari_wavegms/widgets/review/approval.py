@@ -16,6 +16,7 @@ from napari_wavegms.finetune.events import FineTuneRequest, FineTuneResult, Stag
 from napari_wavegms.finetune.from_corrections import iter_from_corrections
 from napari_wavegms.finetune.presets import Preset
 from napari_wavegms.finetune.versions import ModelVersions
+from napari_wavegms.segment.measure import total_size
 from napari_wavegms.segment.segmenter_cache import Progress
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
@@ -52,6 +53,16 @@ def approvals_of(shown: Shown, threshold: float, editor: str) -> list[Approval]:
             )
         )
     return approvals
+
+
+def size_of(shown: Shown) -> tuple[float | None, str]:
+    """Area or volume of what a mask shows, all labels together, and its unit; None of a series of frames."""
+    plan = shown.loaded.plan
+    if plan.total > 1 and plan.noun == "frame":
+        return None, ""
+    labels = np.asarray(shown.mask.data)
+    sides = labels.shape[-2:] if plan.total == 1 else (-1, *labels.shape[-2:])
+    return total_size(labels.reshape(sides), shown.loaded.spacing)
 
 
 def approve_job(store: CorrectionStore, approvals: Sequence[Approval]) -> Generator[None, None, str]:
@@ -159,7 +170,8 @@ class Approvals(QObject):
             self._panel.say_problem(str(outcome.error))
             approve = not approve  # it is as it was
         else:
-            self._current.note_state(shown, "approved" if approve else "corrected")
+            size, unit = size_of(shown) if approve else (None, "")
+            self._current.note_state(shown, "approved" if approve else "corrected", size=size, unit=unit)
             self._count = max(0, self._count + (1 if approve else -1))
             shown.kept = True
             if outcome.result or self._is_noticed:

@@ -252,10 +252,10 @@ class CurrentImage(QObject):
             self.select()
             self.refresh()
 
-    def note_state(self, shown: Shown, state: State) -> None:
+    def note_state(self, shown: Shown, state: State, **more: Any) -> None:
         """Note and show what has become of an image."""
         shown.state = state
-        self._list.note(shown.key, state=state)
+        self._list.note(shown.key, state=state, **more)
 
     def _note_seconds(self, shown: Shown) -> None:
         if shown.worked > shown.noted:

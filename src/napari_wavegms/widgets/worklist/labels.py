@@ -24,6 +24,7 @@ SORT_ORDER_HELP: dict[SortOrder, str] = {
     "name": "By name; scan2 comes before scan10.",
     "state": "Images that need the least work first: corrected, predicted, to do, skipped, approved.",
     "longest first": "Images on which you spent most time first.",
+    "largest first": "Approved masks with the largest area or volume first.",
 }
 
 STATE_FILTER_LABELS: dict[StateFilter, str] = {

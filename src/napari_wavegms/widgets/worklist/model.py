@@ -23,20 +23,21 @@ from napari_wavegms.worklist.ordering import (
 )
 from napari_wavegms.worklist.worklist import Difference, Worklist
 
-IMAGE, UNCERTAINTY, SCORE, TIME = range(4)
-_TITLES = ("Image", "Uncertainty", "Score", "Time")
+IMAGE, UNCERTAINTY, SCORE, TIME, SIZE = range(5)
+_TITLES = ("Image", "Uncertainty", "Score", "Time", "Size")
 _TITLE_HELP = (
     "Click to sort by name. Press Enter to open the selected image.",
     "The model's uncertainty about the image as a whole, from 0 to 1. Click to sort, least certain first.",
     "The model's own score for its mask, from 0 to 1. Click to sort, lowest first.",
     "Time you spent editing the image. Click to sort, longest first.",
+    "Area or volume of the approved mask. Click to sort, largest first.",
 )
 ITEM_ROLE = int(Qt.ItemDataRole.UserRole)
 _Parent = QModelIndex
 
 
 class WorklistModel(QAbstractTableModel):
-    """A worklist as a table: image, uncertainty, score, time.
+    """A worklist as a table: image, uncertainty, score, time, size of the approved mask.
 
     Rows keep their places until `arrange`, so that no row moves away under the mouse; an image that no longer fits what
     is shown stays until a person goes on to another.
@@ -224,7 +225,7 @@ class WorklistModel(QAbstractTableModel):
     def _on_thumbnails(self, keys: list[str]) -> None:
         self._repaint(keys, last=IMAGE)
 
-    def _repaint(self, keys: Iterable[str], last: int = TIME) -> None:
+    def _repaint(self, keys: Iterable[str], last: int = SIZE) -> None:
         rows = [self._rows[key] for key in keys if key in self._rows]
         if rows:  # in one piece: a view paints no more than what it shows of it
             self.dataChanged.emit(self.index(min(rows), 0), self.index(max(rows), last))
@@ -246,6 +247,8 @@ class WorklistModel(QAbstractTableModel):
                 return f"{item.score:.2f}"
             case 3 if item.seconds > 0:
                 return rough_duration(item.seconds)
+            case 4 if item.size is not None:
+                return f"{item.size:.3g} {item.unit}" if item.size < 1000 else f"{item.size:,.0f} {item.unit}"
             case _:
                 return ""
 

@@ -38,7 +38,7 @@ from napari_wavegms.widgets.worklist.labels import (
     nothing_shown,
     state_line,
 )
-from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, TIME, UNCERTAINTY, WorklistModel
+from napari_wavegms.widgets.worklist.model import IMAGE, ITEM_ROLE, SCORE, SIZE, TIME, UNCERTAINTY, WorklistModel
 from napari_wavegms.worklist.item import Item
 from napari_wavegms.worklist.ordering import SORT_ORDERS, SortOrder, StateFilter
 from napari_wavegms.worklist.worklist import Worklist
@@ -49,16 +49,18 @@ _EDGE, _GAP = 3, 8  # pixels
 _ROOMY = 320  # pixels from which all columns are shown
 _MIDDLE = 128  # between dark and light
 ROW_HEIGHT = SHOWN + 2 * _EDGE
-_WIDTHS = {UNCERTAINTY: 74, SCORE: 46, TIME: 48}
+_WIDTHS = {UNCERTAINTY: 74, SCORE: 46, TIME: 48, SIZE: 84}
 _HAS_VALUE: dict[int, Callable[[Item], bool]] = {
     SCORE: lambda item: item.score is not None,
     TIME: lambda item: item.seconds > 0,
+    SIZE: lambda item: item.size is not None,
 }
 _BY_COLUMN: dict[int, SortOrder] = {
     IMAGE: "name",
     UNCERTAINTY: "least certain first",
     SCORE: "lowest score first",
     TIME: "longest first",
+    SIZE: "largest first",
 }
 _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _UP_DOWN = (Qt.Key.Key_Up, Qt.Key.Key_Down)
@@ -366,7 +368,7 @@ class WorklistView(QWidget):
             self.item_chosen.emit(self.model.keys[0])
 
     def _on_list(self) -> None:
-        for column in (SCORE, TIME):
+        for column in _HAS_VALUE:
             self.table.setColumnHidden(column, True)
         worklist = self.model.worklist
         sentences = () if worklist is None else (gone_sentence(worklist.gone), *worklist.warnings, *worklist.left_out)
