@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, in_volume, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import Preprocessing
 
 # No deadline: the first call imports, and the machine may be busy.
 steady = settings(deadline=None, derandomize=True)
@@ -26,7 +25,7 @@ class Brightness:
     """A segmenter that needs no network: bright is lesion."""
 
     level: float = 0.5
-    preprocessing = Preprocessing()
+    window = None
 
     def for_volume(self, planes: Any) -> Any:
         return self

@@ -101,6 +101,9 @@ def test_a_rule_of_the_volume_is_one_window_for_all_planes_of_a_stack(segmenter:
     plan = plan_stack(stack.shape, stack.dtype, rgb=False, current=(1, 0, 0))
     (one,) = segment_planes(of_volume, stack, plan)
     np.testing.assert_array_equal(one.segmentation.probability, found[1])
+    # A plane that is learned later, without its volume, needs the range; one that the card says need not be told.
+    assert (segmenter.window, one.window) == (None, (low, high))
+    assert segmenter.with_window((low, high)).window == (low, high)
 
 
 def test_threshold_comes_from_the_card_and_may_be_moved_without_the_network(segmenter: Segmenter) -> None:

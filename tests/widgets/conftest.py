@@ -77,6 +77,10 @@ class BrightnessSegmenter:
     def for_volume(self, planes: Any) -> Any:
         return self if self.preprocessing.window else self.with_window(self.preprocessing.for_volume(planes).window)
 
+    @property
+    def window(self) -> Any:
+        return self.preprocessing.window
+
     def with_window(self, window: Any) -> Any:
         return self if window is None else replace(self, preprocessing=self.preprocessing.with_window(window))
 

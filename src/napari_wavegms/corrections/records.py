@@ -29,7 +29,7 @@ class Approval:
     model: str = ""  # the one that predicted, if any
     threshold: float | None = None  # of the prediction
     editor: str = ""  # who approved
-    window: tuple[float, float] | None = None  # values that were black and white, where they weren't the plane's own
+    window: tuple[float, float] | None = None  # black and white, where neither the plane nor the model said it
 
     def __post_init__(self) -> None:
         rows_and_columns, colours = self.image.shape[:2], self.image.shape[2:]

@@ -34,7 +34,7 @@ class Provenance:
     channel_axis: int | None = None  # of the image, counted from 0
     channel: int | None = None  # the one that the mask belongs to, counted from 0
     class_names: tuple[str, ...] = ()  # of the labels, background first
-    window: tuple[float, float] | None = None  # values that became black and white, where they weren't each plane's own
+    window: tuple[float, float] | None = None  # black and white, where neither planes nor the card said it
     edited: bool | None = None  # whether a person changed what the model drew; None where nobody knows
     detail: str = ""  # "native" where the model ran again at the image's own pixels
 

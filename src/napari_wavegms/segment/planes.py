@@ -141,9 +141,7 @@ class SliceDone:
     number: int
     total: int
     segmentation: Segmentation
-    window: tuple[float, float] | None = (
-        None  # the values that became black and white, where they aren't the plane's own
-    )
+    window: tuple[float, float] | None = None  # see `used_window`
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +189,8 @@ def in_volume(segmenter: Segmenter, array: Any, plan: StackPlan) -> Segmenter:
 
 
 def used_window(segmenter: Segmenter, array: Any) -> tuple[float, float] | None:
-    """The values of an array that become black and white, where they are not each plane's own."""
-    return None if dtype_of(array) in (np.bool_, np.uint8) else segmenter.preprocessing.window
+    """The values of an array that become black and white, where neither each plane nor the model's card says them."""
+    return None if dtype_of(array) in (np.bool_, np.uint8) else segmenter.window
 
 
 def plan_stack(

@@ -235,6 +235,12 @@ class Segmenter:
         """The segmenter for the planes of one volume, see `Preprocessing.for_volume`."""
         return self._with(self.preprocessing.for_volume(planes))
 
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """The values that become black and white, where neither the plane nor the card says them."""
+        own = Preprocessing.from_dict(self.card.preprocessing).window
+        return None if self.preprocessing.window == own else self.preprocessing.window
+
     def with_window(self, window: Window | None) -> Segmenter:
         """The segmenter with another range of grey values, see `Preprocessing.with_window`; None for the card's."""
         return self if window is None else self._with(self.preprocessing.with_window(window))

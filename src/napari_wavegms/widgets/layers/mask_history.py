@@ -52,9 +52,7 @@ class Written:
     probability: Probability
     threshold: float
     labels: Mask | None = None  # the label of each pixel of the mask, where it was carried on from others; else 1
-    window: tuple[float, float] | None = (
-        None  # the values that became black and white, where they aren't the plane's own
-    )
+    window: tuple[float, float] | None = None  # of grey values, where neither the plane nor the model says it
 
     def mask(self) -> Mask:
         """The mask, (H, W)."""
