@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_wavegms.journal.journal import Journal
+from napari_wavegms.storage.content_hash import content_hash
+
 
 @pytest.fixture
 def stack(desk: Any) -> Any:
@@ -57,6 +60,10 @@ def test_the_rest_follows_fixed_slices_stay_and_one_undo_takes_it_back(stack: An
     agree = 2 * np.count_nonzero(mask.data & stack.truth) / (mask.data.sum() + stack.truth.sum())
     assert agree > 0.97
     assert "4 slices drawn" in stack.panel.status
+    image, journal = content_hash(stack.viewer.layers["scan"].data), Journal()  # a crash would lose none of it
+    stack.qtbot.waitUntil(
+        lambda: bool(journal.edits(image)) and np.array_equal(journal.restore(image), mask.data), timeout=20_000
+    )
     mask.undo()
     np.testing.assert_array_equal(mask.data, before)
 
