@@ -48,6 +48,18 @@ def test_folders_within_are_left_alone(tmp_path: Path) -> None:
     assert find_images(str(tmp_path)) == [tmp_path / "a.png"]
 
 
+@pytest.mark.parametrize("name", ["masks", "labels"])
+def test_a_folder_of_masks_beside_images_is_no_folder_of_images(tmp_path: Path, name: str) -> None:
+    images = [touch(tmp_path / "images", "a.png") / "a.png", touch(tmp_path / "more", "b.png") / "b.png"]
+    touch(tmp_path / name, "a.png")
+    touch(tmp_path / "more" / name, "b.png")  # beside images
+    assert find_images(tmp_path, recursive=True) == images
+    assert find_images(tmp_path / name) == [tmp_path / name / "a.png"]
+    touch(tmp_path / "alone")
+    (alone,) = find_images(touch(tmp_path / "alone" / name, "c.png").parent, recursive=True)
+    assert alone.name == "c.png"
+
+
 def test_nothing_found_is_said(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"no image in .*\. Choose PNG, JPEG, BMP, TIFF, NIfTI, MHA, NRRD or DICOM files"

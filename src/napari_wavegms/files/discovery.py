@@ -33,6 +33,7 @@ _MASK = re.compile(
 )
 _MASK_FIRST = re.compile(r"(?P<word>masks?|seg|labels?|gt)[ _.-](?P<stem>.+)(?P<number>)", re.IGNORECASE)
 _MAP = re.compile(r".+[_-](probability|uncertainty)", re.IGNORECASE)
+_IMAGE_FOLDERS, _MASK_FOLDERS = ("images", "image"), ("masks", "mask", "labels")
 _LOOKED_AT = 10_000  # entries of the folders within a folder
 _NO_PICTURE = re.compile(r"\.(txt|csv|tsv|jsonl?|md|xml|ya?ml|log|ini|db|html|pdf|py)", re.IGNORECASE)
 
@@ -65,8 +66,8 @@ def find_images(
 
     Files are used whatever their ending; wildcards that no shell has expanded are expanded. Of folders their own images
     are used, by their endings in `SUFFIXES`, without hidden ones, in natural order (``scan2`` before ``scan10``);
-    `recursive` goes into folders within folders. Masks named as we name them (``scan_mask.tif``) are no images, nor is
-    ``scan_gt.png`` beside ``scan.png``, as other programs name them.
+    `recursive` goes into folders within folders, but not into ``masks`` beside images. Masks named as we name them
+    (``scan_mask.tif``) are no images, nor is ``scan_gt.png`` beside ``scan.png``, as other programs name them.
 
     Raises `InputError` for a path that does not exist, or if there is no image in any of them.
     """
@@ -121,8 +122,7 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
     """Sentences on what a folder holds beside its own images and their masks, and why it is not used."""
     place = expanded(str(folder))
     inside = _inside(place)
-    used = _places_of_masks(place)
-    inner = [path for path in inside.folders if path not in used and _has_images(path)]
+    inner = [path for path in _image_folders(inside) if _has_images(path)]
     within = [f"the images in {_listed(inner)}. Choose that folder to use them."] if inner else []
     return [f"Left out of {place.name}: {sentence}" for sentence in (*_others(inside), *within)]
 
@@ -315,13 +315,19 @@ def _others(inside: _Inside) -> Iterator[str]:
         yield f"{_listed(inside.hidden)}, because {'they are' if len(inside.hidden) > 1 else 'it is'} hidden."
 
 
+def _image_folders(inside: _Inside) -> list[Path]:
+    """The folders that may hold images: of masks are those called so beside images or a folder of images."""
+    has_images = inside.images or any(path.name.lower() in _IMAGE_FOLDERS for path in inside.folders)
+    return [path for path in inside.folders if not (has_images and path.name.lower() in _MASK_FOLDERS)]
+
+
 def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
     """The image files of a folder in natural order, and notes on what else there is."""
     inside = _inside(folder)
     yield from inside.images
     for sentence in _others(inside):
         note(f"Left out of {folder}: {sentence}")
-    inner = inside.folders
+    inner = _image_folders(inside)
     if recursive:
         for place in inner:
             yield from _images_of(place, recursive, note)
@@ -395,8 +401,8 @@ def _two_sides(
 
 
 def _places_of_masks(folder: Path) -> list[Path]:
-    above = folder.parent if folder.name.lower() in ("images", "image") else folder
-    return [folder, *(place for name in ("masks", "mask", "labels") if (place := above / name).is_dir())]
+    above = folder.parent if folder.name.lower() in _IMAGE_FOLDERS else folder
+    return [folder, *(place for name in _MASK_FOLDERS if (place := above / name).is_dir())]
 
 
 def _newest(masks: Iterable[Path]) -> tuple[Path, ...]:
