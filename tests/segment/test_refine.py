@@ -11,7 +11,7 @@ import pytest
 
 from napari_wavegms.learn.metrics import dice
 from napari_wavegms.segment.preprocessing import Preprocessing, prepare, restore
-from napari_wavegms.segment.refine import FineProbability, refine
+from napari_wavegms.segment.refine import FineProbability, Pyramid, refine
 
 SIZE = 128
 
@@ -102,6 +102,8 @@ class Counting:
     array: np.ndarray
     read: int = 0
 
+    dtype = np.dtype(np.uint8)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
@@ -119,6 +121,19 @@ def test_of_a_pyramid_only_windows_of_the_fitting_level_are_read() -> None:
     assert dice(found.full() >= 0.5, truth) > 0.97
     assert levels[3].read >= levels[3].array.size
     assert levels[0].read < image.size / 4
+
+
+def test_of_a_stack_of_pyramids_the_plane_in_turn_is_read_in_windows() -> None:
+    image, truth = discs(24, (400, 300), (700, 90))
+    empty = np.zeros_like(image)
+    levels = [Counting(np.stack([empty[:: 2**n, :: 2**n], image[:: 2**n, :: 2**n]])) for n in range(4)]
+    levels[3].array = levels[3].array[1:]  # a coarser level may have fewer slices
+    pyramid = Pyramid(levels)
+    assert pyramid.shape == (2, 2048, 2048)
+    found = refine(Brightness(), pyramid[1, slice(None), slice(None)])  # type: ignore[arg-type]
+    assert dice(found.full() >= 0.5, truth) > 0.97
+    assert levels[0].read < image.size / 4
+    assert np.asarray(pyramid[1, slice(None), slice(None)]).shape == (512, 512)
 
 
 def test_what_is_told_of_the_windows_may_stop_them() -> None:

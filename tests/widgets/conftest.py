@@ -85,6 +85,7 @@ class BrightnessSegmenter:
         return self if window is None else replace(self, preprocessing=self.preprocessing.with_window(window))
 
     def segment(self, image: Any) -> Any:
+        image = np.asarray(image)
         if self.preprocessing.window is not None:
             image = 255 * scale_intensity(image, (0, 100), self.preprocessing.window)[0]
         if self.steps is not None:

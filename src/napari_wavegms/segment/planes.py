@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.segment.refine import Levels
 from napari_wavegms.wording import counted
 
 if TYPE_CHECKING:
@@ -164,8 +165,9 @@ def segment_planes(
     """Segment the planned planes one by one; closing the generator stops it between two planes.
 
     `array` has the planned shape and is whatever ``numpy.asarray(array[index])`` can read (numpy, dask, zarr, h5py): a
-    lazy one computes each plane when its turn comes. `order` has numbers of planes, by default all. Raises `InputError`
-    if the shape is another one, or the segmenter refuses a plane, which is then named.
+    lazy one computes each plane when its turn comes, and of a `Pyramid` windows are read. `order` has numbers of
+    planes, by default all. Raises `InputError` if the shape is another one, or the segmenter refuses a plane, which is
+    then named.
     """
     if tuple(array.shape) != plan.shape:
         raise InputError(
@@ -177,7 +179,8 @@ def segment_planes(
     window = used_window(segmenter, array)
     for done, i in enumerate(order, start=1):
         try:
-            segmentation = segmenter.segment(np.asarray(array[indices[i]]))
+            plane = array[indices[i]]
+            segmentation = segmenter.segment(plane if isinstance(plane, Levels) else np.asarray(plane))
         except InputError as error:
             raise InputError(f"Plane {i + 1} of {total}: {error}" if total > 1 else str(error)) from error
         yield SliceDone(plan.label_index(i), done, len(order), segmentation, window)

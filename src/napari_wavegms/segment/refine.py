@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_wavegms.files.formats.ome_zarr import Plane, in_level
 from napari_wavegms.segment.box_prompt import Box
 from napari_wavegms.segment.preprocessing import FloatArray, Preprocessing, prepare, restore
 
@@ -46,6 +47,28 @@ Detail = Literal["whole", "native"]
 
 OnWindow = Callable[[int, int], object]
 """Told how many windows are done, of how many that are known so far; what it raises stops the work."""
+
+
+class Levels(tuple[Any, ...]):
+    """A plane, (H, W) or (H, W, 3 or 4), and coarser copies of it, of which ``level[rows, columns]`` reads a window.
+
+    As an array it is its coarsest level of at least 512 rows or columns, or else its finest.
+    """
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        rows, columns = self[0].shape[:2]
+        return np.asarray(_read(self, Box(0, rows, 0, columns), 256), dtype)
+
+
+class Pyramid:
+    """The levels of an image of any axes, the finest first: numpy, dask or zarr. An index reads a plane's `Levels`."""
+
+    def __init__(self, levels: Sequence[Any]) -> None:
+        self._levels = levels
+        self.shape, self.dtype = tuple(levels[0].shape), levels[0].dtype
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> Levels:
+        return Levels(Plane(level, in_level(index, self.shape, level.shape)) for level in self._levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

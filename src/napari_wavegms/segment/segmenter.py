@@ -36,7 +36,7 @@ from napari_wavegms.segment.preprocessing import (
     prepare,
     restore,
 )
-from napari_wavegms.segment.refine import Detail, OnWindow, refine
+from napari_wavegms.segment.refine import Detail, Levels, OnWindow, refine
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +192,12 @@ class Segmenter:
         codec = load_codec(codec) if isinstance(codec, str) else codec
         return cls(network, card, codec, chosen, partial(load_keeper, resolve(model)))
 
-    def segment(self, image: npt.ArrayLike, threshold: float | None = None) -> Segmentation:
+    def segment(self, image: npt.ArrayLike | Levels, threshold: float | None = None) -> Segmentation:
         """Segment one image; the same image always gives the same mask.
 
         Parameters
         ----------
-        image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        image : array-like of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or Levels
             Any real numeric dtype; see `napari_wavegms.segment.preprocessing.prepare` for what happens to its values.
         threshold : float, optional
             In (0, 1); the card's by default.
@@ -211,8 +211,8 @@ class Segmenter:
         threshold = self.threshold if threshold is None else threshold
         # Checked before the network runs.
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
-        if self.detail == "native":
-            found = refine(self, [np.asarray(image)], self._on_window)
+        if isinstance(image, Levels) or self.detail == "native":
+            found = refine(self, image if isinstance(image, Levels) else [np.asarray(image)], self._on_window)
             probability, intensity, is_uniform = found.full(), found.intensity, found.is_uniform
         else:
             prepared = prepare(image, self.preprocessing)

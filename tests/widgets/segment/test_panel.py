@@ -39,10 +39,13 @@ def test_what_a_person_chooses_is_told(panel: SegmentPanel, qtbot: Any) -> None:
     with qtbot.waitSignal(panel.options_changed):
         choose_device(panel, "cpu")
     with qtbot.waitSignal(panel.pressed) as pressed:
-        panel.findChild(QCheckBox).click()
+        next(box for box in panel.findChildren(QCheckBox) if box.text() == "Probability layer").click()
     assert pressed.args == ["probability"]
     assert panel.wants_probability
-    assert panel.options.device == "cpu"
+    assert (panel.options.device, panel.options.detail) == ("cpu", "whole")
+    with qtbot.waitSignal(panel.options_changed):
+        next(box for box in panel.findChildren(QCheckBox) if box.text() == "Native detail").click()
+    assert panel.options.detail == "native"
 
 
 def test_every_problem_marks_its_field_and_the_first_is_said(panel: SegmentPanel) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +46,32 @@ def is_image(path: Path) -> bool:
 
 
 class Plane:
-    """A plane of one level, (H, W) or (H, W, 3), of which ``plane[rows, columns]`` reads a window."""
+    """A plane of an array, of which ``plane[rows, columns]`` reads a window and nothing else.
 
-    def __init__(self, array: Any, axes: str, places: Mapping[str, int]) -> None:
-        self._array, self._axes, self._places = array, axes, places
-        colours = (3,) if "C" in axes and "C" not in places else ()
-        self.shape = (*array.shape[-2:], *colours)
+    `index` has a place, or a whole slice for rows, columns and colours, along each axis; colours come last.
+    """
+
+    def __init__(self, array: Any, index: tuple[int | slice, ...], colours: int | None = None) -> None:
+        self._array, self._index, self._colours = array, index, colours
+        self._whole = [axis for axis, at in enumerate(index) if isinstance(at, slice)]
+        if colours is not None:
+            self._whole = [*(axis for axis in self._whole if axis != colours), colours]
+        self.shape = tuple(int(array.shape[axis]) for axis in self._whole)
 
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
-        index = (*(self._places.get(letter, slice(None)) for letter in self._axes[:-2]), *window)
-        part = np.asarray(self._array[index])
-        return np.moveaxis(part, 0, 2) if len(self.shape) == 3 else part
+        index = list(self._index)
+        index[self._whole[0]], index[self._whole[1]] = window
+        part = np.asarray(self._array[tuple(index)])
+        return part if self._colours is None else np.moveaxis(part, 0, 2)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :], dtype)
+
+
+def in_level(index: tuple[int | slice, ...], shape: Sequence[int], level: Sequence[int]) -> tuple[int | slice, ...]:
+    """An index of an array of one shape, in a level of it that may have fewer slices."""
+    lengths = zip(index, shape, level, strict=True)
+    return tuple(int((at + 0.5) * n / whole) if isinstance(at, int) else at for at, whole, n in lengths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,13 +118,10 @@ class OmeZarr:
 
     def planes(self, index: tuple[int | slice, ...]) -> list[Plane]:
         """A plane of all levels, the finest first; `index` has a place or a slice for each of `plan_axes`."""
-        places = {letter: at for letter, at in zip(self.plan_axes, index, strict=True) if isinstance(at, int)}
-        return [Plane(array, self.axes, self._scaled(places, array.shape)) for array in self.levels]
-
-    def _scaled(self, places: Mapping[str, int], shape: tuple[int, ...]) -> dict[str, int]:
-        """The places in a coarser level, which may have fewer slices."""
-        lengths = zip(self.axes, shape, self.levels[0].shape, strict=True)
-        return {letter: _scaled(places[letter], n, whole) for letter, n, whole in lengths if letter in places}
+        places = dict(zip(self.plan_axes, index, strict=True))
+        whole = tuple(places.get(letter, slice(None)) for letter in self.axes)
+        colours = self.axes.index("C") if self.colours else None
+        return [Plane(array, in_level(whole, self.levels[0].shape, array.shape), colours) for array in self.levels]
 
 
 def open_image(path: Path) -> OmeZarr:
@@ -203,9 +212,8 @@ class LabelWriter:
         labelled = 0
         finest = self._arrays[0].shape
         for array in self._arrays:
-            lengths = list(zip(array.shape, finest, strict=True))[:-2]
-            places = [_scaled(at, *length) for at, length in zip(index, lengths, strict=False)]
-            if index[:-2] != tuple(_scaled(at, n, whole) for at, (whole, n) in zip(places, lengths, strict=True)):
+            places = in_level(index, finest, array.shape)[:-2]
+            if in_level((*places, *index[-2:]), array.shape, finest) != index:
                 continue  # a slice that a coarser level leaves out
             down, across = finest[-2] / array.shape[-2], finest[-1] / array.shape[-1]
             for top in range(0, array.shape[-2], _CHUNK):
@@ -255,12 +263,6 @@ class LabelWriter:
             for step in steps
             if step.get("type") in ("scale", "translation") and step["type"] in step
         ]
-
-
-def _scaled(place: int | slice, length: int, whole: int) -> int:
-    """A place along an axis of one length, along the same one of another length."""
-    assert isinstance(place, int)
-    return int((place + 0.5) * length / whole)
 
 
 def _span(places: NDArray[Any]) -> slice:

@@ -42,6 +42,8 @@ class ImageFacts:
     name : str
     pixels : array-like
         The full resolution of a multiscale image; not read here.
+    levels : sequence of array-like or None
+        All resolutions of a multiscale image, the finest first.
     shape : tuple of int
     dtype : dtype
     rgb : bool
@@ -62,6 +64,7 @@ class ImageFacts:
     layer_id: Hashable
     name: str
     pixels: Any
+    levels: Any
     shape: tuple[int, ...]
     dtype: Any
     rgb: bool
@@ -84,6 +87,7 @@ class ImageFacts:
             layer_id=layer.unique_id,
             name=str(layer.name),
             pixels=pixels,
+            levels=layer.data if layer.multiscale else None,
             shape=shape,
             dtype=dtype,
             rgb=bool(layer.rgb),

@@ -54,6 +54,8 @@ class Written:
     labels: Mask | None = None  # the label of each pixel of the mask, where it was carried on from others; else 1
     window: tuple[float, float] | None = None  # of grey values, where neither the plane nor the model says it
 
+    detail: str = ""  # "native" where the model ran again at the image's own pixels
+
     def mask(self) -> Mask:
         """The mask, (H, W)."""
         mask = threshold_probability(self.probability, self.threshold)

@@ -72,6 +72,11 @@ class SegmentPanel(QWidget):
         self._probability = CheckBox(
             text="Probability layer", tooltip="Show the probability behind the mask, 0 to 1, as an image layer."
         )
+        self._native = CheckBox(
+            text="Native detail",
+            tooltip="Segment again at the image's own pixels around each piece that is found, and search large images "
+            "for small structures. It takes seconds.",
+        )
         self.clean_up_row, self.measure_fold = CleanUpRow(), MeasureFold()
         self._tools = {name: self._button(name, *words) for name, words in _TOOLS.items()}
         for name in self._tools.keys() - {"mask"}:  # whose key is to be read
@@ -91,7 +96,8 @@ class SegmentPanel(QWidget):
         self._form = self._lay_out()
         for field in (self._image, self._channel, self._window, self.device_row, self.model_row):
             field.chosen.connect(self.options_changed)
-        self._frames.changed.connect(lambda: self.options_changed.emit())
+        for choice in (self._frames, self._native):
+            choice.changed.connect(lambda: self.options_changed.emit())
         self.model_row.failed.connect(lambda sentence: self.say(sentence, "problem"))
         self._probability.changed.connect(lambda: self.pressed.emit("probability"))
 
@@ -111,6 +117,7 @@ class SegmentPanel(QWidget):
             model=self.model_row.choice,
             device=self.device_row.wish,
             window=self._window.value,
+            detail="native" if self._native.value else "whole",
         )
 
     @property
@@ -192,6 +199,7 @@ class SegmentPanel(QWidget):
             ("", self._note),
             ("Model", self.model_row),
             ("Device", self.device_row),
+            ("", self._native.native),
         )
         threshold = fill(QHBoxLayout(), QLabel("Threshold"), self.threshold_row, spacing=8)
         tools = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan
 from napari_wavegms.segment.preprocessing import VOLUME, WINDOWS, Window
+from napari_wavegms.segment.refine import Detail, Pyramid
 from napari_wavegms.widgets.forms.device_row import device_hint, installed_torch
 from napari_wavegms.widgets.forms.model_row import ModelChoice
 from napari_wavegms.widgets.layers.image_info import ChannelChoice, ImageFacts
@@ -33,6 +34,7 @@ class SegmentOptions:
     model: ModelChoice | None = None
     device: str = "auto"
     window: Window | None = None  # which grey values become black and white; None: what the model's card says
+    detail: Detail = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,15 @@ class SegmentRequest:
     channels: tuple[tuple[str, ChannelChoice | None], ...] = ()  # what may be chosen, by name
     plan: StackPlan | None = None  # the planes to segment; None where there are none
     pixels: Any = field(default=None, compare=False, repr=False)  # the layer's array, read plane by plane
+    levels: Any = field(default=None, compare=False, repr=False)  # of a multiscale layer, the finest first
     order: tuple[int, ...] = field(default=(), compare=False, repr=False)  # of the planes, the one on screen first
     along: str = ""  # how the planes lie: the axis that is gone through, and what slices along it are called
     aside: str = field(default="", compare=False)  # what the viewer shows where it shows no such plane
+
+    @property
+    def array(self) -> Any:
+        """What is read to segment it: of a multiscale layer, windows of the level that fits."""
+        return self.pixels if self.levels is None else Pyramid(self.levels)
 
     @property
     def has_frames(self) -> bool:
@@ -98,7 +106,7 @@ def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Pro
         problems.append(Problem("device", hint.sentence))
     windows = window_choices(facts, plan)
     choice = options.window if options.window in dict(windows).values() else None
-    options = SegmentOptions(facts.layer_id, options.every, channel, options.model, options.device, choice)
+    options = replace(options, image=facts.layer_id, channel=channel, window=choice)
     odd = choice in WINDOWS.values() and facts.values[0] >= 0  # air is -1000
     return SegmentRequest(
         options,
@@ -111,6 +119,7 @@ def make_request(facts: ImageFacts | None, options: SegmentOptions, refused: Pro
         channels=channels,
         plan=plan,
         pixels=facts.pixels,
+        levels=facts.levels,
         order=() if plan is None else plan.order_from(facts.current),
         along=_along(facts, plan),
         aside=_aside(facts, plan),

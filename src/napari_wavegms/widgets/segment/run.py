@@ -8,10 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_wavegms.segment.planes import SliceDone, segment_planes
+from napari_wavegms.errors import InputError
+from napari_wavegms.segment.planes import SliceDone, StackPlan, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Written, plane_key, selection
@@ -66,7 +68,10 @@ def segment_job(
     preload_napari_imports()
     yield Ready("Segmenting…", device, segmenter.device.reason)
     start = monotonic()
-    yield from segment_planes(segmenter, request.pixels, request.plan, order)
+    if request.options.detail == "native":
+        segmenter = segmenter.with_detail("native")
+    _ask_for_memory(request.image_name, request.plan)
+    yield from segment_planes(segmenter, request.array, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
 
 
@@ -78,7 +83,17 @@ def light_job(request: SegmentRequest) -> Generator[None, None, tuple[SegmentReq
     assert request.options.model is not None
     assert request.plan is not None
     index = request.plan.indices[request.order[0]]
-    return request, level_of(request.options.model.card)(np.asarray(request.pixels[index]))
+    return request, level_of(request.options.model.card)(np.asarray(request.array[index]))
+
+
+def _ask_for_memory(name: str, plan: StackPlan) -> None:
+    """Raise `InputError` where a plane's probability and mask would not fit into half of the free memory."""
+    rows, columns = (plan.shape[axis] for axis in plan.plane_axes)
+    if 8 * rows * columns > psutil.virtual_memory().available / 2:
+        raise InputError(
+            f"{name} has planes of {rows} x {columns} pixels, too large for a mask in memory. Save it as OME-Zarr and "
+            "run 'wavegms segment' on it, which writes the mask in parts."
+        )
 
 
 class SegmentRun:
@@ -138,7 +153,9 @@ class SegmentRun:
         """Receive one plane."""
         key = plane_key(done.index)
         self.left.pop(0)
-        self._came[key] = written = Written(done.segmentation.probability, self._threshold(), window=done.window)
+        detail = "native" if self.request.options.detail == "native" else ""
+        probability, threshold = done.segmentation.probability, self._threshold()
+        self._came[key] = written = Written(probability, threshold, window=done.window, detail=detail)
         self._segmented[key] = done.segmentation.probability.size
         self._is_uniform = self._is_uniform and done.segmentation.is_uniform
         if not self._makes_mask:

@@ -129,8 +129,8 @@ class MaskTools(QObject):
         image = layer_by_id(self._viewer, memory.image_id)
         source = "" if image is None else Path(image.source.path or image.name).name
         ours = self._ours()
-        window = None if ours is None else ours.window
-        made = Provenance.now(memory.model, self._threshold_in_mask(), source, window=window)
+        how = {} if ours is None else {"window": ours.window, "detail": ours.detail}
+        made = Provenance.now(memory.model, self._threshold_in_mask(), source, **how)
         channel = memory.channel
         return made if channel is None else replace(made, channel_axis=channel.axis, channel=channel.channel)
 
