@@ -122,13 +122,24 @@ def test_a_slice_of_a_level_with_fewer_slices_is_the_nearest(make: Make) -> None
     assert [int(np.asarray(plane)[0, 0]) for plane in planes] == [3, 3]
 
 
+AXES = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+
+
+def scaled(*scale: object) -> dict[str, Any]:
+    return {"coordinateTransformations": [{"type": "scale", "scale": list(scale)}]}
+
+
 @pytest.mark.parametrize(
     ("axes", "change", "sentence"),
     [
         ("yx", {"multiscales": []}, "Zarr group without multiscales, not an image. Choose an image in it"),
         ("yx", {"multiscales": [], "plate": {}}, "is a plate, not an image"),
         ("yx", {"version": "0.9"}, "is OME-Zarr 0.9; Wave-GMS reads 0.4 and 0.5"),
-        ("yx", {"multiscales": [{"datasets": []}]}, "lack their axes or datasets"),
+        ("yx", {"multiscales": [{"datasets": []}]}, "is damaged"),
+        ("yx", {"omero": [5]}, "metadata of .* is damaged"),
+        ("yx", {"multiscales": [{"axes": AXES, "datasets": [{"path": "../0"}]}]}, "an array outside its folder"),
+        ("yx", {"multiscales": [{"axes": AXES, "datasets": [{"path": "0", **scaled(2)}]}]}, "scale does not have 2"),
+        ("yx", {"multiscales": [{"axes": AXES, "datasets": [{"path": "0", **scaled("x", 2)}]}]}, "is damaged"),
         ("qyx", {}, "has the axes qyx; Wave-GMS reads t, c, z and, at the end, y and x"),
         ("xyz", {}, "has the axes xyz"),
     ],

@@ -127,6 +127,21 @@ class OmeZarr:
 def open_image(path: Path) -> OmeZarr:
     """Open an image; raises `InputError`, one sentence, for what is none that can be read."""
     group = _open(path)
+    try:
+        image = _understood(group, path)
+        _ = image.spacing
+        for holder in (image.multiscale, *image.multiscale["datasets"]):
+            for step in holder.get("coordinateTransformations", ()):
+                if len(step.get(step["type"], image.axes)) != len(image.axes):
+                    raise ValueError(f"its {step['type']} does not have {len(image.axes)} numbers")
+    except InputError:
+        raise
+    except (OSError, AttributeError, ArithmeticError, IndexError, KeyError, TypeError, ValueError) as cause:
+        raise InputError(f"The metadata of {path} is damaged ({cause}). Copy or write it again.") from cause
+    return image
+
+
+def _understood(group: Any, path: Path) -> OmeZarr:
     about = dict(group.attrs)
     about = {**about, **about.get("ome", {})}
     multiscale = next(iter(about.get("multiscales", ())), None)
@@ -137,13 +152,12 @@ def open_image(path: Path) -> OmeZarr:
     version = str(about.get("version") or multiscale.get("version") or "0.4")
     if version not in VERSIONS:
         raise InputError(f"{path} is OME-Zarr {version}; Wave-GMS reads {' and '.join(VERSIONS)}. Convert it.")
-    try:
-        axes = "".join(str(axis["name"]) for axis in multiscale["axes"]).upper()
-        names = [str(dataset["path"]) for dataset in multiscale["datasets"]]
-    except (KeyError, TypeError) as cause:
-        raise InputError(f"The multiscales of {path} lack their axes or datasets ({cause}). Write it again.") from cause
+    axes = "".join(str(axis["name"]) for axis in multiscale["axes"]).upper()
+    names = [str(dataset["path"]) for dataset in multiscale["datasets"]]
     if not axes.endswith("YX") or len(set(axes)) < len(axes) or not set(axes) <= set(_AXES):
         raise InputError(f"{path} has the axes {axes.lower()}; Wave-GMS reads t, c, z and, at the end, y and x.")
+    if any(".." in Path(name).parts or Path(name).is_absolute() for name in names):
+        raise InputError(f"{path} names an array outside its folder. Copy or write it again.")
     levels = [group.get(name) for name in names]
     for name, level in zip(names, levels, strict=True):
         if len(getattr(level, "shape", ())) != len(axes):
