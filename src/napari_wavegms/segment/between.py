@@ -24,7 +24,8 @@ Mask = npt.NDArray[Any]
 Box = tuple[slice, slice]
 
 NONE_FIXED = (
-    "No slice is fixed yet: correct some by hand, every fifth for example, or press “Slice is right”; then carry on."
+    "Nothing is fixed yet: correct some slices or frames by hand, every fifth for example, or call them right; then "
+    "carry on."
 )
 
 _SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # how much the model may count

@@ -19,7 +19,7 @@ def stack(desk: Any) -> Any:
     radius = np.hypot(rows - 32, columns - 32)
     desk.truth = np.broadcast_to(radius <= 14, (7, 64, 64))
     image = np.where(radius <= 12, 230, np.where(radius <= 14, 110, 20)).astype(np.uint8)
-    desk.viewer.add_image(np.broadcast_to(image, (7, 64, 64)).copy(), name="scan")
+    desk.viewer.add_image(np.broadcast_to(image, (7, 64, 64)).copy(), name="scan", axis_labels="zyx")
     desk.every_frame()
     desk.run()
     return desk
@@ -84,7 +84,7 @@ def test_what_was_carried_on_is_not_fixed_afterwards(stack: Any) -> None:
 def test_a_slice_that_is_right_as_it_is_counts_as_fixed(stack: Any) -> None:
     stack.viewer.dims.set_current_step(0, 2)
     stack.button("Slice is right").click()
-    assert stack.panel.status == "This slice is fixed: Carry on will not change it."
+    assert stack.panel.status == "What is shown is fixed: Carry on will not change it."
     correct(stack, 5)
     carry(stack)
     assert stack.says("from 2 fixed slices")
@@ -95,7 +95,7 @@ def test_a_slice_that_is_right_as_it_is_counts_as_fixed(stack: Any) -> None:
 
 def test_without_a_fixed_slice_a_sentence_says_what_to_do(stack: Any) -> None:
     stack.button("Carry on").click()
-    assert stack.says("No slice is fixed yet")
+    assert stack.says("Nothing is fixed yet")
 
 
 def test_it_is_shown_for_stacks_only(desk: Any) -> None:
@@ -120,4 +120,4 @@ def test_what_the_model_saw_in_other_grey_values_is_not_used(desk: Any) -> None:
     carry(desk)
     assert len(desk.segmenter.calls) == 10
     desk.button("Use").click()
-    assert desk.widget.panel.status.startswith("3 slices drawn")
+    assert desk.widget.panel.status.startswith("3 frames drawn")

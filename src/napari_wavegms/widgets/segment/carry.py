@@ -74,12 +74,13 @@ def carry_job(
         return request.known[number]
 
     made: list[Carried] = []
+    noun = request.plan.noun
     for number in request.fixed:  # here rather than inside, where nothing can stop it
-        yield Progress("Carrying on: comparing the model with the fixed slices…")
+        yield Progress(f"Carrying on: comparing the model with the fixed {noun}s…")
         probability_of(number)
     for one in carry_on(request.fixed, probability_of, len(request.keys), request.threshold):
         made.append(one)
-        yield Progress(f"Carrying on: {counted(len(made), 'slice')} drawn…")
+        yield Progress(f"Carrying on: {counted(len(made), noun)} drawn…")
     return made, window
 
 
@@ -116,7 +117,7 @@ class CarryOn(QObject):
         key = mask_layers.plane_on_screen(self._viewer, mask)
         memory.right ^= {key}
         now = "is fixed: Carry on will not change it" if key in memory.right else "is no longer called right"
-        self.said.emit(f"This slice {now}.", "")
+        self.said.emit(f"What is shown {now}.", "")
 
     def press(self, mask: Labels | None, facts: ImageFacts | None, chosen: SegmentRequest, threshold: float) -> None:
         """Start, or stop what runs."""
@@ -155,8 +156,9 @@ class CarryOn(QObject):
         }
         mask_layers.update_mask(mask, request.model.name, planes, "replace")
         mask_layers.hand_to_painter(self._viewer, mask)
-        worth = "" if not made else f" The next one worth correcting is slice {_most_doubtful(made) + 1}."
-        self.said.emit(f"{counted(len(planes), 'slice')} drawn.{worth} Press Ctrl+Z to undo.", "")
+        noun = request.plan.noun
+        worth = "" if not made else f" The next one worth correcting is {noun} {_most_doubtful(made) + 1}."
+        self.said.emit(f"{counted(len(planes), noun)} drawn.{worth} Press Ctrl+Z to undo.", "")
 
     def _make(
         self, mask: Labels | None, facts: ImageFacts | None, chosen: SegmentRequest, threshold: float
@@ -192,8 +194,8 @@ class CarryOn(QObject):
             self.said.emit("Stopped. Nothing was changed.", "")
         elif not outcome.result[0]:
             self.said.emit(
-                "There is nothing to draw: no slice lies between fixed ones, and beyond them the model sees "
-                "nothing that goes on. Fix slices further apart.",
+                f"There is nothing to draw: no {request.plan.noun} lies between fixed ones, and beyond them the model "
+                f"sees nothing that goes on. Fix {request.plan.noun}s further apart.",
                 "",
             )
         else:
@@ -219,8 +221,9 @@ class CarryOn(QObject):
         doubtful = _most_doubtful(self._made)
         mask_layers.go_to(self._viewer, mask, request.keys[doubtful])
         self.said.emit("", "")
-        drawn, fixed = counted(len(self._made), "slice"), counted(len(request.fixed), "fixed slice")
-        sentence = f"{drawn} drawn from {fixed}. Slice {doubtful + 1}, shown, is the most doubtful."
+        noun = request.plan.noun
+        drawn, fixed = counted(len(self._made), noun), counted(len(request.fixed), f"fixed {noun}")
+        sentence = f"{drawn} drawn from {fixed}. {noun.capitalize()} {doubtful + 1}, shown, is the most doubtful."
         self._question.ask(sentence, _ANSWERS, preferred="use")
 
 
@@ -236,7 +239,7 @@ def _is_fixed(mask: Labels, memory: MaskMemory, key: PlaneKey) -> bool:
 def _slices_of(plan: StackPlan, current: tuple[int, ...]) -> range:
     """The planes along the last axis of slices or frames, at the present place along others."""
     if not plan.frame_axes:
-        raise InputError("This image has one slice only; Carry on needs a stack of slices or frames.")
+        raise InputError("This image is a single plane; Carry on needs a stack of slices or frames.")
     length = plan.shape[plan.frame_axes[-1]]
     here = plan.order_from(current)[0]
     return range(here - here % length, here - here % length + length)

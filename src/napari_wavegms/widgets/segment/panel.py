@@ -34,13 +34,16 @@ from napari_wavegms.wording import counted
 
 THIS, ALL = "this", "all"
 _TOOLS = {
-    "mask": ("Mask on/off", "Show or hide the mask."),
+    "mask": ("Mask", "Show or hide the mask."),
     "spot": ("Uncertain spot", "Go to the next place where the model is uncertain, and ring it."),
     "carry": (
         "Carry on",
         "Draw the other slices from those that you corrected or called right, which stay as they are.",
     ),
-    "right": ("Slice is right", "Count this slice as fixed although you changed nothing in it; press again to undo."),
+    "right": (
+        "Slice is right",
+        "Count what is shown as fixed, although you changed nothing; press again to undo.",
+    ),
     "box": ("Box", "Draw a box around a structure; the model segments again inside it."),
     "save": ("Save mask…", "Save as TIFF with spacing and origin, or as PNG."),
     "load": ("Load mask…", "Open a mask file, of ours or of another program, as the mask of this image."),
@@ -226,6 +229,7 @@ class SegmentPanel(QWidget):
         label = self._form.labelForField(self._frames.native)
         assert isinstance(label, QLabel)
         label.setText(f"{noun.capitalize()}s")
+        self._tools["right"].setText(f"{noun.capitalize()} is right")
         self._again.setToolTip(f"Segment all {noun}s again.")
 
     def _row(self, *names: str) -> QHBoxLayout:
