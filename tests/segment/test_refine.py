@@ -80,6 +80,14 @@ def test_where_all_pixels_are_alike_nothing_is_found() -> None:
     assert not found.full().any()
 
 
+def test_an_image_of_one_value_but_for_a_few_pixels_is_black() -> None:
+    image = np.zeros((900, 900), np.uint16)
+    image[3, 4] = 9  # above the 99.9 percentile
+    found = found_in(image)
+    assert found.intensity == (0, 0)
+    assert not found.patches
+
+
 def test_any_part_in_any_resolution_is_what_the_whole_has_there() -> None:
     image, _ = discs(24, (400, 300), (210, 860))
     found = found_in(image)

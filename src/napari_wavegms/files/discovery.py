@@ -204,7 +204,8 @@ def find_masks(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     masks: list[Path] = []
     for path in (path for text in inputs for path in _expanded(os.fspath(text))):
-        inside = [one for one in _listed_files(path) if not _MAP.fullmatch(stem_of(one))] if path.is_dir() else [path]
+        is_folder = path.is_dir() and not is_image_folder(path)
+        inside = [one for one in _listed_files(path) if not _MAP.fullmatch(stem_of(one))] if is_folder else [path]
         masks += [one for one in inside if looks_like_mask(one)] or inside
     if not masks:
         raise InputError(

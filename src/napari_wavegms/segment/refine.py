@@ -117,12 +117,9 @@ class FineProbability:
         if any(_meet(asked, box) for box, _ in self.patches):
             return 1.0
         down, across = (cells / side for cells, side in zip(self.whole.shape, self.shape, strict=True))
-        return float(
-            self.whole[
-                max(0, math.floor(asked.top * down) - 1) : math.ceil(asked.bottom * down) + 1,
-                max(0, math.floor(asked.left * across) - 1) : math.ceil(asked.right * across) + 1,
-            ].max()
-        )
+        first, left = max(0, math.floor(asked.top * down) - 1), max(0, math.floor(asked.left * across) - 1)
+        last, right = math.ceil(asked.bottom * down) + 1, math.ceil(asked.right * across) + 1
+        return float(self.whole[first:last, left:right].max())
 
     def full(self) -> FloatArray:
         """The probability of the whole image at its own pixels."""
@@ -170,7 +167,8 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
     whole = restore(answer, prepared)
     if prepared.is_uniform:  # of which the network would make a mask all the same
         whole = np.zeros_like(whole)
-    if prepared.is_uniform or segmenter.detail == "whole":
+    is_flat = prepared.intensity is not None and prepared.intensity[0] >= prepared.intensity[1]
+    if is_flat or prepared.is_uniform or segmenter.detail == "whole":
         return FineProbability(shape, whole, (), prepared.intensity, prepared.is_uniform)
     # Margins are left out of the whole image only: in a window, a uniform background is none.
     rules = replace(segmenter.preprocessing, aspect="squash", margins=False, window=prepared.intensity)
@@ -179,12 +177,11 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
     cells = _places(everything, rules.size)
     pieces = _pieces(_sampled(whole, everything, *cells), everything, _FAINT, 0.5, max(shape) / GAIN, smallest=1)
     for _ in range(ROUNDS):
-        twice = [seen for seen in windows.twice(_merged(pieces[:MOST_PIECES])) if seen.overlapping >= OVERLAPPING]
-        patches += [(seen.window, seen.answer) for seen in twice]
+        seen = windows.twice(_merged(pieces[:MOST_PIECES]))
+        found = [(window, answer) for window, answer, overlapping, _ in seen if overlapping >= OVERLAPPING]
+        patches += found
         pieces = [
-            piece
-            for seen in twice
-            for piece in _pieces(seen.answer, seen.window, 0.5, _PEAK, _longer(seen.window) / GAIN)
+            piece for window, answer in found for piece in _pieces(answer, window, 0.5, _PEAK, _longer(window) / GAIN)
         ]
     detail = FineProbability(shape, whole, tuple(patches), prepared.intensity, False)
     # In an image whose structure the whole shows, tiles find parts of it, and what only looks like it.
@@ -196,35 +193,9 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
             seen_before = any(_meet(piece, other) for other in pieces)
             if not seen_before and detail.probability(*_places(piece)).max() < 0.5:
                 pieces.append(piece)
-    patches += [(seen.window, seen.answer) for seen in windows.twice(pieces[:MOST_PIECES]) if seen.is_sure]
+    seen = windows.twice(pieces[:MOST_PIECES])
+    patches += [(window, answer) for window, answer, _, is_sure in seen if is_sure]
     return replace(detail, patches=tuple(patches))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """A piece in its window, and in a wider one that is framed otherwise."""
-
-    window: Box
-    answer: FloatArray  # (S, S)
-    wider: FloatArray  # its answer at the same places
-
-    @property
-    def overlapping(self) -> float:
-        """The part of the smaller one of the two masks that is in the other, too."""
-        near, far = self._masks
-        return int((near & far).sum()) / max(1, min(int(near.sum()), int(far.sum())))
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether both answers are the same, and sure of it."""
-        near, far = self._masks
-        agreeing = int((near & far).sum()) / max(1, int((near | far).sum()))
-        sure = near.any() and self.answer[near].mean() >= SURE and self.wider[far].mean() >= SURE_AFAR
-        return bool(agreeing >= AGREEING and sure)
-
-    @property
-    def _masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        return self.answer >= 0.5, self.wider >= 0.5
 
 
 class _Windows:
@@ -256,17 +227,19 @@ class _Windows:
                 self._tell(self._done, self._known)
             yield from zip(part, answers, strict=True)
 
-    def twice(self, pieces: Sequence[Box]) -> Iterator[_Seen]:
-        """Each piece in its two windows."""
+    def twice(self, pieces: Sequence[Box]) -> Iterator[tuple[Box, FloatArray, float, bool]]:
+        """Each piece's window, its answer, how much of it a wider window sees, too, and whether both are sure of it."""
         near, far = CONTEXTS
-        framed = [
-            window
-            for piece in pieces
-            for window in (_window(piece, near, 0, self._shape), _window(piece, far, 0.1, self._shape))
-        ]
-        answers = self.run(framed)
-        for (window, answer), (wider, other) in zip(answers, answers, strict=True):
-            yield _Seen(window, answer, _sampled(other, wider, *_places(window, len(answer))))
+        framed = ((_window(piece, near, 0, self._shape), _window(piece, far, 0.1, self._shape)) for piece in pieces)
+        answers = self.run([window for both in framed for window in both])
+        for (window, answer), (wide, seen) in zip(answers, answers, strict=True):
+            wider = _sampled(seen, wide, *_places(window, len(answer)))
+            one, other = answer >= 0.5, wider >= 0.5
+            common, either = int((one & other).sum()), int((one | other).sum())
+            overlapping = common / max(1, min(int(one.sum()), int(other.sum())))
+            agreeing = common > 0 and common >= AGREEING * either
+            is_sure = agreeing and answer[one].mean() >= SURE and wider[other].mean() >= SURE_AFAR
+            yield window, answer, overlapping, bool(is_sure)
 
 
 def _read(levels: Sequence[Any], box: Box, size: int) -> npt.NDArray[Any]:

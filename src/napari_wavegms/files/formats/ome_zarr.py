@@ -147,7 +147,7 @@ def _understood(group: Any, path: Path) -> OmeZarr:
     multiscale = next(iter(about.get("multiscales", ())), None)
     if multiscale is None:
         what = "a plate" if "plate" in about else "a well" if "well" in about else "a Zarr group without multiscales"
-        inside = ", ".join(sorted(group.group_keys())[:3])
+        inside = ", ".join(sorted(one.name for one in path.iterdir() if is_image(one))[:3])
         raise InputError(f"{path} is {what}, not an image. Choose an image in it{inside and f', such as {inside}'}.")
     version = str(about.get("version") or multiscale.get("version") or "0.4")
     if version not in VERSIONS:
