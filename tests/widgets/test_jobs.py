@@ -15,7 +15,7 @@ from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, QThreadPool
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.widgets.jobs import JobError, JobRunner, Outcome
+from napari_wavegms.widgets.jobs import JobError, JobRunner, Outcome, stop_if_cancelled
 
 
 def wait_for_threads(qtbot: Any) -> None:
@@ -113,6 +113,23 @@ def test_cancel_stops_at_the_next_step_and_closes_the_generator_in_its_thread(qt
     assert outcomes == [Outcome(cancelled=True)]
     assert events == [0]
     assert work.closed_in not in ("", threading.main_thread().name)
+
+
+def test_cancel_stops_within_a_long_step_that_asks(qtbot: Any, runner: JobRunner) -> None:
+    _, outcomes = record(runner)
+    begun = threading.Event()
+
+    def work() -> Generator[int, None, None]:
+        while True:  # a single step, which never ends by itself
+            begun.set()
+            stop_if_cancelled()
+        yield 0
+
+    runner.start(work)
+    qtbot.waitUntil(begun.is_set, timeout=20_000)
+    runner.cancel()
+    qtbot.waitUntil(lambda: bool(outcomes), timeout=20_000)
+    assert outcomes == [Outcome(cancelled=True)]
 
 
 def test_a_second_job_is_refused_while_one_runs(qtbot: Any, runner: JobRunner) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, local
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -34,10 +34,15 @@ Work = Callable[[], Generator[Any, None, Any]]
 
 _LOG = logging.getLogger("napari_wavegms")
 _EXIT_MS = 20_000
+_HERE = local()  # `stop`: the flag of the job that runs in this thread
 
 
 class JobError(WaveGMSError):
     """Work that failed for an unforeseen reason, which is its cause."""
+
+
+class _Cancelled(Exception):
+    """Ends a cancelled job between two steps of its generator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ def _stop_at_exit() -> None:
 def wave_gms_work(stop: Event, work: Work) -> Generator[tuple[Event, Any], None, tuple[Event, Outcome]]:
     """Drain a job's generator and close it, whatever happens; napari shows this function's name while it runs."""
     generator: Generator[Any, None, Any] | None = None
+    _HERE.stop = stop
     try:
         generator = work()
         while not stop.is_set():
@@ -142,6 +148,8 @@ def wave_gms_work(stop: Event, work: Work) -> Generator[tuple[Event, Any], None,
                 return stop, Outcome(result=end.value)
             yield stop, event
         return stop, Outcome(cancelled=True)
+    except _Cancelled:
+        return stop, Outcome(cancelled=True)
     except WaveGMSError as error:
         return stop, Outcome(error=error)
     except Exception as error:  # a RuntimeError of torch too, which superqt would swallow
@@ -150,6 +158,12 @@ def wave_gms_work(stop: Event, work: Work) -> Generator[tuple[Event, Any], None,
     finally:
         if generator is not None:
             generator.close()
+
+
+def stop_if_cancelled(*_: object) -> None:
+    """End the job that runs in this thread if it was cancelled; called within a long step of its generator."""
+    if (stop := getattr(_HERE, "stop", None)) is not None and stop.is_set():
+        raise _Cancelled
 
 
 def _set_all(stops: list[Event]) -> None:

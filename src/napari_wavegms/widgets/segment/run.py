@@ -15,7 +15,7 @@ from napari.layers import Labels
 from napari_wavegms.errors import InputError
 from napari_wavegms.segment.planes import SliceDone, StackPlan, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
-from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports
+from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports, stop_if_cancelled
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import (
     add_mask,
@@ -69,7 +69,7 @@ def segment_job(
     yield Ready("Segmenting…", device, segmenter.device.reason)
     start = monotonic()
     if request.options.detail == "native":
-        segmenter = segmenter.with_detail("native")
+        segmenter = segmenter.with_detail("native", stop_if_cancelled)
     _ask_for_memory(request.image_name, request.plan)
     yield from segment_planes(segmenter, request.array, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
