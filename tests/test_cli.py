@@ -67,7 +67,7 @@ def test_no_command_prints_the_help_as_a_complaint(capsys: pytest.CaptureFixture
     ("arguments", "complaint"),
     [
         ("segmnt x", "There is no command 'segmnt'. Choose one of segment, finetune, train,"),
-        ("segment", "wavegms segment needs INPUT, --output."),
+        ("segment", "wavegms segment needs INPUT."),
         ("segment x --output", "--output needs a value."),
         ("segment x --output y --bright", "wavegms segment has no option '--bright'."),
         ("segment x --output y --device gpu", "--device is 'gpu'; choose auto, cpu, cuda or mps."),

@@ -152,6 +152,15 @@ def test_what_cannot_be_read_is_one_sentence(make: Make, axes: str, change: dict
         open_image(path)
 
 
+def test_damaged_chunks_are_one_sentence(make: Make) -> None:
+    image = open_image(make(np.random.default_rng(0).integers(0, 255, (16, 16)).astype(np.uint8), "yx"))
+    for chunk in (image.path / "0" / "c").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="A part of the image cannot be read"):
+        np.asarray(image.planes((slice(None), slice(None)))[0])
+
+
 def test_a_missing_level_and_a_damaged_group_are_one_sentence(make: Make) -> None:
     path = make(np.ones((4, 8), np.uint8), "yx")
     shutil.rmtree(path / "1")

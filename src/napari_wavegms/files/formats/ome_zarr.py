@@ -61,7 +61,12 @@ class Plane:
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
         index = list(self._index)
         index[self._whole[0]], index[self._whole[1]] = window
-        part = np.asarray(self._array[tuple(index)])
+        try:
+            part = np.asarray(self._array[tuple(index)])
+        except (MemoryError, InputError):
+            raise
+        except Exception as cause:  # whatever a codec says to damaged chunks
+            raise InputError(f"A part of the image cannot be read ({cause}). Copy or write it again.") from cause
         return part if self._colours is None else np.moveaxis(part, 0, 2)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
