@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_wavegms.storage.atomic import atomic_write, make_folder, unfinished
+from napari_wavegms.errors import InputError
+from napari_wavegms.storage.atomic import atomic_write, explain_os_error, make_folder, unfinished
 from napari_wavegms.storage.database import Database
 from napari_wavegms.storage.plain import read_json
 from napari_wavegms.storage.user_data import (
@@ -72,6 +73,21 @@ def test_json_from_anywhere(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ValueError, match="is not a file"):
         read_json(path)
+
+
+def test_neither_a_pipe_nor_a_file_in_the_place_of_a_folder_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "notes").write_text("kept")
+    for target, sentence in (
+        (tmp_path / "pipe.tif", "(it is a pipe or a device); choose another place."),
+        (tmp_path / "notes" / "a.tif", "(notes is a file, not a folder); choose another place."),
+        (tmp_path / ("n" * 300), "(File name too long); give it a shorter name."),
+    ):
+        with pytest.raises(InputError) as caught, explain_os_error("Lost", target), atomic_write(target) as file:
+            file.write_text("new")
+        assert str(caught.value).endswith(f"cannot be written {sentence}")
+    assert (tmp_path / "notes").read_text() == "kept"
+    assert (tmp_path / "pipe.tif").is_fifo()
 
 
 KILLED = """

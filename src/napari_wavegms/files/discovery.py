@@ -448,10 +448,10 @@ def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
     place = expanded(str(folder))
     try:
         return sorted((path for path in place.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
-    except OSError as cause:
-        raise InputError(
-            f"Cannot list the folder {place} ({cause.strerror}). Choose the folder with the {KINDS} files."
-        ) from cause
+    except (OSError, ValueError) as cause:
+        why = getattr(cause, "strerror", None) or cause
+        sentence = f"Cannot list the folder {place} ({why}). Choose the folder with the {KINDS} files."
+        raise InputError(sentence) from cause
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -33,7 +33,7 @@ _LONGEST_PREFIX = 180  # bytes of the 255 that a file name may have; the rest is
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a new neighbour of `path` to write, with its suffix; move it onto `path` when the block ends well.
 
-    Otherwise it is removed. The folder is created.
+    Otherwise it is removed. The folder is created. Raises OSError where the disk refuses, and for a pipe or a device.
 
     Examples
     --------
@@ -45,6 +45,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     'done'
     """
     target = Path(path)
+    if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):  # noqa: PTH110, PTH112, PTH113
+        raise OSError(errno.EEXIST, "it is a pipe or a device", str(target))
     make_folder(target.parent)
     neighbour = unfinished(target)
     create_file(neighbour)
@@ -100,6 +102,8 @@ def make_folder(folder: Path, *, private: bool = False) -> None:
     Nobody else may open a `private` one, nor what is created in it later. Raises OSError if the disk refuses.
     """
     if not folder.is_dir():
+        if folder.exists():
+            raise OSError(errno.ENOTDIR, f"{folder.name} is a file, not a folder", str(folder))
         make_folder(folder.parent)
         folder.mkdir(0o700 if private else 0o777 & folder.parent.stat().st_mode, exist_ok=True)
         sync_folder(folder.parent)
@@ -137,6 +141,8 @@ def remedy(cause: OSError) -> str:
     """
     if cause.errno == errno.ENAMETOOLONG:
         return "give it a shorter name."
+    if cause.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "choose another place."
     return "free some space, check the folder's permissions or choose another one, then try again."
 
 

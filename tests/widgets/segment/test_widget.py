@@ -253,6 +253,8 @@ def test_a_mask_is_never_saved_over_an_open_image(desk: Any, disc: np.ndarray, t
         sentence = f"{name} is the file of the open image {layer}. Choose another name for the mask."
         assert desk.panel.status == sentence
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan.tif"), disc)
+    desk.widget.save_mask(tmp_path / f"{'n' * 300}.tif")
+    desk.qtbot.waitUntil(lambda: desk.panel.status.endswith("give it a shorter name."))
     desk.widget.save_mask(tmp_path / "new.tif")
     desk.qtbot.waitUntil(lambda: desk.panel.status.startswith("Saved new.tif"))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from napari_wavegms.commands.common.output_paths import checked_output_file
+from napari_wavegms.errors import harmless
 from napari_wavegms.model.registry import CODECS, DEVICES
 from napari_wavegms.storage.user_data import expanded, is_web_address
 
@@ -28,7 +29,7 @@ class SentenceParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the sentence and exit with 2."""
-        self.exit(2, f"{sentence(self.prog, message)} See '{self.prog} --help'.\n")
+        self.exit(2, f"{harmless(sentence(self.prog, message))} See '{self.prog} --help'.\n")
 
 
 def sentence(prog: str, message: str) -> str:

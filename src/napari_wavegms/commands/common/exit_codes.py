@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wavegms.errors import TrainingError, WaveGMSError
+from napari_wavegms.errors import TrainingError, WaveGMSError, harmless
 from napari_wavegms.storage.atomic import remedy
 from napari_wavegms.storage.memory import out_of_memory
 
@@ -23,7 +23,7 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
         return INTERRUPTED, "Stopped."
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return FAILED, f"{place}{error.strerror or error}; {remedy(error)}"
+        return FAILED, harmless(f"{place}{error.strerror or error}; {remedy(error)}")
     if out_of_memory(error):
         return FAILED, "Out of memory. Close other programs, use --device cpu, or lower --batch."
     return None

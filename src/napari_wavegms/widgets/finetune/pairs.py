@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -247,7 +248,7 @@ class FolderRead:
 def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
     """Read the pairs of a folder, or of `images` and `masks` inside of it, in a worker's thread."""
     yield
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib's raises for a name that is too long
         raise InputError(f"There is no folder {folder}. Choose the one with the images and masks.")
     inside = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     images = inside.get("images") or inside.get("image") or folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def why_not_overwrite(viewer: ViewerModel, path: Path) -> str:
     """Say which open image a file belongs to, so that a mask may not be written over it; empty for any other file."""
     for layer in viewer.layers:
         source = Path(layer.source.path) if isinstance(layer, Image) and layer.source.path else None
-        if source is None or not path.exists() or not source.exists():
+        # Of pathlib's own, `exists` raises for a name that is too long.
+        if source is None or not (os.path.exists(path) and os.path.exists(source)):  # noqa: PTH110
             continue
         # Of a folder that was opened as a stack any file may be a plane, but for masks.
         is_plane = source.is_dir() and source.samefile(path.parent) and not path.stem.endswith("_mask")
