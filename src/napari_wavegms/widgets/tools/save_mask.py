@@ -23,6 +23,7 @@ from napari_wavegms.files.labels import checked_axes
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.napari_writers import axes_from_names, drawn_on, spacing_from_scale
 from napari_wavegms.files.provenance import Provenance
+from napari_wavegms.storage.atomic import remedy
 
 FILTERS = {
     "TIFF mask with spacing (*.tif *.tiff)": ".tif",
@@ -108,7 +109,7 @@ def save_job(request: SaveRequest) -> Generator[None, None, Path]:
         return write_mask(request.path, request.labels, spacing, axes, request.provenance, request.like)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise WaveGMSError(f"{request.path} cannot be written ({reason}). Choose another folder.") from error
+        raise WaveGMSError(f"{request.path} cannot be written ({reason}); {remedy(error)}") from error
 
 
 class SaveDialog(QFileDialog):
