@@ -29,7 +29,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from atlas import SOURCES, Framed, framed, grouped
-from baseline_unet import dice_and_entropy, unet
 from draws import Data, few
 from strong_views import Strength
 from torch import Tensor, nn
@@ -104,6 +103,8 @@ def wave_gms(data: Data, minutes: float, seed: int, taesd: Path) -> tuple[Answer
 
 def u_net(model: nn.Module, trunk: nn.Module | None, data: Data, minutes: float, seed: int) -> tuple[Answer, int, int]:
     """Train one of the others; its answers, steps and parameters."""
+    from baseline_unet import dice_and_entropy  # which needs monai
+
     bfloat16 = computes_bfloat16("cpu")
     averaged = AveragedModel(model, multi_avg_fn=_average, use_buffers=True)
     slow = {id(weights) for weights in (trunk.parameters() if trunk is not None else ())}
@@ -154,7 +155,12 @@ def trained(network: str, data: Data, options: argparse.Namespace) -> tuple[Answ
     torch.manual_seed(options.seed)
     if network == "wave-gms":
         return wave_gms(data, options.minutes, options.seed, options.taesd)
-    model = UNetOnLite0() if network == "unet-lite0" else unet()
+    if network == "unet-lite0":
+        model: nn.Module = UNetOnLite0()
+    else:
+        from baseline_unet import unet
+
+        model = unet()
     model = model.to(memory_format=torch.channels_last)
     return u_net(model, getattr(model, "trunk", None), data, options.minutes, options.seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,20 @@ def test_a_frozen_mapper_stays_as_the_other_ablation_left_it(recipe: Any, shared
     kept, now = (load_checkpoint(path)[0] for path in (before, after))
     assert all(torch.equal(a, b) for a, b in zip(kept.mapper.parameters(), now.mapper.parameters(), strict=True))
     assert not torch.equal(kept.encoder.aggregate.head.weight, now.encoder.aggregate.head.weight)
+
+
+def test_folds_keep_near_duplicates_together_and_are_of_one_size(recipe: Any) -> None:
+    groups = {f"image {number}": number % 37 for number in range(200)}
+    folds = recipe("five_folds").folds_of([SimpleNamespace(name=name) for name in groups], groups)
+    assert len(set(zip(folds, groups.values(), strict=True))) == 37  # each group in one fold
+    sizes = [folds.count(fold) for fold in range(5)]
+    assert max(sizes) - min(sizes) <= 6  # the largest group
+
+
+def test_the_mean_over_folds_is_one_over_all_their_images(recipe: Any) -> None:
+    lines = [
+        {"network": "unet", "parameters": 7, "steps": 10, "dsc": [0.5], "hd95": [None]},
+        {"network": "unet", "parameters": 7, "steps": 20, "dsc": [0.8, 0.8], "hd95": [2.0, 4.0]},
+    ]
+    *_, row = recipe("five_folds").summary(lines).splitlines()
+    assert row == "| unet | 7 | 2 | 3 | 0.7000 ± 0.1000 | 3.0 | 1 | 15 |"
