@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from day import Day
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,7 +192,7 @@ def fine_tune(album: Album, natural: tuple[int, int], reviewing: Any) -> None:
     album.take("review-after-fine-tuning")
 
 
-def volume(album: Album, natural: tuple[int, int]) -> None:
+def volume(album: Album, natural: tuple[int, int]) -> Any:
     """Wave-GMS Segment on a volume."""
     from napari_wavegms.samples import ultrasound_volume_sample
 
@@ -213,6 +214,58 @@ def volume(album: Album, natural: tuple[int, int]) -> None:
     album.rest(1.5)
     album.take("segment-volume")
     album.take("segment-volume-narrow", size=natural, dock=dock_of(panel))
+    return panel
+
+
+def window_and_loop(album: Album, panel: Any) -> None:
+    """Wave-GMS Segment on a made CT in a window of grey values, and on a loop that is carried on."""
+    from qtpy.QtWidgets import QComboBox
+
+    from napari_wavegms.samples import ultrasound_stack_sample
+
+    day = album.day
+    before = list(day.viewer.layers)
+    day.viewer.add_image(made_ct(), name="made CT", axis_labels="zyx", scale=(3, 1, 1), units="mm")
+    album.remove(before)
+    for field in panel.panel.findChildren(QComboBox):
+        for row in range(field.count()):
+            if field.itemText(row).startswith("CT liver"):
+                field.setCurrentIndex(row)
+                field.activated.emit(row)
+    day.viewer.dims.set_current_step(0, 6)
+    day.click("all")
+    day.click("Segment")
+    day.wait(lambda: not panel.busy)
+    album.rest(1.5)
+    album.take("segment-ct-window")
+    before = list(day.viewer.layers)
+    for layer in before:
+        layer.units = "pixel"
+    frames, meta, _ = ultrasound_stack_sample()[0]
+    day.viewer.add_image(frames, **meta)
+    album.remove(before)
+    day.click("all")
+    day.click("Segment")
+    day.wait(lambda: not panel.busy)
+    for number in (0, len(frames) // 2, len(frames) - 1):
+        day.viewer.dims.set_current_step(0, number)
+        rows, columns = day.viewer.layers[-1].data[number].nonzero()
+        middle, right = float(rows.mean()), float(columns.max())
+        day.stroke((middle - 8, right), (middle + 8, right))
+        album.rest(0.5)
+    day.click("Carry on")
+    day.wait(lambda: panel.panel.question.isVisible())
+    album.rest(1.5)
+    album.take("segment-carried-on")
+
+
+def made_ct() -> Any:
+    """A body of 40 HU with an organ of 70 HU, noise of 12 HU, and air."""
+    rng = np.random.default_rng(0)
+    slices, rows, columns = np.ogrid[-6:6, -100:100, -120:120]
+    body = np.hypot(rows / 85, columns / 110) < 1
+    organ = (slices / 7) ** 2 + ((rows + 10) / 38) ** 2 + ((columns + 35) / 48) ** 2 < 1
+    return (np.where(organ, 70, np.where(body, 40, -1000)) + rng.normal(0, 12, organ.shape)).astype(np.int16)
 
 
 def main() -> None:
@@ -244,7 +297,7 @@ def main() -> None:
         print(f"napari's own size: {natural}", file=sys.stderr)
         segment(album, natural)
         fine_tune(album, natural, review(album, folder, natural))
-        volume(album, natural)
+        window_and_loop(album, volume(album, natural))
         total = sum(file.stat().st_size for file in options.to.glob("*.png"))
         print(f"{album.taken} pictures, {total / 1e6:.2f} MB", file=sys.stderr, flush=True)
         os._exit(0)

@@ -82,5 +82,5 @@ def test_the_doubt_is_largest_where_shapes_and_model_differ() -> None:
 
 
 def test_without_a_fixed_slice_it_says_what_to_do() -> None:
-    with pytest.raises(InputError, match="No slice is fixed yet"):
+    with pytest.raises(InputError, match="Nothing is fixed yet"):
         next(carry_on({1: nothing(1)}, nothing, 3))

@@ -102,10 +102,11 @@ def make_folder(folder: Path, *, private: bool = False) -> None:
     Nobody else may open a `private` one, nor what is created in it later. Raises OSError if the disk refuses.
     """
     if not folder.is_dir():
-        if folder.exists():
-            raise OSError(errno.ENOTDIR, f"{folder.name} is a file, not a folder", str(folder))
         make_folder(folder.parent)
-        folder.mkdir(0o700 if private else 0o777 & folder.parent.stat().st_mode, exist_ok=True)
+        try:
+            folder.mkdir(0o700 if private else 0o777 & folder.parent.stat().st_mode, exist_ok=True)
+        except FileExistsError as cause:
+            raise OSError(errno.ENOTDIR, f"{folder.name} is a file, not a folder", str(folder)) from cause
         sync_folder(folder.parent)
 
 
