@@ -225,7 +225,9 @@ def window_and_loop(album: Album, panel: Any) -> None:
 
     day = album.day
     before = list(day.viewer.layers)
-    day.viewer.add_image(made_ct(), name="made CT", axis_labels="zyx", scale=(3, 1, 1), units="mm")
+    day.viewer.add_image(
+        made_ct(), name="made CT", axis_labels="zyx", scale=(3, 1, 1), units="mm", contrast_limits=(-45, 105)
+    )
     album.remove(before)
     for field in panel.panel.findChildren(QComboBox):
         for row in range(field.count()):
@@ -249,12 +251,13 @@ def window_and_loop(album: Album, panel: Any) -> None:
     day.wait(lambda: not panel.busy)
     for number in (0, len(frames) // 2, len(frames) - 1):
         day.viewer.dims.set_current_step(0, number)
-        rows, columns = day.viewer.layers[-1].data[number].nonzero()
-        middle, right = float(rows.mean()), float(columns.max())
-        day.stroke((middle - 8, right), (middle + 8, right))
+        mask = day.viewer.layers[-1]
+        rows, columns = mask.data[number].nonzero()
+        mask.brush_size = 14
+        mask.paint((number, int(rows.mean()), int(columns.max())), 1)
         album.rest(0.5)
     day.click("Carry on")
-    day.wait(lambda: panel.panel.question.isVisible())
+    day.wait(lambda: panel.panel.carry_question.isVisible())
     album.rest(1.5)
     album.take("segment-carried-on")
 
