@@ -77,3 +77,16 @@ def test_a_small_mask_is_measured_again_after_a_stroke_and_names_stay(desk: Any,
     assert [row[1] for row in table(desk)[1:]] == ["all", "1", "2"]
     assert table(desk)[1][2] == str(pixels + 1)
     assert desk.mask.features["pixels"].tolist()[1] == pixels + 1
+
+
+def test_a_mask_of_very_many_pieces_shows_the_first_and_keeps_all(desk: Any, tmp_path: Path) -> None:
+    grid = np.zeros((80, 64), np.uint8)
+    grid[::3, ::3] = 255  # 27 x 22 dots
+    desk.viewer.add_image(grid, name="dots")
+    desk.run()
+    assert len(measure(desk, 500)) == 501
+    assert desk.says("The first 500 of 595 rows; Copy and Save CSV… have all. The size of a pixel is unknown")
+    desk.panel.measure_fold.pressed.emit("copy")
+    assert len(QApplication.clipboard().text().split("\n")) == 596
+    desk.widget.save_table(tmp_path / "sizes.csv")
+    assert len((tmp_path / "sizes.csv").read_text().splitlines()) == 596

@@ -40,6 +40,8 @@ from napari_wavegms.wording import counted
 _BY_ITSELF = 1 << 23
 """Pixels up to which a mask that has changed is measured again by itself."""
 
+_MOST_ROWS = 500  # that are shown, and made in the window's thread; those that are saved are all
+
 _TALL, _ROW = 132, 22  # pixels of the screen
 _FIGURES = COLUMNS[4:-1]
 
@@ -131,8 +133,8 @@ class MeasureFold(QWidget):
         set_why_not([self._measure], sentence)
 
     def show_rows(self, rows: Rows) -> None:
-        """Show a table, which may be copied and saved."""
-        table = as_table(rows)
+        """Show the beginning of a table, which may be copied and saved as a whole."""
+        table = as_table(rows)[: _MOST_ROWS + 1]
         self._table.setColumnCount(len(table[0]))
         self._table.setHorizontalHeaderLabels(table[0])
         self._table.setRowCount(len(table) - 1)
@@ -245,10 +247,7 @@ class Measures(QObject):
             self._rows = outcome.result
             self._form.show_rows(self._rows)
             note_features(self._mask, self._rows)
-            unknown = "The size of a pixel is unknown, so figures are in pixels." * any(
-                row["unit"] == PIXEL for row in self._rows
-            )
-            self._form.say(unknown if self._rows else "Nothing is labelled.")
+            self._form.say(_note(self._rows))
             self.refresh()  # it may have changed meanwhile
 
     def _ask_where(self) -> None:
@@ -263,6 +262,16 @@ class Measures(QObject):
         dialog.selectFile(f"{mask.name.split('.')[0]}_sizes.csv")
         dialog.fileSelected.connect(lambda name: self.save(Path(name)))
         dialog.open()
+
+
+def _note(rows: Rows) -> str:
+    if not rows:
+        return "Nothing is labelled."
+    left = f"The first {_MOST_ROWS} of {counted(len(rows), 'row')}; Copy and Save CSV… have all." * (
+        len(rows) > _MOST_ROWS
+    )
+    unknown = "The size of a pixel is unknown, so figures are in pixels." * any(row["unit"] == PIXEL for row in rows)
+    return f"{left} {unknown}".strip()
 
 
 def note_features(mask: Labels, rows: Rows) -> None:
