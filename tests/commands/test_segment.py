@@ -72,13 +72,15 @@ def test_an_ome_zarr_gets_labels_inside_and_keeps_those_it_has(segment: Run, mod
         segmenter = Segmenter.from_checkpoint(model, device="cpu").with_detail(detail)  # type: ignore[arg-type]
         expected = np.stack([segmenter.segment(plane).mask for plane in image])
         np.testing.assert_array_equal(read_mask(tmp_path / "scan.ome.zarr" / "labels" / detail), expected)
-    said = segment(tmp_path / "scan.ome.zarr", "--label", "whole")
+    said = segment(tmp_path / "scan.ome.zarr", "--label", "whole", "--probability", "--format", "png")
     assert (said.code, "Kept 1 mask that exist" in said.err) == (0, True)
+    assert "--format, --probability: without effect on OME-Zarr, which gets labels alone (scan.ome.zarr)." in said.err
 
 
 def test_other_images_need_a_folder_for_their_masks(segment: Run, folders: Folders) -> None:
-    said = segment(folders(1)[0])
+    said = segment(folders(1)[0], "--label", "cells")
     assert said.code == 2
+    assert "--label: without effect, as no input is an OME-Zarr." in said.err
     assert "needs --output, the folder for the mask of scan0.png" in said.err
 
 

@@ -29,9 +29,10 @@ from pydicom.uid import (
 )
 
 from napari_wavegms import InputError, read_image, write_mask
-from napari_wavegms.files.discovery import find_images, masks_of, pair_by_stem
+from napari_wavegms.files.discovery import find_images
 from napari_wavegms.files.napari_reader import get_reader, read_layers
 from napari_wavegms.files.napari_writers import write_labels
+from napari_wavegms.files.pairing import masks_of, pair_by_stem
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_mask_details
 from napari_wavegms.files.spacing import Spacing

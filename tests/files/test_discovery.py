@@ -9,16 +9,8 @@ from pathlib import Path
 import pytest
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import (
-    PairPaths,
-    Unpaired,
-    find_images,
-    left_out,
-    masks_of,
-    pair_by_stem,
-    stem_of,
-    unpaired,
-)
+from napari_wavegms.files.discovery import find_images, left_out, stem_of
+from napari_wavegms.files.pairing import PairPaths, Unpaired, masks_of, pair_by_stem, unpaired
 from napari_wavegms.files.reading import KINDS
 
 

@@ -25,7 +25,7 @@ from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
 from napari_wavegms.commands.common.pairs import add_folders, chosen, note_unpaired
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import PairPaths, pair_by_stem
+from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.learn.pairs import PairArrays, read_pair
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted

@@ -14,7 +14,7 @@ from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED, NOT_BET
 from napari_wavegms.commands.common.models import IN_USE, named_model
 from napari_wavegms.commands.common.pairs import add_folders, note_unpaired, usable_pairs
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import pair_by_stem
+from napari_wavegms.files.pairing import pair_by_stem
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -12,7 +12,8 @@ from napari_wavegms.commands.common.console import about, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED
 from napari_wavegms.commands.common.output_paths import checked_output_file
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, find_masks, image_for
+from napari_wavegms.files.discovery import find_images
+from napari_wavegms.files.pairing import find_masks, image_for
 from napari_wavegms.files.reading import MaskDetails, read_image, read_mask_details
 from napari_wavegms.segment.measure import as_text, measured_rows, write_table
 from napari_wavegms.storage.memory import set_memory_limit
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         write_table(options.csv, rows)
         note(f"{counted(len(rows), 'row')} from {counted(len(masks) - failed, 'mask')} written to {options.csv}.")
     elif not options.json:
-        show(*as_text(rows).splitlines())
+        show(*as_text(rows).removesuffix("\r\n").split("\r\n"))
     return FAILED if failed else DONE
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from napari_wavegms.segment.segmenter import Segmenter
 
+_LABEL = "wavegms"
 _MOST_WORKERS = 8  # each holds the maps of one image, about 100 MB at 224 x 224
 
 _EPILOG = """\
@@ -68,7 +69,6 @@ def add_parser(commands: Commands) -> None:
         "--label",
         metavar="NAME",
         type=_a_name,
-        default="wavegms",
         help="name of the labels in an OME-Zarr (default: wavegms)",
     )
     add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
@@ -137,9 +137,16 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     files = find_images(options.input, recursive=options.recursive, on_note=note)
     folder = options.output
     jobs = []
+    inside = {file for file in files if ome_zarr.is_image(file)}
+    asked = {"--format": options.format, "--probability": options.probability, "--uncertainty": options.uncertainty}
+    if inside and (idle := [name for name, wanted in asked.items() if wanted]):
+        names = listed(file.name for file in sorted(inside))
+        note(f"{', '.join(idle)}: without effect on OME-Zarr, which gets labels alone ({names}).")
+    if options.label and not inside:
+        note("--label: without effect, as no input is an OME-Zarr.")
     for file, name in zip(files, result_names(files), strict=True):
-        if ome_zarr.is_image(file):
-            jobs.append(Job(file, mask=file / ome_zarr.LABELS / options.label))
+        if file in inside:
+            jobs.append(Job(file, mask=file / ome_zarr.LABELS / (options.label or _LABEL)))
             continue
         if folder is None:
             raise InputError(f"wavegms segment needs --output, the folder for the mask of {file.name}.")

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, which image belongs to which mask, and what the results of each are called."""
+"""Which files of a folder are images, which are masks by their names, and what the results of each are called."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import glob
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -33,27 +32,9 @@ _MASK = re.compile(
 )
 _MASK_FIRST = re.compile(r"(?P<word>masks?|seg|labels?|gt)[ _.-](?P<stem>.+)(?P<number>)", re.IGNORECASE)
 _MAP = re.compile(r".+[_-](probability|uncertainty)", re.IGNORECASE)
-_IMAGE_FOLDERS, _MASK_FOLDERS = ("images", "image"), ("masks", "mask", "labels")
+IMAGE_FOLDERS, MASK_FOLDERS = ("images", "image"), ("masks", "mask", "labels")
 _LOOKED_AT = 10_000  # entries of the folders within a folder
 _NO_PICTURE = re.compile(r"\.(txt|csv|tsv|jsonl?|md|xml|ya?ml|log|ini|db|html|pdf|py)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class PairPaths:
-    """An image and the files of its mask, several where each has one structure; named by their common stem."""
-
-    name: str
-    image: Path
-    masks: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unpaired:
-    """Stems found on one side only, in natural order, and sentences on what else the two folders hold."""
-
-    images: tuple[str, ...]
-    masks: tuple[str, ...]
-    others: tuple[str, ...] = ()
 
 
 def find_images(
@@ -73,7 +54,7 @@ def find_images(
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     note = on_note or (lambda _sentence: None)
-    paths = [path for text in given for path in _expanded(os.fspath(text))]
+    paths = [path for text in given for path in expanded_input(os.fspath(text))]
     images: list[Path] = []
     masks: list[Path] = []
     for path in paths:
@@ -99,25 +80,6 @@ def find_images(
     return list(once.values())
 
 
-def pair_by_stem(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> list[PairPaths]:
-    """The images and masks of two folders, or of one, that belong together by name; see also `unpaired`.
-
-    A mask has the name of its image, or that with a word such as ``_mask`` or ``_segmentation`` and a number behind it.
-    The two ways in which Unicode spells an accent are the same name. Raises `InputError` for a folder that does not
-    exist, two images of one stem in a folder, or no pair at all.
-    """
-    images, masks = _two_sides(images_dir, masks_dir)
-    pairs = [PairPaths(stem_of(path), path, tuple(masks[key])) for key, path in images.items() if key in masks]
-    if not pairs:
-        if not images:
-            raise InputError(f"There is no image in {images_dir}. Choose a folder with {KINDS} files.")
-        raise InputError(
-            f"No image in {images_dir} has a mask of the same name in {masks_dir}: the images are {_some(images)}, "
-            f"the masks are {_some(masks)}. Name each mask like its image; the endings may differ."
-        )
-    return pairs
-
-
 def left_out(folder: str | os.PathLike[str]) -> list[str]:
     """Sentences on what a folder holds beside its own images and their masks, and why it is not used."""
     place = expanded(str(folder))
@@ -125,16 +87,6 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
     inner = [path for path in _image_folders(inside) if _has_images(path)]
     within = [f"the images in {_listed(inner)}. Choose that folder to use them."] if inner else []
     return [f"Left out of {place.name}: {sentence}" for sentence in (*_others(inside), *within)]
-
-
-def unpaired(images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]) -> Unpaired:
-    """What has only an image or only a mask, or is neither; raises `InputError` for what `pair_by_stem` refuses."""
-    images, masks = _two_sides(images_dir, masks_dir)
-    return Unpaired(
-        images=tuple(key for key in images if key not in masks),
-        masks=tuple(key for key in masks if key not in images),
-        others=tuple(sentence for folder in dict.fromkeys((images_dir, masks_dir)) for sentence in left_out(folder)),
-    )
 
 
 def stem_of(path: str | os.PathLike[str]) -> str:
@@ -169,60 +121,15 @@ def is_mask_name(path: Path) -> bool:
     return _OURS.fullmatch(stem_of(path)) is not None
 
 
+def is_map(path: Path) -> bool:
+    """Whether a file is called as we call the maps beside masks, ``scan_probability.tif``."""
+    return _MAP.fullmatch(stem_of(path)) is not None
+
+
 def looks_like_mask(path: Path) -> bool:
     """Whether a file is called as anybody calls masks: ``scan_mask.png``, ``scan_segmentation.nii.gz``."""
     stem = stem_of(path)
-    return _mask_name(stem) is not None and _MAP.fullmatch(stem) is None
-
-
-def masks_of(images: Iterable[Path]) -> dict[Path, tuple[Path, ...]]:
-    """The masks by name of those images that have some: several where each has one structure.
-
-    They lie beside the image, in a folder ``masks`` there, or beside a folder ``images`` in ``masks``. Of two files
-    that could be the same mask, ``scan_mask.tif`` and ``scan_mask.png``, it is the one that was saved last.
-    """
-    folders: dict[Path, dict[str, list[Path]]] = {}
-    for image in images:
-        folders.setdefault(image.parent, {}).setdefault(_stem(image), []).append(image)
-    found: dict[Path, tuple[Path, ...]] = {}
-    for folder, by_stem in folders.items():
-        for place in _places_of_masks(folder):
-            taken = {image for paths in by_stem.values() for image in paths} if place == folder else set()
-            others = [path for path in _listed_files(place) if path not in taken]
-            plain, named = _by_name(others, by_stem)
-            for stem, paths in by_stem.items():
-                masks = named.get(stem, []) or ([] if place == folder else plain.get(stem, []))
-                for image in paths if masks else ():
-                    found.setdefault(image, _newest(masks))
-    return found
-
-
-def find_masks(inputs: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The masks among files and folders: of a folder those named like masks, or all of its images where none is.
-
-    Raises `InputError` for a path that does not exist, or if there is no mask in any of them.
-    """
-    masks: list[Path] = []
-    for path in (path for text in inputs for path in _expanded(os.fspath(text))):
-        is_folder = path.is_dir() and not is_image_folder(path)
-        inside = [one for one in _listed_files(path) if not _MAP.fullmatch(stem_of(one))] if is_folder else [path]
-        masks += [one for one in inside if looks_like_mask(one)] or inside
-    if not masks:
-        raise InputError(
-            f"There is no mask in {listed(map(str, inputs))}. Choose {KINDS} files, or a folder with them."
-        )
-    return masks
-
-
-def image_for(mask: Path, images: Sequence[Path]) -> Path:
-    """The one of a folder's images that a mask is called after; raises `InputError` where there is none."""
-    stem = _stem(mask)
-    named = _mask_name(stem)
-    by_stem = {_stem(path): path for path in images if path != mask}
-    found = by_stem.get(named["stem"] if named else stem) or by_stem.get(stem)
-    if found is None:
-        raise InputError(f"{images[0].parent} has no image for {mask.name}. Name each mask like its image.")
-    return found
+    return mask_name(stem) is not None and not is_map(path)
 
 
 def result_names(files: Sequence[Path]) -> list[str]:
@@ -255,7 +162,7 @@ def natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(number)) for text, number in pairs], name
 
 
-def _expanded(text: str) -> list[Path]:
+def expanded_input(text: str) -> list[Path]:
     """The path, or what its wildcards match: Windows' shells hand them over as they are."""
     if not text.strip():
         raise InputError("One of the inputs is empty. Give a file or a folder; '.' is the current one.")
@@ -318,8 +225,8 @@ def _others(inside: _Inside) -> Iterator[str]:
 
 def _image_folders(inside: _Inside) -> list[Path]:
     """The folders that may hold images: of masks are those called so beside images or a folder of images."""
-    has_images = inside.images or any(path.name.lower() in _IMAGE_FOLDERS for path in inside.folders)
-    return [path for path in inside.folders if not (has_images and path.name.lower() in _MASK_FOLDERS)]
+    has_images = inside.images or any(path.name.lower() in IMAGE_FOLDERS for path in inside.folders)
+    return [path for path in inside.folders if not (has_images and path.name.lower() in MASK_FOLDERS)]
 
 
 def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> Iterator[Path]:
@@ -338,11 +245,13 @@ def _images_of(folder: Path, recursive: bool, note: Callable[[str], object]) -> 
         note(f"There is no image in {folder}.")
 
 
-def _mask_name(stem: str) -> re.Match[str] | None:
+def mask_name(stem: str) -> re.Match[str] | None:
+    """The parts ``stem``, ``word`` and ``number`` of a name such as anybody gives a mask; None for another one."""
     return _MASK.fullmatch(stem) or _MASK_FIRST.fullmatch(stem)
 
 
-def _stem(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """The file's name without its ending, by which an image and its mask are found together."""
     return same_name(stem_of(path))
 
 
@@ -378,73 +287,13 @@ def _has_images(folder: Path) -> bool:
 def _image_of(mask: Path) -> Path | None:
     """The image beside a file with a mask's name."""
     stem = stem_of(mask)
-    found = _OURS.fullmatch(stem) or _mask_name(stem)
+    found = _OURS.fullmatch(stem) or mask_name(stem)
     places = (mask.with_name(f"{found['stem']}{suffix}") for suffix in (*SUFFIXES, "")) if found else ()
     return next((place for place in places if _is_image(place)), None)
 
 
-def _two_sides(
-    images_dir: str | os.PathLike[str], masks_dir: str | os.PathLike[str]
-) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """Images and masks by name: of a mask the name of its image, where there is one."""
-    images: dict[str, Path] = {}
-    here = _listed_files(images_dir)
-    stems = {_stem(path) for path in here}
-    for path in here:
-        stem = _stem(path)
-        named = _mask_name(stem)
-        if is_mask_name(path) or (named and named["stem"] in stems):
-            continue
-        if (other := images.setdefault(stem, path)) != path:
-            raise _ambiguous(images_dir, other, path)
-    taken = set(images.values())
-    return images, _masks_by_name([path for path in _listed_files(masks_dir) if path not in taken], images, masks_dir)
-
-
-def _places_of_masks(folder: Path) -> list[Path]:
-    above = folder.parent if folder.name.lower() in _IMAGE_FOLDERS else folder
-    return [folder, *(place for name in _MASK_FOLDERS if (place := above / name).is_dir())]
-
-
-def _newest(masks: Iterable[Path]) -> tuple[Path, ...]:
-    """Of the files with the same number, the one that was saved last."""
-    newest: dict[str, Path] = {}
-    for path in sorted(masks, key=lambda path: path.stat().st_mtime):
-        found = _mask_name(_stem(path))
-        newest[(found["number"] or "") if found else ""] = path
-    return tuple(sorted(newest.values()))
-
-
-def _masks_by_name(files: Iterable[Path], images: Collection[str], folder: object) -> dict[str, list[Path]]:
-    plain, named = _by_name(files, images)
-    for paths in (*plain.values(), *named.values()):
-        words = {found["word"].lower() for path in paths if (found := _mask_name(stem_of(path)))}
-        if len({stem_of(path) for path in paths}) < len(paths) or len(words) > 1:
-            raise _ambiguous(folder, *paths[:2])
-    return plain | named  # a file called like the image, beside one called like its mask, is the image once more
-
-
-def _by_name(files: Iterable[Path], images: Collection[str]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Files by their own name, and those called as masks of one of the images by the name of that."""
-    plain: dict[str, list[Path]] = {}
-    named: dict[str, list[Path]] = {}
-    for path in files:
-        stem = _stem(path)
-        if _MAP.fullmatch(stem):
-            continue
-        found = _mask_name(stem)
-        if stem in images or not found or found["stem"] not in images:
-            plain.setdefault(stem, []).append(path)
-        else:
-            named.setdefault(found["stem"], []).append(path)
-    return plain, named
-
-
-def _ambiguous(folder: object, one: Path, other: Path) -> InputError:
-    return InputError(f"{folder} contains both {one.name} and {other.name}. Keep one file of each name.")
-
-
-def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
+def listed_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """The files of a folder that may be images or masks, in natural order; `InputError` where it cannot be listed."""
     place = expanded(str(folder))
     try:
         return sorted((path for path in place.iterdir() if _is_image(path)), key=lambda path: natural(path.name))
@@ -456,11 +305,6 @@ def _listed_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 def _listed(paths: Sequence[Path]) -> str:
     return listed(path.name for path in paths)
-
-
-def _some(stems: Iterable[str]) -> str:
-    names = [repr(stem) for stem in stems]
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "") if names else "none"
 
 
 def _distinguished(group: list[Path], taken: set[str]) -> dict[Path, str]:

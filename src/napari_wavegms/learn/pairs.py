@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import PairPaths, pair_by_stem, same_name
+from napari_wavegms.files.discovery import same_name
+from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.plain import read_json

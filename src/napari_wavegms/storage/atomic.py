@@ -8,6 +8,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -45,8 +46,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     'done'
     """
     target = Path(path)
-    if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):  # noqa: PTH110, PTH112, PTH113
-        raise OSError(errno.EEXIST, "it is a pipe or a device", str(target))
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = target.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EEXIST, "it is a pipe or a device", str(target))
     make_folder(target.parent)
     neighbour = unfinished(target)
     create_file(neighbour)

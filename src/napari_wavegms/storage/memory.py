@@ -8,6 +8,7 @@ from napari_wavegms.errors import InputError
 
 _SHARE = 0.5  # of what is free
 _GB = 1e9
+_ADVICE = "Crop it, save a part of it, or raise the limit (--max-memory)."
 _chosen: list[int] = []
 
 
@@ -24,11 +25,10 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def ask_for_memory(source: object, needed: int) -> None:
-    """Raise `InputError`, with both sizes, for what would take more than the limit."""
+def ask_for_memory(source: object, needed: int, purpose: str = "to be read", advice: str = _ADVICE) -> None:
+    """Raise `InputError`, with both sizes and an advice, for what would take more than the limit."""
     limit = _chosen[0] if _chosen else int(psutil.virtual_memory().available * _SHARE)
     if needed > limit:
         raise InputError(
-            f"{source} needs about {needed / _GB:.1f} GB to be read, and the limit is {limit / _GB:.1f} GB. Crop it, "
-            "save a part of it, or raise the limit (--max-memory)."
+            f"{source} needs about {needed / _GB:.1f} GB {purpose}, and the limit is {limit / _GB:.1f} GB. {advice}"
         )

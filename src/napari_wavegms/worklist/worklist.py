@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import find_images, left_out, masks_of, stem_of
+from napari_wavegms.files.discovery import find_images, left_out, stem_of
+from napari_wavegms.files.pairing import masks_of
 from napari_wavegms.storage.database import now
 from napari_wavegms.worklist.item import STATES, Item, State, WorklistStates, checked_changes
 
@@ -71,9 +72,10 @@ class Worklist:
         store: CorrectionStore | None,
         states: WorklistStates | None,
         folder: Path | None = None,
+        left_out: Iterable[str] = (),
     ) -> None:
         self.folder = folder
-        self.left_out: tuple[str, ...] = ()
+        self.left_out = tuple(left_out)
         self._find = find
         self._store = store
         self._states = WorklistStates() if states is None else states
@@ -97,9 +99,7 @@ class Worklist:
         place = Path(folder).resolve()
         if not place.is_dir():
             raise InputError(f"There is no folder {place}; choose the one that holds the images.")
-        worklist = cls(lambda: _items_of(find_images(place)), store, states, place)
-        worklist.left_out = tuple(left_out(place))
-        return worklist
+        return cls(lambda: _items_of(find_images(place)), store, states, place, left_out(place))
 
     @classmethod
     def of_files(

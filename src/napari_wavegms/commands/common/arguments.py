@@ -37,8 +37,8 @@ def sentence(prog: str, message: str) -> str:
 
     Examples
     --------
-    >>> sentence("wavegms segment", "the following arguments are required: INPUT, --output")
-    'wavegms segment needs INPUT, --output.'
+    >>> sentence("wavegms train", "the following arguments are required: --images, --masks")
+    'wavegms train needs --images, --masks.'
     >>> sentence("wavegms train", "argument --epochs: expected one argument")
     '--epochs needs a value.'
     """

@@ -10,8 +10,9 @@ from typing import Any
 from napari_wavegms.commands.common.arguments import a_path
 from napari_wavegms.commands.common.console import bar, note
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import PairPaths, same_name, unpaired
+from napari_wavegms.files.discovery import same_name
 from napari_wavegms.files.foreign_masks import SOFT
+from napari_wavegms.files.pairing import PairPaths, unpaired
 from napari_wavegms.finetune.preflight import Candidate, Trouble, iter_check
 from napari_wavegms.learn.pairs import Pair, PairArrays, read_pair, read_split
 from napari_wavegms.wording import counted, listed

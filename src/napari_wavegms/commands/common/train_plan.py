@@ -13,7 +13,7 @@ from napari_wavegms.commands.common.models import IN_USE, named_model
 from napari_wavegms.commands.common.output_paths import write_json
 from napari_wavegms.commands.common.pairs import chosen, note_unpaired
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import PairPaths, pair_by_stem
+from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.finetune.split import FEW, to_hold_out
 from napari_wavegms.learn.config import TrainConfig

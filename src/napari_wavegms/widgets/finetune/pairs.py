@@ -15,9 +15,9 @@ from napari.layers import Image, Labels
 from napari_wavegms.corrections.records import Approval, Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.discovery import pair_by_stem, unpaired
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.napari_writers import spacing_from_scale
+from napari_wavegms.files.pairing import pair_by_stem, unpaired
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.finetune.preflight import Candidate, PairReport, Remedy, Trouble, check_pairs, mend, percent
 from napari_wavegms.journal.compaction import forget

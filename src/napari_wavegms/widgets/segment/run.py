@@ -8,13 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_wavegms.errors import InputError
-from napari_wavegms.segment.planes import SliceDone, StackPlan, segment_planes
+from napari_wavegms.segment.planes import SliceDone, segment_planes
 from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, SegmenterCache
+from napari_wavegms.storage.memory import ask_for_memory
 from napari_wavegms.widgets.jobs import cached_segmenter, preload_napari_imports, stop_if_cancelled
 from napari_wavegms.widgets.layers.mask_history import PlaneKey, Written, plane_key, selection
 from napari_wavegms.widgets.layers.mask_layers import (
@@ -27,6 +26,9 @@ from napari_wavegms.widgets.layers.mask_layers import (
 )
 from napari_wavegms.widgets.segment.request import SegmentRequest
 from napari_wavegms.wording import TimeLeft, counted, duration, percent
+
+_BYTES = 8  # for each pixel: its probability, its mask, and what lies between
+_IN_PARTS = "Save it as OME-Zarr and run 'wavegms segment' on it, which writes the mask in parts."
 
 if TYPE_CHECKING:
     from napari_wavegms.segment.ood import OODLevel
@@ -70,7 +72,8 @@ def segment_job(
     start = monotonic()
     if request.options.detail == "native":
         segmenter = segmenter.with_detail("native", stop_if_cancelled)
-    _ask_for_memory(request.image_name, request.plan)
+    rows, columns = (request.plan.shape[axis] for axis in request.plan.plane_axes)
+    ask_for_memory(request.image_name, _BYTES * rows * columns, "for the mask of a plane", _IN_PARTS)
     yield from segment_planes(segmenter, request.array, request.plan, order)
     return Finished(monotonic() - start, segmenter.device.name)
 
@@ -84,16 +87,6 @@ def light_job(request: SegmentRequest) -> Generator[None, None, tuple[SegmentReq
     assert request.plan is not None
     index = request.plan.indices[request.order[0]]
     return request, level_of(request.options.model.card)(np.asarray(request.array[index]))
-
-
-def _ask_for_memory(name: str, plan: StackPlan) -> None:
-    """Raise `InputError` where a plane's probability and mask would not fit into half of the free memory."""
-    rows, columns = (plan.shape[axis] for axis in plan.plane_axes)
-    if 8 * rows * columns > psutil.virtual_memory().available / 2:
-        raise InputError(
-            f"{name} has planes of {rows} x {columns} pixels, too large for a mask in memory. Save it as OME-Zarr and "
-            "run 'wavegms segment' on it, which writes the mask in parts."
-        )
 
 
 class SegmentRun:
