@@ -19,6 +19,7 @@ NAMES = (
     "evaluate",
     "measure",
     "corrections",
+    "export",
     "export-masks",
     "models",
     "info",

@@ -50,13 +50,14 @@ ARROWS: dict[str, set[str]] = {
     "model": {"errors", "storage", "assets"},
     "segment": {"errors", "wording", "storage", "model", "files"},
     "samples": {"errors", "segment"},
+    "exchange": {"errors", "storage", "model", "segment", "samples", "assets"},
     "learn": {"errors", "wording", "storage", "model", "files", "segment"},
     "corrections": {"errors", "storage", "model", "files", "segment", "learn"},
     "journal": {"errors", "storage", "files", "segment", "corrections"},
     "worklist": {"errors", "storage", "files", "segment", "corrections"},
     "finetune": {"errors", "wording", "storage", "model", "files", "segment", "learn", "corrections"},
     "widgets": {*CORE, "samples"},
-    "commands": {*CORE, "samples", "widgets"},
+    "commands": {*CORE, "exchange", "samples", "widgets"},
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},
     "__init__": set(CORE),
@@ -341,9 +342,11 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     base = set(map(canonical, project["dependencies"]))
     extras = {name: set(map(canonical, needed)) for name, needed in project["optional-dependencies"].items()}
-    # With imagecodecs, napari's own reader, too, opens packed TIFFs, and with gdcm pydicom opens packed DICOM files.
-    assert third_party() - base == (extras["all"] | extras["medical"] | extras["zarr"]) - base - {
+    # With imagecodecs, napari's own reader, too, opens packed TIFFs, and with gdcm pydicom opens packed DICOM files;
+    # torch's exporter imports onnx.
+    assert third_party() - base == (extras["all"] | extras["medical"] | extras["zarr"] | extras["onnx"]) - base - {
         "imagecodecs",
+        "onnx",
         "python-gdcm",
     }
     assert base - third_party() == set()

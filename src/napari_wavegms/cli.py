@@ -14,6 +14,7 @@ from napari_wavegms.commands import (
     corrections,
     demo,
     evaluate,
+    export,
     finetune,
     import_official,
     info,
@@ -26,7 +27,20 @@ from napari_wavegms.commands.common.arguments import SentenceParser
 from napari_wavegms.commands.common.console import note, prepare_streams
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, verdict
 
-COMMANDS = (segment, finetune, train, evaluate, measure, corrections, models, info, import_official, demo, bench)
+COMMANDS = (
+    segment,
+    finetune,
+    train,
+    evaluate,
+    measure,
+    corrections,
+    models,
+    info,
+    export,
+    import_official,
+    demo,
+    bench,
+)
 
 _DESCRIPTION = (
     "Segment medical images with Wave-GMS, a model small enough to learn from your corrections on a laptop. "

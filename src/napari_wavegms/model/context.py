@@ -145,7 +145,7 @@ def _flat(name: str) -> str:
 
 
 def _clipped(x: Tensor) -> Tensor:
-    return x.clamp_(0, _RELU6_END)
+    return x.clamp_(0.0, _RELU6_END)
 
 
 def _brought_to(x: Tensor, side: tuple[int, int]) -> Tensor:

@@ -250,12 +250,12 @@ def plan_stack(
 
 
 def dtype_of(array: Any) -> np.dtype[Any]:
-    """The dtype of any library's array; `object` for one that NumPy does not have, such as bfloat16.
+    """The dtype of any library's array; `object` for one that NumPy does not have, such as torch's bits.
 
     Examples
     --------
     >>> import torch
-    >>> dtype_of(torch.zeros(2, dtype=torch.int16)), dtype_of(torch.zeros(2, dtype=torch.bfloat16))
+    >>> dtype_of(torch.zeros(2, dtype=torch.int16)), dtype_of(torch.empty(2, dtype=torch.bits8))
     (dtype('int16'), dtype('O'))
     """
     for name in (array.dtype, str(array.dtype).rpartition(".")[2]):

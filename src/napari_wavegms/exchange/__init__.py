@@ -1,0 +1,1 @@
+"""Models for other programs: ONNX files and bioimage.io packages."""
