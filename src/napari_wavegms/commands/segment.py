@@ -268,31 +268,34 @@ def segment_file(
     plan, ignored = _plan(loaded.pixels.shape, loaded.pixels.dtype, loaded.axes, loaded.source.name, channel)
     if plan.total > 1 and job.mask.suffix == ".png":
         raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
-    probability = np.zeros(plan.labels_shape, np.float32)
+    confidence = np.zeros(plan.labels_shape, np.float32)
+    classes = np.ones(plan.labels_shape, np.uint8)
     seconds, intensity, is_uniform = 0.0, None, True
     with _progress(segmenter, job, plan, stop) as (stoppable, progress):
         for plane in segment_planes(stoppable, loaded.pixels, plan):
             _check(job, stop)
-            probability[plane.index] = plane.segmentation.probability
+            confidence[plane.index] = plane.segmentation.confidence
+            if plane.segmentation.classes is not None:
+                classes[plane.index] = plane.segmentation.classes
             seconds += plane.segmentation.seconds
             intensity = plane.segmentation.intensity
             is_uniform = is_uniform and plane.segmentation.is_uniform
             progress.update()
-    mask = threshold_probability(probability, threshold)
+    mask = threshold_probability(confidence, threshold, classes)
     provenance = _provenance(segmenter, job, threshold, plane.window)
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
     about = loaded.spacing, axes, provenance, job.source
     if job.probability:
-        write_probability(job.probability, probability, *about)
+        write_probability(job.probability, confidence, *about)
     if job.uncertainty:
-        write_probability(job.uncertainty, uncertainty_map(probability, threshold), *about)
+        write_probability(job.uncertainty, uncertainty_map(confidence, threshold), *about)
     write_mask(job.mask, mask, *about)
     return Done(
         job,
         shape=plan.labels_shape,
         planes=plan.total,
-        labelled=float(mask.mean()),
-        highest=float(probability.max()),
+        labelled=float(np.count_nonzero(mask) / mask.size),
+        highest=float(confidence.max()),
         intensity=intensity if plan.total == 1 else None,
         seconds=seconds,
         notes=tuple(filter(None, (loaded.note, ignored, _odd_window(segmenter.preprocessing.window, loaded)))),

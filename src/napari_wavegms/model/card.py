@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import reprlib
 import zipfile
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,11 @@ HEADER_KEY = "wavegms"
 DISCLAIMER = "For research. Not a medical device; do not use it for diagnosis or treatment."
 LARGEST_SIZE = 2048
 """Largest side of a working frame in pixels; a file that asks for more would fill the memory."""
+MOST_CLASSES = 64
+"""Most classes of a model beside the background."""
+BINARY = ("background", "lesion")
+"""Names of the labels of a model of one class, unless its card has others."""
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,9 @@ class ModelCard:
     )
     codec: str = ""  # fingerprint of the codec that the model was trained with
     context: str = ""  # fingerprint of the context trunk whose features it uses; empty without one
-    class_names: tuple[str, ...] = ("background", "lesion")  # of the label values, background first
+    class_names: tuple[str, ...] = BINARY  # of the label values, background first
+    class_colors: tuple[str, ...] = ()  # "#rrggbb" of the label values from 1 up; the usual ones where they end
+    class_codes: tuple[str, ...] = ()  # of a terminology, such as "SCT 64033007", in the same order; "" where unknown
     threshold: float = 0.5  # probability from which a pixel is foreground
     lineage: tuple[dict[str, Any], ...] = ()  # one entry per training, oldest first
     scores: dict[str, Any] = field(default_factory=dict)  # measured, by data set
@@ -70,6 +78,8 @@ class ModelCard:
             raise ValueError(f"its preprocessing is {reprlib.repr(rules)}")
         if not 0 < card.threshold < 1:
             raise ValueError(f"its threshold is {card.threshold}")
+        if odd := [color for color in card.class_colors if not _COLOR.fullmatch(color)]:
+            raise ValueError(f"its colours contain {reprlib.repr(odd[0])}")
         return card
 
 

@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from napari_wavegms.errors import CheckpointError
-from napari_wavegms.model.card import HEADER_KEY, ModelCard, read_card
-from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.card import HEADER_KEY, MOST_CLASSES, ModelCard, read_card
+from napari_wavegms.model.network import LATENT_CHANNELS, WaveGMS
 from napari_wavegms.storage.atomic import atomic_write
+from napari_wavegms.wording import counted
 
 # Prefixes of tensors that are not the network's own: an unfinished run's (optimiser, averages), and its keeper's.
 _TRAINING, _KEEPER = "training.", "keeper."
@@ -104,6 +105,11 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
             f"{Path(path).name} was trained with the context trunk '{card.context}', and this version has '{shipped}'. "
             "Install the version that it was made with, or choose another model."
         )
+    if model.classes > 1 and len(card.class_names) != model.classes + 1:
+        raise CheckpointError(
+            f"The model card of {Path(path).name} is damaged (it names {counted(len(card.class_names) - 1, 'class')}, "
+            f"and the network draws {model.classes}). Get a fresh copy."
+        )
     return model, card, training
 
 
@@ -140,10 +146,18 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     return f"{value:08x}"
 
 
+def classes_of(weights: Mapping[str, Tensor]) -> int:
+    """How many classes weights are for; 1 where they are not a network's, which loading them tells."""
+    head = weights.get("mapper.heads.out.2.weight")
+    if head is None or head.ndim != 4:
+        return 1
+    return min(max(1, head.shape[0] // LATENT_CHANNELS), MOST_CLASSES)
+
+
 def network_of(weights: Mapping[str, Tensor], source: str) -> WaveGMS:
     """A network with exactly these weights."""
     context, own_trunk = (any(name.startswith(part) for name in weights) for part in ("mapper.context.", "trunk."))
-    model = WaveGMS(context, own_trunk)
+    model = WaveGMS(context, own_trunk, classes_of(weights))
     expected = model.state_dict()
     complaints = [
         *(f"lacks {name}" for name in expected if name not in weights),

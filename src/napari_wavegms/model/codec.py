@@ -89,6 +89,19 @@ class TinyVAE(nn.Module):
         """Latents (B, 4, H/8, W/8) to the mask's probability (B, 1, H, W) in [0, 1]."""
         raise NotImplementedError
 
+    def encode_masks(self, masks: Tensor) -> Tensor:
+        """Masks of K classes (B, K, H, W) in [0, 1] to their latents (B, 4·K, H/8, W/8), each class by itself."""
+        if masks.shape[1] == 1:
+            return self.encode(masks)
+        return self.encode(masks.flatten(0, 1)[:, None]).unflatten(0, masks.shape[:2]).flatten(1, 2)  # type: ignore[no-any-return]
+
+    def decode_masks(self, latents: Tensor) -> Tensor:
+        """Latents of K classes (B, 4·K, H/8, W/8) to their probabilities (B, K, H, W), each class by itself."""
+        if latents.shape[1] == _LATENT_CHANNELS:
+            return self.decode(latents)
+        each = latents.unflatten(1, (-1, _LATENT_CHANNELS))
+        return self.decode(each.flatten(0, 1)).unflatten(0, each.shape[:2])[:, :, 0]  # type: ignore[no-any-return]
+
     @cached_property
     def fingerprint(self) -> str:
         """The codec's name and a hash of its weights."""

@@ -6,6 +6,7 @@ The Tiny-VAE around it is in `codec`.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,7 +133,7 @@ class WaveEncoder(_QuickCopy):
 
 
 class MaskLatents(NamedTuple):
-    """Predicted mask latents of the four decoder levels, coarse to final; each (B, 4, H/8, W/8)."""
+    """Predicted mask latents of the four decoder levels, coarse to final; each (B, 4·K, H/8, W/8) for K classes."""
 
     level3: Tensor
     level2: Tensor
@@ -218,11 +219,11 @@ class ResidualAttentionBlock(nn.Sequential):
         self.attention = SelfAttention(channels_out)
 
 
-def _head(channels: int) -> _NormActConv:
+def _head(channels: int, classes: int) -> _NormActConv:
     return _NormActConv(
         nn.GroupNorm(GROUPS, channels),
         nn.SiLU(),
-        nn.Conv2d(channels, LATENT_CHANNELS, 3, padding=1, bias=False),
+        nn.Conv2d(channels, LATENT_CHANNELS * classes, 3, padding=1, bias=False),
     )
 
 
@@ -230,10 +231,12 @@ class LatentMapper(nn.Module):
     """LMM: four residual-attention blocks, four decoder blocks on skip concatenations, one head per decoder block.
 
     With `context`, context features enter the stem by a 1×1 convolution that starts at zero (8,224 parameters more).
+    Each of `classes` has a latent of its own in every head (9,216 parameters), which the mask codec draws by itself.
     """
 
-    def __init__(self, context: bool = False) -> None:
+    def __init__(self, context: bool = False, classes: int = 1) -> None:
         super().__init__()
+        self.classes = classes
         widths = ENCODER_WIDTHS
         self.stem = nn.Conv2d(LATENT_CHANNELS, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(
@@ -244,7 +247,9 @@ class LatentMapper(nn.Module):
         self.decoder = nn.ModuleList(
             ResidualAttentionBlock(skip + b, out) for skip, b, out in zip(skips, below, DECODER_WIDTHS, strict=True)
         )
-        self.heads = nn.ModuleDict({name: _head(width) for name, width in zip(HEADS, DECODER_WIDTHS, strict=True)})
+        self.heads = nn.ModuleDict(
+            {name: _head(width, classes) for name, width in zip(HEADS, DECODER_WIDTHS, strict=True)}
+        )
         self.apply(_initialise)
         self.context: nn.Conv2d | None = None
         if context:  # made last, so that the other weights are those that the same seed gives without it
@@ -269,7 +274,10 @@ class LatentMapper(nn.Module):
         return levels
 
     def forward(self, latent: Tensor, context: Tensor | None = None) -> MaskLatents:
-        """Map image latents (B, 4, H/8, W/8) to mask latents; `context` (B, 256, H/8, W/8) is ignored without it."""
+        """Map image latents (B, 4, H/8, W/8) to mask latents (B, 4·K, H/8, W/8).
+
+        `context` (B, 256, H/8, W/8) is ignored by a mapper without it.
+        """
         levels = self.features(latent, context)
         return MaskLatents(*(self.heads[name](x) for name, x in zip(HEADS, levels, strict=True)))
 
@@ -293,13 +301,35 @@ class WaveGMS(_QuickCopy):
 
     With `context`, features of a `ContextTrunk` enter the mapper, which the paper's network does not have: of the
     shipped one, which is frozen, or, with `own_trunk`, of one that began as that one and learns with the network.
+    With several `classes`, the latents of one class stand behind those of the other.
     """
 
-    def __init__(self, context: bool = False, own_trunk: bool = False) -> None:
+    def __init__(self, context: bool = False, own_trunk: bool = False, classes: int = 1) -> None:
         super().__init__()
         self.encoder = WaveEncoder()
-        self.mapper = LatentMapper(context or own_trunk)
+        self.mapper = LatentMapper(context or own_trunk, classes)
         self.trunk = ContextTrunk.from_file(learns=own_trunk) if context or own_trunk else None
+
+    @property
+    def classes(self) -> int:
+        """How many classes it draws, the background not counted."""
+        return self.mapper.classes
+
+    def with_classes(self, like: Sequence[int]) -> WaveGMS:
+        """A copy whose k-th class begins as the class of this network that `like` names, counted from 0.
+
+        Examples
+        --------
+        >>> WaveGMS().with_classes([0, 0, 0]).classes
+        3
+        """
+        other = WaveGMS(self.mapper.context is not None, self.trunk is not None and self.trunk.learns, len(like))
+        weights = self.state_dict()
+        for name in HEADS:
+            key = f"mapper.heads.{name}.2.weight"
+            weights[key] = torch.cat([weights[key].split(LATENT_CHANNELS)[number] for number in like])
+        other.load_state_dict(weights)
+        return other.to(weights[key].device)
 
     def context(self, image: Tensor) -> Tensor | None:
         """Context features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1]; None in a network without context."""

@@ -112,6 +112,7 @@ def segment_box(
     box: Box,
     *,
     threshold: float = 0.5,
+    label: int = 1,
     whole: FloatArray | None = None,
     context: float = CONTEXT,
     least_share: float = LEAST_SHARE,
@@ -120,8 +121,9 @@ def segment_box(
 
     `image` is whole, (H, W) or (H, W, 1, 3 or 4), because its values, not only the window's, decide what is black and
     white. The average with `whole` (H, W), the probability of the whole image, misses less than either. `threshold`
-    in (0, 1) is lowered, at most to `FAINTEST`, until `least_share` of the box is labelled. Raises `InputError` if
-    image, box or threshold do not fit.
+    in (0, 1) is lowered, at most to `FAINTEST`, until `least_share` of the box is labelled. `label` is a class of a
+    model of several; where it has no such class, whichever is the most probable is drawn. Raises `InputError` if image,
+    box or threshold do not fit.
 
     Examples
     --------
@@ -137,7 +139,10 @@ def segment_box(
     if whole is not None and whole.shape != shape:
         raise InputError(f"The image is {shape[0]} x {shape[1]} pixels and the probability has shape {whole.shape}.")
     window = box.window(shape, context)
-    found = segmenter.segment(_window_of(pixels, window, segmenter.preprocessing)).probability
+    answer = segmenter.segment(_window_of(pixels, window, segmenter.preprocessing))
+    found = answer.confidence
+    if answer.classes is not None and 0 < label <= segmenter.model.classes:
+        found = answer.probability[label - 1]
     top, left = box.top - window.top, box.left - window.left
     inside = found[top : top + box.bottom - box.top, left : left + box.right - box.left]
     if whole is not None:

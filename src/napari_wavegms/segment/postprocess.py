@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -160,15 +160,40 @@ def _votes(mask: Mask, disc: Mask) -> npt.NDArray[np.int32]:
     return counts
 
 
-def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.NDArray[np.uint8]:
+def strongest(probabilities: Iterable[npt.NDArray[np.float32]]) -> tuple[npt.NDArray[np.float32], Labels]:
+    """The highest of the classes' probabilities in each pixel, and which class that is, from 1 up; of equals the first.
+
+    The classes come one after the other, all of one shape, so that no more than two are in memory at a time.
+
+    Examples
+    --------
+    >>> confidence, classes = strongest(np.array([[0.2, 0.7, 0.4], [0.9, 0.1, 0.4]], np.float32))
+    >>> confidence.tolist(), classes.tolist()
+    ([0.8999999761581421, 0.699999988079071, 0.4000000059604645], [2, 1, 1])
+    """
+    each = iter(probabilities)
+    confidence = np.array(next(each), np.float32)
+    classes = np.ones(confidence.shape, np.uint8)
+    for number, probability in enumerate(each, start=2):
+        classes[probability > confidence] = number
+        np.maximum(confidence, probability, out=confidence)
+    return confidence, classes
+
+
+def threshold_probability(
+    probability: npt.ArrayLike, threshold: float, classes: Labels | None = None
+) -> npt.NDArray[np.uint8]:
     """1 where a probability of any shape reaches the threshold, otherwise 0; NaN is background.
 
-    Raises `InputError` if the threshold is not a number strictly between 0 and 1.
+    Where the probability is that of `classes`, an array of its shape, they are the labels instead of 1. Raises
+    `InputError` if the threshold is not a number strictly between 0 and 1.
 
     Examples
     --------
     >>> threshold_probability([[0.2, 0.5, float("nan"), 0.9]], 0.5)
     array([[0, 1, 0, 1]], dtype=uint8)
+    >>> threshold_probability([[0.2, 0.5, 0.9]], 0.5, np.array([[1, 3, 2]], np.uint8)).tolist()
+    [[0, 3, 2]]
     """
     try:
         level = float(threshold)
@@ -177,4 +202,5 @@ def threshold_probability(probability: npt.ArrayLike, threshold: float) -> npt.N
     if not 0.0 < level < 1.0:
         raise InputError(f"The threshold is {threshold!r}. Give a number between 0 and 1, for example 0.5.")
     # A plain Python float is compared in the array's own precision: a float32 0.7 reaches the threshold 0.7.
-    return (np.asarray(probability) >= level).astype(np.uint8)
+    mask = (np.asarray(probability) >= level).astype(np.uint8)
+    return mask if classes is None else mask * classes

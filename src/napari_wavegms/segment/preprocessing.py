@@ -152,29 +152,39 @@ def prepare(image: npt.ArrayLike, preprocessing: Preprocessing) -> Prepared:
 
 
 def restore(probability: FloatArray, prepared: Prepared) -> FloatArray:
-    """Bring a probability map (S, S) back to the source's (H, W), float32 in [0, 1], 0 in margins left out."""
-    inside = np.ascontiguousarray(probability[None, *_inside(prepared.frame)], np.float32)
+    """Bring probability (..., S, S) back to the source's (..., H, W), float32 in [0, 1], 0 in margins left out."""
+    leading = probability.shape[:-2]
+    inside = np.ascontiguousarray(probability[..., *_inside(prepared.frame)], np.float32)
     box = prepared.box or (0, 0, *prepared.shape)
-    restored = np.zeros(prepared.shape, np.float32)
-    restored[_inside(box)] = resize(inside, box[2:])[0]
+    restored = np.zeros((*leading, *prepared.shape), np.float32)
+    restored[..., *_inside(box)] = resize(inside.reshape(-1, *inside.shape[-2:]), box[2:]).reshape(*leading, *box[2:])
     return np.clip(restored, 0, 1, out=restored)
 
 
 def in_whole_frame(probability: FloatArray, prepared: Prepared, preprocessing: Preprocessing) -> FloatArray:
-    """Probability (S, S) in the frame of the whole image, margins included, where every model is scored alike."""
+    """Probability (..., S, S) in the frame of the whole image, margins included, where every model is scored alike."""
     return probability if prepared.box is None else in_frame(restore(probability, prepared), preprocessing)
 
 
 def in_frame(probability: FloatArray, preprocessing: Preprocessing) -> FloatArray:
-    """Bring the probability of an image (H, W) into its frame (S, S)."""
-    frame = fit_frame((probability.shape[0], probability.shape[1]), preprocessing)
-    whole = np.zeros((preprocessing.size, preprocessing.size), np.float32)
-    whole[_inside(frame)] = resize(probability[None], frame[2:])[0]
+    """Bring the probability of an image (..., H, W) into its frame (..., S, S)."""
+    *leading, rows, columns = probability.shape
+    frame = fit_frame((rows, columns), preprocessing)
+    whole = np.zeros((*leading, preprocessing.size, preprocessing.size), np.float32)
+    whole[..., *_inside(frame)] = resize(probability.reshape(-1, rows, columns), frame[2:]).reshape(
+        *leading, *frame[2:]
+    )
     return whole
 
 
 def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | None = None) -> npt.NDArray[np.bool_]:
-    """Bring a mask (H, W), truthy = foreground, into the network's frame: (S, S) bool, nearest neighbour.
+    """Bring a mask (H, W), truthy = foreground, into the network's frame: (S, S) bool, see `prepare_labels`."""
+    framed: npt.NDArray[np.bool_] = prepare_labels(mask, preprocessing, box) != 0
+    return framed
+
+
+def prepare_labels(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | None = None) -> npt.NDArray[Any]:
+    """Bring labels (H, W), 0 = background, into the network's frame: (S, S), nearest neighbour.
 
     With the `box` of its image's `Prepared` it is framed as the image was, otherwise as a whole.
     """
@@ -185,8 +195,8 @@ def prepare_mask(mask: npt.ArrayLike, preprocessing: Preprocessing, box: Box | N
     frame = fit_frame((array.shape[0], array.shape[1]), preprocessing)
     rows = _nearest(array.shape[0], frame[2])
     columns = _nearest(array.shape[1], frame[3])
-    framed = np.zeros((preprocessing.size, preprocessing.size), bool)
-    framed[_inside(frame)] = array[np.ix_(rows, columns)] != 0
+    framed = np.zeros((preprocessing.size, preprocessing.size), array.dtype)
+    framed[_inside(frame)] = array[np.ix_(rows, columns)]
     return framed
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from napari_wavegms.files.formats.ome_zarr import Plane, in_level
 from napari_wavegms.segment.box_prompt import Box
+from napari_wavegms.segment.postprocess import strongest, threshold_probability
 from napari_wavegms.segment.preprocessing import FloatArray, Preprocessing, prepare, restore
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ class FineProbability:
     ----------
     shape : tuple of int
         Rows and columns of the image, at its finest level.
-    whole : ndarray of shape (h, w), float32
-        Probability of the whole image, of any size.
-    patches : tuple of (Box, ndarray of shape (S, S), float32)
+    whole : ndarray of shape (h, w) or (K, h, w), float32
+        Probability of the whole image, of any size, or of its K classes.
+    patches : tuple of (Box, ndarray of shape (S, S) or (K, S, S), float32)
         Where the model ran again, in pixels of the image, and its answer; later ones lie over earlier ones.
     intensity : tuple of float or None
         The values that became black and white everywhere.
@@ -96,7 +97,7 @@ class FineProbability:
     is_uniform: bool
 
     def probability(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> FloatArray:
-        """The probability (len(rows), len(columns)), float32 in [0, 1], at any ascending places.
+        """The probability (..., len(rows), len(columns)), float32 in [0, 1], at any ascending places.
 
         They are in pixels of the image, whose centres are whole numbers, so that a window or a coarser level of it
         costs no more memory than what is asked for.
@@ -107,28 +108,47 @@ class FineProbability:
             down, across = rows[part[0]], columns[part[1]]
             if down.size and across.size:
                 ramps = _ramp(down, box.rows, self.shape[0]), _ramp(across, box.columns, self.shape[1])
-                inside = result[part]  # a view
+                inside = result[..., *part]  # a view
                 inside += np.multiply.outer(*ramps).astype(np.float32) * (_sampled(patch, box, down, across) - inside)
         return np.clip(result, 0, 1, out=result)
+
+    def labels(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any], threshold: float) -> npt.NDArray[np.uint8]:
+        """The mask (len(rows), len(columns)) at any ascending places, see `probability`."""
+        found = self.probability(rows, columns)
+        confidence, classes = (found, None) if found.ndim == 2 else strongest(found)
+        return threshold_probability(confidence, threshold, classes)
 
     def highest(self, rows: slice, columns: slice) -> float:
         """At least the highest probability within rows and columns, without computing it."""
         asked = Box(rows.start, rows.stop, columns.start, columns.stop)
         if any(_meet(asked, box) for box, _ in self.patches):
             return 1.0
-        down, across = (cells / side for cells, side in zip(self.whole.shape, self.shape, strict=True))
+        down, across = (cells / side for cells, side in zip(self.whole.shape[-2:], self.shape, strict=True))
         first, left = max(0, math.floor(asked.top * down) - 1), max(0, math.floor(asked.left * across) - 1)
         last, right = math.ceil(asked.bottom * down) + 1, math.ceil(asked.right * across) + 1
-        return float(self.whole[first:last, left:right].max())
+        return float(self.whole[..., first:last, left:right].max())
 
     def full(self) -> FloatArray:
-        """The probability of the whole image at its own pixels."""
-        columns = np.arange(self.shape[1])
-        result = np.empty(self.shape, np.float32)
-        for top in range(0, self.shape[0], _BLOCK):
-            rows = np.arange(top, min(top + _BLOCK, self.shape[0]))
-            result[rows] = self.probability(rows, columns)
+        """The probability (..., H, W) of the whole image at its own pixels."""
+        result = np.empty((*self.whole.shape[:-2], *self.shape), np.float32)
+        for rows, columns in self._blocks():
+            result[..., rows, :] = self.probability(rows, columns)
         return result
+
+    def strongest(self) -> tuple[FloatArray, npt.NDArray[np.uint8] | None]:
+        """The highest of the classes' probabilities (H, W), and which class that is; None where there is one class."""
+        if self.whole.ndim == 2:
+            return self.full(), None
+        confidence, classes = np.empty(self.shape, np.float32), np.empty(self.shape, np.uint8)
+        for rows, columns in self._blocks():
+            confidence[rows], classes[rows] = strongest(self.probability(rows, columns))
+        return confidence, classes
+
+    def _blocks(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Rows and columns of the image, as many as fit into little memory."""
+        columns = np.arange(self.shape[1])
+        for top in range(0, self.shape[0], _BLOCK):
+            yield np.arange(top, min(top + _BLOCK, self.shape[0])), columns
 
 
 def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | None = None) -> FineProbability:
@@ -172,24 +192,28 @@ def refine(segmenter: Segmenter, levels: Sequence[Any], on_window: OnWindow | No
         return FineProbability(shape, whole, (), prepared.intensity, prepared.is_uniform)
     # Margins are left out of the whole image only: in a window, a uniform background is none.
     rules = replace(segmenter.preprocessing, aspect="squash", margins=False, window=prepared.intensity)
-    windows = _Windows(levels, shape, rules, predict, on_window)
+    windows = _Windows(levels, shape, rules, whole.shape[:-2], predict, on_window)
     patches: list[tuple[Box, FloatArray]] = []
     cells = _places(everything, rules.size)
-    pieces = _pieces(_sampled(whole, everything, *cells), everything, _FAINT, 0.5, max(shape) / GAIN, smallest=1)
+    pieces = _pieces(
+        _of_any(_sampled(whole, everything, *cells)), everything, _FAINT, 0.5, max(shape) / GAIN, smallest=1
+    )
     for _ in range(ROUNDS):
         seen = windows.twice(_merged(pieces[:MOST_PIECES]))
         found = [(window, answer) for window, answer, overlapping, _ in seen if overlapping >= OVERLAPPING]
         patches += found
         pieces = [
-            piece for window, answer in found for piece in _pieces(answer, window, 0.5, _PEAK, _longer(window) / GAIN)
+            piece
+            for window, answer in found
+            for piece in _pieces(_of_any(answer), window, 0.5, _PEAK, _longer(window) / GAIN)
         ]
     detail = FineProbability(shape, whole, tuple(patches), prepared.intensity, False)
     # In an image whose structure the whole shows, tiles find parts of it, and what only looks like it.
-    shown = _pieces(detail.probability(*cells), everything, 0.5, 0.5, math.inf)
+    shown = _pieces(_of_any(detail.probability(*cells)), everything, 0.5, 0.5, math.inf)
     is_shown = any(_longer(piece) > LARGE * max(shape) for piece in shown)
     pieces = []
     for tile, answer in windows.run([] if is_shown else _tiles(shape, rules.size)):
-        for piece in _pieces(answer, tile, 0.5, _PEAK, OVERLAP * _longer(tile), is_tile=True):
+        for piece in _pieces(_of_any(answer), tile, 0.5, _PEAK, OVERLAP * _longer(tile), is_tile=True):
             seen_before = any(_meet(piece, other) for other in pieces)
             if not seen_before and detail.probability(*_places(piece)).max() < 0.5:
                 pieces.append(piece)
@@ -206,19 +230,21 @@ class _Windows:
         levels: Sequence[Any],
         shape: tuple[int, int],
         rules: Preprocessing,
+        classes: tuple[int, ...],
         predict: Callable[[FloatArray], FloatArray],
         on_window: OnWindow | None,
     ) -> None:
-        self._levels, self._shape, self._rules, self._predict, self._tell = levels, shape, rules, predict, on_window
+        self._levels, self._shape, self._rules, self._classes = levels, shape, rules, classes
+        self._predict, self._tell = predict, on_window
         self._done = self._known = 0
 
     def run(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, FloatArray]]:
-        """Each box with its probability (S, S), 0 where all of its pixels are alike."""
+        """Each box with its probability (S, S) or (K, S, S), 0 where all of its pixels are alike."""
         self._known += len(boxes)
         for first in range(0, len(boxes), _BATCH):
             part = boxes[first : first + _BATCH]
             frames = [prepare(_read(self._levels, box, self._rules.size), self._rules) for box in part]
-            answers = np.zeros((len(part), self._rules.size, self._rules.size), np.float32)
+            answers = np.zeros((len(part), *self._classes, self._rules.size, self._rules.size), np.float32)
             varied = [number for number, frame in enumerate(frames) if not frame.is_uniform]
             if varied:
                 answers[varied] = self._predict(np.stack([frames[number].pixels for number in varied]))
@@ -233,13 +259,19 @@ class _Windows:
         framed = ((_window(piece, near, 0, self._shape), _window(piece, far, 0.1, self._shape)) for piece in pieces)
         answers = self.run([window for both in framed for window in both])
         for (window, answer), (wide, seen) in zip(answers, answers, strict=True):
-            wider = _sampled(seen, wide, *_places(window, len(answer)))
-            one, other = answer >= 0.5, wider >= 0.5
+            nearer, wider = _of_any(answer), _of_any(_sampled(seen, wide, *_places(window, answer.shape[-1])))
+            one, other = nearer >= 0.5, wider >= 0.5
             common, either = int((one & other).sum()), int((one | other).sum())
             overlapping = common / max(1, min(int(one.sum()), int(other.sum())))
             agreeing = common > 0 and common >= AGREEING * either
-            is_sure = agreeing and answer[one].mean() >= SURE and wider[other].mean() >= SURE_AFAR
+            is_sure = agreeing and nearer[one].mean() >= SURE and wider[other].mean() >= SURE_AFAR
             yield window, answer, overlapping, bool(is_sure)
+
+
+def _of_any(answer: FloatArray) -> FloatArray:
+    """The highest of the classes' probabilities, (S, S)."""
+    highest: FloatArray = answer if answer.ndim == 2 else answer.max(axis=0)
+    return highest
 
 
 def _read(levels: Sequence[Any], box: Box, size: int) -> npt.NDArray[Any]:
@@ -349,11 +381,11 @@ def _places(box: Box, count: int = 16) -> tuple[npt.NDArray[Any], npt.NDArray[An
 
 def _sampled(values: FloatArray, box: Box, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> FloatArray:
     """What fills a box, bilinearly at the crossings of rows and columns of the image."""
-    for axis, (places, start, stop) in enumerate(((rows, box.top, box.bottom), (columns, box.left, box.right))):
+    for axis, (places, start, stop) in ((-2, (rows, box.top, box.bottom)), (-1, (columns, box.left, box.right))):
         count = values.shape[axis]
         at = np.clip((places + 0.5 - start) * (count / (stop - start)) - 0.5, 0, count - 1)
         low = at.astype(np.intp)
-        part = np.expand_dims((at - low).astype(np.float32), 1 - axis)
+        part = np.expand_dims((at - low).astype(np.float32), -3 - axis)
         below, above = values.take(low, axis), values.take(np.minimum(low + 1, count - 1), axis)
         values = below + (above - below) * part
     return values

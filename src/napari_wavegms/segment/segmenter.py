@@ -6,13 +6,14 @@ import copy
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_wavegms.errors import CheckpointError, InputError
@@ -20,11 +21,11 @@ from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
 from napari_wavegms.model.codec import TinyVAE, load_codec
 from napari_wavegms.model.device import Device, choose_device, multiplies_bfloat16
-from napari_wavegms.model.network import WaveGMS
+from napari_wavegms.model.network import LATENT_CHANNELS, WaveGMS
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.ood import FRAME, ImageKinds, describe_frames, points_of
 from napari_wavegms.segment.planes import SliceDone, plan_stack, segment_planes
-from napari_wavegms.segment.postprocess import threshold_probability
+from napari_wavegms.segment.postprocess import strongest, threshold_probability
 from napari_wavegms.segment.preprocessing import (
     FloatArray,
     Planes,
@@ -38,6 +39,8 @@ from napari_wavegms.segment.preprocessing import (
 )
 from napari_wavegms.segment.refine import Detail, Levels, OnWindow, refine
 
+_DECODED_TOGETHER = 8  # classes, so that memory does not grow with their number
+
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
@@ -46,9 +49,9 @@ class Segmentation:
     Attributes
     ----------
     mask : ndarray of shape (H, W) or (..., H, W), uint8
-        1 where the probability reaches the threshold.
-    probability : ndarray of the same shape, float32
-        In [0, 1].
+        1 where the confidence reaches the threshold; with several classes the most probable one, from 1 up.
+    confidence : ndarray of the same shape, float32
+        Probability of the most probable class, in [0, 1].
     threshold : float
         In (0, 1).
     intensity : tuple of float or None
@@ -59,16 +62,28 @@ class Segmentation:
         Name of the model and of the torch device.
     is_uniform : bool
         All pixels are alike, in each plane of a stack: there is nothing to segment, and the mask is empty.
+    classes : ndarray of the mask's shape, uint8, or None
+        The most probable class of each pixel, also where no one reaches the threshold; None for a model of one class.
     """
 
     mask: npt.NDArray[np.uint8]
-    probability: FloatArray
+    confidence: FloatArray
     threshold: float
     intensity: tuple[float, float] | None
     seconds: float
     model: str
     device: str
     is_uniform: bool = False
+    classes: npt.NDArray[np.uint8] | None = None
+    of_classes: Callable[[], FloatArray] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def probability(self) -> FloatArray:
+        """Probability, float32 in [0, 1]: of the mask's shape, or (K, H, W) or (K, ..., H, W) of K classes.
+
+        That of several classes is computed when it is asked for, since it takes K times the memory of all else.
+        """
+        return self.confidence if self.of_classes is None else self.of_classes()
 
     def at(self, threshold: float) -> Segmentation:
         """The same result with another threshold; the network does not run again.
@@ -80,7 +95,8 @@ class Segmentation:
         >>> result.at(0.1).mask.tolist()
         [[1, 1]]
         """
-        return replace(self, mask=threshold_probability(self.probability, threshold), threshold=threshold)
+        mask = threshold_probability(self.confidence, threshold, self.classes)
+        return replace(self, mask=mask, threshold=threshold)
 
 
 class Inference:
@@ -109,15 +125,17 @@ class Inference:
 
     @torch.inference_mode()
     def predict(self, images: Tensor, context: Tensor | None = None) -> Tensor:
-        """Probabilities (B, 1, H, W), float32, for images (B, 3, H, W) in [0, 1], H and W multiples of 8.
+        """Probabilities (B, K, H, W), float32, for images (B, 3, H, W) in [0, 1], H and W multiples of 8.
 
         `context` is what `context(images)` gives, where somebody has it already.
         """
-        return self._codec.decode(self.mask_latents(images, context))
+        latents = self.mask_latents(images, context).split(LATENT_CHANNELS * _DECODED_TOGETHER, dim=1)
+        decoded = [self._codec.decode_masks(part) for part in latents]
+        return decoded[0] if len(decoded) == 1 else torch.cat(decoded, dim=1)
 
     @torch.inference_mode()
     def mask_latents(self, images: Tensor, context: Tensor | None = None) -> Tensor:
-        """The masks' latents (B, 4, H/8, W/8), float32."""
+        """The masks' latents (B, 4·K, H/8, W/8), float32."""
         return self._model(images.to(self._device), context).mask.out.float()  # type: ignore[no-any-return]
 
 
@@ -213,22 +231,27 @@ class Segmenter:
         threshold_probability(np.zeros((1, 1), np.float32), threshold)
         if isinstance(image, Levels) or self.detail == "native":
             found = refine(self, image if isinstance(image, Levels) else [np.asarray(image)], self._on_window)
-            probability, intensity, is_uniform = found.full(), found.intensity, found.is_uniform
+            (confidence, classes), of_classes = found.strongest(), found.full
+            intensity, is_uniform = found.intensity, found.is_uniform
         else:
             prepared = prepare(image, self.preprocessing)
-            probability = restore(self.predict(prepared)[0], prepared)
+            answer = self.predict(prepared)[0]
             intensity, is_uniform = prepared.intensity, prepared.is_uniform
             if is_uniform:  # of which the network would make a mask all the same
-                probability = np.zeros_like(probability)
+                answer = np.zeros_like(answer)
+            of_classes = partial(restore, answer, prepared)
+            confidence, classes = _strongest(answer, prepared)
         return Segmentation(
-            mask=threshold_probability(probability, threshold),
-            probability=probability,
+            mask=threshold_probability(confidence, threshold, classes),
+            confidence=confidence,
             threshold=threshold,
             intensity=intensity,
             seconds=time.perf_counter() - started,
             model=self.card.name,
             device=self.device.name,
             is_uniform=is_uniform,
+            classes=classes,
+            of_classes=None if classes is None else of_classes,
         )
 
     def for_volume(self, planes: Planes | None) -> Segmenter:
@@ -282,12 +305,15 @@ class Segmenter:
         return other
 
     def mask_latents(self, image: npt.ArrayLike) -> Tensor:
-        """Predicted mask latents (4, S/8, S/8), float32 on the CPU."""
+        """Predicted mask latents (4·K, S/8, S/8), float32 on the CPU."""
         inference, pixels, context = self._answering(prepare(image, self.preprocessing))
         return inference.mask_latents(pixels, context)[0].cpu()
 
     def frame_probability(self, image: npt.ArrayLike) -> FloatArray:
-        """Probability (S, S) of the whole image in the working frame, where the paper measures its scores."""
+        """Probability (S, S) of the whole image in the working frame, where the paper measures its scores.
+
+        (K, S, S) of a model of several classes.
+        """
         if self.detail == "native":
             return in_frame(self.segment(image).probability, self.preprocessing)
         prepared = prepare(image, self.preprocessing)
@@ -296,12 +322,16 @@ class Segmenter:
     def predict(self, prepared: Prepared) -> tuple[FloatArray, Callable[[FloatArray], FloatArray]]:
         """The probability (S, S) of a prepared image, and what does the same with frames (B, 3, S, S) of its parts.
 
-        It is the same network for all, where there are two.
+        Of several classes it is (K, S, S). It is the same network for all, where there are two.
         """
         inference, pixels, context = self._answering(prepared)
+        count = self.model.classes
 
         def predict(pixels: Tensor, context: Tensor | None) -> FloatArray:
-            probability: FloatArray = inference.predict(pixels, context)[:, 0].cpu().numpy()
+            found = inference.predict(pixels, context)
+            if found.shape[1] < count:  # a network that keeps what was known before a class was added
+                found = F.pad(found, (0, 0, 0, 0, 0, count - found.shape[1]))
+            probability: FloatArray = (found[:, 0] if count == 1 else found[:, :count]).cpu().numpy()
             if not np.isfinite(probability).all():
                 raise CheckpointError(
                     f"The model {self.card.name} returned values that are not numbers; its weights are damaged. "
@@ -328,6 +358,13 @@ class Segmenter:
     def _kinds(self) -> ImageKinds | None:
         is_frame = replace(self.preprocessing, window=None, of_volume=False) == FRAME
         return ImageKinds.from_dict(self.card.familiarity) if is_frame else None
+
+
+def _strongest(answer: FloatArray, prepared: Prepared) -> tuple[FloatArray, npt.NDArray[np.uint8] | None]:
+    """What `strongest` makes of an answer (K, S, S) at the image's own pixels; (S, S) has one class only."""
+    if answer.ndim == 2:
+        return restore(answer, prepared), None
+    return strongest(restore(one, prepared) for one in answer)
 
 
 def _load_inference(load: Callable[[], WaveGMS | None], codec: TinyVAE, device: str) -> Inference | None:
@@ -368,7 +405,7 @@ def segment_stack(
     Returns
     -------
     Segmentation
-        Mask and probability have all axes of the image but those of channels and colours.
+        Mask and confidence have all axes of the image but those of channels and colours.
 
     Raises
     ------
@@ -384,20 +421,35 @@ def segment_stack(
     segmenter = model if isinstance(model, Segmenter) else Segmenter.from_checkpoint(model)
     plan = plan_stack(image.shape, image.dtype, rgb, axis_labels, every=True, channel=channel)
     started = time.perf_counter()
-    probability, is_uniform = np.zeros(plan.labels_shape, np.float32), True
+    confidence, is_uniform = np.zeros(plan.labels_shape, np.float32), True
+    classes = np.ones(plan.labels_shape, np.uint8) if segmenter.model.classes > 1 else None
+    planes: list[SliceDone] = []
     for plane in segment_planes(segmenter, image, plan):
-        probability[plane.index] = plane.segmentation.probability
+        confidence[plane.index] = plane.segmentation.confidence
+        if classes is not None and plane.segmentation.classes is not None:
+            classes[plane.index] = plane.segmentation.classes
+            planes.append(plane)
         is_uniform = is_uniform and plane.segmentation.is_uniform
         if on_event is not None:
             on_event(plane)
     level = segmenter.threshold if threshold is None else threshold
     return Segmentation(
-        mask=threshold_probability(probability, level),
-        probability=probability,
+        mask=threshold_probability(confidence, level, classes),
+        confidence=confidence,
         threshold=level,
         intensity=None,
         seconds=time.perf_counter() - started,
         model=segmenter.card.name,
         device=segmenter.device.name,
         is_uniform=is_uniform,
+        classes=classes,
+        of_classes=None if classes is None else partial(_of_planes, planes, (segmenter.model.classes, *classes.shape)),
     )
+
+
+def _of_planes(planes: Sequence[SliceDone], shape: tuple[int, ...]) -> FloatArray:
+    """The classes' probabilities of a stack, from those of its planes."""
+    whole = np.zeros(shape, np.float32)
+    for plane in planes:
+        whole[:, *plane.index] = plane.segmentation.probability
+    return whole

@@ -30,14 +30,14 @@ _OPAQUE = 255
 _RGB = ("FF0000", "00FF00", "0000FF")
 
 
-class Probability(Protocol):
-    """The probability of a plane at rows and columns of its finest level, and a bound of it within some."""
+class Labelled(Protocol):
+    """The mask of a plane at rows and columns of its finest level, and a bound of its probability within some."""
 
-    def probability(self, rows: NDArray[Any], columns: NDArray[Any], /) -> NDArray[Any]:
+    def labels(self, rows: NDArray[Any], columns: NDArray[Any], threshold: float, /) -> NDArray[Any]:
         """At rows and columns, in pixels."""
 
     def highest(self, rows: slice, columns: slice, /) -> float:
-        """At least the highest there."""
+        """At least the highest probability there."""
 
 
 def is_image(path: Path) -> bool:
@@ -226,7 +226,7 @@ class LabelWriter:
             )
             self._arrays.append(array)
 
-    def write(self, index: tuple[int | slice, ...], found: Probability, threshold: float) -> int:
+    def write(self, index: tuple[int | slice, ...], found: Labelled, threshold: float) -> int:
         """Write a plane at its place, and return how many pixels of the finest level are labelled."""
         labelled = 0
         finest = self._arrays[0].shape
@@ -241,7 +241,7 @@ class LabelWriter:
                     columns = (np.arange(left, min(left + _CHUNK, array.shape[-1])) + 0.5) * across - 0.5
                     if found.highest(_span(rows), _span(columns)) < threshold:
                         continue
-                    part = found.probability(rows, columns) >= threshold
+                    part = found.labels(rows, columns, threshold)
                     if part.any():
                         array[(*places, slice(top, top + len(rows)), slice(left, left + len(columns)))] = part
                         labelled += int(np.count_nonzero(part)) if array is self._arrays[0] else 0

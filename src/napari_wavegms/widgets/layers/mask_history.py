@@ -49,11 +49,11 @@ def read_plane(layer: Labels, key: PlaneKey) -> Mask:
 class Written:
     """A plane as we wrote it: its probability, and the threshold that made it a mask."""
 
-    probability: Probability
+    probability: Probability  # of the most probable class
     threshold: float
-    labels: Mask | None = None  # the label of each pixel of the mask, where it was carried on from others; else 1
+    # The label of each pixel of the mask, where the model has several or it was carried on from others; else 1.
+    labels: Mask | None = None
     window: tuple[float, float] | None = None  # of grey values, where neither the plane nor the model says it
-
     detail: str = ""  # "native" where the model ran again at the image's own pixels
 
     def mask(self) -> Mask:

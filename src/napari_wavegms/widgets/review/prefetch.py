@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from napari_wavegms.segment.segmenter_cache import LoadSegmenter, Progress, Segm
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.forms.model_row import ModelChoice, models_for_segmenting
 from napari_wavegms.widgets.jobs import JobRunner, Outcome, cached_segmenter
-from napari_wavegms.widgets.layers.mask_history import PlaneKey, Probability, Written, plane_key
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, Probability, Written, plane_key
 from napari_wavegms.widgets.review.panel import ReviewPanel
 from napari_wavegms.wording import sides
 from napari_wavegms.worklist.item import Item
@@ -116,7 +116,9 @@ class Prediction:
         The model's name.
     threshold : float
     planes : mapping of PlaneKey to ndarray of shape (H, W)
-        Probabilities.
+        Probabilities, of the most probable class where there are several.
+    classes : mapping of PlaneKey to ndarray of shape (H, W)
+        Which class that is; empty for a model of one class.
     uncertainty : float
     score : float or None
         Mean probability inside the mask; None for an empty one.
@@ -133,12 +135,14 @@ class Prediction:
     score: float | None
     light: OODLevel | None
     window: tuple[float, float] | None = None  # see `Written`
+    classes: Mapping[PlaneKey, Mask] = field(default_factory=dict)
 
     @property
     def written(self) -> dict[PlaneKey, Written]:
         """The planes to write into a mask."""
         return {
-            key: Written(probability, self.threshold, window=self.window) for key, probability in self.planes.items()
+            key: Written(probability, self.threshold, self.classes.get(key), self.window)
+            for key, probability in self.planes.items()
         }
 
 
@@ -227,7 +231,8 @@ def _prediction(
     from napari_wavegms.segment.uncertainty import image_uncertainty
 
     threshold = choice.card.threshold
-    planes = {key: np.asarray(done.segmentation.probability) for key, done in found.items()}
+    planes = {key: np.asarray(done.segmentation.confidence) for key, done in found.items()}
+    classes = {key: done.segmentation.classes for key, done in found.items() if done.segmentation.classes is not None}
     stack = np.stack([*planes.values()])
     inside = stack >= threshold
     return Prediction(
@@ -240,6 +245,7 @@ def _prediction(
         score=float(stack[inside].mean()) if inside.any() else None,
         light=level(loaded.pixels[loaded.plan.indices[loaded.plan.total // 2]]),
         window=next(iter(found.values())).window,
+        classes=classes,
     )
 
 

@@ -70,7 +70,7 @@ def carry_job(
     def probability_of(number: int) -> Any:
         if number not in request.known:
             plane = np.asarray(request.pixels[indices[request.numbers[number]]])
-            request.known[number] = segmenter.segment(plane).probability
+            request.known[number] = segmenter.segment(plane).confidence
         return request.known[number]
 
     made: list[Carried] = []

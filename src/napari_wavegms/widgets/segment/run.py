@@ -147,9 +147,9 @@ class SegmentRun:
         key = plane_key(done.index)
         self.left.pop(0)
         detail = "native" if self.request.options.detail == "native" else ""
-        probability, threshold = done.segmentation.probability, self._threshold()
-        self._came[key] = written = Written(probability, threshold, window=done.window, detail=detail)
-        self._segmented[key] = done.segmentation.probability.size
+        found = done.segmentation
+        written = Written(found.confidence, self._threshold(), found.classes, done.window, detail)
+        self._came[key], self._segmented[key] = written, found.confidence.size
         self._is_uniform = self._is_uniform and done.segmentation.is_uniform
         if not self._makes_mask:
             return

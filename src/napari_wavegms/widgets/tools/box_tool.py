@@ -96,6 +96,7 @@ def _box_job(
     box: Box,
     choices: BoxChoices,
     whole: Written | None,
+    label: int,
     load: LoadSegmenter,
     cache: SegmenterCache,
 ) -> Generator[Progress, None, BoxResult]:
@@ -103,10 +104,12 @@ def _box_job(
     segmenter = yield from cached_segmenter(choices.model, choices.device, load, cache, choices.window)
     yield Progress("Segmenting the box…")
     segmenter = in_volume(segmenter, pixels, plan)
-    same = whole is not None and whole.window == used_window(segmenter, pixels)
-    known = np.asarray(whole.probability, np.float32) if whole is not None and same else None
+    known = None
+    # Of several classes the most probable one is known, which need not be the one in the box.
+    if whole is not None and whole.labels is None and whole.window == used_window(segmenter, pixels):
+        known = np.asarray(whole.probability, np.float32)
     plane = np.asarray(pixels[plan.indices[0]])
-    return segment_box(segmenter, plane, box, threshold=choices.threshold, whole=known)
+    return segment_box(segmenter, plane, box, threshold=choices.threshold, label=label, whole=known)
 
 
 class BoxTool(QObject):
@@ -288,7 +291,7 @@ class BoxTool(QObject):
         self._close_sketch()
         self._watch = DragWatch(target.mask)
         self._set_state("running")
-        what = (target.pixels, target.plan, box, target.choices, target.whole())
+        what = (target.pixels, target.plan, box, target.choices, target.whole(), int(target.mask.selected_label))
         self._runner.start(partial(_box_job, *what, self._load, self._cache))
 
     def _close_sketch(self) -> None:
