@@ -51,8 +51,8 @@ class Known:
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
 
-    def probability(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return self.values[np.ix_(rows.astype(int), columns.astype(int))]
+    def labels(self, rows: np.ndarray, columns: np.ndarray, threshold: float) -> np.ndarray:
+        return self.values[np.ix_(rows.astype(int), columns.astype(int))] >= threshold
 
     def highest(self, rows: slice, columns: slice) -> float:
         return float(self.values[rows, columns].max())

@@ -38,7 +38,7 @@ class SlowAfterTheFirst:
         self.calls += 1
         if self.calls > 1:
             Event().wait(3)
-        return SimpleNamespace(probability=np.asarray(image, np.float32) / 255)
+        return SimpleNamespace(classes=None, confidence=np.asarray(image, np.float32) / 255)
 
 
 def painted(predicted: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ class Brightness:
         return self
 
     def segment(self, image: Any) -> Any:
-        return SimpleNamespace(probability=np.asarray(image, np.float32) / 255)
+        return SimpleNamespace(classes=None, confidence=np.asarray(image, np.float32) / 255)
 
 
 def places(seed: int) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ class Brightness:
         return self
 
     def segment(self, image: Any) -> Any:
-        return SimpleNamespace(probability=np.asarray(image, np.float32) / 255, is_uniform=False)
+        return SimpleNamespace(classes=None, confidence=np.asarray(image, np.float32) / 255, is_uniform=False)
 
 
 def painted(predicted: np.ndarray, strokes: int) -> np.ndarray:
