@@ -102,6 +102,7 @@ class Bright:
 
     threshold = 0.5
     preprocessing = Preprocessing(size=8)
+    classes = 1
 
     def for_volume(self, planes: object) -> Bright:
         return self

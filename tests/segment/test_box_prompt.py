@@ -107,7 +107,9 @@ def test_grey_and_colour(channels: tuple[int, ...], seen: tuple[int, ...]) -> No
     shown = []
     segmenter = SimpleNamespace(
         preprocessing=Preprocessing(),
-        segment=lambda image: shown.append(image.shape) or SimpleNamespace(classes=None, confidence=np.ones(image.shape[:2])),
+        segment=lambda image: (
+            shown.append(image.shape) or SimpleNamespace(classes=None, confidence=np.ones(image.shape[:2]))
+        ),
     )
     assert segment_box(segmenter, np.zeros((30, 30, *channels), np.uint8), Box(5, 15, 5, 15), context=0).mask.all()
     assert shown == [seen]

@@ -95,7 +95,9 @@ class BrightnessSegmenter:
         self.calls.append(image.shape)
         grey = image if image.ndim == 2 else image[..., :3].mean(axis=-1)
         is_uniform = bool((grey == grey.flat[0]).all())
-        return SimpleNamespace(classes=None, confidence=np.asarray(grey, np.float32) / 255 * (not is_uniform), is_uniform=is_uniform)
+        return SimpleNamespace(
+            classes=None, confidence=np.asarray(grey, np.float32) / 255 * (not is_uniform), is_uniform=is_uniform
+        )
 
 
 class Form:

@@ -23,10 +23,11 @@ from napari_wavegms.commands.common.console import about, bar, note, show, show_
 from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
 from napari_wavegms.commands.common.models import load_segmenter
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
-from napari_wavegms.commands.common.pairs import add_folders, chosen, note_unpaired
+from napari_wavegms.commands.common.pairs import add_folders, add_labels, chosen, note_unpaired
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.learn.pairs import PairArrays, read_pair
+from napari_wavegms.model.classes import Learned, as_classes, classes_for, values_in
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted
 
@@ -52,6 +53,7 @@ def add_parser(commands: Commands) -> None:
     """Register the command with argparse."""
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
+    add_labels(parser)
     add_shared(
         parser, "--model", "--device", "--window", "--detail", "--max-memory", "--codec", "--taesd", "--allow-download"
     )
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     sheet = _sheet_target(options.overlays, inputs) if options.overlays else None
     segmenter = load_segmenter(options)
     prints_json = options.json == STDOUT
-    scored, failed = _score(segmenter, files, quiet=prints_json)
+    scored, failed = _score(segmenter, files, options.labels, quiet=prints_json)
     if not scored:
         raise InputError(f"None of the {counted(len(files), 'pair')} could be scored.")
     from napari_wavegms.learn.evaluate import Report
@@ -114,7 +116,7 @@ def _files(options: argparse.Namespace) -> list[PairPaths]:
 
 
 def _score(
-    segmenter: Segmenter, files: Sequence[PairPaths], *, quiet: bool
+    segmenter: Segmenter, files: Sequence[PairPaths], learned: Learned | None, *, quiet: bool
 ) -> tuple[list[ImageScored], list[tuple[str, str]]]:
     """Score pair by pair, so that no more than one is in memory and a broken one costs only itself."""
     from napari_wavegms.learn.evaluate import evaluate, score_volume
@@ -126,7 +128,7 @@ def _score(
     with bar(len(files), "Scoring", "image") as progress:
         for number, pair in enumerate(files, start=1):
             try:
-                volume = _read(pair)
+                volume = _read(pair, learned, segmenter.classes)
                 if volume.is_volume:
                     scores = [score_volume(segmenter, volume)]
                 else:
@@ -145,14 +147,16 @@ def _score(
     return scored, failed
 
 
-def _read(files: PairPaths) -> PairArrays:
+def _read(files: PairPaths, learned: Learned | None = None, classes: int = 1) -> PairArrays:
     """Read a pair, and say what was left out of its files; a mask without background is refused."""
     found = read_pair(files)
     if found.note:
         note(found.note)
     if found.mask.all():
         raise InputError(f"The mask of {files.name} has no background. Set what is not to be found to 0.")
-    return found
+    if isinstance(learned, int):  # an image may well lack it
+        return replace(found, mask=as_classes(found.mask, {learned: 1}))
+    return replace(found, mask=as_classes(found.mask, classes_for(values_in(found.mask), learned, classes, files.name)))
 
 
 def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
@@ -164,6 +168,9 @@ def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:
         f"{segmenter.threshold:g}; HD95 in {' or '.join(units)}.{few}"
     )
     lines = [_row(f"mean of {count}", width, report), "", about_all]
+    names = dict(enumerate(segmenter.card.class_names))
+    if by_class := [f"{names.get(label, label)} {dsc:.4f}" for label, dsc in report.by_class.items()]:
+        lines.append(f"DSC by class, over the images that have it or where it was found: {', '.join(by_class)}.")
     if report.hd95_undefined:
         lines.append(f"HD95 is undefined for {counted(report.hd95_undefined, 'image')}: one of the two masks is empty.")
     return lines

@@ -12,7 +12,7 @@ from napari_wavegms.commands.common.arguments import Commands, add_command, add_
 from napari_wavegms.commands.common.console import bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED, NOT_BETTER, UNSURE
 from napari_wavegms.commands.common.models import IN_USE, named_model
-from napari_wavegms.commands.common.pairs import add_folders, note_unpaired, usable_pairs
+from napari_wavegms.commands.common.pairs import add_folders, add_labels, note_unpaired, usable_pairs
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.pairing import pair_by_stem
 
@@ -39,6 +39,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--from", dest="start", metavar="NAME|FILE", help="the model to start from (default: in use)")
     parser.add_argument("--preset", default="quick", metavar="quick|full", help="how to learn (default: quick)")
     parser.add_argument("--use", metavar="v1|start", help="put a version in use, or none, and learn nothing")
+    add_labels(parser)
     add_shared(parser, "--device", "--json")
 
 
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         start.stem if name in ("default", IN_USE) else name,
         current=current,
         preset=preset_named(options.preset),
+        learned=options.labels,
         device=options.device,
     )
     candidates = _candidates(options.images, options.masks)

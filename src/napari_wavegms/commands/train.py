@@ -14,7 +14,7 @@ from napari_wavegms.commands.common.arguments import Commands, a_path, add_comma
 from napari_wavegms.commands.common.console import bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, INTERRUPTED
 from napari_wavegms.commands.common.output_paths import checked_output_folder
-from napari_wavegms.commands.common.pairs import add_folders, usable_pairs
+from napari_wavegms.commands.common.pairs import add_folders, add_labels, usable_pairs
 from napari_wavegms.errors import InputError
 from napari_wavegms.finetune.gate import WORSE, judge
 from napari_wavegms.learn.events import (
@@ -28,6 +28,8 @@ from napari_wavegms.learn.events import (
     TrainStep,
     run_to_end,
 )
+from napari_wavegms.model.card import BINARY
+from napari_wavegms.model.classes import classes_for, named_classes
 from napari_wavegms.storage.memory import set_memory_limit
 from napari_wavegms.wording import counted, duration
 
@@ -71,6 +73,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--keep-names", action="store_true", help="name the folders of images and masks in the model's card"
     )
+    add_labels(parser)
+    parser.add_argument(
+        "--class-names", metavar="NAMES", type=_names, default=(), help="of classes that are new, such as liver,spleen"
+    )
     parser.add_argument("--quick", action="store_true", help="train the mapping model only, some 25 seconds")
     add_shared(parser, "--device", "--window", "--max-memory", "--taesd", "--allow-download", "--json")
 
@@ -83,6 +89,9 @@ def run(options: argparse.Namespace) -> int:
     plan = make_plan(options)
     checked_output_folder(options.output)
     readers = usable_pairs([*plan.train, *plan.validation], "Reading pairs")
+    names = BINARY if plan.start.card is None else plan.start.card.class_names
+    readers.meaning = classes_for(readers.labels, options.labels or plan.labels_before, len(names) - 1)
+    names = _class_names(names, readers.meaning, options.class_names)
     pairs, validation = readers.of(plan.train), readers.of(plan.validation)
     plan = replace(plan, train=list(pairs.files), validation=list(validation.files))
 
@@ -98,24 +107,44 @@ def run(options: argparse.Namespace) -> int:
         plan = replace(plan, config=replace(plan.config, alignment_weight=0.0))
     if not plan.previous:
         write_split(plan)
-    before = _scores(plan, validation, device)
+    scores = partial(_scores, plan, validation, device, len(names) - 1)
+    before = scores()
     events = iter_train(
         pairs,
         validation,
-        _network(plan),
+        _network(plan, len(names) - 1),
         codec,
         plan.config,
         plan.output,
         teacher=teacher,
-        card=_card(options, plan, teacher_name),
+        card=replace(_card(options, plan, teacher_name), class_names=names),
         device=device.name,
         resume=options.resume,
     )
-    return _follow(events, plan, partial(_scores, plan, validation, device), before, as_json=options.json)
+    return _follow(events, plan, scores, before, as_json=options.json)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _class_names(known: tuple[str, ...], meaning: dict[int, int], given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all classes, background first; those given are of the classes that the start does not have.
+
+    Raises `InputError` if they are not as many.
+    """
+    names = named_classes(known, meaning)
+    first = 1 if len(known) == len(BINARY) else len(known)
+    if given and len(given) != len(names) - first:
+        raise InputError(
+            f"--class-names has {counted(len(given), 'name')} for {counted(len(names) - first, 'class')}. Give one for "
+            "each class that the start does not have, in the order of the labels."
+        )
+    return (*names[:first], *(given or names[first:]))
 
 
 def _scores(
-    plan: Plan, pairs: Sequence[Pair], device: Device, trained: TrainResult | None = None
+    plan: Plan, pairs: Sequence[Pair], device: Device, classes: int, trained: TrainResult | None = None
 ) -> dict[str, float] | None:
     """DSC by test image, or volume, of the start or of what was trained; None without a start or a test image."""
     if plan.start.path is None or not pairs:
@@ -130,12 +159,12 @@ def _scores(
     else:
         segmenter = Segmenter(trained.model, trained.card, codec, device)
     planes: dict[str, list[float]] = {}  # those of a volume are no images of their own
-    for pair, scored in zip(pairs, measure(segmenter, pairs), strict=True):
+    for pair, scored in zip(pairs, measure(segmenter, pairs, classes), strict=True):
         planes.setdefault(pair.group or pair.name, []).append(scored.dsc)
     return {name: sum(scores) / len(scores) for name, scores in planes.items()}
 
 
-def _network(plan: Plan) -> WaveGMS:
+def _network(plan: Plan, classes: int) -> WaveGMS:
     import torch
 
     from napari_wavegms.model.checkpoint import load_checkpoint
@@ -143,8 +172,8 @@ def _network(plan: Plan) -> WaveGMS:
 
     if plan.start.path is None:
         torch.manual_seed(plan.config.seed)
-        return WaveGMS()
-    return load_checkpoint(plan.start.path)[0]
+        return WaveGMS(classes=classes)
+    return load_checkpoint(plan.start.path)[0].with_at_least(classes)
 
 
 def _teacher(options: argparse.Namespace, plan: Plan, device: str) -> tuple[ImageTeacher | None, str]:
@@ -187,6 +216,7 @@ def _card(options: argparse.Namespace, plan: Plan, teacher: str) -> ModelCard:
     chosen = {"window": None if rules.window is None else list(rules.window), "of_volume": rules.of_volume}
     preprocessing = {name: value for name, value in (before.preprocessing | chosen).items() if value}
     entry = {"start": start.label, "teacher": teacher, "held out": len(plan.validation)}
+    entry |= {"labels": options.labels} if options.labels else {}
     return replace(
         before,
         name=name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from napari_wavegms.finetune.versions import Version
 from napari_wavegms.learn.evaluate import ImageScored
 from napari_wavegms.learn.events import TrainEvent
 from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.model.classes import Learned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +28,9 @@ class FineTuneRequest:
     current: Path | None = None  # the model in use, with which the new one is compared; the start by default
     preset: Preset = QUICK
     device: str = "auto"
+    learned: Learned | None = None  # what becomes of several labels; nothing said, they must be the model's classes
+    label_names: Mapping[int, str] = field(default_factory=dict)  # of labels that are no classes of the model yet
+    class_names: tuple[str, ...] = ()  # of the new model, background first, where they are others than the start's
     home: Path | None = None  # folder of the database with the versions, and of the unfinished run; the user's own
     seed: int = 2333
 

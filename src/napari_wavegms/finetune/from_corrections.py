@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
-from napari_wavegms.corrections.records import Approval
+import numpy.typing as npt
+
+from napari_wavegms.corrections.records import Approval, Correction
 from napari_wavegms.corrections.store import CorrectionStore
 from napari_wavegms.errors import InputError, WaveGMSError
 from napari_wavegms.finetune.events import FineTuneEvent, FineTuneRequest, FineTuneResult, SplitMade
@@ -18,9 +22,10 @@ from napari_wavegms.finetune.replay import ReplaySet
 from napari_wavegms.finetune.split import SplitView, StickySplit
 from napari_wavegms.finetune.versions import ModelVersions, Version
 from napari_wavegms.learn.events import run_to_end
-from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.learn.pairs import Pair, meant
 from napari_wavegms.model.card import read_card
-from napari_wavegms.model.registry import resolve
+from napari_wavegms.model.classes import Learned, classes_for, named_classes, values_in
+from napari_wavegms.model.registry import class_names_of, resolve
 from napari_wavegms.segment.segmenter_cache import Progress, reserve_ui_core
 from napari_wavegms.wording import counted
 
@@ -33,6 +38,8 @@ def fine_tune(
     output: str | os.PathLike[str] | None = None,
     held_out: Sequence[Pair] | None = None,
     replay: Sequence[Pair] = (),
+    labels: Learned | None = None,
+    label_names: Mapping[int, str] = MappingProxyType({}),
     device: str = "auto",
     seed: int = 2333,
     on_event: Callable[[FineTuneEvent], object] | None = None,
@@ -55,6 +62,11 @@ def fine_tune(
         What to score on before and after. By default about a fifth of `pairs`, and always the same ones.
     replay : sequence of Pair
         Earlier pairs to mix in, so that they are not forgotten.
+    labels : "all", "each" or int, optional
+        What becomes of several labels: all are one class, each is a class of its own, which the model gets where it
+        has no such class yet, or the one of this number is learned. By default they are the model's classes.
+    label_names : mapping of int to str
+        Names for the classes that are added, by their label.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     seed : int
@@ -69,6 +81,8 @@ def fine_tune(
 
     Raises
     ------
+    LabelsNeeded
+        If the masks have labels that are no classes of the model, and nothing is said about them.
     InputError, CheckpointError, TrainingError
         If the pairs or the start do not fit, or the learning fails; the start and the version in use are untouched.
 
@@ -91,6 +105,8 @@ def fine_tune(
         replay=tuple(replay),
         current=versions.current_path(),
         preset=preset_named(preset) if isinstance(preset, str) else preset,
+        learned=labels,
+        label_names=label_names,
         device=device,
         home=versions.database.folder,
         seed=seed,
@@ -102,8 +118,14 @@ def _with_pairs(request: FineTuneRequest, sides: SplitView) -> FineTuneRequest:
     """What is learned, replayed and scored, as the lineages of the start and of the model in use allow."""
     lineages = (read_card(path) for path in (request.start, request.current) if path)
     sorted_out = ReplaySet.of(sides.train, sides.held_out, *lineages)
-    replay = (*sorted_out.replay, *request.replay)
-    return replace(request, pairs=sorted_out.new, held_out=sorted_out.held_out, replay=replay)
+    new, held_out, replay = sorted_out.new, sorted_out.held_out, (*sorted_out.replay, *request.replay)
+    names = read_card(request.start).class_names
+    drawn = frozenset[int]().union(*(values_in(pair.mask) for pair in (*new, *held_out, *replay)))
+    meaning = classes_for(drawn, request.learned, len(names) - 1)
+    if max(meaning.values(), default=0) > len(names) - 1:
+        names = named_classes(names, meaning, request.label_names)
+    new, held_out, replay = (tuple(meant(pair, meaning) for pair in part) for part in (new, held_out, replay))
+    return replace(request, pairs=new, held_out=held_out, replay=replay, class_names=names)
 
 
 def iter_from_corrections(
@@ -129,7 +151,7 @@ def iter_from_corrections(
 def _kept(without: frozenset[Hashable]) -> list[Candidate]:
     """Corrections kept before; what a person approved as empty, full or with its border is meant to be so."""
     store = CorrectionStore()
-    meant = frozenset({Trouble.EMPTY, Trouble.FULL, Trouble.INVERTED})
+    meant_so = frozenset({Trouble.EMPTY, Trouble.FULL, Trouble.INVERTED})
     candidates = []
     for correction in store.corrections():
         if correction.image in without:
@@ -138,9 +160,16 @@ def _kept(without: frozenset[Hashable]) -> list[Candidate]:
             kept = store.load(correction)
         except InputError:  # told in the store's warnings, which the panel shows
             continue
-        about = correction.group, None, meant, correction.window
+        known = _known(correction, kept.mask)
+        about = correction.group, None, meant_so, correction.window, known
         candidates.append(Candidate(correction.name, kept.image, kept.mask, *about))
     return candidates
+
+
+def _known(correction: Correction, mask: npt.NDArray[Any]) -> frozenset[int] | None:
+    """The classes that were there to be drawn: those of the model that began it, and what a person has added."""
+    names = class_names_of(correction.model)
+    return frozenset(range(1, len(names))) | values_in(mask) if names else None
 
 
 def keep_job(approvals: Sequence[Approval]) -> Generator[int, None, str]:

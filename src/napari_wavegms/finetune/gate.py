@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_wavegms.errors import InputError
@@ -25,6 +25,8 @@ SPREAD = 0.28
 """Standard deviation of an image's change in DSC over fine-tunings (docs/fine-tuning.md)."""
 PRIOR_IMAGES = 4
 """As how many images that measurement counts."""
+MARGIN = 0.02
+"""DSC that a class may lose in the mean, while all classes together gain."""
 CONFIDENCE = 0.95
 """Chance that a model which is no better is not called better; the same for worse."""
 
@@ -105,6 +107,27 @@ def judge(before: Mapping[str, float], after: Mapping[str, float], left_out: int
     return Verdict(BETTER if low > 0 else WORSE if high < 0 else UNSURE, was, now, count, left_out)
 
 
+def held_back(verdict: Verdict, before: Mapping[str, float], after: Mapping[str, float]) -> Verdict:
+    """The verdict, where no class fell by more than `MARGIN`; otherwise the new model is not put in use by itself.
+
+    `before` and `after` have the mean DSC of each class by its name, of those that were scored.
+
+    Examples
+    --------
+    >>> better = judge({"a": 0.2, "b": 0.3}, {"a": 0.6, "b": 0.8})
+    >>> held_back(better, {"liver": 0.9, "spleen": 0.1}, {"liver": 0.89, "spleen": 0.8}).word
+    'clearly better'
+    >>> held_back(better, {"liver": 0.9, "spleen": 0.1}, {"liver": 0.7, "spleen": 0.8}).word
+    'better in the mean, but liver fell from 0.90 to 0.70'
+    """
+    fallen = [name for name in before.keys() & after.keys() if after[name] < before[name] - MARGIN]
+    if not verdict.promote or not fallen:
+        return verdict
+    worst = min(sorted(fallen), key=lambda name: after[name] - before[name])
+    word = f"better in the mean, but {worst} fell from {before[worst]:.2f} to {after[worst]:.2f}"
+    return replace(verdict, word=word)
+
+
 def interval(differences: Sequence[float]) -> tuple[float, float]:
     """What the mean difference over all such images may be, at `CONFIDENCE` on either side.
 
@@ -135,8 +158,8 @@ def compared(before: float, after: float) -> str:
     return f"DSC {after:.{digits}f}, before {before:.{digits}f}" if digits else f"DSC {after:.2f}"
 
 
-def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Iterator[ImageScored]:
-    """Score a model on test images, whose DSC by name is what `judge` takes.
+def measure(segmenter: Segmenter, pairs: Sequence[Pair], classes: int | None = None) -> Iterator[ImageScored]:
+    """Score a model on test images, whose DSC by name is what `judge` takes; `classes` as in `iter_evaluate`.
 
     Raises
     ------
@@ -148,4 +171,4 @@ def measure(segmenter: Segmenter, pairs: Sequence[Pair]) -> Iterator[ImageScored
     names = [pair.name for pair in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"Two test images are called {twice[0]}; give each its own name.")
-    yield from iter_evaluate(segmenter, pairs)
+    yield from iter_evaluate(segmenter, pairs, classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,13 @@ class Networks:
     familiarity: dict[str, Any]  # for the card: the kinds of image, with the corrections among them
 
     @classmethod
-    def of(cls, file: Path, pairs: Sequence[Pair]) -> Networks:
-        """The networks of a file for learning from these pairs."""
+    def of(cls, file: Path, pairs: Sequence[Pair], classes: int = 1) -> Networks:
+        """The networks of a file for learning from these pairs; the learner has at least so many classes."""
+        found = cls._of(file, pairs)
+        return replace(found, learner=found.learner.with_at_least(classes).eval())
+
+    @classmethod
+    def _of(cls, file: Path, pairs: Sequence[Pair]) -> Networks:
         from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
 
         learner, card = load_checkpoint(file)

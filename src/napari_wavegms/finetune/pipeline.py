@@ -32,7 +32,7 @@ from napari_wavegms.finetune.events import (
     Stage,
     StageName,
 )
-from napari_wavegms.finetune.gate import Verdict, judge, measure
+from napari_wavegms.finetune.gate import Verdict, held_back, judge, measure
 from napari_wavegms.finetune.networks import Networks
 from napari_wavegms.finetune.presets import REFIT_STEPS, WATCHED
 from napari_wavegms.finetune.replay import LEARNED, learned_mark
@@ -111,8 +111,10 @@ class _Run:
         self.request, self.versions, self.work, self.stop = request, versions, work, stop
         everything = (*request.pairs, *request.replay)
         title = f"{request.preset.title}, {counted(len(everything), 'correction')}"
-        self.networks = Networks.of(request.start, request.pairs)
-        self.card = replace(read_card(request.start), title=title, familiarity=self.networks.familiarity)
+        card = read_card(request.start)
+        names = request.class_names or card.class_names
+        self.networks = Networks.of(request.start, request.pairs, len(names) - 1)
+        self.card = replace(card, title=title, familiarity=self.networks.familiarity, class_names=names)
         self.parent = request.start_name or request.start.stem
         self.learned = sorted({learned_mark(pair) for pair in everything})
         self.device, self.codec = choose_device(request.device), load_codec("mask-codec")
@@ -123,6 +125,7 @@ class _Run:
         self.stopped = self.kept = False
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
+        self.by_class: dict[StageName, dict[str, float]] = {}
         self.trained: TrainResult | None = None
 
     def events(self) -> Generator[FineTuneEvent, None, FineTuneResult]:
@@ -144,24 +147,33 @@ class _Run:
         self.after = yield from self._score("after", new)
         left_before, left_after = yield from self._leave_out_in_turn(current)
         verdict = judge(self.before | left_before, self.after | left_after, len(left_before))
+        verdict = held_back(verdict, self.by_class.get("before", {}), self.by_class.get("after", {}))
         return self._result(self._keep(card, verdict), verdict)
 
     def _score(
         self, stage: StageName, load: Callable[[], Segmenter]
     ) -> Generator[FineTuneEvent, None, dict[str, float]]:
         """DSC of every test image; a stop takes effect only before the learning."""
+        from napari_wavegms.learn.evaluate import Report
+
         held_out = self.request.held_out
         if not held_out:
             return {}
         which = "the model in use" if stage == "before" else "the new model"
         yield Stage(stage, f"Scoring {which} on {counted(len(held_out), 'test image')}…")
-        scores = {}
-        for image in measure(load(), held_out):
-            scores[image.name] = image.dsc
+        scored = []
+        for image in measure(load(), held_out, self._classes):
+            scored.append(image)
             yield Scored(stage, image)
             if stage == "before" and self._asked_to_stop():
                 return {}
-        return scores
+        means = Report(tuple(scored)).by_class
+        self.by_class[stage] = {self.card.class_names[label]: dsc for label, dsc in means.items()}
+        return {image.name: image.dsc for image in scored}
+
+    @property
+    def _classes(self) -> int:
+        return len(self.card.class_names) - 1
 
     def _leave_out_in_turn(
         self, current: Callable[[], Segmenter]
@@ -192,7 +204,9 @@ class _Run:
                 partial(Segmenter, refit.model, refit.card, self.codec, self.device),
             )
             for scores, model in zip((before, after), models, strict=True):
-                scores |= {f"{image.name}, left out": image.dsc for image in measure(model(), view.held_out)}
+                scores |= {
+                    f"{image.name}, left out": image.dsc for image in measure(model(), view.held_out, self._classes)
+                }
         return before, after
 
     @property

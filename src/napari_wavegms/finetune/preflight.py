@@ -13,9 +13,10 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.learn.pairs import Pair
+from napari_wavegms.model.classes import values_in
 from napari_wavegms.segment.preprocessing import as_image
 from napari_wavegms.storage.content_hash import content_hash
-from napari_wavegms.wording import listed, sides
+from napari_wavegms.wording import sides
 
 _INVERTED = 0.9
 """Share of the border that an inverted mask labels at least, beside more than half of its pixels. None of 3,254 masks
@@ -58,6 +59,7 @@ class Candidate:
     prediction: npt.NDArray[Any] | None = None  # what the model had drawn, to tell how much was changed
     accepted: frozenset[Trouble] = frozenset()  # what the user wants to keep anyway
     window: tuple[float, float] | None = None  # see `Pair`
+    known: frozenset[int] | None = None  # see `Pair`
 
 
 AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
@@ -81,7 +83,7 @@ class PairReport:
     changed_share: float | None  # that differs from the prediction; None where there is none
     content: str  # content hash of the image; empty where it cannot be read
     problems: tuple[Problem, ...]  # empty where the pair is ready
-    note: str = ""  # a sentence on what is learned otherwise than it is drawn, if anything
+    labels: frozenset[int] = frozenset()  # of the mask, without the background
 
     @property
     def ready(self) -> bool:
@@ -133,7 +135,7 @@ def iter_check(candidates: Iterable[Candidate]) -> Iterator[PairReport]:
             labelled_share=None if labels is None else float(np.count_nonzero(labels) / labels.size),
             changed_share=changed,
             content=content,
-            note=_several(labels),
+            labels=frozenset() if labels is None else values_in(labels),
             problems=tuple(problem for problem in problems if problem.trouble not in candidate.accepted),
         )
 
@@ -164,7 +166,8 @@ def ready_pairs(candidates: Sequence[Candidate], reports: Sequence[PairReport]) 
                 number += 1
                 name = f"{candidate.name} ({number})"
             group = candidate.group or report.content
-            pairs[name] = Pair(name, candidate.image, smallest_labels(candidate.mask), group, window=candidate.window)
+            mask, known = smallest_labels(candidate.mask), candidate.known
+            pairs[name] = Pair(name, candidate.image, mask, group, window=candidate.window, known=known)
     return list(pairs.values())
 
 
@@ -293,14 +296,6 @@ def _changed_share(labels: npt.NDArray[Any] | None, prediction: npt.NDArray[Any]
     if labels is None or prediction is None or labels.shape != prediction.shape:
         return None
     return float(np.count_nonzero(labels != prediction) / labels.size)
-
-
-def _several(labels: npt.NDArray[Any] | None) -> str:
-    """A sentence for a mask with more than one label."""
-    drawn = np.zeros(0) if labels is None else labels[labels != 0]
-    if not drawn.size or drawn.min() == drawn.max():
-        return ""
-    return f"Its labels {listed(map(str, np.unique(drawn).tolist()))} are learned as one."
 
 
 def _resized(mask: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

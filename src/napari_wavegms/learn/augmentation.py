@@ -26,7 +26,7 @@ class Views:
     """A batch ready to train on."""
 
     images: Tensor  # (B, 3, S, S)
-    masks: Tensor  # (B, 1, S, S), 0 or 1
+    masks: Tensor  # (B, K, S, S), 0 or 1
     turns: list[int]  # which of the eight flips and turns each sample took
     plain: Tensor  # (B,) bool: nothing but a flip or turn happened, so that teacher latents can be remembered
 
@@ -41,7 +41,7 @@ def draw_views(
 ) -> Views:
     """Draw one random view of each pair.
 
-    Images (B, 3, S, S) and masks (B, 1, S, S) are float32 in [0, 1]; `upright` says which have an up and a down, and
+    Images (B, 3, S, S) and masks (B, K, S, S) are float32 in [0, 1]; `upright` says which have an up and a down, and
     `misplacing` which turns each is spared: it stays as it is instead.
     """
     b = len(images)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_wavegms.learn.events import run_to_end
-from napari_wavegms.learn.metrics import dice, hd95, iou
-from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import prepare_mask
+from napari_wavegms.learn.metrics import class_masks, dice, hd95, iou
+from napari_wavegms.model.classes import classes_for, values_in
+from napari_wavegms.segment.postprocess import strongest, threshold_probability
+from napari_wavegms.segment.preprocessing import prepare_labels
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair, PairArrays
@@ -25,6 +27,7 @@ class ImageScored:
     """Scores of one image, or of a volume as a whole; `hd95` is None where one of the two masks is empty.
 
     It is in pixels of the working frame, or in the `unit` of a volume: mm, or its own voxels where it has no spacing.
+    Of several classes they are the means over those that are in the image or were found there, whose DSC is `by_class`.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ImageScored:
     number: int
     total: int
     unit: str = "pixel"
+    by_class: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,15 @@ class Report:
         return float(np.mean(defined)) if defined else None
 
     @property
+    def by_class(self) -> dict[int, float]:
+        """Mean DSC of each class over the images in which it is or was found; empty for a model of one class."""
+        labels = sorted({label for scored in self.images for label in scored.by_class})
+        return {
+            label: float(np.mean([scored.by_class[label] for scored in self.images if label in scored.by_class]))
+            for label in labels
+        }
+
+    @property
     def hd95_undefined(self) -> int:
         """How many images have no HD95 because one of their masks is empty."""
         return sum(scored.hd95 is None for scored in self.images)
@@ -73,9 +86,11 @@ class Report:
             "iou": self.iou,
             "hd95": self.hd95,
             "hd95_undefined": self.hd95_undefined,
+            **({"by_class": {str(label): dsc for label, dsc in self.by_class.items()}} if self.by_class else {}),
             "images": [
                 {"name": s.name, "dsc": s.dsc, "iou": s.iou, "hd95": s.hd95}
                 | ({} if s.unit == "pixel" else {"hd95_unit": s.unit})
+                | ({"by_class": {str(label): dsc for label, dsc in s.by_class.items()}} if s.by_class else {})
                 for s in self.images
             ],
         }
@@ -107,6 +122,8 @@ def evaluate(
     ------
     CheckpointError
         If the model cannot be loaded.
+    InputError
+        If a mask has labels that are no classes of the model, see `load_pairs`.
 
     Examples
     --------
@@ -124,25 +141,26 @@ def evaluate(
     return run_to_end(iter_evaluate(model, pairs), on_event)
 
 
-def iter_evaluate(segmenter: Segmenter, pairs: Sequence[Pair]) -> Generator[ImageScored, None, Report]:
-    """Score a model on pairs, one after the other: the generator form of `evaluate`."""
+def iter_evaluate(
+    segmenter: Segmenter, pairs: Sequence[Pair], classes: int | None = None
+) -> Generator[ImageScored, None, Report]:
+    """Score a model on pairs, one after the other: the generator form of `evaluate`.
+
+    `classes` says how many the masks have, where that is more than the model draws: of those it finds nothing.
+    """
     scores = []
+    classes = max(classes or 0, segmenter.classes)
     volume, of_volume = None, segmenter
     for number, pair in enumerate(pairs, start=1):
         if pair.volume is not volume:  # whose planes follow each other
             volume, of_volume = pair.volume, segmenter.for_volume(pair.volume)
         probability = of_volume.with_window(pair.window).frame_probability(pair.image)
-        predicted = threshold_probability(probability, segmenter.threshold)
-        truth = prepare_mask(pair.mask, segmenter.preprocessing)
-        distance = hd95(predicted, truth)
-        scored = ImageScored(
-            pair.name,
-            dsc=dice(predicted, truth),
-            iou=iou(predicted, truth),
-            hd95=None if math.isnan(distance) else distance,
-            number=number,
-            total=len(pairs),
-        )
+        confidence, most_probable = (probability, None) if probability.ndim == 2 else strongest(probability)
+        predicted = threshold_probability(confidence, segmenter.threshold, most_probable)
+        truth = prepare_labels(pair.mask, segmenter.preprocessing)
+        classes_for(values_in(truth), None, classes, pair.name)  # raises where there is another one
+        about: dict[str, Any] = {"name": pair.name, "number": number, "total": len(pairs)}
+        scored = _scored(predicted, truth, classes, pair.known, **about)
         scores.append(scored)
         yield scored
     return Report(tuple(scores))
@@ -155,13 +173,28 @@ def score_volume(segmenter: Segmenter, volume: PairArrays) -> ImageScored:
     spacing = volume.spacing
     is_length = spacing is not None and spacing.is_length and len(spacing.size) == predicted.ndim
     sizes = spacing.in_unit("mm").size if spacing is not None and is_length else None
-    distance = hd95(predicted, volume.mask, sizes)
+    classes_for(values_in(volume.mask), None, segmenter.classes, volume.name)  # raises where there is another one
+    about: dict[str, Any] = {"name": volume.name, "number": 1, "total": 1, "unit": "pixel" if sizes is None else "mm"}
+    return _scored(predicted, volume.mask, segmenter.classes, None, sizes, **about)
+
+
+def _scored(
+    predicted: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    classes: int,
+    known: Collection[int] | None,
+    sizes: Sequence[float] | None = None,
+    **about: Any,
+) -> ImageScored:
+    """The scores of a mask: of all that is labelled where there is one class, otherwise class by class."""
+    by_class = {} if classes == 1 else class_masks(predicted, truth, known)
+    nothing = np.zeros_like(truth, bool)
+    both = [(predicted != 0, truth != 0)] if classes == 1 else [*by_class.values()] or [(nothing, nothing)]
+    distances = [distance for pair in both if not math.isnan(distance := hd95(pair[0], pair[1], sizes))]
     return ImageScored(
-        volume.name,
-        dsc=dice(predicted, volume.mask),
-        iou=iou(predicted, volume.mask),
-        hd95=None if math.isnan(distance) else distance,
-        number=1,
-        total=1,
-        unit="pixel" if sizes is None else "mm",
+        dsc=float(np.mean([dice(*pair) for pair in both])),
+        iou=float(np.mean([iou(*pair) for pair in both])),
+        hd95=float(np.mean(distances)) if distances else None,
+        by_class={label: dice(*pair) for label, pair in by_class.items()},
+        **about,
     )

@@ -82,7 +82,9 @@ class Learner:
         self.frames, self.config, self.device = frames, config, device
         self.model, self.codec = start.to(device), codec.to(device)
         self.kept_model = copy.deepcopy(start) if config.average_decay else start
-        self._misplacing = misplacing_turns(frames.masks)
+        each = [misplacing_turns(frames.masks[:, number, None]) for number in range(frames.masks.shape[1])]
+        self._misplacing = [frozenset().union(*turns) for turns in zip(*each, strict=True)]
+        self._masked = frames.masks.shape[1] > 1 or not bool(frames.known.all())
         frozen = config.trained == "mapper"
         self._learned, self._kept = (
             # Not a trunk of the network's own: its features are computed beforehand, without gradients.
@@ -90,7 +92,7 @@ class Learner:
             for model in (start, self.kept_model)
         )
         self.teacher = FrozenEncoder(start) if frozen or teacher is None else teacher
-        self.mask_cache, image_cache = LatentCache(codec.encode), LatentCache(self.teacher.encode)
+        self.mask_cache, image_cache = LatentCache(codec.encode_masks), LatentCache(self.teacher.encode)
         self.encoder_cache = image_cache if frozen else None
         self.image_cache = image_cache if config.alignment_weight and not frozen else None
         self.context_cache = LatentCache(start.trunk) if frozen and start.trunk is not None else None
@@ -130,6 +132,7 @@ class Learner:
                 self.mask_cache.latents(views.masks, views, indices),
                 teacher.latents(views.images, views, indices, aligned) if teacher is not None else None,
                 aligned,
+                self.frames.known[indices].to(self.device) if self._masked else None,
             )
             latent = encoder.latents(views.images, views, indices) if encoder is not None else None
             context = known.latents(views.images, views, indices) if known else self.model.context(views.images)

@@ -21,10 +21,11 @@ LEAST_PROBABILITY = 1e-3  # the codecs decode to 0 and 1 exactly, whose logarith
 class Targets(NamedTuple):
     """What a batch is compared with; `image_latents` covers the samples that `aligned` marks."""
 
-    masks: Tensor  # (B, 1, H, W) in {0, 1}
-    mask_latents: Tensor  # (B, 4, H/8, W/8)
+    masks: Tensor  # (B, K, H, W) in {0, 1}
+    mask_latents: Tensor  # (B, 4·K, H/8, W/8)
     image_latents: Tensor | None  # (A, 4, H/8, W/8), A <= B
     aligned: Tensor | None  # (B,) bool, A of them true
+    known: Tensor | None = None  # (B, K) bool, of which classes a mask tells; None where it is one and known
 
 
 class Losses(NamedTuple):
@@ -36,27 +37,52 @@ class Losses(NamedTuple):
     total: Tensor
 
 
-def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
-    """One minus the soft Dice of each sample and channel, averaged; (B, C, H, W) in [0, 1].
+def soft_dice_loss(probability: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+    """One minus the soft Dice of each sample and class, averaged; (B, K, H, W) in [0, 1].
 
-    ``1 - (2 Σpt + ε) / (Σp + Σt + ε)`` with ε = 1e-5, so that two empty masks lose nothing.
+    ``1 - (2 Σpt + ε) / (Σp + Σt + ε)`` with ε = 1e-5, so that two empty masks lose nothing. With `counted` (B, K)
+    only those count that are true; of none, it is 0.
     """
     overlap = (probability * target).sum(dim=(2, 3))
     total = probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3))
-    return (1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING)).mean()
+    return _mean(1 - (2 * overlap + DICE_SMOOTHING) / (total + DICE_SMOOTHING), counted)
 
 
-def cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy of decoded masks (B, C, H, W), probabilities kept 1e-3 away from 0 and 1."""
+def cross_entropy(probability: Tensor, target: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy of decoded masks (B, K, H, W), probabilities kept 1e-3 away from 0 and 1."""
     # Written out because torch's refuses autocast on a GPU.
     probability = probability.clamp(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return -(target * probability.log() + (1 - target) * (1 - probability).log()).mean()
+    return _mean(-(target * probability.log() + (1 - target) * (1 - probability).log()), counted)
 
 
-def segmentation_loss(probability: Tensor, masks: Tensor, kind: Literal["dice", "dice_entropy"] = "dice") -> Tensor:
-    """Loss of decoded masks, by the kind that `TrainConfig.segmentation_loss` names."""
-    dice = soft_dice_loss(probability, masks)
-    return dice if kind == "dice" else dice + cross_entropy(probability, masks)
+def segmentation_loss(
+    probability: Tensor,
+    masks: Tensor,
+    kind: Literal["dice", "dice_entropy"] = "dice",
+    known: Tensor | None = None,
+) -> Tensor:
+    """Loss of decoded masks, by the kind that `TrainConfig.segmentation_loss` names.
+
+    Where several classes are `known`, Dice is taken of those that are there: of an absent one it says nothing, as long
+    as a single pixel is drawn.
+    """
+    dice = soft_dice_loss(probability, masks, None if known is None else known & masks.flatten(2).any(dim=2))
+    return dice if kind == "dice" else dice + cross_entropy(probability, masks, known)
+
+
+def _mean(losses: Tensor, counted: Tensor | None) -> Tensor:
+    """The mean of losses (B, K, ...), or of those that count."""
+    if counted is None:
+        return losses.mean()
+    weights = counted.to(losses).reshape(*counted.shape, *[1] * (losses.ndim - 2)).expand_as(losses)
+    return (losses * weights).sum() / weights.sum().clamp_min(1)
+
+
+def latent_loss(latents: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:
+    """Mean squared error of mask latents (B, 4·K, H/8, W/8), of the `known` classes (B, K) where not all are."""
+    if known is None:
+        return F.mse_loss(latents, target)
+    return _mean((latents - target).square(), known.repeat_interleave(latents.shape[1] // known.shape[1], dim=1))
 
 
 def alignment_loss(latent: Tensor, teacher: Tensor, distance: Literal["l1", "smooth_l1"] = "l1") -> Tensor:
@@ -82,12 +108,13 @@ def wave_gms_losses(
     if config.segmentation_weight:
         chosen = [heads[level] for level in config.decoded_levels]
         # One decoding of all levels together costs less than one each.
-        decoded = codec.decode(torch.cat(chosen)).float().chunk(len(chosen))
-        segmentation = sum(
-            (segmentation_loss(probability, targets.masks, config.segmentation_loss) for probability in decoded), zero
-        )
+        decoded = codec.decode_masks(torch.cat(chosen)).float().chunk(len(chosen))
+        about = targets.masks, config.segmentation_loss, targets.known
+        segmentation = sum((segmentation_loss(probability, *about) for probability in decoded), zero)
     if config.latent_weight:
-        errors = (F.mse_loss(heads[level].float(), targets.mask_latents) for level in config.latent_levels)
+        errors = (
+            latent_loss(heads[level].float(), targets.mask_latents, targets.known) for level in config.latent_levels
+        )
         latent = sum(errors, zero)
     if config.alignment_weight and targets.image_latents is not None and len(targets.image_latents):
         ours = image_latent if targets.aligned is None else image_latent[targets.aligned]

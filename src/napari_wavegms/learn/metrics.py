@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,26 @@ def hd95(a: npt.ArrayLike, b: npt.ArrayLike, sizes: Sequence[float] | None = Non
     one, other = (mask[window] & ~ndimage.binary_erosion(mask[window], cross) for mask in (first, second))
     from_other, from_one = (ndimage.distance_transform_edt(~surface, sampling=sizes) for surface in (other, one))
     return float(np.percentile(np.concatenate([from_other[one], from_one[other]]), 95))
+
+
+def class_masks(
+    predicted: npt.ArrayLike, truth: npt.ArrayLike, known: Collection[int] | None = None
+) -> dict[int, tuple[Mask, Mask]]:
+    """The two masks of each class that is in one of two label arrays, and among the `known` ones where those are given.
+
+    A class that is in neither says nothing about a model, and would flatter its mean; so the result may be empty.
+
+    Examples
+    --------
+    >>> found = class_masks([[1, 1, 0, 3]], [[0, 1, 2, 0]], known=[1, 2])
+    >>> {label: round(dice(*masks), 2) for label, masks in found.items()}
+    {1: 0.67, 2: 0.0}
+    """
+    first, second = np.asarray(predicted), np.asarray(truth)
+    values = {int(value) for value in np.union1d(first, second)} - {0}
+    return {
+        value: (first == value, second == value) for value in sorted(values if known is None else values & {*known})
+    }
 
 
 def _pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Mask, Mask]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from napari_wavegms.files.discovery import same_name
 from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.files.reading import LoadedImage, MaskDetails, read_image, read_mask_details
 from napari_wavegms.files.spacing import Spacing
+from napari_wavegms.model.classes import Learned, as_classes, classes_for, values_in
 from napari_wavegms.storage.plain import read_json
 from napari_wavegms.wording import listed, sides
 
@@ -32,13 +33,15 @@ class Pair:
     image : ndarray of shape (H, W) or (H, W, 3)
         Any real dtype.
     mask : ndarray of shape (H, W)
-        Zero is background.
+        Zero is background; for a model of several classes each of them has its number, from 1 up.
     group : str
         What may not be torn apart by a split: a patient, a volume. The name by default.
     volume : ndarray of shape (N, H, W) or (N, H, W, 3), optional
         The image's planes and those around it, for models whose percentiles are those of the volume.
     window : tuple of float, optional
         The values that become black and white, instead of what the model's card says.
+    known : frozenset of int, optional
+        The classes that the mask tells about; of others it teaches nothing. All by default.
     upright : bool
         Whether up and down mean something in it, as in ultrasound; training then mirrors it at most, never turns it.
 
@@ -61,6 +64,7 @@ class Pair:
     upright: bool = False
     volume: npt.NDArray[Any] | None = None
     window: tuple[float, float] | None = None
+    known: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 2 or self.image.ndim > 3:
@@ -171,6 +175,8 @@ def load_pairs(
     masks: str | os.PathLike[str],
     split: str | os.PathLike[str] | None = None,
     subset: str | None = None,
+    *,
+    labels: Learned | None = None,
 ) -> list[Pair]:
     """Read images and masks that share a file stem; of stacks and volumes each plane is a pair.
 
@@ -182,11 +188,14 @@ def load_pairs(
         A JSON file of named lists of stems, ``{"train": [...], "val": [...]}``.
     subset : str, optional
         The list of the split file to read.
+    labels : "all", "each" or int, optional
+        What becomes of masks with several labels: ``"all"`` makes them one class, ``"each"`` gives each a class of its
+        own in the order of the labels, and a number leaves that label only. By default masks are as they are.
 
     Raises
     ------
     InputError
-        If a folder, file, split or subset does not fit.
+        If a folder, file, split or subset does not fit, or no mask has the label.
 
     Examples
     --------
@@ -208,7 +217,21 @@ def load_pairs(
                 "Check the folders."
             )
         found = [by_stem[stem] for stem in wanted]
-    return [plane.pair for files in found for plane in read_pair(files).planes]
+    return with_classes([plane.pair for files in found for plane in read_pair(files).planes], labels)
+
+
+def with_classes(pairs: Sequence[Pair], learned: Learned | None) -> list[Pair]:
+    """Pairs whose masks hold classes, see `classes_for`; None leaves them as they are."""
+    if learned is None:
+        return list(pairs)
+    meaning = classes_for(frozenset().union(*(values_in(pair.mask) for pair in pairs)), learned)
+    return [meant(pair, meaning) for pair in pairs]
+
+
+def meant(pair: Pair, meaning: Mapping[int, int]) -> Pair:
+    """A pair whose mask holds classes, see `classes_for`."""
+    known = None if pair.known is None else frozenset(meaning[label] for label in pair.known if label in meaning)
+    return replace(pair, mask=as_classes(pair.mask, meaning), known=known)
 
 
 def read_split(split: str | os.PathLike[str], subset: str | None) -> Sequence[str]:

@@ -163,10 +163,10 @@ def iter_train(
     folder = Path(output)
     card = card or ModelCard(name=folder.name)
     rules = Preprocessing.from_dict(card.preprocessing | {"size": config.size})
-    frames = framed(pairs, rules).with_replayed(framed(replay, rules))
+    frames = framed(pairs, rules, start.classes).with_replayed(framed(replay, rules, start.classes))
     learner = Learner(frames, start, codec, config, teacher, device)
     card = new_card(card, rules, codec.fingerprint, config, {"pairs": len(pairs), **origin})
-    run = Run(learner, framed(validation, rules), card, folder, resumable)
+    run = Run(learner, framed(validation, rules, start.classes), card, folder, resumable)
     del learner  # so that its memory is free as soon as the run is over
     with _writing(folder):
         if resume:

@@ -33,10 +33,11 @@ from napari_wavegms.learn.events import (
 )
 from napari_wavegms.learn.frames import Frames, epoch_order
 from napari_wavegms.learn.learner import Batch, Learner
-from napari_wavegms.learn.metrics import dice, iou
+from napari_wavegms.learn.metrics import class_masks, dice, iou
 from napari_wavegms.model.card import ModelCard
 from napari_wavegms.model.checkpoint import load_checkpoint, load_training, save_checkpoint
 from napari_wavegms.model.device import release_memory
+from napari_wavegms.segment.postprocess import strongest, threshold_probability
 from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.segment.segmenter import Inference
 from napari_wavegms.storage.memory import out_of_memory
@@ -262,8 +263,11 @@ class Run:
         scores = []
         for images, masks in zip(self.val_images.split(batch), self.val_masks.split(batch), strict=True):
             probability = self.inference.predict(images.float() / 255).cpu().numpy()
-            truth = masks.numpy().astype(bool)
-            scores += [(dice(a, b), iou(a, b)) for a, b in zip(probability >= self.card.threshold, truth, strict=True)]
+            for found, truth in zip(probability, masks.numpy(), strict=True):
+                confidence, classes = strongest(found)
+                drawn = threshold_probability(confidence, self.card.threshold, classes)
+                pairs = class_masks(drawn, np.einsum("kij,k->ij", truth, range(1, len(truth) + 1))).values()
+                scores.append(np.mean([(dice(*pair), iou(*pair)) for pair in pairs] or [(1.0, 1.0)], axis=0))
         dsc, overlap = np.mean(scores, axis=0)
         return float(dsc), float(overlap)
 

@@ -21,7 +21,6 @@ from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import HEADER_KEY, MOST_CLASSES, ModelCard, read_card
 from napari_wavegms.model.network import LATENT_CHANNELS, WaveGMS
 from napari_wavegms.storage.atomic import atomic_write
-from napari_wavegms.wording import counted
 
 # Prefixes of tensors that are not the network's own: an unfinished run's (optimiser, averages), and its keeper's.
 _TRAINING, _KEEPER = "training.", "keeper."
@@ -105,10 +104,10 @@ def load_training(path: str | os.PathLike[str]) -> tuple[WaveGMS, ModelCard, dic
             f"{Path(path).name} was trained with the context trunk '{card.context}', and this version has '{shipped}'. "
             "Install the version that it was made with, or choose another model."
         )
-    if model.classes > 1 and len(card.class_names) != model.classes + 1:
+    if len(card.class_names) != model.classes + 1:
         raise CheckpointError(
-            f"The model card of {Path(path).name} is damaged (it names {counted(len(card.class_names) - 1, 'class')}, "
-            f"and the network draws {model.classes}). Get a fresh copy."
+            f"The model card of {Path(path).name} is damaged (it names {len(card.class_names) - 1} classes, and "
+            f"the network draws {model.classes}). Get a fresh copy."
         )
     return model, card, training
 

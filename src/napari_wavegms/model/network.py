@@ -331,6 +331,11 @@ class WaveGMS(_QuickCopy):
         other.load_state_dict(weights)
         return other.to(weights[key].device)
 
+    def with_at_least(self, classes: int) -> WaveGMS:
+        """The network, or a copy with so many classes, of which the new ones begin as the last one that it has."""
+        has = self.classes
+        return self if classes <= has else self.with_classes([*range(has), *[has - 1] * (classes - has)])
+
     def context(self, image: Tensor) -> Tensor | None:
         """Context features (B, 256, H/8, W/8) of images (B, 3, H, W) in [0, 1]; None in a network without context."""
         return None if self.trunk is None else self.trunk(image)

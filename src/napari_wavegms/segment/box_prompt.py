@@ -141,7 +141,7 @@ def segment_box(
     window = box.window(shape, context)
     answer = segmenter.segment(_window_of(pixels, window, segmenter.preprocessing))
     found = answer.confidence
-    if answer.classes is not None and 0 < label <= segmenter.model.classes:
+    if answer.classes is not None and 0 < label <= segmenter.classes:
         found = answer.probability[label - 1]
     top, left = box.top - window.top, box.left - window.left
     inside = found[top : top + box.bottom - box.top, left : left + box.right - box.left]

@@ -210,6 +210,11 @@ class Segmenter:
         codec = load_codec(codec) if isinstance(codec, str) else codec
         return cls(network, card, codec, chosen, partial(load_keeper, resolve(model)))
 
+    @property
+    def classes(self) -> int:
+        """How many classes the model draws, the background not counted."""
+        return self.model.classes
+
     def segment(self, image: npt.ArrayLike | Levels, threshold: float | None = None) -> Segmentation:
         """Segment one image; the same image always gives the same mask.
 
@@ -325,7 +330,7 @@ class Segmenter:
         Of several classes it is (K, S, S). It is the same network for all, where there are two.
         """
         inference, pixels, context = self._answering(prepared)
-        count = self.model.classes
+        count = self.classes
 
         def predict(pixels: Tensor, context: Tensor | None) -> FloatArray:
             found = inference.predict(pixels, context)
@@ -422,7 +427,7 @@ def segment_stack(
     plan = plan_stack(image.shape, image.dtype, rgb, axis_labels, every=True, channel=channel)
     started = time.perf_counter()
     confidence, is_uniform = np.zeros(plan.labels_shape, np.float32), True
-    classes = np.ones(plan.labels_shape, np.uint8) if segmenter.model.classes > 1 else None
+    classes = np.ones(plan.labels_shape, np.uint8) if segmenter.classes > 1 else None
     planes: list[SliceDone] = []
     for plane in segment_planes(segmenter, image, plan):
         confidence[plane.index] = plane.segmentation.confidence
@@ -443,7 +448,7 @@ def segment_stack(
         device=segmenter.device.name,
         is_uniform=is_uniform,
         classes=classes,
-        of_classes=None if classes is None else partial(_of_planes, planes, (segmenter.model.classes, *classes.shape)),
+        of_classes=None if classes is None else partial(_of_planes, planes, (segmenter.classes, *classes.shape)),
     )
 
 

@@ -14,13 +14,34 @@ from napari_wavegms.files.discovery import same_name
 from napari_wavegms.files.foreign_masks import SOFT
 from napari_wavegms.files.pairing import PairPaths, unpaired
 from napari_wavegms.finetune.preflight import Candidate, Trouble, iter_check
-from napari_wavegms.learn.pairs import Pair, PairArrays, read_pair, read_split
+from napari_wavegms.learn.pairs import Pair, PairArrays, meant, read_pair, read_split
+from napari_wavegms.model.classes import Learned
 from napari_wavegms.wording import counted, listed
 
 # What the panel asks about, and what a command cannot ask, stays in: nothing to find, pixels that are no numbers, and
 # masks that label the border.
 _KEPT = (Trouble.EMPTY, Trouble.NOT_FINITE, Trouble.INVERTED)
 _IN_MEMORY = 100 * 2**20  # bytes of pairs that are kept, so that small sets are read once
+
+
+def a_label_choice(text: str) -> Learned:
+    """What becomes of several labels; raises what argparse turns into a sentence."""
+    if text in ("all", "each"):
+        return text  # type: ignore[return-value]
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"is '{text}'; give all, each, or the number of one label")
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add --labels."""
+    parser.add_argument(
+        "--labels",
+        metavar="all|each|N",
+        type=a_label_choice,
+        help="what becomes of masks with several labels that are no classes of the model: all are one class, each is a "
+        "class of its own, or only the label N is looked at",
+    )
 
 
 def add_folders(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -65,13 +86,19 @@ class Readers(Sequence["Pair"]):
         self._kept: dict[str, Pair] = {}
         self._bytes = 0
         self._last: tuple[PairPaths, list[PairArrays]] | None = None  # the planes of a volume follow each other
+        self.labels: frozenset[int] = frozenset()  # of all masks
+        self.meaning: dict[int, int] = {}  # which class each of them is, see `classes_for`; empty for what they are
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, number: Any) -> Any:
         places = self._places[number]
-        return [self.read(*place) for place in places] if isinstance(number, slice) else self.read(*places)
+        return [self._meant(*place) for place in places] if isinstance(number, slice) else self._meant(*places)
+
+    def _meant(self, files: PairPaths, plane: int) -> Pair:
+        pair = self.read(files, plane)
+        return meant(pair, self.meaning) if self.meaning else pair
 
     @property
     def files(self) -> list[PairPaths]:
@@ -84,11 +111,11 @@ class Readers(Sequence["Pair"]):
         for place in self._places:
             planes.setdefault(place[0], []).append(place)
         some = Readers([place for file in files for place in planes.get(file, ())])
-        some._kept = self._kept
+        some._kept, some.labels, some.meaning = self._kept, self.labels, self.meaning
         return some
 
     def read(self, files: PairPaths, plane: int) -> Pair:
-        """Read a plane of a pair, or give it once more."""
+        """Read a plane of a pair as it is in its files, or give it once more."""
         if self._last is None or self._last[0] != files:
             if files.name in self._kept:
                 return self._kept[files.name]
@@ -113,7 +140,6 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
     places: list[tuple[PairPaths, int]] = []
     readers = Readers(good)
     soft: list[str] = []
-    several: list[str] = []
     inverted: list[str] = []
     likewise: dict[tuple[str, Trouble], int] = {}  # more planes of a stack
     with bar(len(files), what, "pair") as progress:
@@ -124,7 +150,7 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
             wrong = [problem for problem in report.problems if problem.trouble not in _KEPT]
             if not wrong:
                 good.append(places[-1])
-                several += [name] * bool(report.note and name not in several)
+                readers.labels |= report.labels
             elif (name, wrong[0].trouble) in likewise:
                 likewise[name, wrong[0].trouble] += 1
             else:
@@ -135,8 +161,6 @@ def usable_pairs(files: Sequence[PairPaths], what: str) -> Readers:
             note(f"Left out likewise: {counted(more, 'plane')} of {name} ({trouble}).")
     if soft:
         note(f"Cut at half, because of soft edges: {counted(len(soft), 'mask')} ({listed(soft)}).")
-    if several:
-        note(f"Several labels are learned as one: {counted(len(several), 'mask')} ({listed(several)}).")
     if inverted:
         note(
             f"Mostly labelled, and so is the border: {counted(len(inverted), 'mask')} ({listed(inverted)}). They are "

@@ -19,6 +19,7 @@ from napari_wavegms.finetune.split import FEW, to_hold_out
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.events import BEST, HISTORY, LAST
 from napari_wavegms.model.card import ModelCard, read_card
+from napari_wavegms.model.classes import Learned
 from napari_wavegms.model.registry import DEFAULT, learned_models, shipped, user_models
 from napari_wavegms.storage.plain import read_json
 from napari_wavegms.wording import counted, listed
@@ -47,6 +48,12 @@ class Plan:
     validation: list[PairPaths]
     output: Path
     previous: ModelCard | None
+
+    @property
+    def labels_before(self) -> Learned | None:
+        """What became of several labels in the run that is continued."""
+        noted = _noted(self.previous).get("labels") if self.previous else None
+        return noted if noted in ("all", "each") or isinstance(noted, int) else None
 
     @property
     def teacher_before(self) -> str:

@@ -46,7 +46,7 @@ class PairRow:
     included: bool = True
     ready: bool = True
     problem: str = ""  # the sentence of the first one
-    note: str = ""  # a sentence on what is learned otherwise than it is drawn
+    note: str = ""  # which labels it has, where there are several
     aside: str = "left out"  # said while it is not ticked
     remedies: tuple[Remedy, ...] = ()  # the advised one first
     masks: tuple[tuple[str, Hashable], ...] = ()  # to choose from, by name and id; empty for stored corrections

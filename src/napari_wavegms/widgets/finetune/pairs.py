@@ -29,7 +29,7 @@ from napari_wavegms.widgets.layers.image_info import ImageFacts
 from napari_wavegms.widgets.layers.layer_matching import match_open_layers
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, memory_of, plane_key
 from napari_wavegms.widgets.layers.mask_layers import channel_of, is_overlay
-from napari_wavegms.wording import counted
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
@@ -165,7 +165,8 @@ def _told(reports: Iterable[PairReport]) -> dict[str, Any]:
     """What a row says of it, and what is noted."""
     reports = list(reports)
     first = next((problem for report in reports for problem in report.problems), None)
-    note = {"note": next(filter(None, (report.note for report in reports)), "")}
+    labels = sorted(frozenset().union(*(report.labels for report in reports)))
+    note = {"note": f"Labels {listed(map(str, labels))}." if len(labels) > 1 else ""}
     return note if first is None else note | {"problem": first.sentence, "remedies": first.remedies}
 
 
