@@ -1,4 +1,4 @@
-"""A model of several classes: probabilities of each, the most probable one as the label, in any detail and any stack."""
+"""A model of several classes: a probability of each, and the most probable one as the label."""
 
 from __future__ import annotations
 
