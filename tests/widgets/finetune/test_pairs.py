@@ -78,4 +78,4 @@ def test_an_image_without_a_mask_is_listed_and_several_labels_are_told() -> None
     labels[3:9, 4:8], labels[12:15, 4:8] = 1, 3
     viewer.add_labels(labels, name="scan mask")
     (pair,) = open_pairs(viewer, Decisions(), store)
-    assert (pair.row.ready, pair.row.note) == (True, "Its labels 1, 3 are learned as one.")
+    assert (pair.row.ready, pair.row.note) == (True, "Labels 1, 3.")

@@ -48,7 +48,7 @@ class Drawn(Candidate):
     def approval(self) -> Approval:
         """What the store keeps, its arrays copied; raises `InputError` if the mask does not cover the image."""
         copied = self.copied()
-        return Approval(**{kept.name: getattr(copied, kept.name) for kept in fields(self) if kept.name != "accepted"})
+        return Approval(**{kept.name: getattr(copied, kept.name) for kept in fields(Approval) if kept.name != "editor"})
 
     def copied(self) -> Drawn:
         """The same with arrays of its own, so that painting may go on."""
