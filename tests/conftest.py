@@ -85,9 +85,9 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
             del sys.modules[name]
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def spared_garbage_collector() -> None:
-    """Have the garbage collector leave alone what is there before each file of tests.
+    """Have the garbage collector leave alone what is there before each test.
 
     napari has it look through everything whenever a layer goes, and so does each training at its end: a tenth of a
     second of processor time and more for the half million objects of torch, napari and their kin, hundreds of times.

@@ -289,6 +289,7 @@ def shared_viewer(qapp: Any) -> Iterator[Any]:
         patch.setattr(StatusChecker, "start", lambda _self: None)
         _initialize_plugins.cache_clear()
         init_qactions.cache_clear()
+        patch.setattr(gc, "get_freeze_count", lambda: 1)  # as it is in tests, and to count takes a tenth of a second
         viewer = Viewer(show=False, show_welcome_screen=False)
         yield viewer
         viewer.close()
@@ -297,7 +298,9 @@ def shared_viewer(qapp: Any) -> Iterator[Any]:
     _initialize_plugins.cache_clear()
     init_qactions.cache_clear()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -578,10 +581,14 @@ def scans(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="module")
 def viewer(qapp: QApplication) -> Iterator[napari.Viewer]:
     """One viewer for all tests of a file that open rooms, one room at a time; it takes a second to make."""
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    viewer.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "get_freeze_count", lambda: 1)  # as it is in tests, and to count takes a tenth of a second
+        viewer = napari.Viewer(show=False)
+        yield viewer
+        viewer.close()
+    gc.unfreeze()
     gc.collect()  # napari's own fixture refuses to begin while a viewer is left
+    gc.freeze()
     qapp.processEvents()
 
 
