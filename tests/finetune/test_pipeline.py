@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -127,14 +128,17 @@ def test_a_worse_candidate_is_kept_with_the_reason(request_of: Any, tmp_path: Pa
 
 
 def test_a_version_keeps_the_network_of_before_all_fine_tunings(tmp_path: Path) -> None:
-    from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper
+    from napari_wavegms.model.checkpoint import load_checkpoint, load_keeper, rewrite_card
 
     def lesions(seed: int) -> tuple[Pair, ...]:
         phantom = ultrasound_phantom(seed)
         return (Pair(phantom.name, phantom.image, phantom.mask != 0),)
 
     once = replace(TINY, config=replace(TINY.config, epochs=1, learning_rate=0.01))
-    request = FineTuneRequest(lesions(0), resolve("default"), preset=once, home=tmp_path)
+    small = Path(copyfile(resolve("default"), tmp_path / "small.safetensors"))
+    card = read_card(small)
+    rewrite_card(small, replace(card, preprocessing={**card.preprocessing, "size": 64}))
+    request = FineTuneRequest(lesions(0), small, preset=once, home=tmp_path)
     _, first = drain(iter_fine_tune(request))
     _, second = drain(iter_fine_tune(replace(request, pairs=lesions(1), start=first.path)))
     kept = load_keeper(request.start)
@@ -256,8 +260,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left_behind(
 
 
 def test_epochs_before_the_disk_was_full_are_kept_once_there_is_room(request_of: Any, tmp_path: Path) -> None:
-    longer = replace(TINY, config=replace(TINY.config, epochs=9))
-    run = iter_fine_tune(request_of(preset=longer))
+    run = iter_fine_tune(request_of(preset=_longer(TINY, 3)))
     for event in run:
         if isinstance(event, TrainEpoch):
             break

@@ -23,7 +23,7 @@ def network():
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
     phantoms = (ultrasound_phantom(seed).image for seed in range(2))
-    return torch.from_numpy(np.stack([prepare(image, Preprocessing()).pixels for image in phantoms]))
+    return torch.from_numpy(np.stack([prepare(image, Preprocessing(size=112)).pixels for image in phantoms]))
 
 
 @pytest.fixture(scope="module")
