@@ -88,6 +88,15 @@ def test_a_card_is_written_for_programs(wavegms: Run, model: Path) -> None:
     assert ModelCard.from_dict(told) == read_card(model)
 
 
+def test_each_class_has_its_name_colour_and_code(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.touch()
+    names = ("background", "liver", "kidney", "gut")
+    card = ModelCard("x", class_names=names, class_colors=("#dd8265", "#b9664c"), class_codes=("", "SCT 64033007"))
+    text = " ".join(" ".join(card_lines(card, file)).split())
+    assert "Labels 0 background, 1 liver (#dd8265), 2 kidney (#b9664c, SCT 64033007), 3 gut Threshold" in text
+
+
 def test_a_long_lineage_is_numbered(tmp_path: Path) -> None:
     entry = {"from": "a", "pairs": 9, "config": {"epochs": 5, "size": 64, "learning_rate": 0.001, "seed": 1}}
     file = tmp_path / "x"

@@ -30,6 +30,7 @@ from pydicom.uid import (
 
 from napari_wavegms import InputError, read_image, write_mask
 from napari_wavegms.files.discovery import find_images
+from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.napari_reader import get_reader, read_layers
 from napari_wavegms.files.napari_writers import write_labels
 from napari_wavegms.files.pairing import masks_of, pair_by_stem
@@ -328,6 +329,43 @@ def test_a_mask_of_a_series_lies_on_it_in_other_libraries(
     assert back.labels.dtype == np.uint8
     np.testing.assert_allclose(back.geometry.slice_affine, source.geometry.slice_affine, atol=1e-6)
     assert (back.class_names, back.provenance) == (NAMES, MADE)
+
+
+def test_segments_have_the_colours_and_codes_of_their_classes(tmp_path: Path, voxels: NDArray[np.uint16]) -> None:
+    folder = ct(tmp_path / "series", voxels)
+    source = read_image(folder)
+    labels = labels_of(source.pixels.shape)
+    labels[1, 3, 0], labels[1, 3, 5] = 2, 4
+    made = Provenance.now(
+        *("organs", 0.4),
+        class_names=("background", "left kidney", "liver", "lesion", "muscle"),
+        class_colors=("#dd8265", "#ffffff", "#000080"),
+        class_codes=("SCT 64033007", "", "NCIt C3262", "muscle"),
+    )
+    path = write_mask(tmp_path / "series_mask.dcm", labels, source.spacing, "ZYX", made, folder)
+    check_with_dciodvfy(path)
+    segments = highdicom.seg.segread(path).SegmentSequence
+    kinds = [one.segmented_property_type for one in segments]
+    assert [(one.scheme_designator, one.value, one.meaning) for one in kinds] == [
+        ("SCT", "64033007", "left kidney"),
+        ("SCT", "10200004", "Liver"),
+        ("NCIt", "C3262", "lesion"),
+        ("SCT", "71616004", "Muscle"),
+    ]
+    found = [highdicom.color.CIELabColor.from_dicom_value(one.RecommendedDisplayCIELabValue) for one in segments]
+    wanted = [(0xDD, 0x82, 0x65), (255, 255, 255), (0, 0, 128), overlay_colors()[4]]
+    np.testing.assert_allclose([one.to_rgb(clip=True) for one in found], wanted, atol=1)
+    back = read_mask_details(path)
+    assert (back.provenance, back.class_names, back.class_colors) == (made, made.class_names, made.class_colors)
+
+    # As another program would have written it, the colours are those that it recommends.
+    foreign = pydicom.dcmread(path)
+    for segment in foreign.SegmentSequence:
+        del segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
+    foreign.save_as(tmp_path / "foreign.dcm")
+    ((again, meta, _),) = read_layers(str(tmp_path / "foreign.dcm"))
+    np.testing.assert_array_equal(again, labels)
+    np.testing.assert_allclose(np.asarray(meta["colormap"])[1:5, :3] * 255, wanted, atol=1)
 
 
 @pytest.mark.parametrize("about", [{}, {"FrameOfReferenceUID": FRAME}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.files.labels import label_colors
+from napari_wavegms.files.labels import class_colors_over_image, label_colors, overlay_colors
 from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
@@ -94,6 +95,61 @@ def test_a_viewer_shows_a_black_background_and_a_white_lesion(tmp_path: Path, su
     with Image.open(write_mask(tmp_path / f"mask{suffix}", [[0, 1], [1, 0]])) as image:
         shown = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(shown, 255 * np.array([[0, 1], [1, 0]])[..., None].repeat(3, -1))
+
+
+SEVERAL = Provenance(
+    "organs", 0.4, "1", class_names=("background", "liver", "Niere", "vessel"), class_colors=("#dd8265", "#b9664c")
+)
+
+
+def test_several_classes_have_their_colours_in_other_libraries(tmp_path: Path) -> None:
+    labels = np.array([[0, 1], [2, 3]], np.uint8)
+    colours = [[0, 0, 0], [0xDD, 0x82, 0x65], [0xB9, 0x66, 0x4C], list(map(int, overlay_colors()[3]))]
+    png = write_mask(tmp_path / "m.png", labels, provenance=SEVERAL)
+    with Image.open(png) as image:
+        np.testing.assert_array_equal(np.asarray(image), labels)
+        assert np.asarray(image.convert("RGB")).reshape(4, 3).tolist() == colours
+        names = json.loads(image.info["wavegms"])["provenance"]["class_names"]
+    assert names == list(SEVERAL.class_names)
+    tiff = write_mask(tmp_path / "m.tif", labels, provenance=SEVERAL)
+    with tifffile.TiffFile(tiff) as file:
+        np.testing.assert_array_equal(file.asarray(), labels)
+        assert (file.pages[0].colormap.T[:4] // 257).tolist() == colours
+    for path in (png, tiff):
+        back = read_mask_details(path)
+        np.testing.assert_array_equal(back.labels, labels)
+        assert (back.provenance, back.class_names, back.class_colors) == (
+            *(SEVERAL, SEVERAL.class_names),
+            SEVERAL.class_colors,
+        )
+
+
+@pytest.mark.parametrize("class_colors", [(), ("#dd8265",)])
+def test_a_mask_of_one_class_stays_black_and_white(tmp_path: Path, class_colors: tuple[str, ...]) -> None:
+    one = Provenance("generalist", 0.5, "1", "a.png", class_names=("background", "lesion"), class_colors=class_colors)
+    path = write_mask(tmp_path / "m.png", np.array([[0, 1]], np.uint8), provenance=one)
+    with Image.open(path) as image:
+        assert np.asarray(image.convert("L")).tolist() == [[0, 255]]
+        assert bytes(image.getpalette()) == label_colors().tobytes()
+
+
+def test_the_record_of_one_class_is_the_line_that_it_was(tmp_path: Path) -> None:
+    one = Provenance("generalist", 0.5, "1", "a.png", class_names=("background", "lesion"), edited=False)
+    path = write_mask(tmp_path / "m.tif", np.array([[0, 1]], np.uint8), provenance=one)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].description == (
+            'ImageJ=1.54f\nimages=1\nwavegms={"axes": "YX", "shape": [1, 2], "provenance": {"model": "generalist", '
+            '"threshold": 0.5, "version": "1", "source": "a.png", "class_names": ["background", "lesion"], '
+            '"edited": false}}'
+        )
+
+
+@given(st.lists(st.text(max_size=8) | st.just("#0F0f0f"), max_size=300))
+def test_whatever_colours_a_file_names_there_are_256(class_colors: list[str]) -> None:
+    colors = class_colors_over_image(class_colors)
+    assert (colors.shape, colors[0].tolist()) == ((256, 3), [0, 0, 0])
+    for label, color in enumerate(class_colors[:255], start=1):
+        assert colors[label].tolist() == ([15] * 3 if color == "#0F0f0f" else overlay_colors()[label].tolist())
 
 
 def test_every_label_has_a_colour_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ def test_our_masks_are_labels_with_spacing_and_provenance(tmp_path: Path, name: 
     np.testing.assert_allclose(
         [layer.get_color(label) for label in (1, 2)], [[0, 0.902, 1, 1], [1, 0.6, 0, 1]], atol=1e-3
     )
+
+
+@pytest.mark.parametrize("name", ["scan_mask.tif", "whatever.png", "v.nii.gz"])
+def test_several_classes_have_their_own_colours(tmp_path: Path, name: str) -> None:
+    if name.endswith(".gz"):
+        pytest.importorskip("nibabel", reason="nibabel is optional")
+    path = write_mask(tmp_path / name, LABELS, provenance=replace(PROVENANCE, class_colors=("#ff0000",)))
+    layer = Layer.create(*read_layers(str(path))[0])
+    assert layer.get_status((12, 0), world=False)["value"] == "2; name: wall"
+    np.testing.assert_allclose([layer.get_color(label) for label in (1, 2)], [[1, 0, 0, 1], [1, 0.6, 0, 1]], atol=1e-6)
 
 
 def test_a_series_of_volumes_is_scaled_along_its_spatial_axes(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import zarr
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images
 from napari_wavegms.files.formats.ome_zarr import label_writer, open_image
+from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.provenance import Provenance
-from napari_wavegms.files.reading import read_image, read_mask
+from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
 
 Make = Callable[..., Path]
 TYPES = {"t": "time", "c": "channel"}
@@ -78,6 +79,38 @@ def test_labels_lie_on_the_image_at_every_level(make: Make, version: str) -> Non
     meaning = (about["ome"] if version == "0.5" else about)["image-label"]
     assert meaning["properties"] == [{"label-value": 1, "name": "tumour"}]
     assert meaning["colors"][0]["label-value"] == 1
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_several_classes_keep_their_names_colours_and_codes(make: Make, version: str) -> None:
+    path = make(np.zeros((4, 6), np.uint8), "yx", version, levels=1)
+    made = Provenance.now(
+        *("organs", 0.5),
+        class_names=("background", "liver", "kidney", "gut"),
+        class_colors=("#dd8265", "#b9664c"),
+        class_codes=("", "SCT 64033007"),
+    )
+    classes = np.array([[0, 0, 1, 1, 2, 3]] * 4, np.uint8)
+
+    class Classes(Known):
+        def labels(self, rows: np.ndarray, columns: np.ndarray, threshold: float) -> np.ndarray:
+            return classes[np.ix_(rows.astype(int), columns.astype(int))]
+
+    with label_writer(open_image(path), path / "labels" / "organs") as writer:
+        writer.write((slice(None), slice(None)), Classes(np.ones((4, 6))), 0.5)
+        writer.describe("organs", made)
+    attributes = zarr.open_group(path / "labels" / "organs").attrs
+    meaning = (attributes["ome"] if version == "0.5" else attributes)["image-label"]
+    third = [*map(int, overlay_colors()[3]), 255]
+    assert [one["rgba"] for one in meaning["colors"]] == [[221, 130, 101, 255], [185, 102, 76, 255], third]
+    assert meaning["properties"] == [
+        {"label-value": 1, "name": "liver"},
+        {"label-value": 2, "name": "kidney", "code": "SCT 64033007"},
+        {"label-value": 3, "name": "gut"},
+    ]
+    back = read_mask_details(path / "labels" / "organs")
+    np.testing.assert_array_equal(back.labels, classes)
+    assert (back.provenance, back.class_names, back.class_colors) == (made, made.class_names, made.class_colors)
 
 
 def test_labels_that_are_broken_off_leave_no_trace(make: Make) -> None:

@@ -67,7 +67,7 @@ def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
     yield "File", f"{path} ({path.stat().st_size / 1e6:.1f} MB, format {card.format_version})"
     yield "Parameters", f"{card.parameters:,}"
     yield "Images", _preparation(card.preprocessing)
-    yield "Labels", ", ".join(f"{value} {name}" for value, name in enumerate(card.class_names))
+    yield "Labels", ", ".join(_classes(card))
     yield "Threshold", str(card.threshold)
     yield "Codec", card.codec
     yield "Context", card.context
@@ -79,6 +79,14 @@ def _rows(card: ModelCard, path: Path) -> Iterator[tuple[str, str]]:
     yield "Command", card.command
     yield "Created", ", ".join([card.created, *(f"{name} {version}" for name, version in card.versions.items())])
     yield "Terms", card.terms
+
+
+def _classes(card: ModelCard) -> Iterator[str]:
+    """Each label with its name, and with its colour and code where the card has some."""
+    for value, name in enumerate(card.class_names):
+        color, code = ("".join(values[value - 1 : value]) for values in (card.class_colors, card.class_codes))
+        more = ", ".join(filter(None, (color, code)))
+        yield f"{value} {name}{f' ({more})' if more else ''}"
 
 
 def _preparation(rules: Mapping[str, Any]) -> str:

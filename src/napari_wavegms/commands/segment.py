@@ -360,7 +360,7 @@ def _progress(
 def _provenance(segmenter: Segmenter, job: Job, threshold: float, window: Any) -> Provenance:
     return Provenance.now(
         *(segmenter.card.name, threshold, job.source.name),
-        class_names=segmenter.card.class_names,
+        **segmenter.card.classes,
         window=window,
         detail="" if segmenter.detail == "whole" else segmenter.detail,
         edited=False,

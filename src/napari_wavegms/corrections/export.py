@@ -18,7 +18,7 @@ from napari_wavegms.corrections.records import Correction, Kept
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.spacing import Spacing
-from napari_wavegms.model.registry import class_names_of
+from napari_wavegms.model.registry import classes_of
 from napari_wavegms.storage.atomic import explain_os_error, unfinished
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]+')
@@ -115,7 +115,7 @@ def provenance_of(correction: Correction, *, keep_names: bool = False) -> Proven
         created="",
         approved=correction.time,
         editor=(correction.editor or None) if keep_names else None,
-        class_names=class_names_of(correction.model),
+        **classes_of(correction.model),
         edited=None if correction.changed is None else correction.changed > 0,
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -97,3 +98,26 @@ def overlay_colors() -> NDArray[np.uint8]:
     colors[1:3] = (0, 230, 255), (255, 153, 0)
     colors.flags.writeable = False
     return colors
+
+
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def class_colors_over_image(class_colors: Sequence[str]) -> NDArray[np.uint8]:
+    """`overlay_colors`, in which classes have their own, "#rrggbb" from label 1 up; what is no such colour is left out.
+
+    Examples
+    --------
+    >>> class_colors_over_image(["#ff0000", "", "#0000ff"])[:4].tolist()
+    [[0, 0, 0], [255, 0, 0], [255, 153, 0], [0, 0, 255]]
+    """
+    colors = overlay_colors().copy()
+    for label, color in enumerate(class_colors[: len(colors) - 1], start=1):
+        if _COLOR.fullmatch(color):
+            colors[label] = list(bytes.fromhex(color[1:]))
+    return colors
+
+
+def palette_of(class_names: Sequence[str], class_colors: Sequence[str]) -> NDArray[np.uint8]:
+    """The palette of a mask's file: `label_colors` of one class, and of several what is shown over the image."""
+    return class_colors_over_image(class_colors) if len(class_names) > 2 else label_colors()

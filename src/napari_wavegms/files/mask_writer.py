@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats import dicom, dicom_seg, itk, nifti
 from napari_wavegms.files.geometry import Geometry
-from napari_wavegms.files.labels import checked_axes, label_colors, output_file, smallest_labels, spatial_count
+from napari_wavegms.files.labels import checked_axes, output_file, palette_of, smallest_labels, spatial_count
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record
 from napari_wavegms.files.spacing import Spacing
 
@@ -38,10 +38,11 @@ def write_mask(
 
     A file that is there is replaced in one step.
 
-    Labels up to 255 are stored with a palette (background black, label 1 white, others bright), because label 1 of 255
-    would look black in an ordinary viewer. tifffile and Pillow return the labels; programs that expand palettes, such
-    as OpenCV, see white for label 1, as in any 0/255 mask. A TIFF is compressed by zlib, carries ImageJ's metadata, and
-    stores higher labels as uint16 or uint32.
+    Labels up to 255 are stored with a palette, because label 1 of 255 would look black in an ordinary viewer:
+    background black, label 1 white, others bright; where `provenance` names several classes, in their colours. tifffile
+    and Pillow return the labels; programs that expand palettes, such as OpenCV, see white for label 1, as in any 0/255
+    mask, or the colours of several classes. A TIFF is compressed by zlib, carries ImageJ's metadata, and stores higher
+    labels as uint16 or uint32.
 
     Parameters
     ----------
@@ -163,13 +164,17 @@ def _write_png(
 ) -> Path:
     spacing = spacing and spacing.last(2)
     image = Image.fromarray(plane)
-    image.putpalette(label_colors().tobytes())
+    image.putpalette(_palette(provenance).tobytes())
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", SOFTWARE)
     text.add_text(KEY, Record("YX", plane.shape, spacing, provenance).as_text())
     with output_file(path, _PNG) as file:
         image.save(file, format="PNG", pnginfo=text, dpi=_dots_per_inch(spacing))
     return Path(path)
+
+
+def _palette(provenance: Provenance | None) -> NDArray[np.uint8]:
+    return palette_of(provenance.class_names, provenance.class_colors) if provenance else palette_of((), ())
 
 
 def _dots_per_inch(spacing: Spacing | None) -> tuple[float, float] | None:
@@ -194,7 +199,7 @@ def _write_tiff(
     indexed = array.dtype == np.uint8
     options: dict[str, Any] = {
         "photometric": "palette" if indexed else "minisblack",
-        "colormap": label_colors().T.astype(np.uint16) * 257 if indexed else None,
+        "colormap": _palette(provenance).T.astype(np.uint16) * 257 if indexed else None,
         "compression": "zlib",
         "metadata": None,
     }

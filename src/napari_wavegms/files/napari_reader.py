@@ -13,7 +13,7 @@ from PIL import Image
 from napari_wavegms.files.discovery import SUFFIXES, looks_like_mask, stem_of
 from napari_wavegms.files.formats import dicom
 from napari_wavegms.files.formats.raster import is_deep
-from napari_wavegms.files.labels import overlay_colors
+from napari_wavegms.files.labels import class_colors_over_image
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY, layer_metadata
 from napari_wavegms.files.provenance import KEY
 from napari_wavegms.files.reading import LoadedImage, read_image_or_mask
@@ -51,7 +51,7 @@ def read_layers(path: str) -> list[LayerData]:
         meta["metadata"][PROVENANCE_KEY] = found.provenance.as_dict()
     if found.is_ours:
         # In turn, as new masks have them; for a dictionary napari would have numba compile for a second first.
-        meta["colormap"] = np.insert(overlay_colors() / 255, 3, 1.0, axis=1)
+        meta["colormap"] = np.insert(class_colors_over_image(found.class_colors) / 255, 3, 1.0, axis=1)
     if found.class_names:
         meta["features"] = {"index": range(len(found.class_names)), "name": list(found.class_names)}
     return [(found.labels, meta, "labels")]

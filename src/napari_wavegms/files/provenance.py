@@ -34,6 +34,8 @@ class Provenance:
     channel_axis: int | None = None  # of the image, counted from 0
     channel: int | None = None  # the one that the mask belongs to, counted from 0
     class_names: tuple[str, ...] = ()  # of the labels, background first
+    class_colors: tuple[str, ...] = ()  # "#rrggbb" of the labels from 1 up; the usual ones where they end
+    class_codes: tuple[str, ...] = ()  # of a terminology, such as "SCT 64033007", in the same order; "" where unknown
     window: tuple[float, float] | None = None  # black and white, where neither planes nor the card said it
     edited: bool | None = None  # whether a person changed what the model drew; None where nobody knows
     detail: str = ""  # "native" where the model ran again at the image's own pixels

@@ -42,7 +42,8 @@ class MaskDetails:
     """A mask (H, W) or a stack, its axes, spacing and geometry as in `LoadedImage`, and its provenance if we wrote it.
 
     `is_ours` tells whether we wrote it, with provenance or without, or it is a DICOM segmentation; `note` what was left
-    out, or cut at half. `class_names` are those of the labels, background first, where the file has some.
+    out, or cut at half. `class_names` are those of the labels, background first, and `class_colors` their "#rrggbb"
+    from label 1 up, where the file has some; an empty text where it has none for a label.
     """
 
     labels: NDArray[Any]
@@ -54,6 +55,7 @@ class MaskDetails:
     note: str = ""
     geometry: Geometry | None = None
     class_names: tuple[str, ...] = ()
+    class_colors: tuple[str, ...] = ()
 
 
 def read_image(path: str | os.PathLike[str]) -> LoadedImage:
@@ -163,6 +165,7 @@ def _as_mask(source: Path, decoded: Decoded) -> MaskDetails:
         note=" ".join(filter(None, (f"{source.name}: {note}" if note else "", _left_out(decoded, source)))),
         geometry=decoded.geometry,
         class_names=decoded.class_names or (provenance.class_names if provenance else ()),
+        class_colors=decoded.class_colors or (provenance.class_colors if provenance else ()),
     )
 
 

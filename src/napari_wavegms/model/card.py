@@ -62,6 +62,11 @@ class ModelCard:
         """Plain values, as they stand in the header."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Names, colours and codes of the labels, as masks carry them."""
+        return {name: getattr(self, name) for name in ("class_names", "class_colors", "class_codes")}
+
     @classmethod
     def from_dict(cls, values: object) -> ModelCard:
         """Read what `as_dict` wrote: unknown entries are ignored, wrong ones raise ValueError."""

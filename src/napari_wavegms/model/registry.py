@@ -72,12 +72,17 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     raise CheckpointError(f"There is no model '{name}'. Choose one of {names}, or give a .safetensors file.")
 
 
+def classes_of(name: str) -> dict[str, tuple[str, ...]]:
+    """Names, colours and codes of a model's labels as `ModelCard.classes`; nothing where there is no such model."""
+    try:
+        return read_card(resolve(name)).classes if name else {}
+    except CheckpointError:
+        return {}
+
+
 def class_names_of(name: str) -> tuple[str, ...]:
     """The names of the labels of a model that can be chosen by name; empty where there is none."""
-    try:
-        return read_card(resolve(name)).class_names if name else ()
-    except CheckpointError:
-        return ()
+    return classes_of(name).get("class_names", ())
 
 
 def list_models() -> list[ModelEntry]:

@@ -23,8 +23,8 @@ class Decoded:
 
     `axes` has one letter per axis of `pixels`, colour samples S always last; 2 samples are grey and alpha. `palette` is
     (N, 3 or 4) uint8 where the values are its indices. `zero_is_white` and `lossy` (JPEG) matter to images and masks in
-    different ways. `left_out` says which other pictures the file holds. `geometry` is that of a volume, and
-    `class_names` are those of labels, from 0 up.
+    different ways. `left_out` says which other pictures the file holds. `geometry` is that of a volume,
+    `class_names` are those of labels, from 0 up, and `class_colors`, "#rrggbb", from 1 up.
     """
 
     pixels: NDArray[Any]
@@ -37,6 +37,7 @@ class Decoded:
     left_out: str = ""
     geometry: Geometry | None = None
     class_names: tuple[str, ...] = ()
+    class_colors: tuple[str, ...] = ()
 
 
 def oriented(pixels: NDArray[Any], axes: str, orientation: object) -> NDArray[Any]:

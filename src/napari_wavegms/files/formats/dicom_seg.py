@@ -16,13 +16,14 @@ from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats import dicom
 from napari_wavegms.files.formats.decoded import Decoded
 from napari_wavegms.files.geometry import LEFT_BACK_HEAD, Geometry, checked_geometry
-from napari_wavegms.files.labels import overlay_colors
+from napari_wavegms.files.labels import class_colors_over_image
 from napari_wavegms.files.provenance import KEY, SOFTWARE, Provenance, Record, find_line
 
 SUFFIXES = (".dcm",)
 
 _DESCRIPTION = "For research only, not for diagnosis"
 _NUMBER = re.compile(rf"{KEY} label (\d+)")  # a tracking ID of ours: SEG counts its segments without gaps
+_CODE = re.compile(r"([A-Za-z0-9_.-]{1,16})\s+([A-Za-z0-9_.-]{1,16})")  # a terminology and its value
 # What both sides must have, though perhaps empty; files made anonymous often lack it.
 _ALWAYS_THERE = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
@@ -58,7 +59,13 @@ def decode(path: Path) -> Decoded:
     spacing = record.spacing if geometry is None else geometry.spacing
     record = Record(axes, values.shape, spacing, record.provenance)
     class_names = tuple(names.get(label, "background" if label == 0 else "") for label in range(max(names) + 1))
-    return Decoded(labels[values], axes, spacing, record=record, geometry=geometry, class_names=class_names)
+    return Decoded(
+        *(labels[values], axes, spacing),
+        record=record,
+        geometry=geometry,
+        class_names=class_names,
+        class_colors=() if record.provenance else _colors(highdicom, seg, numbers),
+    )
 
 
 def encode(path: Path, labels: NDArray[Any], record: Record, image: Path | None) -> bytes:
@@ -126,7 +133,9 @@ def _segment(highdicom: Any, number: int, label: int, record: Record) -> Any:
     provenance = record.provenance
     names = provenance.class_names if provenance else ()
     name = names[label] if label < len(names) and names[label] else f"label {label}"
-    category, kind = _coded(name)
+    code = provenance.class_codes[label - 1] if provenance and label <= len(provenance.class_codes) else ""
+    category, kind = _coded(name, code)
+    rgb = class_colors_over_image(provenance.class_colors if provenance else ())[(label - 1) % 255 + 1]
     how = highdicom.seg.SegmentAlgorithmTypeValues[_algorithm(provenance)]
     by = None
     if provenance is not None and provenance.model:
@@ -148,7 +157,7 @@ def _segment(highdicom: Any, number: int, label: int, record: Record) -> Any:
         algorithm_identification=by,
         tracking_uid=highdicom.UID(),
         tracking_id=f"{KEY} label {label}",
-        display_color=highdicom.color.CIELabColor.from_rgb(*(int(part) for part in overlay_colors()[label % 256])),
+        display_color=highdicom.color.CIELabColor.from_rgb(*(int(part) for part in rgb)),
     )
 
 
@@ -159,15 +168,18 @@ def _algorithm(provenance: Provenance | None) -> str:
     return "AUTOMATIC" if provenance.edited is False else "SEMIAUTOMATIC"
 
 
-def _coded(name: str) -> tuple[Any, Any]:
-    """Category and type, in SNOMED CT's terms, of a class by its name: tissue where it is none of those known."""
+def _coded(name: str, code: str = "") -> tuple[Any, Any]:
+    """Category and type of a class: its own code, or SNOMED CT's term of its name, or tissue where there is neither."""
     from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
 
     keyword = "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name))
     is_lesion = keyword in codes.CID7159.dir() or keyword.endswith(("Lesion", "Tumor", "Ulcer"))
-    try:
-        kind = getattr(codes.SCT, keyword)
-    except AttributeError:
+    kind = getattr(codes.SCT, keyword, None)
+    if found := _CODE.fullmatch(code):
+        is_known = kind is not None and (kind.scheme_designator, kind.value) == found.groups()
+        kind = kind if is_known else Code(found[2], found[1], name[:64])
+    if kind is None:
         return codes.SCT.Tissue, codes.SCT.Tissue
     return (codes.SCT.MorphologicallyAbnormalStructure if is_lesion else codes.SCT.AnatomicalStructure), kind
 
@@ -253,6 +265,16 @@ def _of_frames(seg: Any) -> NDArray[Any]:
 def _label(description: Any, number: int) -> int:
     found = _NUMBER.fullmatch(str(description.tracking_id or ""))
     return int(found[1]) if found else number
+
+
+def _colors(highdicom: Any, seg: Any, numbers: dict[int, int]) -> tuple[str, ...]:
+    """The colours that another program recommends for labels, which `numbers` has by segment."""
+    found = {}
+    for number, label in numbers.items():
+        if stored := seg.get_segment_description(number).get("RecommendedDisplayCIELabValue"):
+            rgb = highdicom.color.CIELabColor.from_dicom_value(stored).to_rgb(clip=True)
+            found[label] = f"#{bytes(round(part) for part in rgb).hex()}"
+    return tuple(found.get(label, "") for label in range(1, max(found, default=0) + 1))
 
 
 def _record(seg: Any) -> Record | None:

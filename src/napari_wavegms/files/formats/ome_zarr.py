@@ -15,8 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.formats.decoded import Decoded
-from napari_wavegms.files.labels import overlay_colors
-from napari_wavegms.files.provenance import KEY, Provenance
+from napari_wavegms.files.labels import class_colors_over_image
+from napari_wavegms.files.provenance import KEY, Provenance, Record
 from napari_wavegms.files.spacing import Spacing
 from napari_wavegms.storage.atomic import explain_os_error
 from napari_wavegms.storage.memory import ask_for_memory
@@ -176,14 +176,22 @@ def _understood(group: Any, path: Path) -> OmeZarr:
 
 
 def decode(path: Path) -> Decoded:
-    """The finest level as a whole."""
+    """The finest level as a whole; labels that we wrote with where they came from."""
     image = open_image(path)
     finest = image.levels[0]
     ask_for_memory(path, finest.nbytes)
     pixels, axes = np.asarray(finest[:]), image.axes
     if image.colours:
         pixels, axes = np.moveaxis(pixels, axes.index("C"), -1), f"{image.label_axes}S"
-    return Decoded(pixels, axes, image.spacing)
+    return Decoded(pixels, axes, image.spacing, record=_record(_open(path), pixels, axes, image.spacing))
+
+
+def _record(group: Any, pixels: NDArray[Any], axes: str, spacing: Spacing | None) -> Record | None:
+    """What `LabelWriter.describe` noted, where we wrote the labels."""
+    try:
+        return Record(axes, pixels.shape, spacing, Provenance.from_dict(group.attrs[KEY]))
+    except (InputError, KeyError):
+        return None
 
 
 @contextmanager
@@ -258,13 +266,13 @@ class LabelWriter:
         multiscale: dict[str, Any] = {"name": name, "axes": axes, "datasets": datasets}
         if "coordinateTransformations" in image.multiscale:
             multiscale["coordinateTransformations"] = self._without_channels(image.multiscale)
-        colours = overlay_colors()
+        colours = class_colors_over_image(provenance.class_colors)
         names = provenance.class_names or ("background", "lesion")
         about = {
             "colors": [
                 {"label-value": value, "rgba": [*map(int, colours[value]), _OPAQUE]} for value in range(1, len(names))
             ],
-            "properties": [{"label-value": value, "name": names[value]} for value in range(1, len(names))],
+            "properties": [_properties(value, name, provenance) for value, name in enumerate(names) if value],
             "source": {"image": "../../"},
         }
         if image.version == "0.5":
@@ -282,6 +290,12 @@ class LabelWriter:
             for step in steps
             if step.get("type") in ("scale", "translation") and step["type"] in step
         ]
+
+
+def _properties(value: int, name: str, provenance: Provenance) -> dict[str, Any]:
+    codes = provenance.class_codes
+    code = codes[value - 1] if value <= len(codes) else ""
+    return {"label-value": value, "name": name} | ({"code": code} if code else {})
 
 
 def _span(places: NDArray[Any]) -> slice:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.files.provenance import Provenance
-from napari_wavegms.model.registry import class_names_of
+from napari_wavegms.model.registry import classes_of
 from napari_wavegms.widgets.forms.clean_up import CleanUp, clean_up_active
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
 from napari_wavegms.widgets.layers.mask_history import MaskMemory, PlaneKey, Written, memory_of, read_plane
@@ -84,7 +84,7 @@ class MaskTools(QObject):
         if self._mask is None or self._memory is None:
             return None
         edited = self._memory.edited_pixels(self._mask.data, self._memory.planes) > 0
-        about = replace(self._provenance(self._memory), edited=edited, class_names=class_names_of(self._memory.model))
+        about = replace(self._provenance(self._memory), edited=edited, **classes_of(self._memory.model))
         return SaveRequest.of(path, self._mask, about)
 
     def note_provenance(self) -> None:
