@@ -15,11 +15,18 @@ import runpy
 import signal
 import sys
 
+import pint
+from napari.plugins import _initialize_plugins
+
 PATIENCE = 900  # seconds, after which a window that hangs is ended
 PANELS = ("napari_wavegms.widgets.review.widget", "napari_wavegms.widgets.segment.widget")
 
-for module in ("napari.viewer", "torch", *PANELS):
+# What a window imports and reads for itself, its first layers included, takes longer than all the rest of its life.
+LATER = ("napari._qt.qt_main_window", "skimage.color", "skimage.exposure", "skimage.util", "xarray")
+for module in ("napari.viewer", "torch", *LATER, *PANELS):
     importlib.import_module(module)
+_initialize_plugins()
+pint.get_application_registry().get().Unit("mm")  # it reads all units there are
 gc.freeze()  # or each look through all objects would copy the pages they are in
 for line in sys.stdin:
     if child := os.fork():
