@@ -286,12 +286,14 @@ def test_the_walk_allows_torch_inside_a_job(tmp_path: Path) -> None:
     assert heavy_widgets(write_package(tmp_path, widgets__panel=later)) == []
 
 
-def loaded_by(statements: str) -> set[str]:
-    """Top-level names of all modules that a fresh interpreter has loaded after `statements`."""
-    code = f"{statements}\nimport sys, json; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+def loaded_by(*statements: str) -> list[set[str]]:
+    """Top-level names of all modules that a fresh interpreter has loaded after each of the `statements`."""
+    tell = "import sys, json; print('loaded', json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    code = "\n".join(f"{each}\n{tell}" for each in statements)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode == 0, run.stderr
-    return set(json.loads(run.stdout.splitlines()[-1]))
+    told = [line.removeprefix("loaded ") for line in run.stdout.splitlines() if line.startswith("loaded ")]
+    return [set(json.loads(line)) for line in told]
 
 
 def python_names() -> list[str]:
@@ -305,22 +307,15 @@ def fetch(names: list[str]) -> str:
     return "\n".join("from {} import {}".format(*name.split(":")) for name in names)
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    assert loaded_by("import napari_wavegms") & (NETWORKS | WINDOWS | {"numpy", "scipy", "skimage"}) == set()
-
-
-def test_the_manifest_commands_leave_torch_alone() -> None:
-    assert loaded_by(fetch(python_names())) & NETWORKS == set()
-
-
-def test_commands_without_a_window_leave_napari_and_scipy_alone() -> None:
+def test_the_package_loads_nothing_heavy_its_samples_and_writers_no_window_and_its_panels_no_torch() -> None:
     windowless = [name for name in python_names() if not name.startswith(f"{PACKAGE}.widgets")]
     assert windowless, "the manifest has samples and writers"
-    assert loaded_by(fetch(windowless)) & (NETWORKS | WINDOWS | {"scipy", "skimage"}) == set()
-
-
-def test_a_fresh_interpreter_tells_what_is_loaded() -> None:
-    assert "numpy" in loaded_by("import numpy")
+    steps = (f"import {PACKAGE}", fetch(windowless), fetch(python_names()), "import numpy")
+    package, commands, all_commands, with_numpy = loaded_by(*steps)
+    assert package & (NETWORKS | WINDOWS | {"numpy", "scipy", "skimage"}) == set()
+    assert commands & (NETWORKS | WINDOWS | {"scipy", "skimage"}) == set()
+    assert all_commands & NETWORKS == set()
+    assert {PACKAGE, "numpy"} <= with_numpy, "it tells what is loaded"
 
 
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6"}

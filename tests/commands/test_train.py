@@ -110,7 +110,7 @@ def test_a_window_is_kept_in_the_card_and_used_by_segment(train: Run, wavegms: R
             tifffile.imwrite(tmp_path / folder / f"ct{number}.tif", pixels.astype(np.int16))
     made = tmp_path / "images", tmp_path / "masks"
     assert "--window is '250:-150'; give lung, soft-tissue," in train(made, *SMALL, "--window", "250:-150").err
-    assert train(made, *SMALL, "--window", "liver").code == 0
+    assert train(made, *ONE, "--window", "liver").code == 0
     best = tmp_path / "run" / "best.safetensors"
     assert read_card(best).preprocessing["window"] == [-45, 105]
     said = wavegms("segment", made[0] / "ct0.tif", "--output", tmp_path, "--model", best)
@@ -121,7 +121,7 @@ def test_a_window_is_kept_in_the_card_and_used_by_segment(train: Run, wavegms: R
     tifffile.imwrite(tmp_path / "mri.tif", rng.integers(0, 1000, (40, 48)).astype(np.int16))
     said = wavegms("segment", tmp_path / "mri.tif", "--output", tmp_path, "--model", best)
     assert "mri.tif has no value below 0, so that it is hardly in the Hounsfield units of the window." in said.err
-    assert train(made, *SMALL, "--output", tmp_path / "other", "--from", best, "--window", "volume").code == 0
+    assert train(made, *ONE, "--output", tmp_path / "other", "--from", best, "--window", "volume").code == 0
     rules = read_card(tmp_path / "other" / "best.safetensors").preprocessing
     assert (rules["of_volume"], "window" in rules) == (True, False)
 
@@ -258,7 +258,7 @@ def test_planes_of_stacks_are_learned_from_and_a_stack_is_on_one_side_of_the_spl
             metadata = {"axes": "ZYX"}
             tifffile.imwrite(tmp_path / folder / f"v{number}.tif", stack, photometric="minisblack", metadata=metadata)
     (tmp_path / "masks" / "v1.tif").write_bytes((tmp_path / "masks" / "v0.tif").read_bytes()[:500])
-    said = train((tmp_path / "images", tmp_path / "masks"), *SMALL)
+    said = train((tmp_path / "images", tmp_path / "masks"), *ONE)
     assert "Left out: " in said.err
     assert "v1.tif is damaged or cut short" in said.err
     assert "Learning from 5 pairs, with 5 test images" in said.err

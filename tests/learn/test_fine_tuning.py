@@ -145,7 +145,7 @@ def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     assert sum(isinstance(event, TrainEpoch) for event in events) == 3
 
 
-@pytest.mark.parametrize("n", [1, 3, 4])
+@pytest.mark.parametrize("n", [1, 3])
 def test_a_run_ends_after_so_many_steps_in_whatever_epoch_with_its_rate_decayed(tmp_path: Path, n: int) -> None:
     config = replace(TINY, steps=7, batch=1, warmup_epochs=0)
     events: list[TrainEvent] = []
