@@ -125,8 +125,13 @@ def test_what_stands_upright_is_not_turned_over(recipe: Any) -> None:
         assert torch.nonzero(seen)[:, 0].float().mean() < 12
 
 
-def test_a_run_goes_on_from_its_folder_and_from_the_averaged_weights(recipe: Any, shared: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_from_its_folder_and_from_the_averaged_weights(
+    recipe: Any, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = recipe("train_generalist")
+    small = tuple(replace(stage, batch=1, sizes={64: 1.0}) for stage in module.STAGES)  # kernels of one shape
+    monkeypatch.setattr(module, "STAGES", small)
+    monkeypatch.setattr(module, "SIDE", 64)
     write_set(tmp_path / "data" / "spider_spine_mri", [f"{number}_1" for number in range(4)], classes=3)
     words = ["--data", str(tmp_path / "data"), "--taesd", str(shared / "weights" / "taesd")]
     words += ["--sets", "spider_spine_mri", "--steps", "1", "--val", "1"]
