@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_wavegms.files.mask_writer import write_mask
 from napari_wavegms.files.reading import read_image, read_mask, read_mask_details
+from napari_wavegms.segment.postprocess import split_objects
 from napari_wavegms.segment.segmenter import Segmenter
 from napari_wavegms.segment.uncertainty import BAND
 
@@ -392,3 +393,14 @@ def test_taesd_decodes_where_it_is_wished_for(segment: Run, folders: Folders, sh
     said = segment(images, "--output", tmp_path, "--codec", "taesd", "--taesd", shared / "weights" / "taesd")
     assert said.code == 0
     assert read_mask(tmp_path / "scan0_mask.tiff").shape == (40, 48)
+
+
+def test_objects_are_numbered_and_parted(segment: Run, folders: Folders, tmp_path: Path) -> None:
+    images, _ = folders(1)
+    assert segment(images, "--output", tmp_path / "classes").code == 0
+    assert segment(images, "--output", tmp_path / "objects", "--objects").code == 0
+    classes, objects = (read_mask_details(tmp_path / name / "scan0_mask.tiff") for name in ("classes", "objects"))
+    np.testing.assert_array_equal(objects.labels, split_objects(classes.labels))
+    count = int(objects.labels.max())
+    assert count > 0
+    assert objects.class_names == (("background", *["lesion"] * count) if count <= 100 else ())

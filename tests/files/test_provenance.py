@@ -71,3 +71,13 @@ def test_a_record_survives_as_one_line_of_a_description() -> None:
 @pytest.mark.parametrize("text", ["", "{", "[" * 9999, "3", '{"axes": "YX"}', '{"axes": "YX", "shape": ["a"]}'])
 def test_a_damaged_record_is_no_record(text: str) -> None:
     assert Record.from_text(text) is None
+
+
+def test_objects_carry_the_names_and_codes_of_their_classes_up_to_a_hundred() -> None:
+    names, codes = ("background", "liver", "kidney"), ("", "SCT 64033007")
+    organs = Provenance("m", 0.5, "1", class_names=names, class_colors=("#dd8265",), class_codes=codes)
+    objects = organs.of_objects([2, 1, 2])
+    assert objects.class_names == ("background", "kidney", "liver", "kidney")
+    assert (objects.class_colors, objects.class_codes) == ((), (codes[1], "", codes[1]))
+    many = organs.of_objects([1] * 101)
+    assert (many.class_names, many.class_codes) == ((), ())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_wavegms.segment.measure import measure
+from napari_wavegms.segment.measure import measure, measured_rows, objects_of
 
 SPACINGS = [(1.0, 1.0), (0.5, 1.0), (0.7, 0.9)]
 
@@ -80,3 +80,14 @@ def test_a_ball_against_its_closed_form_and_simpleitk() -> None:
     shape.Execute(mask)
     assert one.size == pytest.approx(shape.GetPhysicalSize(1))
     assert one.mean == pytest.approx(statistics.GetMean(1))
+
+
+def test_objects_are_numbered_over_all_frames_and_know_their_labels() -> None:
+    labels = np.zeros((2, 5, 9), np.uint8)
+    labels[0, :2, :2], labels[0, 3:, 5:], labels[1, 2, 2] = 3, 1, 2
+    objects, drawn = objects_of(labels, "TYX", None)
+    assert drawn == (3, 1, 2)
+    assert objects.dtype == np.uint8
+    assert [int(objects[at]) for at in ((0, 0, 0), (0, 4, 8), (1, 2, 2), (1, 0, 0))] == [1, 2, 3, 0]
+    rows = measured_rows("m", objects, "TYX", None)
+    assert [(row["frame"], row["label"], row["pixels"]) for row in rows] == [("1", 1, 4), ("1", 2, 8), ("2", 3, 1)]

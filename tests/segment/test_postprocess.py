@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_wavegms.errors import InputError
-from napari_wavegms.segment.postprocess import fill_holes, keep_largest, remove_islands, smooth
+from napari_wavegms.segment.postprocess import fill_holes, keep_largest, remove_islands, smooth, split_objects
 
 CleanUp = Callable[[np.ndarray], np.ndarray]
 REPEATABLE: list[CleanUp] = [fill_holes, keep_largest, partial(remove_islands, min_pixels=3)]
@@ -219,3 +219,103 @@ def test_sizes_are_whole_numbers(size) -> None:
         remove_islands(np.zeros((3, 3), np.uint8), size)
     with pytest.raises(InputError, match=r"smoothing radius is .* whole number of pixels"):
         smooth(np.zeros((3, 3), np.uint8), size)
+
+
+def discs(shape: tuple[int, ...], *places: tuple[float, ...]) -> np.ndarray:
+    """A mask of discs or balls: the coordinates of each middle, and its radius."""
+    at = np.indices(shape)
+    away = [np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(at, one[:-1], strict=True))) for one in places]
+    return np.logical_or.reduce([distance <= one[-1] for distance, one in zip(away, places, strict=True)])
+
+
+def partition(labels: np.ndarray) -> list[set[tuple[int, ...]]]:
+    """The pixels of each label, whatever its number."""
+    each = [{tuple(place) for place in np.argwhere(labels == one).tolist()} for one in np.unique(labels[labels > 0])]
+    return sorted(each, key=min)
+
+
+@steady
+@given(labels=arrays, touching=st.booleans())
+def test_every_labelled_pixel_is_in_a_connected_object_of_its_label(labels: np.ndarray, touching: bool) -> None:
+    objects = split_objects(labels, touching)
+    np.testing.assert_array_equal(objects > 0, labels > 0)
+    numbers = np.unique(objects[objects > 0])
+    assert numbers.tolist() == list(range(1, len(numbers) + 1))
+    firsts = [int(np.flatnonzero(objects == number)[0]) for number in numbers]
+    assert firsts == sorted(firsts), "numbered in reading order"
+    for number in numbers:
+        assert len(pieces(objects == number)) == 1
+        assert len(np.unique(labels[objects == number])) == 1
+    if not touching:
+        wanted = [piece for value in np.unique(labels[labels > 0]) for piece in pieces(labels == value)]
+        assert partition(objects) == sorted(wanted, key=min)
+
+
+@steady
+@given(labels=arrays)
+def test_objects_do_not_depend_on_the_values_of_labels(labels: np.ndarray) -> None:
+    others = np.array([0, 200, 7], np.uint16)[labels]
+    np.testing.assert_array_equal(split_objects(others), split_objects(labels))
+
+
+@pytest.mark.parametrize("radius", [2, 5, 9])
+def test_separate_discs_are_as_many_objects(radius: int) -> None:
+    step = 2 * radius + 2
+    places = [(radius + 1 + step * i, radius + 1 + step * j, radius) for i, j in np.ndindex(3, 4)]
+    objects = split_objects(discs((4 * step, 5 * step), *places))
+    assert objects.max() == len(places)
+    for place in places:
+        np.testing.assert_array_equal(objects == objects[place[:2]], discs(objects.shape, place))
+
+
+@pytest.mark.parametrize("radius", [5, 8, 20, 40])
+@pytest.mark.parametrize("apart", [2, 1.9, 1.7])  # radii
+@pytest.mark.parametrize("angle", [0, 0.4, 0.8, 1.3])
+def test_touching_discs_of_equal_size_are_told_apart_at_their_neck(radius: int, apart: float, angle: float) -> None:
+    step = np.rint(np.multiply(radius * apart, (np.sin(angle), np.cos(angle))))
+    first = np.array([radius + 2, radius + 2])
+    mask = discs((4 * radius + 5,) * 2, (*first, radius), (*(first + step), radius))
+    objects = split_objects(mask)
+    assert objects.max() == 2
+    rows, columns = np.nonzero(mask)
+    nearer = np.stack([rows, columns], axis=1) @ step > (first + step / 2) @ step
+    wrong = (objects[mask] == objects[tuple((first + step).astype(int))]) != nearer
+    assert wrong.mean() < 0.04
+
+
+@pytest.mark.parametrize("axes", [(30, 30), (30, 10), (40, 6), (12, 9)])
+@pytest.mark.parametrize("angle", [0, 0.3, 0.8])
+def test_an_ellipse_is_one_object(axes: tuple[int, int], angle: float) -> None:
+    rows, columns = np.indices((90, 90)) - 45
+    along, across = rows * np.cos(angle) + columns * np.sin(angle), columns * np.cos(angle) - rows * np.sin(angle)
+    assert split_objects((along / axes[0]) ** 2 + (across / axes[1]) ** 2 <= 1).max() == 1
+
+
+@steady
+@given(
+    places=st.lists(st.tuples(st.floats(6, 44), st.floats(6, 54), st.floats(2, 12)), min_size=1, max_size=6),
+    axis=st.sampled_from([0, 1, (0, 1)]),
+)
+def test_flips_give_flipped_objects(places: list[tuple[float, float, float]], axis: int | tuple[int, int]) -> None:
+    mask = discs((51, 61), *places)
+    one, other = split_objects(mask), np.flip(split_objects(np.flip(mask, axis)), axis)
+    assert one.max() == other.max()
+    # Pixels in the middle between two objects belong to one of them, which a symmetric mask cannot tell.
+    pairs, counts = np.unique(np.stack([one[mask], other[mask]]), axis=1, return_counts=True)
+    same = sum(int(counts[pairs[0] == number].max()) for number in range(1, int(one.max()) + 1))
+    assert same >= 0.97 * np.count_nonzero(mask)
+
+
+def test_touching_balls_are_told_apart_by_lengths_not_by_voxels() -> None:
+    balls = discs((26, 14, 14), (7, 7, 7, 6), (18, 7, 7, 6))
+    assert split_objects(balls).max() == 2
+    assert split_objects(balls[::2], sizes=(2, 1, 1)).max() == 2
+
+
+def test_objects_beyond_255_need_sixteen_bits() -> None:
+    grid = np.zeros((33, 33), np.uint8)
+    grid[::2, ::2] = 1
+    assert (split_objects(grid).dtype, split_objects(grid).max()) == (np.uint16, 289)
+    assert split_objects(grid[:10, :10]).dtype == np.uint8
+    assert split_objects(np.zeros((3, 3), bool)).tolist() == [[0] * 3] * 3
+    assert split_objects(np.ones((9, 9), bool)).max() == 1

@@ -28,6 +28,7 @@ from napari_wavegms.files.formats import ome_zarr
 from napari_wavegms.files.mask_writer import write_mask, write_probability
 from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.files.reading import LoadedImage, read_image
+from napari_wavegms.segment.measure import objects_of
 from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
 from napari_wavegms.segment.postprocess import threshold_probability
 from napari_wavegms.segment.preprocessing import WINDOWS
@@ -84,6 +85,11 @@ def add_parser(commands: Commands) -> None:
         action="store_true",
         help="also write DIR/<name>_uncertainty.*: 1 on the mask's edge, 0 where the model is sure",
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="number the objects, those that touch parted at their necks, instead of the classes",
+    )
     parser.add_argument("--channel", type=whole, metavar="N", help="channel to read where there are several, from 0")
     add_shared(parser, "--detail", "--window", "--max-memory", "--codec", "--taesd", "--allow-download", "--json")
 
@@ -139,6 +145,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     jobs = []
     inside = {file for file in files if ome_zarr.is_image(file)}
     asked = {"--format": options.format, "--probability": options.probability, "--uncertainty": options.uncertainty}
+    asked["--objects"] = options.objects
     if inside and (idle := [name for name, wanted in asked.items() if wanted]):
         names = listed(file.name for file in sorted(inside))
         note(f"{', '.join(idle)}: without effect on OME-Zarr, which gets labels alone ({names}).")
@@ -156,6 +163,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
                 mask=folder / f"{name}_mask.{mask_ending(file, options.format)}",
                 probability=folder / f"{name}_probability.{mask_ending(file)}" if options.probability else None,
                 uncertainty=folder / f"{name}_uncertainty.{mask_ending(file)}" if options.uncertainty else None,
+                objects=options.objects,
             )
         )
     refuse_overwriting([path for job in jobs for path in job.results], files)
@@ -204,6 +212,7 @@ class Job:
     mask: Path
     probability: Path | None = None
     uncertainty: Path | None = None
+    objects: bool = False  # whether the mask numbers them, instead of the classes
 
     @property
     def results(self) -> tuple[Path, ...]:
@@ -284,6 +293,9 @@ def segment_file(
     mask = threshold_probability(confidence, threshold, classes)
     provenance = _provenance(segmenter, job, threshold, plane.window)
     axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
+    if job.objects:
+        mask, drawn = objects_of(mask, axes, loaded.spacing)
+        provenance = provenance.of_objects(drawn)
     about = loaded.spacing, axes, provenance, job.source
     if job.probability:
         write_probability(job.probability, confidence, *about)

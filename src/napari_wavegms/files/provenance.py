@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from napari_wavegms.storage.plain import parse_json, read_as
 KEY = "wavegms"
 
 SOFTWARE = "napari-wavegms"
+
+_NAMED_OBJECTS = 100  # more would not fit into the record of a DICOM segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,21 @@ class Provenance:
         """The provenance of a mask made at this moment by this version."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(model=model, threshold=threshold, version=__version__, source=source, created=created, **more)
+
+    def of_objects(self, labels: Sequence[int]) -> Provenance:
+        """The same of a mask of objects, which each had a label: up to a hundred carry the name and code of its class.
+
+        Examples
+        --------
+        >>> organs = Provenance("m", 0.5, "1", class_names=("background", "liver", "kidney"))
+        >>> organs.of_objects([2, 2]).class_names
+        ('background', 'kidney', 'kidney')
+        """
+        known = labels if len(labels) <= _NAMED_OBJECTS else ()
+        names, codes = self.class_names, ("", *self.class_codes)
+        named = tuple(names[label] if label < len(names) else "" for label in (0, *known)) if names and known else ()
+        coded = tuple(codes[label] if label < len(codes) else "" for label in known)
+        return replace(self, class_names=named, class_colors=(), class_codes=coded if any(coded) else ())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is left out."""

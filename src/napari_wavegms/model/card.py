@@ -63,7 +63,7 @@ class ModelCard:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
     @property
-    def classes(self) -> dict[str, tuple[str, ...]]:
+    def classes(self) -> dict[str, Any]:
         """Names, colours and codes of the labels, as masks carry them."""
         return {name: getattr(self, name) for name in ("class_names", "class_colors", "class_codes")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import ModelCard, read_card
@@ -72,7 +73,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     raise CheckpointError(f"There is no model '{name}'. Choose one of {names}, or give a .safetensors file.")
 
 
-def classes_of(name: str) -> dict[str, tuple[str, ...]]:
+def classes_of(name: str) -> dict[str, Any]:
     """Names, colours and codes of a model's labels as `ModelCard.classes`; nothing where there is no such model."""
     try:
         return read_card(resolve(name)).classes if name else {}
@@ -82,7 +83,7 @@ def classes_of(name: str) -> dict[str, tuple[str, ...]]:
 
 def class_names_of(name: str) -> tuple[str, ...]:
     """The names of the labels of a model that can be chosen by name; empty where there is none."""
-    return classes_of(name).get("class_names", ())
+    return tuple(classes_of(name).get("class_names", ()))
 
 
 def list_models() -> list[ModelEntry]:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_wavegms.files.labels import smallest_labels
 from napari_wavegms.files.spacing import PIXEL, Spacing
+from napari_wavegms.segment.postprocess import split_objects
 from napari_wavegms.storage.atomic import atomic_write, explain_os_error
 from napari_wavegms.storage.plain import cell
 
@@ -183,6 +185,29 @@ def frames_of(labels: npt.NDArray[Any], axes: str) -> Iterator[tuple[str, npt.ND
         number = " ".join(str(at + 1) for at, length in zip(index, lengths, strict=True) if length > 1)
         frame = labels[tuple(place)]
         yield number, frame.reshape(frame.shape[-2:]) if frame.ndim == 3 and len(frame) == 1 else frame, tuple(place)
+
+
+def objects_of(
+    labels: npt.NDArray[Any], axes: str, spacing: Spacing | None
+) -> tuple[npt.NDArray[Any], tuple[int, ...]]:
+    """`postprocess.split_objects` of a mask frame by frame, numbered over all frames; and the label of each object.
+
+    Examples
+    --------
+    >>> objects_of(np.array([[2, 0, 1], [2, 0, 0]]), "YX", None)[1]
+    (2, 1)
+    """
+    objects = np.zeros(labels.shape, np.uint32)
+    count = 0
+    for _, frame, index in frames_of(labels, axes):
+        found = (
+            split_objects(frame, sizes=_steps(spacing, frame.ndim)[0]).astype(np.uint32).reshape(labels[index].shape)
+        )
+        objects[index] = np.where(found, found + count, 0)
+        count += int(found.max())
+    _, firsts = np.unique(objects, return_index=True)
+    drawn = labels.ravel()[firsts]
+    return smallest_labels(objects), tuple(int(label) for label in drawn if label)
 
 
 def measured_rows(

@@ -1,10 +1,10 @@
-"""Clean up a mask: fill holes, remove islands, keep the largest piece, smooth."""
+"""Clean up a mask: fill holes, remove islands, keep the largest piece, smooth, split objects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from napari.components import ViewerModel
@@ -12,29 +12,38 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, read_plane
+from napari_wavegms.errors import InputError
+from napari_wavegms.model.registry import class_names_of
+from napari_wavegms.widgets.layers.mask_history import Mask, PlaneKey, memory_of, read_plane
 from napari_wavegms.widgets.layers.mask_layers import active_mask, plane_on_screen, why_not_write
 from napari_wavegms.widgets.layers.undoable import describe_change, write_planes
 from napari_wavegms.widgets.qt.controls import Fold, fill, push_button
+from napari_wavegms.wording import counted
 
-Step = Literal["fill_holes", "remove_islands", "keep_largest", "smooth"]
+Step = Literal["fill_holes", "remove_islands", "keep_largest", "smooth", "split_objects"]
 
 _SMOOTHING_RADIUS = 2  # pixels
+_OBJECTS = (
+    "Number the objects of this slice, and part those that touch, to count and to save them.\n"
+    "Their classes are lost: numbers begin after the last class. A model does not learn from them."
+)
 # The buttons, each with what it does; the number of pixels stands beside that of the islands.
 _BUTTONS: tuple[tuple[Step, str, str, tuple[int, int]], ...] = (
     ("fill_holes", "Fill holes", "Label what the mask encloses.", (0, 0)),
     ("keep_largest", "Keep largest", "Keep only the largest piece of each label.", (0, 1)),
     ("remove_islands", "Remove islands below", "Remove pieces with fewer pixels than this number.", (1, 0)),
     ("smooth", "Smooth", "Round off the outline by two pixels.", (2, 0)),
+    ("split_objects", "Split objects", _OBJECTS, (2, 1)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CleanUp:
-    """What to do; islands of fewer than `smallest` pixels are removed."""
+    """What to do; islands of fewer than `smallest` pixels are removed, and objects numbered after several `classes`."""
 
     step: Step
     smallest: int = 0
+    classes: int = 1
 
     def apply(self, plane: Mask) -> Mask:
         """Make a tidied copy of a plane of labels, (H, W), of the same dtype."""
@@ -49,13 +58,33 @@ class CleanUp:
                 return postprocess.keep_largest(plane)
             case "smooth":
                 return postprocess.smooth(plane, _SMOOTHING_RADIUS)
+            case "split_objects":
+                return self._numbered(postprocess.split_objects(plane), plane.dtype)
+
+    def _numbered(self, objects: Mask, dtype: np.dtype[Any]) -> Mask:
+        """Objects in a type of labels, numbered after the classes where there are several, which keep their colours."""
+        before, most = self.classes if self.classes > 1 else 0, np.iinfo(dtype).max
+        if (count := int(objects.max())) + before > most:
+            raise InputError(
+                f"There are {count:,} objects, and this mask holds labels up to {most}. Remove islands first, or use "
+                "'wavegms segment --objects'."
+            )
+        return np.where(objects, objects.astype(np.int64) + before, 0).astype(dtype)
 
 
 def clean_up(mask: Labels, key: PlaneKey, request: CleanUp) -> str:
     """Tidy a plane of a mask as one undo step, and say what changed."""
     before = np.array(read_plane(mask, key))
-    after = request.apply(before)
-    write_planes(mask, {key: after})
+    if (memory := memory_of(mask)) is not None and request.step == "split_objects":
+        request = replace(request, classes=max(1, len(class_names_of(memory.model)) - 1))
+    try:
+        after = request.apply(before)
+    except InputError as error:
+        return str(error)
+    changed = write_planes(mask, {key: after})
+    if request.step == "split_objects":
+        undo = ". Press Ctrl+Z to undo" if changed else ""
+        return f"Split objects: {counted(len(np.unique(after[after > 0])), 'object')}{undo}."
     change = describe_change(before, after)
     name = request.step.replace("_", " ").capitalize()
     below = f" below {request.smallest} px" if request.step == "remove_islands" else ""
@@ -72,7 +101,7 @@ def clean_up_active(viewer: ViewerModel, request: CleanUp) -> str:
 
 
 class CleanUpRow(QWidget):
-    """A heading that unfolds into four buttons."""
+    """A heading that unfolds into five buttons."""
 
     requested = Signal(CleanUp)
 
