@@ -52,7 +52,8 @@ def test_clean_up_buttons_ask_for_their_step(qtbot: Any) -> None:
     row.findChild(QSpinBox).setValue(80)
     for button in row.findChildren(QPushButton):
         button.click()
-    assert {request.step for request in asked} == {"fill_holes", "keep_largest", "smooth", "remove_islands"}
+    steps = {"fill_holes", "keep_largest", "smooth", "remove_islands", "split_objects"}
+    assert {request.step for request in asked} == steps
     assert CleanUp("remove_islands", 80) in asked
 
 
