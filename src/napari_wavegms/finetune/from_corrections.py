@@ -62,9 +62,10 @@ def fine_tune(
         What to score on before and after. By default about a fifth of `pairs`, and always the same ones.
     replay : sequence of Pair
         Earlier pairs to mix in, so that they are not forgotten.
-    labels : "all", "each" or int, optional
+    labels : "all", "each", "known" or int, optional
         What becomes of several labels: all are one class, each is a class of its own, which the model gets where it
-        has no such class yet, or the one of this number is learned. By default they are the model's classes.
+        has no such class yet, those that it does not know are background, or the one of this number is learned. By
+        default they are the model's classes.
     label_names : mapping of int to str
         Names for the classes that are added, by their label.
     device : str

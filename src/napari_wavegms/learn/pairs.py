@@ -188,9 +188,10 @@ def load_pairs(
         A JSON file of named lists of stems, ``{"train": [...], "val": [...]}``.
     subset : str, optional
         The list of the split file to read.
-    labels : "all", "each" or int, optional
+    labels : "all", "each", "known" or int, optional
         What becomes of masks with several labels: ``"all"`` makes them one class, ``"each"`` gives each a class of its
-        own in the order of the labels, and a number leaves that label only. By default masks are as they are.
+        own in the order of the labels, and a number leaves that label only (``"known"``: label 1). By default masks are as
+        they are.
 
     Raises
     ------

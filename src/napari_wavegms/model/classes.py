@@ -12,11 +12,12 @@ import numpy.typing as npt
 from napari_wavegms.errors import InputError
 from napari_wavegms.model.card import BINARY, MOST_CLASSES
 
-Learned = Literal["all", "each"] | int
-"""What to learn: all labels as one class, each as a class of its own, or the one of this value."""
+Learned = Literal["all", "each", "known"] | int
+"""What to learn: all labels as one class, each as a class of its own, those that the model knows, or one of them."""
 
 _NOT_ANNOTATED = 255
-_OBJECTS = 16  # labels; from so many on they are rather objects than classes
+OBJECTS = 16
+"""Labels; from so many on they are rather objects than classes."""
 
 
 class LabelsNeeded(InputError):
@@ -26,10 +27,12 @@ class LabelsNeeded(InputError):
     ----------
     values : tuple of int
         The labels, without the background.
+    classes : int
+        How many classes the model has.
     """
 
     def __init__(self, values: Iterable[int], classes: int = 1, name: str = "") -> None:
-        self.values = tuple(sorted(values))
+        self.values, self.classes = tuple(sorted(values)), classes
         super().__init__(f"{labels_sentence(self.values, classes, name)} {_ADVICE}")
 
 
@@ -51,7 +54,7 @@ def labels_sentence(values: Iterable[int], classes: int = 1, name: str = "") -> 
     """
     drawn = sorted(values)
     has = "one class" if classes == 1 else f"{classes} classes"
-    if len(drawn) >= _OBJECTS:
+    if len(drawn) >= OBJECTS:
         held = f"{len(drawn)} labels, as where each object has a number of its own,"
     else:
         held = f"the label{'s' if len(drawn) > 1 else ''} {_and(drawn)},"
@@ -85,6 +88,8 @@ def classes_for(values: Iterable[int], learned: Learned | None, classes: int = 1
     ({255: 1}, {1: 1, 2: 2, 5: 3})
     """
     drawn = sorted(values)
+    if learned == "known":
+        return {value: value for value in drawn if value <= classes}
     fits = len(drawn) < 2 if classes == 1 else all(value <= classes for value in drawn)
     if learned is None and not fits:
         raise LabelsNeeded(drawn, classes, name)
@@ -99,7 +104,7 @@ def classes_for(values: Iterable[int], learned: Learned | None, classes: int = 1
             raise InputError(f"{labels_sentence(drawn, classes)} A model has at most {MOST_CLASSES}. Learn all as one.")
         return named
     if learned not in drawn:
-        raise InputError(f"No mask holds the label {learned}; they hold {_and(drawn[:_OBJECTS])}.")
+        raise InputError(f"No mask holds the label {learned}; they hold {_and(drawn[:OBJECTS])}.")
     return {learned: 1}
 
 

@@ -26,21 +26,21 @@ _IN_MEMORY = 100 * 2**20  # bytes of pairs that are kept, so that small sets are
 
 def a_label_choice(text: str) -> Learned:
     """What becomes of several labels; raises what argparse turns into a sentence."""
-    if text in ("all", "each"):
+    if text in ("all", "each", "known"):
         return text  # type: ignore[return-value]
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"is '{text}'; give all, each, or the number of one label")
+    raise argparse.ArgumentTypeError(f"is '{text}'; give all, each, known, or the number of one label")
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
     """Add --labels."""
     parser.add_argument(
         "--labels",
-        metavar="all|each|N",
+        metavar="all|each|known|N",
         type=a_label_choice,
         help="what becomes of masks with several labels that are no classes of the model: all are one class, each is a "
-        "class of its own, or only the label N is looked at",
+        "class of its own, those that the model does not know are background, or all but the label N are",
     )
 
 

@@ -53,7 +53,7 @@ class Plan:
     def labels_before(self) -> Learned | None:
         """What became of several labels in the run that is continued."""
         noted = _noted(self.previous).get("labels") if self.previous else None
-        return noted if noted in ("all", "each") or isinstance(noted, int) else None
+        return noted if noted in ("all", "each", "known") or isinstance(noted, int) else None
 
     @property
     def teacher_before(self) -> str:

@@ -23,6 +23,7 @@ from napari_wavegms.finetune.preflight import Candidate, PairReport, Remedy, Tro
 from napari_wavegms.journal.compaction import forget
 from napari_wavegms.journal.journal import Journal
 from napari_wavegms.learn.pairs import read_pair
+from napari_wavegms.model.classes import Learned
 from napari_wavegms.storage.content_hash import content_hash
 from napari_wavegms.widgets.finetune.lists import PairPicture, PairRow, Planes
 from napari_wavegms.widgets.layers.image_info import ImageFacts
@@ -78,6 +79,8 @@ class Decisions:
     left_out: set[Hashable] = field(default_factory=set)
     masks: dict[Hashable, Hashable] = field(default_factory=dict)  # chosen instead of the proposed ones
     remedies: dict[tuple[Hashable, Trouble], Remedy] = field(default_factory=dict)
+    # What becomes of labels that are no classes of the model, by how many it has.
+    learned: dict[int, Learned] = field(default_factory=dict)
 
     def mended(self, candidate: Drawn, key: Hashable) -> Drawn:
         """Carry out what was decided about this pair's problems, as long as there are such problems."""

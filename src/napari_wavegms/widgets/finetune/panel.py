@@ -30,7 +30,7 @@ class FineTunePanel(QWidget):
     def __init__(self, presets: Iterable[Preset]) -> None:
         super().__init__()
         self.pairs, self.versions = PairsList(), VersionsList()
-        self.forgetting, self.verdict = Question(), VerdictRow()
+        self.forgetting, self.labels, self.verdict = Question(), Question(), VerdictRow()
         self.model_row, self.device_row = ModelRow(), DeviceRow()
         self.learn_row, self._status, self.plot = RunRow(*FINE_TUNE, *STOP), StatusLine(), LearningPlot()
         self.say = self._status.say
@@ -76,5 +76,5 @@ class FineTunePanel(QWidget):
         choices = form(("Start from", self.model_row), ("", self.why_start), ("Device", self.device_row))
         gathered = (top, self.pairs, self.forgetting, self.ready, self._keep)
         # What became of a press stands right below the button, where it is seen without scrolling.
-        learned = (learn, choices, self.learn_row, self._status, self.verdict, self.plot, self.versions)
+        learned = (learn, choices, self.learn_row, self.labels, self._status, self.verdict, self.plot, self.versions)
         fill(QVBoxLayout(self), *gathered, *learned, margin=8, spacing=8).addStretch(1)

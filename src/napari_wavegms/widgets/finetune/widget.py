@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
 from napari_wavegms.corrections.store import CorrectionStore
@@ -17,6 +18,7 @@ from napari_wavegms.finetune.from_corrections import iter_from_corrections, keep
 from napari_wavegms.finetune.preflight import Remedy, Trouble
 from napari_wavegms.finetune.presets import FULL, QUICK, Preset
 from napari_wavegms.finetune.versions import STARTING_MODEL, ModelVersions, Version
+from napari_wavegms.model.classes import OBJECTS, LabelsNeeded, labels_sentence
 from napari_wavegms.model.registry import NO_MODEL
 from napari_wavegms.widgets.finetune.lists import START, version_rows
 from napari_wavegms.widgets.finetune.pairs import (
@@ -35,15 +37,17 @@ from napari_wavegms.widgets.finetune.run import FineTuneRun
 from napari_wavegms.widgets.finetune.strokes import Strokes
 from napari_wavegms.widgets.forms.model_row import models_to_start_from
 from napari_wavegms.widgets.jobs import JobRunner, Outcome
+from napari_wavegms.widgets.layers.classes import named_labels
 from napari_wavegms.widgets.layers.viewer import ViewerEvents, notify_if_hidden
 from napari_wavegms.widgets.qt.controls import fill, mark
 from napari_wavegms.widgets.qt.docks import DockedWidget, ScrolledPanel
 from napari_wavegms.widgets.tools.comparison import Verdict
-from napari_wavegms.wording import counted
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+_MOST_SINGLE = 3  # labels of which each has a button of its own
 _NO_PAIR = "There is no image with a mask yet. Open an image and segment it, or add a folder."
 
 
@@ -65,6 +69,7 @@ class FineTuneWidget(DockedWidget):
         self._forgettable: tuple[list[str], list[str]] = [], []  # the one asked about, and all that are not ticked
         self._run: FineTuneRun | None = None
         self._stop = Event()
+        self._needed: LabelsNeeded | None = None  # what was asked about labels last
         self._strokes = Strokes(self)
         fill(QVBoxLayout(self), ScrolledPanel(self.panel))
         self._connect()
@@ -95,8 +100,16 @@ class FineTuneWidget(DockedWidget):
         if self.busy or choice is None or not self.panel.learn_row.is_enabled:
             return
         device = self.panel.device_row.wish
+        self.panel.labels.dismiss()
         request = FineTuneRequest(
-            (), choice.path, choice.name, current=current, preset=self.panel.preset, device=device
+            (),
+            choice.path,
+            choice.name,
+            current=current,
+            preset=self.panel.preset,
+            device=device,
+            learned=self._decisions.learned.get(len(choice.card.class_names) - 1),
+            label_names=self._label_names(),
         )
         candidates = [
             *(drawn.copied() for pair in self._pairs for drawn, _ in pair.ready),
@@ -108,6 +121,31 @@ class FineTuneWidget(DockedWidget):
         self._stop = Event()
         self._run = FineTuneRun(self.panel, device)
         self._learner.start(partial(iter_from_corrections, request, self._stop.is_set, candidates, without))
+
+    def _label_names(self) -> dict[int, str]:
+        """The names of labels in the open masks."""
+        masks = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        return {label: name for mask in masks for label, name in named_labels(mask).items()}
+
+    def _ask_about_labels(self, needed: LabelsNeeded) -> None:
+        """Ask what becomes of labels that are no classes of the model; the answer starts the training again."""
+        names, new = self._label_names(), [label for label in needed.values if label > needed.classes]
+        each = f"Add {listed(names.get(label, f'label {label}') for label in new)}" if needed.classes > 1 else "Each"
+        answers = {} if len(needed.values) >= OBJECTS else {"each": (each, "Each label is a class of its own.")}
+        if needed.classes == 1:
+            answers["all"] = "All as one", "Whatever is labelled is one class."
+            few = needed.values if len(needed.values) <= _MOST_SINGLE else ()
+            answers |= {str(label): (f"Only {label}", f"Label {label} alone; the rest is background.") for label in few}
+        else:
+            answers["known"] = "Leave them out", "They are background; the model's own classes are learned."
+        self._needed = needed
+        self.panel.labels.ask(f"{labels_sentence(needed.values, needed.classes)} What is to be learned?", answers)
+
+    def _on_labels(self, answer: str) -> None:
+        if self._needed is not None:
+            learned = int(answer) if answer.isdecimal() else answer
+            self._decisions.learned[self._needed.classes] = learned  # type: ignore[assignment]
+            self.fine_tune()
 
     def stop(self) -> None:
         """End the learning and keep the best; a second time, do not wait for its scores either."""
@@ -212,6 +250,7 @@ class FineTuneWidget(DockedWidget):
         panel.pairs.remedy_chosen.connect(self._on_remedy)
         panel.pairs.forget_requested.connect(self._on_forget)
         panel.forgetting.answered.connect(self._on_forgetting)
+        panel.labels.answered.connect(self._on_labels)
         panel.keep_requested.connect(self.keep)
         panel.add_folder_requested.connect(self._ask_for_folder)
         self._verdict.said.connect(panel.say)
@@ -324,6 +363,9 @@ class FineTuneWidget(DockedWidget):
         if isinstance(result, FineTuneResult):
             self._verdict.offer(result, self.panel.device_row.wish)
             self.panel.say(result.sentence)
+        elif isinstance(outcome.error, LabelsNeeded):
+            self.panel.say("")
+            self._ask_about_labels(outcome.error)
         elif outcome.error is not None:
             self._say_problem(str(outcome.error), outcome.details)
         else:

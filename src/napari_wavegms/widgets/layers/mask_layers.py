@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
 
-from napari_wavegms.files.labels import overlay_colors
 from napari_wavegms.files.napari_writers import PROVENANCE_KEY
 from napari_wavegms.segment.merging import Overwrite
 from napari_wavegms.segment.planes import StackPlan
+from napari_wavegms.widgets.layers.classes import label_colormap, our_colors
 from napari_wavegms.widgets.layers.image_info import ChannelChoice
 from napari_wavegms.widgets.layers.mask_history import (
     MaskMemory,
@@ -95,9 +94,7 @@ def new_mask(data: npt.NDArray[Any], name: str, place: Placement, memory: MaskMe
     """Make a mask layer of ours, which is in no viewer yet."""
     layer = Labels(data, name=name, opacity=_LOOK["opacity"], **place.as_arguments())
     layer.contour = _LOOK["contour"]
-    colours = np.array(layer.colormap.colors)
-    colours[1:3, :3] = overlay_colors()[1:3] / 255  # napari's own 1 is dark brown
-    layer.colormap = CyclicLabelColormap(colors=colours, background_value=0)
+    layer.colormap = label_colormap(our_colors(layer.colormap.colors))
     layer.events.opacity.connect(_remember_look)
     layer.events.contour.connect(_remember_look)
     remember_mask(layer, memory)  # before anybody hears of it

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wavegms.segment.merging import DEFAULT, EXPLAINED, Overwrite
+from napari_wavegms.widgets.forms.class_row import ClassRow
 from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
 from napari_wavegms.widgets.forms.model_row import ModelRow
 from napari_wavegms.widgets.forms.threshold_row import ThresholdRow
@@ -118,6 +119,7 @@ class ReviewPanel(QWidget):
     ----------
     list : WorklistView
     threshold_row : ThresholdRow
+    class_row : ClassRow
     model_row : ModelRow
     question : RestoreQuestion
     masks_row : RunRow
@@ -140,7 +142,7 @@ class ReviewPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.list = WorklistView()
-        self.threshold_row = ThresholdRow()
+        self.threshold_row, self.class_row = ThresholdRow(), ClassRow()
         self.question = RestoreQuestion()
         self.model_row = ModelRow()
         self.masks_row, self.replacing = RunRow(*_EXPORT, "Stop", "Stop; what is written stays"), Question()
@@ -235,6 +237,7 @@ class ReviewPanel(QWidget):
         self._buttons["approve"].setVisible(not approved)
         self._buttons["withdraw"].setVisible(approved)
         self.threshold_row.setEnabled(bool(name) and not approved)
+        self.class_row.set_why_not("" if name and not approved else LOCKED if name else _NO_IMAGE)
         self._buttons["again"].setEnabled(bool(name) and not approved)
         self._buttons["save"].setEnabled(bool(name))
         self._keep_focus(focus)
@@ -349,7 +352,7 @@ class ReviewPanel(QWidget):
         islands.setStretch(1, 1)
         cleaning = ("fill_holes", "keep_largest"), ("smooth", "remove_islands")
         rows = (("box", "next_uncertain"), LAYERS, ("mask", "undo"), *cleaning)
-        add_all(column, threshold, self._grid(*rows), islands)
+        add_all(column, self.class_row, threshold, self._grid(*rows), islands)
         return body
 
     def _exports(self) -> QWidget:

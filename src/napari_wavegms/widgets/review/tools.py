@@ -21,6 +21,7 @@ from napari_wavegms.widgets.review.layers import Shown
 from napari_wavegms.widgets.review.panel import LAYERS, LOCKED, ReviewPanel
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
 from napari_wavegms.widgets.tools.changes_overlay import ChangesOverlay
+from napari_wavegms.widgets.tools.class_tool import ClassTool
 from napari_wavegms.widgets.tools.mask_tools import MaskTools
 from napari_wavegms.widgets.tools.save_mask import SaveRequest
 from napari_wavegms.widgets.tools.uncertainty_tool import UncertaintyTool
@@ -55,12 +56,13 @@ class ReviewTools(QObject):
         self._mask_tools = MaskTools(viewer, panel.threshold_row, self)
         self.box = BoxTool(viewer, self._box_choices, why_not=self._why_not, load=load, cache=cache, parent=self)
         self.uncertainty = UncertaintyTool(viewer, self)
+        self.classes = ClassTool(viewer, panel.class_row, self)
         self.changes = ChangesOverlay(viewer, self)
         self._checker = JobRunner(self)
         self._checker.ended.connect(self._on_checked)
         self._rest = single_shot(self, _REST, self._check_mask)
         self._model: ModelChoice | None = None  # to check the mask with
-        for tool in (self._mask_tools, self.box, self.uncertainty):
+        for tool in (self._mask_tools, self.box, self.uncertainty, self.classes):
             tool.said.connect(panel.say)
         self.box.state_changed.connect(panel.set_boxing)
         self.changes.counted.connect(self._on_counted)
@@ -87,7 +89,8 @@ class ReviewTools(QObject):
             self.changes.rest()
         self._show_hint("")
         self._shown = shown
-        self._mask_tools.set_mask(None if shown is None else shown.mask)
+        for tool in (self._mask_tools, self.classes):
+            tool.set_mask(None if shown is None else shown.mask)
         self.predicted()
 
     def settle(self) -> None:
@@ -110,6 +113,7 @@ class ReviewTools(QObject):
         if self._panel.is_checked("changes"):
             self.changes.show(shown.mask)
         self._mask_tools.note_provenance()
+        self.classes.set_mask(shown.mask)  # of another model, perhaps
 
     def check_mask_soon(self, model: ModelChoice | None) -> None:
         """Check whether the model can reproduce the mask, as soon as the brush rests."""
@@ -119,6 +123,7 @@ class ReviewTools(QObject):
     def close(self) -> None:
         """Remove all layers of the tools."""
         self.set(None)
+        self.classes.close()
         self.uncertainty.close()
         self.changes.close()
 

@@ -136,6 +136,7 @@ class ReviewWidget(DockedWidget):
             return
         self._events.open()
         self._keys.open()
+        self.tools.classes.open()
         self._show_keys()
         self._show_editor()
         self.prefetch.refresh_models()
@@ -160,7 +161,8 @@ class ReviewWidget(DockedWidget):
         self.journal.saved.connect(self.panel.saved.say)
         self.journal.edited.connect(self.current.on_edited)
         self.journal.warned.connect(self.panel.say_problem)
-        self.approvals.retrained.connect(self.prefetch.refresh_models)
+        for news in (self.approvals.retrained, self.tools.classes.added):
+            news.connect(self.prefetch.refresh_models)
         for signal in (self.panel.list.order_changed, self.current.arrived, self.current.missed):
             signal.connect(self.prefetch.run)
         self._keys.changed.connect(self._show_keys)

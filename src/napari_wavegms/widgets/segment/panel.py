@@ -9,6 +9,7 @@ from magicgui.widgets import CheckBox, RadioButtons
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_wavegms.widgets.forms.class_row import ClassRow
 from napari_wavegms.widgets.forms.clean_up import CleanUpRow
 from napari_wavegms.widgets.forms.device_row import DeviceRow
 from napari_wavegms.widgets.forms.familiarity_label import FamiliarityLabel
@@ -80,6 +81,7 @@ class SegmentPanel(QWidget):
             tooltip="Segment again at the image's own pixels around each piece that is found, and search large images "
             "for small structures. It takes seconds.",
         )
+        self.class_row = ClassRow()
         self.clean_up_row, self.measure_fold = CleanUpRow(), MeasureFold()
         self._tools = {name: self._button(name, *words) for name, words in _TOOLS.items()}
         for name in self._tools.keys() - {"mask"}:  # whose key is to be read
@@ -190,6 +192,7 @@ class SegmentPanel(QWidget):
         """Disable what needs a mask, with the reason; an empty sentence enables it."""
         need_mask = (self._tools[name] for name in self._tools.keys() - {"load"})
         set_why_not((*need_mask, *self.clean_up_row.buttons), sentence)
+        self.class_row.set_why_not(sentence)
 
     def _lay_out(self) -> QFormLayout:
         choices = form(
@@ -210,6 +213,7 @@ class SegmentPanel(QWidget):
             self._row("mask", "spot"),
             self._probability.native,
             _heading("Correct"),
+            self.class_row,
             threshold,
             self._row("box"),
             self._row("carry", "right"),

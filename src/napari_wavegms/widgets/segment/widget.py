@@ -33,6 +33,7 @@ from napari_wavegms.widgets.segment.run import Event, Finished, Ready, SegmentRu
 from napari_wavegms.widgets.segment.strokes import Strokes
 from napari_wavegms.widgets.shortcuts import SEGMENT_KEY, Key, bind_mask_key
 from napari_wavegms.widgets.tools.box_tool import BoxChoices, BoxTool
+from napari_wavegms.widgets.tools.class_tool import ClassTool
 from napari_wavegms.widgets.tools.load_mask import MaskLoader
 from napari_wavegms.widgets.tools.mask_tools import NO_MASK, MaskTools
 from napari_wavegms.widgets.tools.save_mask import SaveDialog, SaveRequest, save_job, suggested_path, why_not_overwrite
@@ -75,6 +76,7 @@ class SegmentWidget(DockedWidget):
         self._box = BoxTool(napari_viewer, self._box_choices, load=load, cache=cache, parent=self)
         self._masks = MaskLoader(napari_viewer, self)
         self._carry = CarryOn(napari_viewer, self.panel.carry_question, load, cache, self)
+        self._classes = ClassTool(napari_viewer, self.panel.class_row, self)
         self._measures = Measures(napari_viewer, self.panel.measure_fold, self)
         self._lights: dict[Hashable, tuple[SegmentRequest, OODLevel]] = {}  # by the image
         self._buttons: dict[str, Callable[[], object]] = {
@@ -174,7 +176,8 @@ class SegmentWidget(DockedWidget):
         panel.options_changed.connect(self._on_options)
         panel.model_row.chosen.connect(self._on_model)
         panel.clean_up_row.requested.connect(self._tools.clean_up)
-        for speaker in (self._tools, self._uncertainty, self._masks, self._box, self._carry):
+        self._classes.added.connect(self.refresh_models)
+        for speaker in (self._tools, self._uncertainty, self._masks, self._box, self._carry, self._classes):
             speaker.said.connect(panel.say)
         self._runner.progressed.connect(self._on_progress)
         self._runner.ended.connect(self._on_end)
@@ -188,6 +191,7 @@ class SegmentWidget(DockedWidget):
             return
         self._events.open()
         self._strokes.open()
+        self._classes.open()
         self.panel.run_row.set_key(self._key.printed if self._key.bind(self._viewer) else "")
         self.panel.set_mask_key(bind_mask_key(self._viewer, mask_layers.toggle_mask))
         self.refresh_models()
@@ -206,6 +210,7 @@ class SegmentWidget(DockedWidget):
         self._box.close()
         self._carry.close()
         self._measures.close()
+        self._classes.close()
         self._masks.close()
         self.panel.run_row.set_idle()
 
@@ -280,6 +285,7 @@ class SegmentWidget(DockedWidget):
             self._tools.set_mask(mask)
             self._strokes.watch(mask)
             self._measures.set_mask(mask)
+            self._classes.set_mask(mask)
             self.panel.set_why_no_mask("" if mask is not None else NO_MASK)
         shown = mask is not None and mask_layers.has_probability(self._viewer, mask)
         # The first mask of an image obeys the box; after that the box shows what is there, and notices a removed layer.
