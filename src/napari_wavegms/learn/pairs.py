@@ -190,8 +190,8 @@ def load_pairs(
         The list of the split file to read.
     labels : "all", "each", "known" or int, optional
         What becomes of masks with several labels: ``"all"`` makes them one class, ``"each"`` gives each a class of its
-        own in the order of the labels, and a number leaves that label only (``"known"``: label 1). By default masks are as
-        they are.
+        own in the order of the labels, and a number leaves that label only (``"known"``: label 1). By default masks
+        are as they are.
 
     Raises
     ------

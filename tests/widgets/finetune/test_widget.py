@@ -480,3 +480,27 @@ def test_a_folder_brings_pairs(lesson: Class, tmp_path: Path) -> None:
     lesson.widget.add_folder(tmp_path)
     lesson.help_ends()
     assert "There is no image in" in lesson.panel.status
+
+
+def test_what_several_labels_mean_is_asked_once(lesson: Class) -> None:
+    for side, number in (("train", 0), ("train", 1), ("held_out", 2)):
+        mask = lesson.open(side, number)
+        mask.data[8:12, 8:14] = 2
+        mask.refresh()
+    lesson.widget.refresh_pairs()
+    assert lesson.row("train_0").note == "Labels 1, 2."
+    lesson.learn()
+    lesson.end()
+    question = lesson.panel.labels
+    assert "The masks hold the labels 1 and 2, and the model has one class." in question.findChild(QLabel).text()
+    answers = {button.text(): button for button in question.findChildren(QPushButton) if not button.isHidden()}
+    assert [*answers] == ["Each", "All as one", "Only 1", "Only 2"]
+    assert not lesson.versions.versions()
+    answers["Each"].click()
+    lesson.end()
+    [version] = lesson.versions.versions()
+    card = registry.read_card(lesson.versions.path(version.number))
+    assert card.class_names == ("background", "lesion", "label 2")
+    lesson.learn()  # not asked again
+    lesson.end()
+    assert len(lesson.versions.versions()) == 2

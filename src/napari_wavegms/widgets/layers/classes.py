@@ -62,8 +62,8 @@ def with_class(layer: Labels, name: str, classes: int = 1) -> int:
     known, wanted = named_labels(layer), " ".join(name.split())
     if not wanted:
         raise InputError("A class needs a name. Type one, such as cyst.")
-    if wanted.lower() in (used.lower() for used in known.values()):
-        raise InputError(f"There is a class {wanted} already. Give another name.")
+    if used := next((used for used in known.values() if used.lower() == wanted.lower()), ""):
+        raise InputError(f"There is a class {used} already. Give another name.")
     label = max(classes, *known, 0) + 1
     if label > MOST_CLASSES:
         raise InputError(f"There are {MOST_CLASSES} classes, which is the most that a model can have.")
