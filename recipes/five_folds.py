@@ -51,13 +51,13 @@ Answer = Callable[[Tensor], Tensor]
 
 
 class UNetOnLite0(nn.Module):
-    """The context trunk as the encoder of a U-Net: images (B, 3, S, S) to logits (B, 1, S, S)."""
+    """The context trunk as the encoder of a U-Net: images (B, 3, S, S) to logits (B, K, S, S)."""
 
     SKIPS = (112 + 80, 40, 24, 3)
     """Channels that come from the trunk at strides 16, 8 and 4, and from the image at stride 2."""
     WIDTHS = (288, 192, 120, 56)
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 1) -> None:
         super().__init__()
         self.trunk = ContextTrunk.from_file(learns=True)
         self.decoder = nn.ModuleList()
@@ -65,7 +65,7 @@ class UNetOnLite0(nn.Module):
         for skip, width in zip(self.SKIPS, self.WIDTHS, strict=True):
             self.decoder.append(_convolutions(below + skip, width))
             below = width
-        self.head = nn.Conv2d(below, 1, 1)
+        self.head = nn.Conv2d(below, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of images whose sides are multiples of 16."""
@@ -106,7 +106,7 @@ def u_net(model: nn.Module, trunk: nn.Module | None, data: Data, minutes: float,
     from baseline_unet import dice_and_entropy  # which needs monai
 
     bfloat16 = computes_bfloat16("cpu")
-    averaged = AveragedModel(model, multi_avg_fn=_average, use_buffers=True)
+    averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
     slow = {id(weights) for weights in (trunk.parameters() if trunk is not None else ())}
     groups = [
         {"params": [weights for weights in model.parameters() if (id(weights) in slow) is tuned], "times": times}
@@ -141,7 +141,7 @@ def u_net(model: nn.Module, trunk: nn.Module | None, data: Data, minutes: float,
     return answer, steps, sum(weights.numel() for weights in model.parameters())
 
 
-def _average(means: Any, values: Any, count: Any) -> None:
+def average(means: Any, values: Any, count: Any) -> None:
     # As in Trainer: short at first, so that the random start is soon forgotten.
     get_ema_multi_avg_fn(min(AVERAGE_DECAY, (1 + int(count)) / (10 + int(count))))(means, values, count)
 

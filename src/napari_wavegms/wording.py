@@ -107,10 +107,11 @@ def counted(count: int, noun: str) -> str:
 
     Examples
     --------
-    >>> counted(1, "edited pixel"), counted(1212, "edited pixel")
-    ('1 edited pixel', '1,212 edited pixels')
+    >>> counted(1, "edited pixel"), counted(1212, "edited pixel"), counted(2, "class")
+    ('1 edited pixel', '1,212 edited pixels', '2 classes')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = "es" if noun.endswith("ss") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def percent(part: float) -> str:

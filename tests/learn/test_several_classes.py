@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_wavegms import evaluate, load_pairs, train, write_mask
 from napari_wavegms.errors import InputError
+from napari_wavegms.files.provenance import Provenance
 from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.frames import framed, planes_of
 from napari_wavegms.learn.learner import Learner
@@ -125,3 +126,13 @@ def test_a_folder_of_labels_becomes_a_model_of_classes_that_tells_them_apart(tmp
     assert result.card.class_names == NAMES
     assert set(report.by_class) == {1, 2}
     assert report.dsc > 0.5
+
+
+def test_a_file_that_names_its_labels_tells_which_ones_were_looked_for(tmp_path: Path) -> None:
+    mask = (two_squares().mask == 1).astype(np.uint8)
+    for name, names in (("one", NAMES[:2]), ("both", NAMES), ("none", ())):
+        write_mask(tmp_path / "images" / f"{name}.png", 100 * mask)
+        about = Provenance.now("eye", 0.5, class_names=names)
+        write_mask(tmp_path / "masks" / f"{name}.tif", mask, provenance=about)
+    known = {pair.name: pair.known for pair in load_pairs(tmp_path / "images", tmp_path / "masks")}
+    assert known == {"one": frozenset({1}), "both": frozenset({1, 2}), "none": None}

@@ -99,7 +99,7 @@ def _candidates(images: Path | None, masks: Path | None) -> tuple[Candidate, ...
         raise InputError("Give --images and --masks together, or neither of them.")
     note_unpaired(images, masks)
     pairs = usable_pairs(pair_by_stem(images, masks), "Reading pairs")
-    return tuple(Candidate(pair.name, pair.image, pair.mask, pair.group) for pair in pairs)
+    return tuple(Candidate(pair.name, pair.image, pair.mask, pair.group, known=pair.known) for pair in pairs)
 
 
 def _follow(run: Generator[Progress | FineTuneEvent, None, FineTuneResult]) -> FineTuneResult | None:

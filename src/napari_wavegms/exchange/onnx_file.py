@@ -43,7 +43,7 @@ class Frames(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Probability (B, K, S, S) in [0, 1] and mask latents (B, 4 K, S/8, S/8)."""
         latents = self.network(image).mask.out
-        return self.codec.decode(latents), latents
+        return self.codec.decode_masks(latents), latents
 
 
 @dataclass(frozen=True, slots=True, eq=False)

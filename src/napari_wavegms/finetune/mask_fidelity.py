@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_wavegms.errors import InputError
+from napari_wavegms.model.classes import OBJECTS, values_in
 from napari_wavegms.segment.preprocessing import Prepared, Preprocessing, fit_frame, prepare_mask, restore
 
 if TYPE_CHECKING:
@@ -23,14 +24,18 @@ CANNOT_DRAW = 0.95  # Dice below which the model is said not to be able to draw 
 def roundtrip_dice(mask: npt.ArrayLike, codec: TinyVAE, rules: Preprocessing, device: str = "cpu") -> float:
     """Dice similarity, in [0, 1], of a mask (H, W) or stack (..., H, W) with its reconstruction by codec and frame.
 
-    The planes of a stack are decoded one by one and count together; 1 for an empty mask that stays empty. The codec is
+    Planes and classes are decoded one by one and count together; 1 for an empty mask that stays empty. The codec is
     on `device`. Raises `InputError` if there are fewer than two axes, or no pixels.
     """
-    drawn = np.asarray(mask) != 0
+    drawn = np.asarray(mask)
     if drawn.ndim < 2 or not drawn.size:
         raise InputError(f"The mask has shape {drawn.shape}, but a mask has rows and columns. Choose another mask.")
     shared = total = 0
-    for plane in drawn.reshape(-1, *drawn.shape[-2:]):
+    values = values_in(drawn)
+    several = len(values) < OBJECTS  # objects are no classes, and are drawn as one
+    planes = drawn.reshape(-1, *drawn.shape[-2:])
+    masks = (plane == value for plane in planes for value in values) if several else (plane != 0 for plane in planes)
+    for plane in masks:
         back = _round_trip(plane, codec, rules, device)
         shared += int(np.count_nonzero(plane & back))
         total += int(np.count_nonzero(plane) + np.count_nonzero(back))

@@ -94,6 +94,7 @@ class PairArrays:
     note: str = ""
     spacing: Spacing | None = None  # of the image
     group: str = ""  # see `Pair`
+    known: frozenset[int] | None = None  # see `Pair`
     is_volume: bool = False  # whether the planes are slices; otherwise they are frames of a time series, or one
     volume: npt.NDArray[Any] | None = None  # of a plane
 
@@ -103,14 +104,22 @@ class PairArrays:
         if self.mask.ndim == 2:
             return [self]
         return [
-            PairArrays(f"{self.name} {number}", image, mask, self.note, group=self.name, volume=self.image)
+            PairArrays(
+                f"{self.name} {number}",
+                image,
+                mask,
+                self.note,
+                group=self.name,
+                known=self.known,
+                volume=self.image,
+            )
             for number, (image, mask) in enumerate(zip(self.image, self.mask, strict=True), start=1)
         ]
 
     @property
     def pair(self) -> Pair:
         """The pair of a plane; raises `InputError` if they do not cover the same pixels."""
-        return Pair(self.name, self.image, self.mask, self.group, volume=self.volume)
+        return Pair(self.name, self.image, self.mask, self.group, volume=self.volume, known=self.known)
 
 
 def read_pair(files: PairPaths) -> PairArrays:
@@ -140,7 +149,10 @@ def read_pair(files: PairPaths) -> PairArrays:
     is_volume = merged.ndim == 3 and not any(
         letter == "T" and length > 1 for letter, length in zip(image.axes, image.pixels.shape, strict=True)
     )
-    return PairArrays(files.name, pixels, merged, notes, image.spacing, is_volume=is_volume)
+    # A file that names its labels tells which ones were looked for.
+    named = [{label for label, name in enumerate(mask.class_names) if label and name} for mask in masks]
+    known = frozenset().union(*named) | values_in(merged) if all(named) else None
+    return PairArrays(files.name, pixels, merged, notes, image.spacing, known=known, is_volume=is_volume)
 
 
 def _planes(values: npt.NDArray[Any], axes: str, file: LoadedImage | MaskDetails) -> npt.NDArray[Any]:

@@ -264,7 +264,7 @@ def folder_job(folder: Path) -> Generator[None, None, FolderRead]:
         except InputError as error:
             left_out.append(str(error))
         else:
-            candidates += [Candidate(one.name, one.image, one.mask, one.group) for one in found.planes]
+            candidates += [Candidate(one.name, one.image, one.mask, one.group, known=one.known) for one in found.planes]
     alone = unpaired(images, masks)
     left_out += [f"{name} has no mask." for name in alone.images] + [f"{name} has no image." for name in alone.masks]
     if not candidates:
