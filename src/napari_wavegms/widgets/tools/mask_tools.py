@@ -90,7 +90,9 @@ class MaskTools(QObject):
     def note_provenance(self) -> None:
         """Note in the layer where it comes from, so that napari's own Save Selected Layers can write it too."""
         if self._mask is not None and self._memory is not None:
-            self._mask.metadata[PROVENANCE_KEY] = self._provenance(self._memory).as_dict()
+            classes = classes_of(self._memory.model)
+            classes = classes if len(classes.get("class_names", ())) > 2 else {}  # a mask of one class needs no names
+            self._mask.metadata[PROVENANCE_KEY] = replace(self._provenance(self._memory), **classes).as_dict()
 
     def close(self) -> None:
         """Let go of the mask."""
