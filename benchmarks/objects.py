@@ -10,9 +10,8 @@ radius 4 to 20. Whole are masks of one piece that nothing should part (by defaul
 
 Each rule parts the union: *pieces* does not, *peak n* has markers at least n pixels apart, *depth h* those that rise h
 pixels above the neck to a higher one (both watersheds of the distance), and *neck r* is `split_objects` with that
-share. A found object is right where its intersection over union with a true one is above 0.5. The rule is chosen by the
-every other image, for the highest mean of the nuclei's F1 and the share of lesions left whole, and judged by the
-others.
+share. A found object is right where its intersection over union with a true one is above 0.5. Rules are chosen by every
+other image, for the mean of the nuclei's F1 and the share of lesions left whole, and judged by the others.
 """
 
 from __future__ import annotations
