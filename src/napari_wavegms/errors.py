@@ -55,3 +55,7 @@ class WeightsNotFoundError(WaveGMSError):
 
 class TrainingError(WaveGMSError):
     """A training run that cannot start or continue."""
+
+
+class ProcessLostError(WaveGMSError):
+    """A process that ended in the middle of its work."""

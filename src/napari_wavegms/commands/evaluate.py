@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,10 @@ from napari_wavegms.commands.common.arguments import (
 )
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
-from napari_wavegms.commands.common.models import load_segmenter
+from napari_wavegms.commands.common.models import load_segmenter, loaded_in_worker
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
 from napari_wavegms.commands.common.pairs import add_folders, add_labels, chosen, note_unpaired
+from napari_wavegms.commands.common.workers import Pace, in_order, in_processes
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.pairing import PairPaths, pair_by_stem
 from napari_wavegms.learn.pairs import PairArrays, read_pair
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from napari_wavegms.commands.common.pictures import Tile
     from napari_wavegms.learn.evaluate import ImageScored, Report
     from napari_wavegms.segment.segmenter import Segmenter
+
+    _Scored = tuple[list[ImageScored], str]  # of one pair, and a sentence on what was left out of its files
 
 SHEET = "contact-sheet.png"
 
@@ -54,9 +59,8 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
     add_labels(parser)
-    add_shared(
-        parser, "--model", "--device", "--window", "--detail", "--max-memory", "--codec", "--taesd", "--allow-download"
-    )
+    add_shared(parser, "--model", "--device", "--window", "--detail", "--workers", "--max-memory")
+    add_shared(parser, "--codec", "--taesd", "--allow-download")
     parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
     add_json_file(parser, "scores")
@@ -77,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
     sheet = _sheet_target(options.overlays, inputs) if options.overlays else None
     segmenter = load_segmenter(options)
     prints_json = options.json == STDOUT
-    scored, failed = _score(segmenter, files, options.labels, quiet=prints_json)
+    with closing(_outcomes(segmenter, files, options)) as outcomes:
+        scored, failed = _score(outcomes, files, quiet=prints_json)
     if not scored:
         raise InputError(f"None of the {counted(len(files), 'pair')} could be scored.")
     from napari_wavegms.learn.evaluate import Report
@@ -115,48 +120,76 @@ def _files(options: argparse.Namespace) -> list[PairPaths]:
     return found
 
 
-def _score(
-    segmenter: Segmenter, files: Sequence[PairPaths], learned: Learned | None, *, quiet: bool
-) -> tuple[list[ImageScored], list[tuple[str, str]]]:
-    """Score pair by pair, so that no more than one is in memory and a broken one costs only itself."""
+def _outcomes(
+    segmenter: Segmenter, files: Sequence[PairPaths], options: argparse.Namespace
+) -> Generator[tuple[PairPaths, _Scored | Exception], None, None]:
+    """The scores of each pair, or why it has none, in the order of the files."""
+    if options.workers:
+        tasks = in_processes(partial(_worker, options), files, options.workers, name_of=lambda pair: pair.name)
+        with closing(tasks) as outcomes:
+            yield from in_order(files, outcomes)
+        return
+    for pair in files:
+        try:
+            outcome: _Scored | Exception = _scores(segmenter, options.labels, pair)
+        except Exception as error:
+            outcome = error
+        yield pair, outcome
+
+
+def _worker(options: argparse.Namespace) -> tuple[None, Callable[[PairPaths], _Scored]]:
+    """What a process of `--workers` does first."""
+    return None, partial(_scores, loaded_in_worker(options), options.labels)
+
+
+def _scores(segmenter: Segmenter, learned: Learned | None, files: PairPaths) -> _Scored:
+    """Score one pair, so that no more than one is in memory; with a sentence on what was left out of its files."""
     from napari_wavegms.learn.evaluate import evaluate, score_volume
 
-    scored, failed = [], []
-    width = _width(files)
-    if not quiet:
-        show(f"{'image':{width}}  {'DSC':>6}  {'IoU':>6}  {'HD95':>6}")
-    with bar(len(files), "Scoring", "image") as progress:
-        for number, pair in enumerate(files, start=1):
-            try:
-                volume = _read(pair, learned, segmenter.classes)
-                if volume.is_volume:
-                    scores = [score_volume(segmenter, volume)]
-                else:
-                    scores = list(evaluate(segmenter, [plane.pair for plane in volume.planes]).images)
-            except Exception as error:
-                if (found := verdict(error)) is None:
-                    raise
-                failed.append((pair.name, about(pair.name, found[1])))
-                note(failed[-1][1])
-            else:
-                for one in scores:
-                    scored.append(replace(one, number=number, total=len(files)))
-                    if not quiet:
-                        show(_row(one.name, width, one))
-            progress.update()
-    return scored, failed
+    found = _read(files, learned, segmenter.classes)
+    if found.is_volume:
+        return [score_volume(segmenter, found)], found.note
+    return list(evaluate(segmenter, [plane.pair for plane in found.planes]).images), found.note
 
 
-def _read(files: PairPaths, learned: Learned | None = None, classes: int = 1) -> PairArrays:
-    """Read a pair, and say what was left out of its files; a mask without background is refused."""
+def _read(files: PairPaths, learned: Learned | None, classes: int) -> PairArrays:
+    """Read a pair; a mask without background is refused."""
     found = read_pair(files)
-    if found.note:
-        note(found.note)
     if found.mask.all():
         raise InputError(f"The mask of {files.name} has no background. Set what is not to be found to 0.")
     if isinstance(learned, int):  # an image may well lack it
         return replace(found, mask=as_classes(found.mask, {learned: 1}))
     return replace(found, mask=as_classes(found.mask, classes_for(values_in(found.mask), learned, classes, files.name)))
+
+
+def _score(
+    outcomes: Iterable[tuple[PairPaths, _Scored | Exception]], files: Sequence[PairPaths], *, quiet: bool
+) -> tuple[list[ImageScored], list[tuple[str, str]]]:
+    """Print the scores as they come; a pair that is broken costs only itself."""
+    scored, failed = [], []
+    width = _width(files)
+    if not quiet:
+        show(f"{'image':{width}}  {'DSC':>6}  {'IoU':>6}  {'HD95':>6}")
+    pace = Pace(len(files))
+    with bar(len(files), "Scoring", "image") as progress:
+        for number, (pair, outcome) in enumerate(outcomes, start=1):
+            if not isinstance(outcome, Exception):
+                scores, left_out = outcome
+                if left_out:
+                    note(left_out)
+                for one in scores:
+                    scored.append(replace(one, number=number, total=len(files)))
+                    if not quiet:
+                        show(_row(one.name, width, one))
+            elif (found := verdict(outcome)) is None:
+                raise outcome
+            else:
+                failed.append((pair.name, about(pair.name, found[1])))
+                note(failed[-1][1])
+            progress.update()
+            if (sentence := pace.step()) and progress.disable:
+                note(sentence)
+    return scored, failed
 
 
 def _closing(report: Report, segmenter: Segmenter, width: int) -> list[str]:

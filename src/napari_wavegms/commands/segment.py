@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import re
-import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared, between_0_and_1, whole
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
-from napari_wavegms.commands.common.models import load_segmenter
+from napari_wavegms.commands.common.models import load_segmenter, loaded_in_worker, named_model
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
+from napari_wavegms.commands.common.resume import Sorted, settings_digest, sort_out
+from napari_wavegms.commands.common.segment_files import Done, Job, segment_file
+from napari_wavegms.commands.common.workers import Pace, in_processes
 from napari_wavegms.errors import InputError
 from napari_wavegms.files.discovery import find_images, mask_ending, result_names
 from napari_wavegms.files.formats import ome_zarr
-from napari_wavegms.files.mask_writer import write_mask, write_probability
-from napari_wavegms.files.provenance import Provenance
-from napari_wavegms.files.reading import LoadedImage, read_image
-from napari_wavegms.segment.measure import objects_of
-from napari_wavegms.segment.planes import ChannelNeeded, StackPlan, plan_stack, segment_planes
-from napari_wavegms.segment.postprocess import threshold_probability
-from napari_wavegms.segment.preprocessing import WINDOWS
-from napari_wavegms.segment.refine import refine
-from napari_wavegms.segment.uncertainty import uncertainty_map
+from napari_wavegms.model.card import read_card
 from napari_wavegms.storage.memory import set_memory_limit
-from napari_wavegms.wording import counted, duration, listed
+from napari_wavegms.wording import counted, listed
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from napari_wavegms.segment.segmenter import Segmenter
 
 _LABEL = "wavegms"
@@ -53,6 +42,8 @@ get the folder's name before theirs. Stacks are segmented plane by plane into on
 DICOM series) gets a NIfTI mask, <name>_mask.nii.gz, with the same axes and affine, so that it lies on it in every
 program; --format dcm gives DICOM images their segmentation (SEG), <name>_mask.dcm.
 An OME-Zarr gets labels inside, in labels/NAME, at every level of its pyramid.
+--resume looks into the masks that are there: those that the same model made with the same settings from the same image,
+and that nobody changed, are done; the others are kept and named, or with --overwrite made again.
 A file that cannot be read is reported and the rest is done; the exit code is then 1, or 2 if nothing could be done."""
 
 
@@ -72,7 +63,11 @@ def add_parser(commands: Commands) -> None:
         type=_a_name,
         help="name of the labels in an OME-Zarr (default: wavegms)",
     )
-    add_shared(parser, "--recursive", "--overwrite", "--model", "--device", "--format")
+    add_shared(parser, "--recursive", "--overwrite")
+    parser.add_argument(
+        "--resume", action="store_true", help="tell by what stands in the masks that are there which of them are done"
+    )
+    add_shared(parser, "--workers", "--model", "--device", "--format")
     parser.add_argument(
         "--threshold",
         type=between_0_and_1,
@@ -100,43 +95,52 @@ def run(options: argparse.Namespace) -> int:
     jobs = _jobs(options)
     if options.output is not None:
         checked_output_folder(options.output)
-    there = [] if options.overwrite else [job for job in jobs if os.path.lexists(job.mask)]
-    if there:
-        note(
-            f"Kept {counted(len(there), 'mask')} that exist already: {listed(job.mask.name for job in there)}. Replace "
-            "them with --overwrite."
-        )
-        jobs = [job for job in jobs if job not in there]
-        if not jobs and not options.json:
-            return DONE
-    segmenter = load_segmenter(options)
-    threshold = options.threshold or segmenter.threshold
+    model = named_model(options.model)
+    card = read_card(model)
+    threshold = options.threshold or card.threshold
+    settings = settings_digest(options, model, threshold)
+    jobs = [replace(job, settings=settings) for job in jobs]
+    places = sort_out(jobs, resume=options.resume, overwrite=options.overwrite)
+    _tell_kept(places)
+    if not places.to_do and (places.kept or places.done) and not options.json:
+        return DONE
     done: list[Done] = []
     failed: list[tuple[Path, str]] = []
+    device = ""
     try:
-        _segment(segmenter, jobs, threshold, options, done, failed)
+        device = _segment(places.to_do, threshold, options, done, failed)
     except KeyboardInterrupt:
         where = f"the finished masks are in {options.output}" if options.output else "the finished masks are kept"
-        note(f"Stopped after {len(done)} of {counted(len(jobs), 'image')}; {where}.")
+        note(f"Stopped after {len(done)} of {counted(len(places.to_do), 'image')}; {where}.")
         return INTERRUPTED
     if options.json:
+        order = {job.source: place for place, job in enumerate(jobs)}
         show_json(
             {
-                "model": segmenter.card.name,
-                "device": segmenter.device.name,
+                "model": card.name,
+                "device": device,
                 "threshold": threshold,
-                "detail": segmenter.detail,
-                "images": [one.as_dict() for one in done],
-                "kept": [str(job.mask) for job in there],
+                "detail": options.detail,
+                "images": [one.as_dict() for one in sorted(done, key=lambda one: order[one.job.source])],
+                "done_before": [str(job.mask) for job in places.done],
+                "kept": [str(job.mask) for job, _ in places.kept],
                 "failed": [{"source": str(source), "error": sentence} for source, sentence in failed],
             }
         )
-    if len(jobs) > 1:
+    if len(places.to_do) > 1:
         failures = f"; {counted(len(failed), 'file')} could not be segmented" if failed else ""
         note(f"{counted(len(done), 'mask')}{f' in {options.output}' if options.output else ''}{failures}.")
     if not failed:
         return DONE
-    return FAILED if done or there else BAD_INPUT
+    return FAILED if done or places.kept or places.done else BAD_INPUT
+
+
+def _tell_kept(places: Sorted) -> None:
+    if places.done:
+        note(f"Skipped {counted(len(places.done), 'mask')} that are done.")
+    if places.kept:
+        names = [f"{job.mask.name}{f' ({reason})' if reason else ''}" for job, reason in places.kept]
+        note(f"Kept {counted(len(names), 'mask')} that exist already: {listed(names)}. Replace them with --overwrite.")
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
@@ -178,16 +182,37 @@ def _a_name(text: str) -> str:
 
 
 def _segment(
-    segmenter: Segmenter,
     jobs: list[Job],
     threshold: float,
     options: argparse.Namespace,
     done: list[Done],
     failed: list[tuple[Path, str]],
-) -> None:
+) -> str:
+    """Segment in threads, or in processes where some are asked for; returns the device."""
+    device = ""
+
+    def on_ready(told: tuple[str, str, str]) -> None:
+        nonlocal device
+        device = told[1]
+        processes = counted(min(options.workers, len(jobs)), "process")
+        note(f"Model {told[0]} on {told[2]}, in {processes}.")
+
+    if options.workers and jobs:
+        outcomes: Any = in_processes(
+            partial(_worker, options, threshold),
+            jobs,
+            options.workers,
+            name_of=lambda job: job.source.name,
+            on_ready=on_ready,
+        )
+    else:
+        segmenter = load_segmenter(options)
+        device = segmenter.device.name
+        outcomes = segment_many(segmenter, jobs, threshold, options.channel)
+    pace = Pace(len(jobs))
     with (
         bar(len(jobs), "Segmenting", "image", silent=len(jobs) == 1) as progress,
-        closing(segment_many(segmenter, jobs, threshold, options.channel)) as finished,
+        closing(outcomes) as finished,
     ):
         for job, result in finished:
             if isinstance(result, Done):
@@ -202,215 +227,20 @@ def _segment(
                 failed.append((job.source, about(job.source.name, found[1])))
                 note(failed[-1][1])
             progress.update()
+            if (sentence := pace.step()) and progress.disable:
+                note(sentence)
+    return device
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to segment and where its results go."""
-
-    source: Path
-    mask: Path
-    probability: Path | None = None
-    uncertainty: Path | None = None
-    objects: bool = False  # whether the mask numbers them, instead of the classes
-
-    @property
-    def results(self) -> tuple[Path, ...]:
-        """The files to be written."""
-        return tuple(path for path in (self.mask, self.probability, self.uncertainty) if path)
+def _worker(options: argparse.Namespace, threshold: float) -> tuple[tuple[str, str, str], Any]:
+    """What a process of `--workers` does first."""
+    segmenter = loaded_in_worker(options)
+    told = segmenter.card.name, segmenter.device.name, segmenter.device.reason
+    return told, partial(_in_worker, segmenter, threshold, options.channel)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of one file.
-
-    `labelled` is the share of the pixels in the mask, `highest` the largest probability, `intensity` the source values
-    shown as black and white where one plane was scaled; `notes` are sentences on what was left out.
-    """
-
-    job: Job
-    shape: tuple[int, ...]
-    planes: int
-    labelled: float
-    highest: float
-    intensity: tuple[float, float] | None
-    seconds: float
-    notes: tuple[str, ...] = ()
-    is_uniform: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "source": str(self.job.source),
-            "mask": str(self.job.mask),
-            "probability": str(self.job.probability) if self.job.probability else None,
-            "uncertainty": str(self.job.uncertainty) if self.job.uncertainty else None,
-            "shape": list(self.shape),
-            "planes": self.planes,
-            "labelled": self.labelled,
-            "intensity": list(self.intensity) if self.intensity else None,
-            "seconds": round(self.seconds, 4),
-            "notes": list(self.notes),
-        }
-
-    def __str__(self) -> str:
-        found = f"{self.labelled:.1%} labelled" if self.labelled else f"nothing labelled, highest {self.highest:.2f}"
-        if self.is_uniform:
-            found = "nothing to segment, all pixels are alike; the mask is empty,"
-        scaled = "" if self.intensity is None else ", {:g} to {:g} shown as black to white".format(*self.intensity)
-        planes = f"{self.planes} planes, " if self.planes > 1 else ""
-        return f"{self.job.mask}  {planes}{found} in {duration(self.seconds)}{scaled}"
-
-
-def segment_file(
-    segmenter: Segmenter, job: Job, threshold: float, channel: int | None = None, stop: Event | None = None
-) -> Done:
-    """Segment one file, plane by plane where it is a stack, and write the results.
-
-    `channel` is the one to read where there are several. `stop` is given where several files are segmented at once,
-    whose bars would overwrite each other: once set, the work stops before the next plane with `InterruptedError`, and
-    nothing is written. Raises `InputError` if the file cannot be read, is no image, or its results cannot be written.
-    """
-    if ome_zarr.is_image(job.source):
-        return _segment_pyramid(segmenter, job, threshold, channel, stop)
-    loaded = read_image(job.source)
-    plan, ignored = _plan(loaded.pixels.shape, loaded.pixels.dtype, loaded.axes, loaded.source.name, channel)
-    if plan.total > 1 and job.mask.suffix == ".png":
-        raise InputError(f"{job.source} holds {plan.sentence}, but a PNG holds one plane. Use --format tiff.")
-    confidence = np.zeros(plan.labels_shape, np.float32)
-    classes = np.ones(plan.labels_shape, np.uint8)
-    seconds, intensity, is_uniform = 0.0, None, True
-    with _progress(segmenter, job, plan, stop) as (stoppable, progress):
-        for plane in segment_planes(stoppable, loaded.pixels, plan):
-            _check(job, stop)
-            confidence[plane.index] = plane.segmentation.confidence
-            if plane.segmentation.classes is not None:
-                classes[plane.index] = plane.segmentation.classes
-            seconds += plane.segmentation.seconds
-            intensity = plane.segmentation.intensity
-            is_uniform = is_uniform and plane.segmentation.is_uniform
-            progress.update()
-    mask = threshold_probability(confidence, threshold, classes)
-    provenance = _provenance(segmenter, job, threshold, plane.window)
-    axes = "".join(loaded.axes[axis] for axis in plan.kept_axes)
-    if job.objects:
-        mask, drawn = objects_of(mask, axes, loaded.spacing)
-        provenance = provenance.of_objects(drawn)
-    about = loaded.spacing, axes, provenance, job.source
-    if job.probability:
-        write_probability(job.probability, confidence, *about)
-    if job.uncertainty:
-        write_probability(job.uncertainty, uncertainty_map(confidence, threshold), *about)
-    write_mask(job.mask, mask, *about)
-    return Done(
-        job,
-        shape=plan.labels_shape,
-        planes=plan.total,
-        labelled=float(np.count_nonzero(mask) / mask.size),
-        highest=float(confidence.max()),
-        intensity=intensity if plan.total == 1 else None,
-        seconds=seconds,
-        notes=tuple(filter(None, (loaded.note, ignored, _odd_window(segmenter.preprocessing.window, loaded)))),
-        is_uniform=is_uniform,
-    )
-
-
-def _segment_pyramid(segmenter: Segmenter, job: Job, threshold: float, channel: int | None, stop: Event | None) -> Done:
-    """Segment an OME-Zarr from its fitting levels, and write labels into it, a part of a plane at a time."""
-    image = ome_zarr.open_image(job.source)
-    plan, ignored = _plan(image.plan_shape, image.levels[0].dtype, image.plan_axes, job.source.name, channel)
-    started, labelled, highest, is_uniform = time.perf_counter(), 0, 0.0, True
-    segmenter = segmenter.for_volume([image.planes(index)[-1] for index in plan.indices])
-    with (
-        _progress(segmenter, job, plan, stop) as (stoppable, progress),
-        ome_zarr.label_writer(image, job.mask) as writer,
-    ):
-        for index, place in plan.planes:
-            _check(job, stop)
-            found = refine(stoppable, image.planes(index))
-            labelled += writer.write(place, found, threshold)
-            highest = max(highest, float(found.whole.max()), *(float(patch.max()) for _, patch in found.patches))
-            is_uniform = is_uniform and found.is_uniform
-            progress.update()
-        writer.describe(job.mask.name, _provenance(segmenter, job, threshold, segmenter.preprocessing.window))
-    return Done(
-        job,
-        shape=plan.labels_shape,
-        planes=plan.total,
-        labelled=labelled / math.prod(plan.labels_shape),
-        highest=highest,
-        intensity=found.intensity if plan.total == 1 else None,
-        seconds=time.perf_counter() - started,
-        notes=tuple(filter(None, (ignored,))),
-        is_uniform=is_uniform,
-    )
-
-
-def _check(job: Job, stop: Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise InterruptedError(f"{job.source} was stopped.")
-
-
-@contextmanager
-def _progress(
-    segmenter: Segmenter, job: Job, plan: StackPlan, stop: Event | None
-) -> Iterator[tuple[Segmenter, tqdm[Any]]]:
-    """A bar of planes, or of windows where there is one plane; and the segmenter, which `stop` stops."""
-    by_window = plan.total == 1 and segmenter.detail == "native"
-    silent = stop is not None or (plan.total == 1 and not by_window)
-    with bar(plan.total, job.source.name, "window" if by_window else "plane", silent=silent) as progress:
-
-        def on_window(done: int, known: int) -> None:
-            _check(job, stop)
-            if by_window:
-                progress.total = known
-                progress.update(done - progress.n)
-
-        yield segmenter.with_detail(segmenter.detail, on_window), progress
-
-
-def _provenance(segmenter: Segmenter, job: Job, threshold: float, window: Any) -> Provenance:
-    return Provenance.now(
-        *(segmenter.card.name, threshold, job.source.name),
-        **segmenter.card.classes,
-        window=window,
-        detail="" if segmenter.detail == "whole" else segmenter.detail,
-        edited=False,
-    )
-
-
-def _odd_window(window: tuple[float, float] | None, loaded: LoadedImage) -> str:
-    """A sentence where a window of CT is used on values that are no Hounsfield units."""
-    if window is None:
-        return ""
-    if loaded.pixels.dtype in (np.bool_, np.uint8):
-        return f"{loaded.source.name} has eight bits, which are used as they are, without the window."
-    if window in WINDOWS.values() and loaded.pixels.min() >= 0:  # air is -1000
-        return f"{loaded.source.name} has no value below 0, so that it is hardly in the Hounsfield units of the window."
-    return ""
-
-
-def _plan(shape: tuple[int, ...], dtype: Any, axes: str, name: str, channel: int | None) -> tuple[StackPlan, str]:
-    """What to segment, and a sentence where --channel does not apply."""
-    rgb, labels = axes.endswith("S"), axes.lower()
-    axis = None
-    if channel is not None and not rgb and "c" not in labels:
-        # Whoever asks for a channel says what pages of unknown meaning are.
-        axis = next((place for place, letter in enumerate(labels) if letter in "iq" and shape[place] > 1), None)
-    try:
-        chosen = None if axis is None else channel
-        plan = plan_stack(shape, dtype, rgb, labels, every=True, channel_axis=axis, channel=chosen)
-    except ChannelNeeded as needed:
-        if channel is None:
-            count = len(needed.choices)
-            raise InputError(
-                f"This image has {count} channels; Wave-GMS reads grey or RGB. Choose one with --channel, from 0."
-            ) from needed
-        return plan_stack(shape, dtype, rgb, labels, every=True, channel=channel), ""
-    if channel is None or axis is not None:
-        return plan, ""
-    kind = "a colour image, which is read as a whole" if rgb else "an image without channels"
-    return plan, f"--channel {channel} does not apply to {name}, {kind}."
+def _in_worker(segmenter: Segmenter, threshold: float, channel: int | None, job: Job) -> Done:
+    return segment_file(segmenter, job, threshold, channel, Event())  # whose bars are silent
 
 
 def segment_many(

@@ -42,6 +42,11 @@ class Provenance:
     window: tuple[float, float] | None = None  # black and white, where neither planes nor the card said it
     edited: bool | None = None  # whether a person changed what the model drew; None where nobody knows
     detail: str = ""  # "native" where the model ran again at the image's own pixels
+    # Of masks from a terminal, for `wavegms segment --resume`: digests of the model with all settings that decide the
+    # mask, of the image's file, and of the labels as they were drawn.
+    settings: str = ""
+    source_hash: str = ""
+    mask_hash: str = ""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.threshold):

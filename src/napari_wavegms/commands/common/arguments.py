@@ -84,6 +84,13 @@ def whole(text: str) -> int:
     return value
 
 
+def from_1(text: str) -> int:
+    """A whole number from 1."""
+    if (value := whole(text)) < 1:
+        raise argparse.ArgumentTypeError(f"is '{text}'; give a whole number from 1")
+    return value
+
+
 def number(text: str) -> float:
     """A finite number."""
     value = _float(text)
@@ -193,6 +200,11 @@ _SHARED: dict[str, dict[str, Any]] = {
         "metavar": "whole|native",
         "help": "segment the image as a whole (default), or again at its own pixels around each piece that is "
         "found; large images are also searched for what is too small for the whole, which takes seconds",
+    },
+    "--workers": {
+        "type": from_1,
+        "metavar": "N",
+        "help": "share the files out to so many processes of one thread each (default: threads of this process)",
     },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wavegms.errors import TrainingError, WaveGMSError, harmless
+from napari_wavegms.errors import ProcessLostError, TrainingError, WaveGMSError, harmless
 from napari_wavegms.storage.atomic import remedy
 from napari_wavegms.storage.memory import out_of_memory
 
@@ -18,7 +18,7 @@ def verdict(error: BaseException) -> tuple[int, str] | None:
     (2, 'The image is odd.')
     """
     if isinstance(error, WaveGMSError):
-        return FAILED if isinstance(error, TrainingError) else BAD_INPUT, str(error)
+        return FAILED if isinstance(error, TrainingError | ProcessLostError) else BAD_INPUT, str(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "Stopped."
     if isinstance(error, OSError):

@@ -10,6 +10,7 @@ from napari_wavegms.commands.common.console import note
 from napari_wavegms.errors import CheckpointError
 from napari_wavegms.model.card import read_card
 from napari_wavegms.model.registry import resolve
+from napari_wavegms.storage.memory import set_memory_limit
 
 if TYPE_CHECKING:
     from napari_wavegms.segment.segmenter import Segmenter
@@ -34,6 +35,13 @@ def named_model(name: str) -> Path:
 
 def load_segmenter(options: argparse.Namespace) -> Segmenter:
     """Load what --model, --device and --codec name, and say where it computes and why."""
+    segmenter = quietly_loaded(options)
+    note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
+    return segmenter
+
+
+def quietly_loaded(options: argparse.Namespace) -> Segmenter:
+    """Load what --model, --device and --codec name."""
     path = named_model(options.model)
     read_card(path)  # a wrong file is found before the seconds that torch takes
     from napari_wavegms.model.codec import load_codec
@@ -43,6 +51,13 @@ def load_segmenter(options: argparse.Namespace) -> Segmenter:
     codec = load_codec(options.codec, weights, allow_download=options.allow_download)
     segmenter = Segmenter.from_checkpoint(path, options.device, codec)
     segmenter = segmenter.with_window(getattr(options, "window", None))
-    segmenter = segmenter.with_detail(getattr(options, "detail", "whole"))
-    note(f"Model {segmenter.card.name} on {segmenter.device.reason}.")
-    return segmenter
+    return segmenter.with_detail(getattr(options, "detail", "whole"))
+
+
+def loaded_in_worker(options: argparse.Namespace) -> Segmenter:
+    """Load the same in a process of its own, which computes in one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    set_memory_limit(options.max_memory)
+    return quietly_loaded(options)
