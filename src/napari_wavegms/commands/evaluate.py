@@ -21,9 +21,10 @@ from napari_wavegms.commands.common.arguments import (
     add_shared,
     json_target,
 )
+from napari_wavegms.commands.common.cluster import on_cluster
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import DONE, FAILED, verdict
-from napari_wavegms.commands.common.models import load_segmenter, loaded_in_worker
+from napari_wavegms.commands.common.models import for_elsewhere, load_segmenter, loaded_in_worker
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting, write_json
 from napari_wavegms.commands.common.pairs import add_folders, add_labels, chosen, note_unpaired
 from napari_wavegms.commands.common.workers import Pace, in_order, in_processes
@@ -59,7 +60,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "evaluate", run, "Score a model on images with true masks", epilog=_EPILOG)
     add_folders(parser)
     add_labels(parser)
-    add_shared(parser, "--model", "--device", "--window", "--detail", "--workers", "--max-memory")
+    add_shared(parser, "--model", "--device", "--window", "--detail", "--workers", "--scheduler", "--max-memory")
     add_shared(parser, "--codec", "--taesd", "--allow-download")
     parser.add_argument("--split", metavar="FILE", type=a_path, help='JSON such as {"train": [stems], "val": [stems]}')
     parser.add_argument("--subset", metavar="NAME", help="the list of the split file to score")
@@ -124,8 +125,13 @@ def _outcomes(
     segmenter: Segmenter, files: Sequence[PairPaths], options: argparse.Namespace
 ) -> Generator[tuple[PairPaths, _Scored | Exception], None, None]:
     """The scores of each pair, or why it has none, in the order of the files."""
-    if options.workers:
-        tasks = in_processes(partial(_worker, options), files, options.workers, name_of=lambda pair: pair.name)
+    if options.workers or options.scheduler:
+        if options.scheduler:
+            here = [replace(pair, image=pair.image.absolute(), masks=_absolute(pair.masks)) for pair in files]
+            tasks = on_cluster(partial(_worker, for_elsewhere(options)), here, options.scheduler, name_of=_name)
+            files = here
+        else:
+            tasks = in_processes(partial(_worker, options), files, options.workers, name_of=_name)
         with closing(tasks) as outcomes:
             yield from in_order(files, outcomes)
         return
@@ -135,6 +141,14 @@ def _outcomes(
         except Exception as error:
             outcome = error
         yield pair, outcome
+
+
+def _name(pair: PairPaths) -> str:
+    return pair.name
+
+
+def _absolute(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(path.absolute() for path in paths)
 
 
 def _worker(options: argparse.Namespace) -> tuple[None, Callable[[PairPaths], _Scored]]:

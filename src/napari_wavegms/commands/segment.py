@@ -14,9 +14,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari_wavegms.commands.common.arguments import Commands, a_path, add_command, add_shared, between_0_and_1, whole
+from napari_wavegms.commands.common.cluster import on_cluster
 from napari_wavegms.commands.common.console import about, bar, note, show, show_json
 from napari_wavegms.commands.common.exit_codes import BAD_INPUT, DONE, FAILED, INTERRUPTED, verdict
-from napari_wavegms.commands.common.models import load_segmenter, loaded_in_worker, named_model
+from napari_wavegms.commands.common.models import for_elsewhere, load_segmenter, loaded_in_worker, named_model
 from napari_wavegms.commands.common.output_paths import checked_output_folder, refuse_overwriting
 from napari_wavegms.commands.common.resume import Sorted, settings_digest, sort_out
 from napari_wavegms.commands.common.segment_files import Done, Job, segment_file
@@ -67,7 +68,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="tell by what stands in the masks that are there which of them are done"
     )
-    add_shared(parser, "--workers", "--model", "--device", "--format")
+    add_shared(parser, "--workers", "--scheduler", "--model", "--device", "--format")
     parser.add_argument(
         "--threshold",
         type=between_0_and_1,
@@ -114,14 +115,14 @@ def run(options: argparse.Namespace) -> int:
         note(f"Stopped after {len(done)} of {counted(len(places.to_do), 'image')}; {where}.")
         return INTERRUPTED
     if options.json:
-        order = {job.source: place for place, job in enumerate(jobs)}
+        order = {job.absolute().source: place for place, job in enumerate(jobs)}
         show_json(
             {
                 "model": card.name,
                 "device": device,
                 "threshold": threshold,
                 "detail": options.detail,
-                "images": [one.as_dict() for one in sorted(done, key=lambda one: order[one.job.source])],
+                "images": [one.as_dict() for one in sorted(done, key=lambda one: order[one.job.absolute().source])],
                 "done_before": [str(job.mask) for job in places.done],
                 "kept": [str(job.mask) for job, _ in places.kept],
                 "failed": [{"source": str(source), "error": sentence} for source, sentence in failed],
@@ -137,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _tell_kept(places: Sorted) -> None:
     if places.done:
-        note(f"Skipped {counted(len(places.done), 'mask')} that are done.")
+        note(f"Already done: {counted(len(places.done), 'mask')}.")
     if places.kept:
         names = [f"{job.mask.name}{f' ({reason})' if reason else ''}" for job, reason in places.kept]
         note(f"Kept {counted(len(names), 'mask')} that exist already: {listed(names)}. Replace them with --overwrite.")
@@ -194,11 +195,19 @@ def _segment(
     def on_ready(told: tuple[str, str, str]) -> None:
         nonlocal device
         device = told[1]
-        processes = counted(min(options.workers, len(jobs)), "process")
-        note(f"Model {told[0]} on {told[2]}, in {processes}.")
+        note(f"Model {told[0]} on {told[2]}, with {counted(min(options.workers, len(jobs)), 'worker')}.")
 
-    if options.workers and jobs:
-        outcomes: Any = in_processes(
+    if options.scheduler and jobs:
+        note(f"Handing {counted(len(jobs), 'file')} to {options.scheduler}.")
+        device = "cluster"
+        outcomes: Any = on_cluster(
+            partial(_worker, for_elsewhere(options), threshold),
+            [job.absolute() for job in jobs],
+            options.scheduler,
+            name_of=lambda job: job.source.name,
+        )
+    elif options.workers and jobs:
+        outcomes = in_processes(
             partial(_worker, options, threshold),
             jobs,
             options.workers,

@@ -206,6 +206,10 @@ _SHARED: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "share the files out to so many processes of one thread each (default: threads of this process)",
     },
+    "--scheduler": {
+        "metavar": "ADDRESS",
+        "help": "hand the files to the workers of a scheduler of dask.distributed: its address, or its file (.json)",
+    },
     "--recursive": {"action": "store_true", "help": "also look into folders within folders"},
     "--overwrite": {"action": "store_true", "help": "replace masks that are there already"},
     "--json": {"action": "store_true", "help": "print the result as JSON"},

@@ -61,3 +61,9 @@ def loaded_in_worker(options: argparse.Namespace) -> Segmenter:
     torch.set_num_threads(1)
     set_memory_limit(options.max_memory)
     return quietly_loaded(options)
+
+
+def for_elsewhere(options: argparse.Namespace) -> argparse.Namespace:
+    """The same options for a process in another folder, in which "in-use" and the like may mean another model."""
+    folder = None if options.taesd is None else str(Path(options.taesd).absolute())
+    return argparse.Namespace(**vars(options) | {"model": str(named_model(options.model).absolute()), "taesd": folder})

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,11 @@ class Job:
     def results(self) -> tuple[Path, ...]:
         """The files to be written."""
         return tuple(path for path in (self.mask, self.probability, self.uncertainty) if path)
+
+    def absolute(self) -> Job:
+        """The same from whatever folder it is done."""
+        places = {name: getattr(self, name) for name in ("source", "mask", "probability", "uncertainty")}
+        return replace(self, **{name: path.absolute() for name, path in places.items() if path})
 
 
 @dataclass(frozen=True, slots=True)
