@@ -134,8 +134,8 @@ def segment_file(
     if job.objects:
         mask, drawn = objects_of(mask, axes, loaded.spacing)
         provenance = provenance.of_objects(drawn)
-    hashes = {"settings": job.settings, "source_hash": source_hash, "mask_hash": content_hash(smallest_labels(mask))}
-    provenance = replace(provenance, **hashes)
+    drawn_as = content_hash(smallest_labels(mask))
+    provenance = replace(provenance, settings=job.settings, source_hash=source_hash, mask_hash=drawn_as)
     about = loaded.spacing, axes, provenance, job.source
     if job.probability:
         write_probability(job.probability, confidence, *about)
