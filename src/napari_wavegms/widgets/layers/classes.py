@@ -30,6 +30,7 @@ def name_labels(layer: Labels, names: Mapping[int, str], colors: Sequence[str] =
     table = layer.features
     labels = [int(label) for label in (table["index"] if "index" in table else range(len(table)))]
     rows = dict(zip(labels, table.to_dict("records"), strict=True))
+    names = {0: "background", **names}  # or the status bar says that it has no properties
     every = sorted({*labels, *names})
     others = [column for column in table.columns if column not in ("index", _NAME)]
     known = named_labels(layer) | dict(names)
