@@ -136,3 +136,38 @@ def test_a_file_that_names_its_labels_tells_which_ones_were_looked_for(tmp_path:
         write_mask(tmp_path / "masks" / f"{name}.tif", mask, provenance=about)
     known = {pair.name: pair.known for pair in load_pairs(tmp_path / "images", tmp_path / "masks")}
     assert known == {"one": frozenset({1}), "both": frozenset({1, 2}), "none": None}
+
+
+def test_a_class_that_is_a_copy_learns_first_and_nothing_else_moves() -> None:
+    torch.manual_seed(0)
+    network = WaveGMS().with_classes([0, 0])
+    assert (network.copies, WaveGMS(classes=2).copies, WaveGMS().copies) == ([1], [], [])
+    before = {name: weights.clone() for name, weights in network.state_dict().items()}
+    frames = framed([two_squares()], Preprocessing(size=SIZE), classes=2)
+    config = TrainConfig(size=SIZE, trained="mapper", segmentation_loss="dice_entropy", precision="float32")
+    learner = Learner(frames, network, load_codec(), config, None, "cpu")
+    batch = learner.prepare([0], np.random.default_rng(0))
+
+    def losses() -> list[float]:
+        """The squared error of each class's latent."""
+        with torch.no_grad():
+            found = network.mapper(batch.latent).out
+        return [latent_loss(found[:, k : k + 4], batch.targets.mask_latents[:, k : k + 4]).item() for k in (0, 4)]
+
+    start = losses()
+    assert sum(1 for _ in learner.teach_copies()) > 10
+    for name, weights in network.state_dict().items():
+        is_head = name.startswith("mapper.heads.") and name.endswith(".2.weight")
+        assert torch.equal(weights[:4] if is_head else weights, before[name][:4] if is_head else before[name])
+    first, second = losses()
+    assert first == start[0]
+    assert second < start[1] / 2
+    assert not [*learner.teach_copies()]  # it is no copy any more
+
+
+def test_a_copy_that_no_mask_tells_about_stays_one() -> None:
+    network = WaveGMS().with_classes([0, 0])
+    frames = framed([two_squares(known=frozenset({1}))], Preprocessing(size=SIZE), classes=2)
+    learner = Learner(frames, network, load_codec(), TrainConfig(size=SIZE, trained="mapper"), None, "cpu")
+    assert not [*learner.teach_copies()]
+    assert network.copies == [1]

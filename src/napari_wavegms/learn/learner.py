@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -18,7 +19,7 @@ from napari_wavegms.learn.config import TrainConfig
 from napari_wavegms.learn.losses import Losses, Targets, wave_gms_losses
 from napari_wavegms.learn.teacher import FrozenEncoder, ImageTeacher, LatentCache
 from napari_wavegms.model.device import computes_bfloat16
-from napari_wavegms.model.network import Latent, Prediction, WaveGMS
+from napari_wavegms.model.network import LATENT_CHANNELS, Latent, MaskLatents, Prediction, WaveGMS
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.frames import Frames
@@ -52,6 +53,10 @@ def unpack_state(state: Mapping[str, Tensor], optimiser: torch.optim.Optimizer, 
     optimiser.load_state_dict(whole | {"state": entries})
     if averaged is not None:
         averaged.load_state_dict(weights)
+
+
+COPIES_STEPS, COPIES_RATE = 40, 1e-2
+"""How classes that were added are taught first, see `Learner.teach_copies` (docs/lab/classes.md)."""
 
 
 class Batch(NamedTuple):
@@ -118,6 +123,42 @@ class Learner:
             batch = self.prepare(first, np.random.default_rng(0))
             self._gradients(batch, torch.Generator(self.device).manual_seed(0))
         self.optimiser.zero_grad(set_to_none=True)
+
+    def teach_copies(self) -> Iterator[None]:
+        """Teach classes that are still copies of others, by their own rows of the heads alone; yields after each step.
+
+        Whatever else learned with them would first unlearn what it knows, because two equal classes contradict each
+        other in all that they draw. Nothing else changes, so that the steps need no gradients of the network.
+        """
+        copies = self.model.copies
+        about = self.frames.known[: self.frames.new, copies].any(dim=1).nonzero()[:, 0].tolist()
+        if not copies or not about:
+            return
+        mapper, names = self.model.mapper.eval(), list(self.model.mapper.heads)
+        rows = [LATENT_CHANNELS * k + channel for k in copies for channel in range(LATENT_CHANNELS)]
+        fresh = [nn.Parameter(mapper.last(name).weight.detach()[rows].clone()) for name in names]
+        optimiser = torch.optim.AdamW(fresh, lr=COPIES_RATE, weight_decay=0.0)
+        rng = np.random.default_rng((self.config.seed, len(copies)))
+        for step in range(COPIES_STEPS):
+            batch = self.prepare(rng.choice(about, min(self.config.batch, len(about)), replace=False).tolist(), rng)
+            with self._autocast():
+                with torch.no_grad():
+                    latent = self.model.encoder(batch.views.images).mean if batch.latent is None else batch.latent
+                    levels = mapper.features(latent, batch.context)
+                    inputs = [mapper.before_last(name, x) for name, x in zip(names, levels, strict=True)]
+                drawn = MaskLatents(*(F.conv2d(x, w, padding=1) for x, w in zip(inputs, fresh, strict=True)))
+                prediction = Prediction(Latent(latent, latent), drawn)
+                losses = wave_gms_losses(prediction, latent, batch.targets.only(copies), self.codec, self.config)
+            optimiser.zero_grad(set_to_none=True)
+            losses.total.backward()
+            for group in optimiser.param_groups:
+                group["lr"] = COPIES_RATE * min(1.0, (step + 1) / 5)
+            optimiser.step()
+            yield
+        for network in (self.model, self.kept_model):
+            for name, learned in zip(names, fresh, strict=True):
+                with torch.no_grad():
+                    network.mapper.last(name).weight[rows] = learned
 
     @torch.no_grad()
     def prepare(self, indices: Sequence[int], rng: np.random.Generator) -> Batch:

@@ -27,6 +27,12 @@ class Targets(NamedTuple):
     aligned: Tensor | None  # (B,) bool, A of them true
     known: Tensor | None = None  # (B, K) bool, of which classes a mask tells; None where it is one and known
 
+    def only(self, classes: list[int]) -> Targets:
+        """Those of some classes, without the image's."""
+        latents = self.mask_latents.unflatten(1, (self.masks.shape[1], -1))[:, classes].flatten(1, 2)
+        known = None if self.known is None else self.known[:, classes]
+        return Targets(self.masks[:, classes], latents, None, None, known)
+
 
 class Losses(NamedTuple):
     """The terms before weighting, and their weighted sum."""

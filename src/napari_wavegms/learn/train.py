@@ -27,6 +27,7 @@ from napari_wavegms.model.device import choose_device, release_memory
 from napari_wavegms.model.network import WaveGMS
 from napari_wavegms.model.registry import resolve
 from napari_wavegms.segment.preprocessing import Preprocessing
+from napari_wavegms.storage.memory import out_of_memory
 
 if TYPE_CHECKING:
     from napari_wavegms.learn.pairs import Pair
@@ -167,12 +168,22 @@ def iter_train(
     learner = Learner(frames, start, codec, config, teacher, device)
     card = new_card(card, rules, codec.fingerprint, config, {"pairs": len(pairs), **origin})
     run = Run(learner, framed(validation, rules, start.classes), card, folder, resumable)
+    teaching = learner.teach_copies()
     del learner  # so that its memory is free as soon as the run is over
     with _writing(folder):
         if resume:
             run.resume()
-        started = run.started()
     try:
+        try:
+            for _ in teaching if run.epoch == 0 else ():
+                if stop():
+                    break
+        except RuntimeError as error:
+            if not out_of_memory(error):  # with which the run's own steps know what to do
+                raise
+        with _writing(folder):
+            started = run.started()
+        del teaching
         yield started
         while run.goes_on() and not stop():
             for event in run.train_epoch():

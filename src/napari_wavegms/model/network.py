@@ -257,6 +257,18 @@ class LatentMapper(nn.Module):
             nn.init.zeros_(self.context.weight)
             nn.init.zeros_(self.context.bias)  # type: ignore[arg-type]
 
+    def last(self, head: str) -> nn.Conv2d:
+        """The convolution of a head that makes its latents."""
+        conv = self.heads[head][2]  # type: ignore[index]
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+    def before_last(self, head: str, x: Tensor) -> Tensor:
+        """What the last convolution of a head takes, of the maps of its decoder block."""
+        parts = self.heads[head]
+        assert isinstance(parts, _NormActConv)
+        return norm_act(x, parts[0], parts[1])  # type: ignore[arg-type]
+
     def features(self, latent: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Maps of the four decoder blocks, coarse to final: (B, 128 | 64 | 32 | 32, H/8, W/8)."""
         x = self.stem(in_best_layout(latent))
@@ -314,6 +326,12 @@ class WaveGMS(_QuickCopy):
     def classes(self) -> int:
         """How many classes it draws, the background not counted."""
         return self.mapper.classes
+
+    @property
+    def copies(self) -> list[int]:
+        """Which classes, counted from 0, are copies of earlier ones that have learned nothing of their own yet."""
+        rows = self.mapper.last("out").weight.detach().split(LATENT_CHANNELS)
+        return [k for k in range(len(rows)) if any(torch.equal(rows[k], earlier) for earlier in rows[:k])]
 
     def with_classes(self, like: Sequence[int]) -> WaveGMS:
         """A copy whose k-th class begins as the class of this network that `like` names, counted from 0.

@@ -146,6 +146,7 @@ class Pace:
         >>> ticks = iter([0.0, 0.0, 30.0, 30.0, 120.0, 120.0])
         >>> pace = Pace(6, clock=lambda: next(ticks))
         >>> pace.step(), pace.step()
+        ('', '2 of 6 files, 0.017 a second, about 2 min left.')
         """
         self._done += 1
         left = self._left.text(self._done, self._total)
