@@ -66,6 +66,8 @@ def wave_gms(frames: Frames, classes: int, minutes: float) -> tuple[Answer, int]
     learner = Learner(frames, network, codec, FULL.config, None, "cpu")
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     clock, steps = time.process_time(), 0
+    for _ in learner.teach_copies():  # as every training does
+        pass
     while (passed := (time.process_time() - clock) / 60) < minutes:
         learner.rate = RATE["wave-gms"] * falling(passed / minutes) * min(1.0, (steps + 1) / WARMUP)
         indices = rng.choice(len(frames.images), BATCH["wave-gms"], replace=False).tolist()
