@@ -4,11 +4,11 @@
     python recipes/several_classes.py --sets DATA/atlas/adapt/acdc_heart_mri DATA/atlas/adapt/wbc_jtsc --minutes 3
 
 Images of one patient (what stands before the first "_" or "-" of a name) stay on one side: six tenths are learned from,
-at most forty of the others are scored. Both networks see the same random views in the same order, have the same loss,
-a rate that falls like a cosine over the given time, and are scored by averaged weights:
+at most forty of the others are scored. Both networks have the same loss, a rate that falls like a cosine over the given
+time after ten steps, and are scored by averaged weights:
 
-- wave-gms: the generalist, its class copied for each class, as `wavegms train --labels each` does;
-- unet-lite0: a U-Net on the features of EfficientNet-Lite0, which learn, with a channel for each class.
+- wave-gms: the generalist, its class copied for each class, learns as in Quick: the mapping model alone, flips and turns;
+- unet-lite0: a U-Net on the features of EfficientNet-Lite0, which learn, with a channel for each class and Full's views.
 
 Prints a line of JSON for each set and network.
 """
@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from five_folds import CLIP, TRUNK_RATE, WARMUP, WEIGHT_DECAY, UNetOnLite0, average, falling
+from five_folds import CLIP, TRUNK_RATE, WEIGHT_DECAY, UNetOnLite0, average, falling
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from napari_wavegms.finetune.presets import FULL
+from napari_wavegms.finetune.presets import FULL, QUICK
 from napari_wavegms.learn.augmentation import draw_views
 from napari_wavegms.learn.frames import Frames, framed
 from napari_wavegms.learn.learner import Learner
@@ -43,9 +43,9 @@ from napari_wavegms.segment.postprocess import strongest, threshold_probability
 from napari_wavegms.segment.preprocessing import Preprocessing
 from napari_wavegms.segment.segmenter import Inference
 
-BATCH = {"wave-gms": 2, "unet-lite0": 4}
-RATE = {"wave-gms": 1e-3, "unet-lite0": 1.5e-3}
-MOST = 40
+BATCH = {"wave-gms": 1, "unet-lite0": 4}
+RATE = {"wave-gms": 3e-3, "unet-lite0": 1.5e-3}
+MOST, WARMUP = 40, 10
 Answer = Callable[[Tensor], Tensor]
 """Probabilities (B, K, S, S) of images (B, 3, S, S) in [0, 1]."""
 
@@ -63,7 +63,7 @@ def divided(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
 def wave_gms(frames: Frames, classes: int, minutes: float) -> tuple[Answer, int]:
     network = load_checkpoint(resolve("default"))[0].with_at_least(classes)
     codec = load_codec()
-    learner = Learner(frames, network, codec, FULL.config, None, "cpu")
+    learner = Learner(frames, network, codec, QUICK.config, None, "cpu")
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     clock, steps = time.process_time(), 0
     for _ in learner.teach_copies():  # as every training does
