@@ -7,8 +7,8 @@ Images of one patient (what stands before the first "_" or "-" of a name) stay o
 at most forty of the others are scored. Both networks have the same loss, a rate that falls like a cosine over the given
 time after ten steps, and are scored by averaged weights:
 
-- wave-gms: the generalist, its class copied for each class, learns as in Quick: the mapping model alone, flips and turns;
-- unet-lite0: a U-Net on the features of EfficientNet-Lite0, which learn, with a channel for each class and Full's views.
+- wave-gms: the generalist, its class copied for each class, learns as in Quick (the mapping model, turned);
+- unet-lite0: a U-Net on the features of EfficientNet-Lite0, which learn, a channel for each class, Full's views.
 
 Prints a line of JSON for each set and network.
 """
@@ -77,7 +77,7 @@ def wave_gms(frames: Frames, classes: int, minutes: float) -> tuple[Answer, int]
 
 
 def u_net(frames: Frames, classes: int, minutes: float) -> tuple[Answer, int]:
-    bfloat16, model = computes_bfloat16("cpu"), UNetOnLite0(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    bfloat16, model = computes_bfloat16("cpu"), UNetOnLite0(classes).to(memory_format=torch.channels_last)
     averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
     slow = {id(weights) for weights in model.trunk.parameters()}
     groups = [
